@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from legor1.errors import UserError
+from legor1.files import atomic, read_json, read_jsonl, write_json, write_jsonl, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_come_back_as_they_were(tmp_path):
+    rows = [{"text": "é\u2028 \u0085'\"\n", "value": 0.1}, {"text": "", "value": -1}]
+    assert write_jsonl(tmp_path / "rows.jsonl", rows) == 2
+    assert read_jsonl(tmp_path / "rows.jsonl", ["text"]) == rows
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '"text"', '{"other": 1}'])
+def test_a_bad_row_is_named_with_its_line(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": 1}\n\n' + line + "\n")
+    with pytest.raises(UserError, match=r"line 3.*Remedy"):
+        read_jsonl(path, ["text"])
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"value": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"a\.json does not exist"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps({})[:1])
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        read_json(tmp_path / "a.json")

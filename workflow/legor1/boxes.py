@@ -1,0 +1,104 @@
+"""Boxes and the frames they live in: the only module that knows coordinate frames.
+
+A box is ``(x1, y1, x2, y2)``: left, top, right, bottom. Everywhere in the project boxes are in
+pixels of the *original* image. Qwen2.5-VL reads and writes pixels of the image *after* the
+processor has resized it, so what the model sees or says is converted here and nowhere else.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FACTOR = 28  # one visual token covers 28 × 28 processed pixels: patch 14, merged 2 × 2
+MAX_ASPECT = 200  # the processor refuses images more elongated than this
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]  # (width, height) in pixels
+
+_NUMBER = r"\s*([-+]?\d{1,9}(?:\.\d{0,30})?(?:[eE][-+]?\d)?)\s*"
+_FOUR_NUMBERS = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r",?\s*[\])]")
+
+
+@dataclass(frozen=True)
+class PixelBudget:
+    """How many pixels a processed image may have; decides every image's processed size."""
+
+    min_pixels: int
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        if not FACTOR**2 <= self.min_pixels <= self.max_pixels:
+            raise ValueError(
+                f"a pixel budget needs {FACTOR**2} <= min_pixels <= max_pixels, "
+                f"got {self.min_pixels} and {self.max_pixels}"
+            )
+
+    def processed_size(self, size: Size) -> Size:
+        """Return the (width, height) that the processor resizes an image of ``size`` to.
+
+        Both sides become multiples of 28 and their product lies within the budget, with the
+        aspect ratio kept as nearly as that allows (the rule of Qwen2-VL's image processor).
+
+        Raises:
+            ValueError: a side is not positive, or the image is too elongated.
+        """
+        width, height = size
+        if min(size) <= 0 or max(size) / min(size) > MAX_ASPECT:
+            raise ValueError(f"an image of {width} x {height} pixels cannot be processed")
+        w, h = (max(FACTOR, round(side / FACTOR) * FACTOR) for side in size)
+        if w * h > self.max_pixels:
+            shrink = math.sqrt(width * height / self.max_pixels)
+            w, h = (max(FACTOR, math.floor(s / shrink / FACTOR) * FACTOR) for s in size)
+        elif w * h < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / (width * height))
+            w, h = (math.ceil(s * grow / FACTOR) * FACTOR for s in size)
+        return w, h
+
+    def visual_tokens(self, size: Size) -> int:
+        """Return how many tokens an image of ``size`` takes in the prompt."""
+        width, height = self.processed_size(size)
+        return width * height // FACTOR**2
+
+
+def rescale(box: Sequence[float], source: Size, target: Size) -> Box:
+    """Convert a box from the frame of ``source`` (width, height) to that of ``target``."""
+    x, y = target[0] / source[0], target[1] / source[1]
+    x1, y1, x2, y2 = box
+    return x1 * x, y1 * y, x2 * x, y2 * y
+
+
+def rescale_text(text: str, source: Size, target: Size) -> str:
+    """Convert every ``[x1, y1, x2, y2]`` inside ``text``, rounded to whole pixels.
+
+    Round brackets and a trailing comma are read too, since a lenient parser takes such a box. All
+    else stays as it is, so that an answer that was malformed is malformed still.
+    """
+
+    def convert(match: re.Match[str]) -> str:
+        box = rescale([float(group) for group in match.groups()], source, target)
+        inside = ", ".join(str(round(value)) for value in box)
+        return f"{match[0][0]}{inside}{match[0][-1]}"
+
+    return _FOUR_NUMBERS.sub(convert, text)
+
+
+def to_processed(size: Size, budget: PixelBudget) -> Callable[[str], str]:
+    """Return the conversion of an answer's text from original to processed pixels."""
+    return lambda text: rescale_text(text, size, budget.processed_size(size))
+
+
+def iou_matrix(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return the (len(a), len(b)) intersections over unions; an empty union gives 0.
+
+    An inverted or empty box (x2 <= x1 or y2 <= y1) overlaps nothing.
+    """
+    first = np.asarray(a, dtype=float).reshape(-1, 1, 4)
+    second = np.asarray(b, dtype=float).reshape(1, -1, 4)
+    size = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    intersection = size.clip(min=0).prod(axis=-1)
+    areas = [(box[..., 2:] - box[..., :2]).clip(min=0).prod(axis=-1) for box in (first, second)]
+    union = areas[0] + areas[1] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)

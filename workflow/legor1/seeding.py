@@ -1,0 +1,14 @@
+"""Random choices that depend on what they are for, never on what was drawn before."""
+
+import hashlib
+
+import numpy as np
+
+
+def generator(seed: int, purpose: str, instance: str = "") -> np.random.Generator:
+    """Return the generator of one choice, fixed by ``(seed, purpose, instance)`` alone.
+
+    Adding a row or reordering the work therefore changes no other row's choices.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
