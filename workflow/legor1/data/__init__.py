@@ -1,0 +1,1 @@
+"""The dataset: drawn or fetched, indexed, split, and turned into conversations."""
