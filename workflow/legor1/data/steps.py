@@ -1,0 +1,112 @@
+"""Which step of which manual an image shows: the metadata files, else the image's name."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from legor1.data.dialogues import storable
+from legor1.data.tree import Rejected, locate
+
+_KEY = re.compile(r"[^/]+/images/[^/]+$")
+_FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")
+_STEP_NUMBER = re.compile(r"[_-](\d+)_step", re.IGNORECASE)
+_EOP_NUMBER = re.compile(r"_(\d+).*?eop", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of an image's step; ``""`` and None where nothing is."""
+
+    step_class: str = ""
+    number: int | None = None
+    instruction: str = ""
+    previous_instruction: str = ""
+
+
+@dataclass
+class Manuals:
+    """The metadata of all manuals.
+
+    Attributes:
+        images: ``<manual>/images/<name>`` → (class, number, manual_id, instruction_id).
+        texts: (manual_id, instruction_id) → the instruction's text.
+        rejected: (file, position of the instruction or 0, reason) of what was not understood.
+    """
+
+    images: dict[str, tuple[str, int | None, str, int]] = field(default_factory=dict)
+    texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    rejected: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def step(self, path: str) -> Step:
+        """Return the step of the image at ``path``, whose file name decides in case of need."""
+        key = _KEY.search(path)
+        known = self.images.get(key[0]) if key else None
+        by_name = step_of_name(path.rsplit("/", 1)[-1])
+        if known is None:
+            return by_name
+        step_class, number, manual, instruction = known
+        if not step_class:
+            step_class, number = by_name.step_class, by_name.number
+        previous = self.texts.get((manual, instruction - 1), "") if step_class == "step" else ""
+        return Step(step_class, number, self.texts.get((manual, instruction), ""), previous)
+
+
+def true_name(path: str) -> str:
+    """Return the path of the true image that ``path`` was falsified from, else ``path``."""
+    return _FAKE.sub("", path)
+
+
+def step_of_name(name: str) -> Step:
+    """Return class and number as the file name tells them."""
+    lowered = name.lower()
+    for step_class, mark, number in (
+        ("step", "_step_", _STEP_NUMBER),
+        ("eop", "eop", _EOP_NUMBER),
+    ):
+        if mark in lowered:
+            found = number.search(name)
+            return Step(step_class, int(found[1]) if found else None)
+    return Step()
+
+
+def read_manuals(root: Path) -> Manuals:
+    """Read ``json_data/**/*.json`` of a resolved tree; of equal keys the first one counts."""
+    manuals = Manuals()
+    for path in sorted((root / "json_data").rglob("*.json")):
+        file = path.relative_to(root).as_posix()
+        try:
+            text = locate(root, file).read_text(encoding="utf-8-sig", errors="replace")
+            content = json.loads(text)
+            manual, instructions = str(content["manual_id"]), list(content["instructions"])
+        except Rejected as rejected:
+            manuals.rejected.append((file, 0, str(rejected)))
+            continue
+        except (ValueError, KeyError, TypeError, RecursionError):
+            manuals.rejected.append((file, 0, "metadata not understood"))
+            continue
+        for position, instruction in enumerate(instructions, 1):
+            try:
+                _add(manuals, manual, instruction)
+            except (ValueError, KeyError, TypeError):
+                manuals.rejected.append((file, position, "metadata not understood"))
+    return manuals
+
+
+def _add(manuals: Manuals, manual: str, instruction: dict[str, Any]) -> None:
+    number = int(instruction["instruction_id"])
+    text = instruction.get("text") or ""
+    text = " ".join(map(str, text)) if isinstance(text, list) else str(text)
+    manuals.texts.setdefault((manual, number), storable(text.strip()))
+    view = instruction.get("VLM")
+    key = _KEY.search(str(view["img_path"])) if view else None
+    if view and key:
+        step_class = storable(str(view.get("step_class") or "").strip().lower())
+        entry = (step_class, _number(view.get("step_num")), manual, number)
+        manuals.images.setdefault(key[0], entry)
+
+
+def _number(value: Any) -> int | None:
+    found = re.search(r"\d{1,9}", str(value)) if isinstance(value, int | float | str) else None
+    return int(found[0]) if found else None
