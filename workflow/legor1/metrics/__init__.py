@@ -1,0 +1,1 @@
+"""What the study measures: pure functions of predictions and references."""

@@ -1,0 +1,51 @@
+"""Measures of yes/no answers, from the counts of a confusion matrix whose positive class is Yes.
+
+Counts have the shape (..., 4), the last axis being (TP, FP, FN, TN): one matrix, one an example, or
+one a bootstrap replicate. Results have the shape (...); a measure without a denominator is NaN.
+"""
+
+import numpy as np
+
+
+def confusion(predicted: bool | None, true: bool) -> tuple[int, int, int, int]:
+    """Return the (TP, FP, FN, TN) of one answer.
+
+    None, an answer that is neither yes nor no, is a miss: FN for a true Yes, FP for a true No.
+    """
+    hit = predicted is true
+    return (
+        int(true and hit),
+        int(not true and not hit),
+        int(true and not hit),
+        int(not true and hit),
+    )
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """Return the F1 of Yes; undefined if Yes was neither true nor said."""
+    tp, fp, fn, _ = _columns(counts)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def fpr(counts: np.ndarray) -> np.ndarray:
+    """Return the share of true Nos not answered No: FP / (FP + TN); undefined without true Nos."""
+    _, fp, _, tn = _columns(counts)
+    return _ratio(fp, fp + tn)
+
+
+def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Return the mean of the recalls of Yes and No; of one alone, where the other has no case."""
+    tp, fp, fn, tn = _columns(counts)
+    yes, no = tp + fn, fp + tn
+    recalls = np.nan_to_num(_ratio(tp, yes)) + np.nan_to_num(_ratio(tn, no))
+    return _ratio(recalls, (yes > 0).astype(float) + (no > 0))
+
+
+def _columns(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, dtype=float), -1, 0)
+    return tp, fp, fn, tn
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    undefined = np.full(np.shape(denominator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)

@@ -1,0 +1,90 @@
+"""Rewards of a completion, in [0, 1]: pure functions of (completion, solution, task).
+
+Completion and solution must give their boxes in the same frame, whichever it is. A reward returns
+None for a task that is not its own, so that the trainer leaves the sample out rather than
+counting it as a failure.
+"""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from legor1.answers import Detection, extract, parse_objects, parse_state
+from legor1.boxes import iou_matrix
+from legor1.metrics.detection import match
+from legor1.metrics.text import rouge, token_f1
+
+Reward = Callable[[str, str, str], float | None]
+
+LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
+
+_MARKUP = re.compile(r"[\[\]{}<>]")
+
+
+def format_reward(completion: str, solution: str, task: str) -> float:
+    """Return 1 for an answer of the form that was asked for, 0.5 for one that can still be read.
+
+    Grounding asks for prose, so there is no half: words without JSON or tags, or not.
+    """
+    if task == "grounding":
+        prose = extract(completion)
+        return float(bool(re.search(r"\w", prose)) and not _MARKUP.search(prose))
+    parse: Callable[..., object] = parse_objects if task == "object" else parse_state
+    if parse(completion, strict=True) is not None:
+        return 1.0
+    return 0.5 if parse(completion) is not None else 0.0
+
+
+def object_reward(completion: str, solution: str, task: str) -> float | None:
+    """Return the matched pairs' IoU, weighed by label agreement, / max(number true, predicted).
+
+    Labels count only where boxes overlap, and every box too many or too few divides the sum, so
+    neither an empty list nor a thousand boxes, nor labels without boxes, gain anything.
+
+    Raises:
+        ValueError: the solution is not an object answer.
+    """
+    if task != "object":
+        return None
+    true, predicted = parse_objects(solution), parse_objects(completion)
+    if true is None:
+        raise ValueError(f"not the solution of an object task: {solution[:80]!r}")
+    if predicted is None:
+        return 0.0
+    if not predicted and not true:
+        return 1.0
+    gain = _agreement(predicted, true)
+    return float(gain[match(gain)].sum()) / max(gain.shape)
+
+
+def state_reward(completion: str, solution: str, task: str) -> float | None:
+    """Return 1 if the completion says the solution's yes or no, else 0."""
+    if task != "state":
+        return None
+    answer = parse_state(completion)
+    return float(answer is not None and answer == parse_state(solution))
+
+
+def grounding_reward(completion: str, solution: str, task: str) -> float | None:
+    """Return the mean of ROUGE-L (F, stemmed) and of the F1 of the words."""
+    if task != "grounding":
+        return None
+    said, meant = extract(completion), extract(solution)
+    return (rouge(said, meant, ("rougeL",))["rougeL"] + token_f1(said, meant)) / 2
+
+
+REWARDS: dict[str, Reward] = {
+    "format": format_reward,
+    "object": object_reward,
+    "state": state_reward,
+    "grounding": grounding_reward,
+}
+
+
+def _agreement(predicted: list[Detection], true: list[Detection]) -> np.ndarray:
+    ious = iou_matrix([item.box for item in predicted], [item.box for item in true])
+    for row, column in np.argwhere(ious > 0):
+        labels = token_f1(predicted[row].label, true[column].label)
+        ious[row, column] *= 1 - LABEL_SHARE * (1 - labels)
+    return ious
