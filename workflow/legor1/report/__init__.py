@@ -1,0 +1,1 @@
+"""From a run's stored results to one HTML file."""

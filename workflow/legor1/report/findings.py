@@ -1,0 +1,147 @@
+"""The answer in words, made from the numbers.
+
+A difference is claimed only where two intervals have no point in common. All else is called "no
+clear difference", whatever the values.
+"""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from legor1.report import svg
+from legor1.report.study import Experiment, Score, Study
+from legor1.report.tables import MAIN, TASKS, Metric, metric, percent
+
+METHODS = {
+    "baseline": "no training",
+    "sft": "supervised fine-tuning",
+    "grpo": "reinforcement learning, GRPO",
+}
+EXAMPLES = "worked examples in the prompt"
+
+Scored = list[tuple[Experiment, Score]]
+
+
+def name(experiment: Experiment) -> Markup:
+    """Return an experiment's name as it stands in the text, in its colour."""
+    return Markup('<b class="name {}">{}</b>').format(svg.colour(experiment.index), experiment.name)
+
+
+def question(study: Study) -> Markup:
+    """Return what was asked, in one sentence."""
+    ways = [Markup("{} ({})").format(name(one), _way(study, one)) for one in study.experiments]
+    asked = Markup("How well does {} find the parts, say what to do and check a step: with {}?")
+    return asked.format(model(study), _join(ways, "or"))
+
+
+def model(study: Study) -> str:
+    """Return what the base model is called."""
+    base = study.config["base"]
+    if base["source"] in ("shipped", "rebuild"):
+        return "a tiny Qwen2.5-VL"
+    return base["huggingface"]["repo"] if base["source"] == "huggingface" else "the base model"
+
+
+def _way(study: Study, experiment: Experiment) -> str:
+    method = METHODS.get(experiment.method, experiment.method)
+    shown = study.config["experiments"].get(experiment.name, {}).get("demonstrations")
+    return EXAMPLES if shown and experiment.method == "baseline" else method
+
+
+def answers(study: Study, protocol: str) -> list[Markup]:
+    """Return a sentence or two for each task that has numbers, the main task first."""
+    return [
+        sentence
+        for task in TASKS
+        if (sentence := _answer(study, protocol, metric(MAIN[task]))) is not None
+    ]
+
+
+def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
+    scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
+    known: Scored = [(experiment, score) for experiment, score in scored if score is not None]
+    if not known:
+        return None
+    base = next((pair for pair in known if pair[0] == study.baseline), known[0])
+    others = [pair for pair in known if pair != base]
+    clauses = [*_against(one, base, others), *_among(one, others)]
+    if not others:
+        clauses = [Markup("{} reaches {}").format(name(base[0]), _percents([base]))]
+    elif not any(a.apart(b) for _, a in known for _, b in known):
+        listed = _names(known), _percents(known)
+        clauses = [Markup("no clear difference between {} ({})").format(*listed)]
+    return Markup("<strong>{}</strong> ({}): {}.").format(
+        TASKS[one.task], _inside_sentence(one.label), Markup("; ").join(clauses)
+    )
+
+
+def _against(one: Metric, base: tuple[Experiment, Score], others: Scored) -> list[Markup]:
+    """Return what can be said about the others beside the baseline."""
+    apart = [pair for pair in others if pair[1].apart(base[1])]
+    better = [pair for pair in apart if one.better(pair[1], base[1])]
+    worse = [pair for pair in apart if pair not in better]
+    unclear = [pair for pair in others if pair not in apart]
+    said = []
+    for group, word in ((better, "better"), (worse, "worse")):
+        if group:
+            said.append(
+                Markup("{} {} clearly {} than {} ({} against {})").format(
+                    _names(group),
+                    "is" if len(group) == 1 else "are",
+                    word,
+                    name(base[0]),
+                    _percents(group),
+                    _percents([base]),
+                )
+            )
+    if unclear:
+        said.append(
+            Markup("no clear difference between {} and {} ({} and {})").format(
+                name(base[0]), _names(unclear, "or"), _percents([base]), _percents(unclear)
+            )
+        )
+    return said
+
+
+def _among(one: Metric, others: Scored) -> list[Markup]:
+    """Return how the best of the others stands beside the rest of them."""
+    if len(others) < 2:
+        return []
+    best = others[0]
+    for pair in others[1:]:
+        best = pair if one.better(pair[1], best[1]) else best
+    behind = [p for p in others if p != best and p[1].apart(best[1])]
+    level = [p for p in others if p != best and p not in behind]
+    said = []
+    if behind:
+        said.append(
+            Markup("{} is clearly better than {}").format(name(best[0]), _names(behind, "and"))
+        )
+    if level:
+        said.append(
+            Markup("no clear difference between {} and {}").format(
+                name(best[0]), _names(level, "or")
+            )
+        )
+    return said
+
+
+def _inside_sentence(label: str) -> str:
+    return label if label[1:2].isupper() or label[1:2].isdigit() else label[0].lower() + label[1:]
+
+
+def _names(pairs: Scored, word: str = "and") -> Markup:
+    return _join([name(experiment) for experiment, _ in pairs], word)
+
+
+def _percents(pairs: Scored) -> Markup:
+    return Markup("{}\N{NO-BREAK SPACE}%").format(
+        _join([percent(score.value) for _, score in pairs], "and")
+    )
+
+
+def _join(parts: Sequence[str], word: str) -> Markup:
+    """Return ``a, b and c``."""
+    if len(parts) < 2:
+        return Markup("").join(parts)
+    return Markup("{} {} {}").format(Markup(", ").join(parts[:-1]), word, parts[-1])

@@ -1,0 +1,194 @@
+"""What a run left behind, read once: all that the report knows comes from here."""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from legor1 import provenance
+from legor1.errors import UserError
+from legor1.files import read_json, read_jsonl
+
+PUBLISHED = Path(__file__).parents[2] / "report" / "published_results.csv"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A column of the results; ``index`` decides its colour and marker throughout the report."""
+
+    index: int
+    name: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number of ``table.csv`` and its interval: fractions (NaN: none), over ``n`` examples."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def apart(self, other: "Score") -> bool:
+        """Tell whether the two intervals have no point in common."""
+        return self.low > other.high or self.high < other.low
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: ``run.json`` and the rows of ``history.jsonl``."""
+
+    facts: Record
+    history: list[Record]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run's results and what they come from; what has not been made (yet) is empty.
+
+    Attributes:
+        folder: the run's folder.
+        config: the resolved config.
+        experiments: in the order of ``table.csv``, then those that have no numbers there.
+        scores: by (protocol, task, metric, experiment).
+        scoring: experiment → ``scores.json``.
+        predictions: experiment → instance id → row of ``predictions.jsonl``.
+        examples: experiment → instance id → metric → fraction (NaN: not applicable).
+        trainings: experiment → its training.
+        prompts: instance id → the text that stood beside the image.
+        split, manifest, base, provenance: the JSON files of these names.
+        quarantine: rows of ``quarantine.jsonl``.
+    """
+
+    folder: Path
+    config: Record
+    experiments: tuple[Experiment, ...]
+    scores: Mapping[tuple[str, str, str, str], Score]
+    scoring: Mapping[str, Record]
+    predictions: Mapping[str, Mapping[str, Record]]
+    examples: Mapping[str, Mapping[str, Mapping[str, float]]]
+    trainings: Mapping[str, Training]
+    prompts: Mapping[str, str]
+    split: Record
+    manifest: Record
+    quarantine: list[Record]
+    base: Record
+    provenance: Record
+
+    @property
+    def protocols(self) -> list[str]:
+        """The evaluation protocols that have numbers, in the order of ``table.csv``."""
+        return list(dict.fromkeys(protocol for protocol, *_ in self.scores))
+
+    @property
+    def baseline(self) -> Experiment:
+        """What the others are compared with: the first that is not trained, else the first."""
+        untrained = [one for one in self.experiments if one.method == "baseline"]
+        return (untrained or list(self.experiments))[0]
+
+    @property
+    def confidence(self) -> float:
+        """Of the intervals, a fraction."""
+        return float(self.config["evaluation"]["confidence"])
+
+    def score(self, protocol: str, task: str, metric: str, experiment: Experiment) -> Score | None:
+        """Return one number of the table, or None where there is none."""
+        score = self.scores.get((protocol, task, metric, experiment.name))
+        return score if score and math.isfinite(score.value) else None
+
+
+def read(folder: Path) -> Study:
+    """Read the run in ``folder``.
+
+    Raises:
+        UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
+    """
+    config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
+    names = dict.fromkeys([*(key[3] for key in scores), *config["experiments"]])
+    methods = {name: one["method"] for name, one in config["experiments"].items()}
+    data, facts = folder / "data", folder / "provenance.json"
+    said, scored = folder / "predictions", folder / "scores"
+    conversations = _rows(data / "conversations" / "test.jsonl", "instance_id", "prompt")
+    return Study(
+        folder=folder,
+        config=config,
+        experiments=tuple(
+            Experiment(index, name, methods.get(name, "unknown"))
+            for index, name in enumerate(names)
+        ),
+        scores=scores,
+        scoring={name: _object(scored / name / "scores.json") for name in names},
+        predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
+        examples={name: _examples(scored / name / "per_example.parquet") for name in names},
+        trainings={name: _training(folder / "adapters" / name) for name in names},
+        prompts={row["instance_id"]: row["prompt"] for row in conversations},
+        split=_object(data / "split.json"),
+        manifest=_object(data / "manifest.json"),
+        quarantine=_rows(data / "quarantine.jsonl", "reason"),
+        base=_object(folder / "base" / "model.json"),
+        provenance=_object(facts) if facts.exists() else provenance.collect(),
+    )
+
+
+def published() -> list[dict[str, str]]:
+    """Return the rows of ``published_results.csv``: percent as printed, empty where not given."""
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _scores(path: Path) -> dict[tuple[str, str, str, str], Score]:
+    if not path.exists():
+        raise UserError(f"{path} does not exist. Remedy: run the pipeline up to it first.")
+    scores = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            try:
+                key = (row["protocol"], row["task"], row["metric"], row["experiment"])
+                value, low, high = (float(row[name] or "nan") for name in ("value", "low", "high"))
+                scores[key] = Score(value, low, high, int(row["n"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{path}, line {number}: no number of the table ({error!r}). "
+                    "Remedy: make it again with `legor1 table`."
+                ) from error
+    if not scores:
+        raise UserError(f"{path} holds no number. Remedy: make it again with `legor1 table`.")
+    return scores
+
+
+def _object(path: Path) -> Record:
+    return read_json(path) if path.exists() else {}
+
+
+def _rows(path: Path, *require: str) -> list[Record]:
+    return read_jsonl(path, require) if path.exists() else []
+
+
+def _predictions(path: Path) -> dict[str, Record]:
+    facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
+    return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
+
+
+def _training(folder: Path) -> Training:
+    return Training(_object(folder / "run.json"), _rows(folder / "history.jsonl"))
+
+
+def _examples(path: Path) -> dict[str, dict[str, float]]:
+    if not path.exists():
+        return {}
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    return {
+        row["instance_id"]: {
+            name: math.nan if value is None else value
+            for name, value in row.items()
+            if value is None or isinstance(value, int | float)
+        }
+        for row in rows
+    }
