@@ -1,0 +1,79 @@
+import json
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+from legor1.boxes import PixelBudget
+from legor1.check import TINY_BASE
+from legor1.prompts import DIRECTIVES
+from legor1.training import tiny
+
+BUDGET = PixelBudget(9408, 15680)
+SIZES = json.loads((TINY_BASE / "recipe.json").read_text())["model"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    texts = [
+        "Which parts are needed for this step?",
+        '[{"bbox_2d": [1, 2, 3, 4], "label": "brick"}]',
+    ]
+    return tiny.make_tokenizer(texts, 300)
+
+
+def test_each_number_is_one_token_and_text_comes_back(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    loaded = type(tokenizer).from_pretrained(tmp_path)
+    for number in (0, 7, 12, 139, tiny.NUMBERS - 1):
+        assert len(loaded(str(number))["input_ids"]) == 1
+    text = 'Label "2 red 2x4 brick" at [12, 34, 56, 139], ümläut 積木.\n'
+    assert loaded.decode(loaded(text)["input_ids"]) == text
+
+
+def test_fixed_phrases_are_single_tokens(tokenizer):
+    plain, asked = "Which parts?", f"Which parts? {DIRECTIVES['object']}"
+    assert len(tokenizer(asked)["input_ids"]) == len(tokenizer(plain)["input_ids"]) + 1
+
+
+def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
+    Image.new("RGB", (480, 360)).save(tmp_path / "a.png")
+    processor = tiny.make_processor(tokenizer, BUDGET)
+    row = {"task": "state", "image": "a.png", "width": 480, "height": 360, "prompt": "Done?"}
+    row |= {"response": "Yes.", "demonstrations": [row | {"response": "No."}]}
+    batch = tiny.Examples([row], tmp_path, processor, BUDGET).batch([row], demonstrations=True)
+    (labels,) = batch["labels"]
+    said = tokenizer.decode(labels[labels != tiny.IGNORED])
+    assert said == "No.<|im_end|>Yes.<|im_end|>"
+    assert (batch["input_ids"] == tokenizer.convert_tokens_to_ids("<|image_pad|>")).sum() == 2 * 15
+
+
+def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path):
+    Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
+    processor = tiny.make_processor(tokenizer, BUDGET)
+    row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}
+    row |= {"response": "Yes.", "demonstrations": []}
+    batch = tiny.Examples([row], tmp_path, processor, BUDGET).batch([row], demonstrations=False)
+    turns = tiny.chat_messages(row, BUDGET, demonstrations=False)
+    turns.append({"role": "assistant", "content": [{"type": "text", "text": "Yes."}]})
+    text = processor.apply_chat_template(turns, tokenize=False)
+    expected = processor(text=[text], images=[Image.open(tmp_path / "a.png")], return_tensors="pt")
+    for name in ("input_ids", "attention_mask", "image_grid_thw", "mm_token_type_ids"):
+        assert batch[name].tolist() == expected[name].tolist(), name
+    torch.testing.assert_close(batch["pixel_values"], expected["pixel_values"], atol=2e-3, rtol=0)
+
+
+def test_the_shipped_model_is_what_its_recipe_says():
+    weights = TINY_BASE / "model.safetensors"
+    assert weights.stat().st_size <= 6e6
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(TINY_BASE)
+    assert 1e6 <= sum(p.numel() for p in model.parameters()) <= 3e6
+    processor = AutoProcessor.from_pretrained(TINY_BASE)
+    made = tiny.make_model(processor.tokenizer, SIZES)
+    shapes = [(name, p.shape) for name, p in made.named_parameters()]
+    assert shapes == [(name, p.shape) for name, p in model.named_parameters()]
+    log = [json.loads(line) for line in (TINY_BASE / "training_log.jsonl").open()]
+    recipe = json.loads((TINY_BASE / "recipe.json").read_text())
+    assert log[-1]["step"] == recipe["steps"]
+    assert log[-1]["loss/object"] < log[0]["loss/object"] / 3

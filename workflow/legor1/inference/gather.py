@@ -1,0 +1,24 @@
+"""Put the shards of one experiment's predictions together again."""
+
+from itertools import pairwise
+from pathlib import Path
+
+from legor1.errors import UserError
+from legor1.files import read_jsonl, write_jsonl
+
+
+def gather(shards: list[Path], out: Path) -> int:
+    """Write the predictions of all shards to ``out``, in the order of their ids; return how many.
+
+    Raises:
+        UserError: an instance was answered twice, so that the shards do not belong together.
+    """
+    rows = [row for shard in shards for row in read_jsonl(shard, ["instance_id", "prediction"])]
+    rows.sort(key=lambda row: row["instance_id"])
+    for first, second in pairwise(rows):
+        if first["instance_id"] == second["instance_id"]:
+            raise UserError(
+                f"{first['instance_id']} was answered twice in {', '.join(map(str, shards))}. "
+                "Remedy: delete the shards and run again."
+            )
+    return write_jsonl(out, rows)

@@ -1,0 +1,101 @@
+"""Loading the base model, its processor and an adapter, the same for training and inference."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+from legor1.boxes import PixelBudget
+from legor1.errors import UserError
+from legor1.files import read_json
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Every linear layer of the language model, and none of the vision tower.
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+PROBE_SIZES = ((480, 360), (360, 480), (1920, 1080), (90, 700))
+
+
+def base_folder(base: Path) -> Path:
+    """Return the folder of the base model that ``base`` (a ``model.json``) points to."""
+    folder = (base.parent / read_json(base)["path"]).resolve()
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{base} points to {folder}, which holds no model. Remedy: delete {base} and run again."
+        )
+    return folder
+
+
+def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Any:
+    """Return the processor of the model in ``folder``, bound to the pixel budget.
+
+    Raises:
+        RuntimeError: the processor would resize an image otherwise than ``budget`` says, which
+            would put every box into the wrong frame.
+    """
+    processor = AutoProcessor.from_pretrained(
+        folder, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels
+    )
+    processor.image_processor.size = {
+        "shortest_edge": budget.min_pixels,
+        "longest_edge": budget.max_pixels,
+    }
+    processor.tokenizer.padding_side = padding_side
+    _check_budget(processor, budget)
+    return processor
+
+
+def _check_budget(processor: Any, budget: PixelBudget) -> None:
+    patch = processor.image_processor.patch_size
+    for size in PROBE_SIZES:
+        inputs = processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        realised = (columns * patch, rows * patch)
+        if realised != budget.processed_size(size):
+            raise RuntimeError(
+                f"the processor resizes {size} to {realised}, the pixel budget says "
+                f"{budget.processed_size(size)}: boxes would be in the wrong frame"
+            )
+
+
+def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
+    """Return the base model in the recipe's precision, with the recipe's attention.
+
+    Raises:
+        UserError: Flash-Attention-2 is asked for and not installed.
+    """
+    try:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            folder, dtype=DTYPES[recipe["precision"]], attn_implementation=recipe["attention"]
+        )
+    except ImportError as error:
+        raise UserError(
+            f"{recipe['attention']} cannot be used here: {error}. "
+            "Remedy: install flash-attn, or set `attention: sdpa` in the config."
+        ) from error
+    return model
+
+
+def load_adapted(folder: Path, adapter: Path | None, recipe: dict[str, Any]) -> Any:
+    """Return the model for inference, on its device, with the adapter attached if one is given."""
+    model = load_model(folder, recipe)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter)
+    return model.to(recipe["device"]).eval()
+
+
+def open_image(path: Path) -> Image.Image:
+    """Return the image at ``path`` in RGB.
+
+    Raises:
+        UserError: the file is missing or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read as an image: {error}. Remedy: fetch the dataset again."
+        ) from error

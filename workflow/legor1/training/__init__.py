@@ -1,0 +1,1 @@
+"""SFT and GRPO of LoRA adapters, and the tiny base model."""

@@ -1,0 +1,250 @@
+"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, progress, and the saved adapter."""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, Image, List
+from peft import LoraConfig
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from legor1 import provenance
+from legor1.boxes import PixelBudget
+from legor1.errors import UserError
+from legor1.files import read_json, read_jsonl, write_json, write_jsonl
+from legor1.modeling import LORA_TARGETS, base_folder, load_model, load_processor
+from legor1.prompts import answer, chat_messages
+from legor1.seeding import generator
+
+# ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
+DEEPSPEED = {
+    "zero_optimization": {"stage": 2, "overlap_comm": False, "contiguous_gradients": True},
+    "bf16": {"enabled": "auto"},
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "zero_allow_untested_optimizer": True,
+}
+SECONDS_BETWEEN_LINES = 10
+
+
+class Job:
+    """One training job, as ``legor1.training.launch`` wrote it down.
+
+    Attributes:
+        recipe: the experiment's settings.
+        conversations, tree, base, work, out: paths, as in ``launch.train``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        facts = read_json(path)
+        self.recipe: dict[str, Any] = facts["recipe"]
+        self.settings: dict[str, Any] = self.recipe["training"]
+        self.conversations = Path(facts["conversations"])
+        self.tree = Path(facts["tree"])
+        self.base = Path(facts["base"])
+        self.work = Path(facts["work"])
+        self.out = Path(facts["out"])
+        self.budget = PixelBudget(**self.recipe["pixel_budget"])
+
+    def processor(self) -> Any:
+        """Return the processor; completions are padded on the left, as generation needs."""
+        return load_processor(base_folder(self.base), self.budget, padding_side="left")
+
+    def model(self) -> Any:
+        """Return the base model."""
+        return load_model(base_folder(self.base), self.recipe)
+
+    def lora(self) -> LoraConfig:
+        """Return the LoRA settings: the language model's linear layers, never the vision tower."""
+        lora = self.recipe["lora"]
+        return LoraConfig(
+            r=lora["r"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            target_modules=LORA_TARGETS,
+            task_type="CAUSAL_LM",
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
+
+        The choice of a row depends on the seed and its id alone.
+
+        Raises:
+            UserError: no row of the chosen tasks is in the file.
+        """
+        chosen: list[dict[str, Any]] = []
+        conversations = read_jsonl(self.conversations, ["instance_id", "task", "response"])
+        for task in self.recipe["tasks"]:
+            rows = [row for row in conversations if row["task"] == task]
+            rows.sort(
+                key=lambda row: generator(self.recipe["seed"], "rows", row["instance_id"]).random()
+            )
+            chosen += rows[: self.recipe["rows_per_task"]]
+        if not chosen:
+            raise UserError(
+                f"{self.conversations} has no row of {', '.join(self.recipe['tasks'])}. "
+                "Remedy: choose other tasks for this experiment, or add data."
+            )
+        return chosen
+
+    def dataset(self, **columns: Any) -> Dataset:
+        """Return the rows as TRL reads them: ``prompt``, ``images`` and the given columns.
+
+        Args:
+            columns: name → function of a conversation that gives the column's value.
+        """
+        table = []
+        for row in self.rows():
+            messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
+            parts = [part for turn in messages for part in turn["content"]]
+            images = [str(self.tree / p.pop("image")) for p in parts if p["type"] == "image"]
+            extra = {name: column(row) for name, column in columns.items()}
+            table.append({"prompt": messages, "images": images} | extra)
+        return Dataset.from_list(table).cast_column("images", List(Image()))
+
+    def answer(self, row: dict[str, Any]) -> str:
+        """Return the row's true answer, boxes in the frame that the model sees."""
+        return answer(row, self.budget)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that both of TRL's trainers take."""
+        on_cpu = self.recipe["device"] == "cpu"
+        settings = self.settings
+        return {
+            "output_dir": str(self.work),
+            "per_device_train_batch_size": settings["batch_size"],
+            "gradient_accumulation_steps": settings["accumulation"],
+            "max_steps": settings.get("steps") or -1,
+            "num_train_epochs": settings.get("epochs") or 1,
+            "learning_rate": settings["learning_rate"],
+            "lr_scheduler_type": settings["scheduler"],
+            "warmup_steps": settings["warmup"],
+            "max_grad_norm": settings["max_grad_norm"],
+            "save_steps": settings["save_steps"],
+            "save_total_limit": 2,
+            "logging_steps": settings["logging_steps"],
+            "gradient_checkpointing": settings["gradient_checkpointing"],
+            "gradient_checkpointing_kwargs": {"use_reentrant": False},
+            "bf16": self.recipe["precision"] == "bfloat16",
+            "use_cpu": on_cpu,
+            "ddp_backend": "gloo" if on_cpu else "nccl",
+            "deepspeed": DEEPSPEED,
+            "dataloader_pin_memory": not on_cpu,
+            "disable_tqdm": True,
+            "log_level": "warning",
+            "report_to": "none",
+            "seed": self.recipe["seed"],
+        }
+
+    def run(self, trainer: Any) -> None:
+        """Train, from the last whole checkpoint if there is one, and keep the result."""
+        if not trainer.is_deepspeed_enabled or trainer.args.deepspeed_plugin.zero_stage != 2:
+            raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
+        started = time.monotonic()
+        trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
+        trainer.add_callback(Progress(self.recipe["experiment"]))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(self.work)))
+        if trainer.is_world_process_zero():
+            self.save(trainer, time.monotonic() - started)
+        trainer.accelerator.end_training()
+
+    def save(self, trainer: Any, seconds: float) -> None:
+        """Write adapter, history and run facts; ``run.json`` last, so that it marks the whole."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        fresh = self.work / "adapter"
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh)
+        shutil.rmtree(self.out / "adapter", ignore_errors=True)
+        shutil.copytree(fresh, self.out / "adapter")
+        write_jsonl(self.out / "history.jsonl", map(_numbers, trainer.state.log_history))
+        parameters = list(trainer.model.parameters())
+        facts = {
+            "schema_version": 1,
+            "experiment": self.recipe["experiment"],
+            "method": self.recipe["method"],
+            "recipe": self.recipe,
+            "base": read_json(self.base),
+            "rows": len(trainer.train_dataset),
+            "steps": trainer.state.global_step,
+            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "total_parameters": sum(p.numel() for p in parameters),
+            "seconds": round(seconds, 1),
+            "peak_memory_mib": peak_memory_mib(),
+            "provenance": provenance.collect(),
+        }
+        write_json(self.out / "run.json", facts)
+
+
+def peak_memory_mib() -> float:
+    """Return the peak memory of this process: on the GPU where there is one, else resident."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def _numbers(log: dict[str, Any]) -> dict[str, float]:
+    """Return the numeric part of a log record; transformers writes some numbers as strings."""
+    numbers = {}
+    for key, value in log.items():
+        try:
+            numbers[key] = float(value)
+        except (TypeError, ValueError):
+            continue
+        if numbers[key] != numbers[key] or abs(numbers[key]) == float("inf"):
+            del numbers[key]
+    return numbers
+
+
+class Progress(TrainerCallback):
+    """Say every few seconds where the training stands and how long it will take."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = self.said = 0.0
+        self.first = 0
+        self.latest: dict[str, float] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember where the training starts: a resumed one does not start at step 0."""
+        self.started, self.first = time.monotonic(), state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Keep the latest loss and reward for the next line."""
+        self.latest |= {k: v for k, v in _numbers(logs or {}).items() if k in ("loss", "reward")}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Print a line if the last one is old enough, or the training is at its end."""
+        now = time.monotonic()
+        done = state.global_step - self.first
+        last = state.global_step == state.max_steps
+        if not state.is_world_process_zero or (
+            now - self.said < SECONDS_BETWEEN_LINES and not last
+        ):
+            return
+        self.said = now
+        pace = (now - self.started) / max(done, 1)
+        left = pace * (state.max_steps - state.global_step)
+        values = "  ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
+        print(
+            f"{self.name:>9}  step {state.global_step}/{state.max_steps}  {values}  "
+            f"{pace:.1f} s/step  {left / 60:.1f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def main(run: Any) -> None:
+    """Run a training module: its one argument is the job file; a user's error ends in one line."""
+    try:
+        run(Job(Path(sys.argv[1])))
+    except UserError as error:
+        print(json.dumps(str(error))[1:-1], file=sys.stderr)
+        sys.exit(2)

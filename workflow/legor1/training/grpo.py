@@ -1,0 +1,56 @@
+"""Group-relative policy optimisation by TRL's ``GRPOTrainer``.
+
+Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.training.grpo JOB``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from trl import GRPOConfig, GRPOTrainer
+
+from legor1.rewards import REWARDS
+from legor1.training.experiment import Job, main
+
+Reward = Callable[..., list[float | None]]
+
+
+def batched(name: str) -> Reward:
+    """Return the reward ``name`` as TRL calls it: columns as lists, one entry a completion."""
+    reward = REWARDS[name]
+
+    def score(
+        completions: list[Any], solution: list[str], task: list[str], **_: Any
+    ) -> list[float | None]:
+        texts = [turns[0]["content"] for turns in completions]
+        return [reward(*sample) for sample in zip(texts, solution, task, strict=True)]
+
+    score.__name__ = name
+    return score
+
+
+def run(job: Job) -> None:
+    """Train the adapter that ``job`` describes."""
+    settings = job.settings
+    names = list(settings["rewards"])
+    arguments = GRPOConfig(
+        num_generations=settings["generations"],
+        max_completion_length=settings["max_new_tokens"],
+        temperature=settings["temperature"],
+        beta=settings["beta"],
+        loss_type=settings["loss_type"],
+        reward_weights=[settings["rewards"][name] for name in names],
+        **job.arguments(),
+    )
+    trainer = GRPOTrainer(
+        model=job.model(),
+        reward_funcs=[batched(name) for name in names],
+        args=arguments,
+        train_dataset=job.dataset(solution=job.answer, task=lambda row: row["task"]),
+        processing_class=job.processor(),
+        peft_config=job.lora(),
+    )
+    job.run(trainer)
+
+
+if __name__ == "__main__":
+    main(run)
