@@ -1,0 +1,41 @@
+# The two commands of the README are `make demo` and `make test`; both set up what they need.
+
+BIN := .venv/bin
+# Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow lint setup clean help
+
+help:
+	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the tests that take long"
+	@echo "make lint       run formatters, linters and the type checker"
+	@echo "make setup      make .venv"
+	@echo "make clean      remove the results of demo and smoke, and caches"
+
+demo: setup
+	@[ -e results/demo/report.html ] || echo "Running the demo: about 12 minutes on 2 cores, 8 GB of memory."
+	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
+	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+test: setup
+	@echo "Running the tests: some minutes."
+	@$(BIN)/python -m pytest
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
+	$(BIN)/mypy
+
+setup:
+	@envs/setup.sh
+
+clean:
+	rm -rf results/demo results/smoke .pytest_cache .ruff_cache .mypy_cache .hypothesis

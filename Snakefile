@@ -1,0 +1,43 @@
+# The study, from the dataset to the report:
+#
+#   snakemake --configfile workflow/configs/demo.yaml     on a laptop
+#   snakemake --workflow-profile slurm                    the full study on a cluster
+#
+# Targets: all (default), fetch (what needs the network), rebuild_base (the tiny base model).
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        report=f"{RUN}/report.html",
+        table=f"{RUN}/table.csv",
+
+
+rule fetch:
+    input:
+        dataset=f"{RUN}/data/manifest.json",
+        base=f"{RUN}/base/model.json",
+
+
+rule rebuild_base:
+    input:
+        model=f"{RUN}/base/tiny/model.safetensors",
+
+
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+# Not a rule: a dry run must plan the full study on any machine.
+onstart:
+    stop_if_something_is_missing()

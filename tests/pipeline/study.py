@@ -1,0 +1,64 @@
+"""A copy of the workflow in a folder of its own, and what Snakemake would do in it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ("all", "fetch", "rebuild_base")
+PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")
+
+
+class Study:
+    """A copy of the workflow below ``folder``; ``overlay`` is the config it is run with."""
+
+    def __init__(self, folder: Path, overlay: str | None = None, *, with_base: bool = False):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.overlay = ["--configfile", f"workflow/configs/{overlay}.yaml"] if overlay else []
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        for part in PARTS:
+            if (ROOT / part).is_dir():
+                shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+            else:
+                shutil.copy2(ROOT / part, folder / part)
+        if not with_base:
+            self._put_a_stand_in_for_the_base()
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake in the copy; standard error goes where standard output goes."""
+        command = [sys.executable, "-m", "snakemake", *self.overlay, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """Return rule → number of jobs that would run, targets left out."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        jobs = re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in jobs if rule not in (*TARGETS, "total")}
+
+    def pretend_finished(self) -> None:
+        """Make every output, empty, and have Snakemake note them as made by the present rules."""
+        for line in self.snakemake("--summary").stdout.splitlines():
+            if line.startswith("results/"):
+                path = self.folder / line.split("\t")[0]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"made as {path.name}\n")
+        done = self.snakemake("--touch", "--forceall")
+        assert done.returncode == 0, done.stdout
+
+    def _put_a_stand_in_for_the_base(self) -> None:
+        base = self.folder / "workflow" / "base" / "tiny"
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir(parents=True)
+        (base / "config.json").write_text("{}\n")
+        (base / "model.safetensors").write_bytes(b"no weights\n")

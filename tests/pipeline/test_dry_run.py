@@ -1,0 +1,139 @@
+"""What Snakemake plans: the real study, the demo, and after a change just what it touches."""
+
+import os
+
+import pytest
+from study import Study
+
+DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
+RESULTS = {"gather_predictions": 3, "score_predictions": 3, "compile_table": 1, "render_report": 1}
+TRAINING = {"train_sft": 1, "train_grpo": 1}
+AFTER_ONE = dict.fromkeys(("predict_shard", *RESULTS), 1)
+REPORT = {"render_report": 1}
+ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS
+
+
+def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
+    plan = Study(tmp_path).plan()
+    assert plan == DATA | {"fetch_base": 1, "predict_shard": 12} | TRAINING | RESULTS
+
+
+def test_the_real_study_asks_for_the_right_gpus(tmp_path):
+    said = Study(tmp_path).snakemake("--dry-run", "--quiet", "host", "--verbose").stdout
+    jobs = [block for block in said.split("\n\n") if "rule " in block]
+    for rule, model in {"train_sft": "a100", "train_grpo": "a100", "predict_shard": "a40"}.items():
+        asked = [block for block in jobs if f"rule {rule}:" in block]
+        assert asked
+        assert all(f"gpu=1, gpu_model={model}" in block for block in asked)
+
+
+def test_running_it_here_stops_at_once_and_shows_the_way_to_the_demo(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = Study(tmp_path).snakemake()
+    assert done.returncode != 0
+    assert "Error: run study cannot be made on this machine:" in done.stdout
+    assert "PPPPPeter/arta is to be downloaded, but HF_HUB_OFFLINE is set" in done.stdout
+    assert "make demo" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_fetch_downloads_and_no_more(tmp_path):
+    assert Study(tmp_path).plan("fetch") == {"fetch_dataset": 1, "fetch_base": 1}
+
+
+def test_the_base_is_rebuilt_from_scenes_of_its_own(tmp_path):
+    plan = Study(tmp_path, "demo").plan("rebuild_base")
+    scenes = {"draw_base_scenes": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
+    assert plan == scenes | {"build_tiny_base": 1}
+    told = Study(tmp_path / "told", "demo").plan("--config", "base={source: rebuild}")
+    assert told["build_tiny_base"] == 1
+    assert told["index_dataset"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("inferense=1", "unknown key inferense. Did you mean inference?"),
+        ("seed=x", "seed: 'x' is not a whole number"),
+        ("dataset={source: directory}", "dataset.directory is missing"),
+    ],
+)
+def test_a_bad_config_fails_the_plan_with_one_clear_error(tmp_path, change, said):
+    done = Study(tmp_path, "demo").snakemake("--dry-run", "--config", change)
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert "Remedy: " in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "File " not in done.stdout
+
+
+def test_a_folder_that_is_no_dataset_fails_before_any_job(tmp_path):
+    source = f"dataset={{source: directory, directory: {tmp_path}}}"
+    done = Study(tmp_path / "study", "demo").snakemake("--config", source)
+    assert done.returncode != 0
+    assert "is no LEGO-ARTA tree" in done.stdout
+    assert "steps (" not in done.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("finished"), "demo")
+    study.pretend_finished()
+    assert study.plan() == {}
+    return study
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("report={title: Another}", REPORT),
+        ("report={gallery: 3}", REPORT),
+        ("evaluation={replicates: 99}", RESULTS | {"gather_predictions": 0}),
+        ("inference={max_new_tokens: 9}", RESULTS | {"predict_shard": 3}),
+        ("experiments={sft: {training: {learning_rate: 0.1}}}", {"train_sft": 1} | AFTER_ONE),
+        ("experiments={sft: {lora: {r: 4}}}", {"train_sft": 1} | AFTER_ONE),
+        ("experiments={grpo: {training: {rewards: {format: 0.2}}}}", {"train_grpo": 1} | AFTER_ONE),
+        ("experiments={zero_shot: {method: baseline, demonstrations: false}}", AFTER_ONE),
+        (
+            "prepare={test_fraction: 0.5}",
+            ALL_AFTER_DATA | {"split_dataset": 1, "convert_dataset": 1},
+        ),
+        ("dataset={synthetic: {seed: 8}}", ALL_AFTER_DATA | DATA),
+        ("dataset={huggingface: {revision: other}}", REPORT),
+    ],
+)
+def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
+    assert finished.plan("--config", change) == {k: n for k, n in expected.items() if n}
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("cli.py", {}),
+        ("check.py", {}),
+        ("report/render.py", REPORT),
+        ("scoring.py", RESULTS | {"gather_predictions": 0}),
+        ("rewards.py", {"train_grpo": 1} | AFTER_ONE),
+        ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
+        ("inference/engine.py", RESULTS | {"predict_shard": 3}),
+        ("prompts.py", ALL_AFTER_DATA | {"convert_dataset": 1}),
+        ("data/synthetic.py", ALL_AFTER_DATA | DATA),
+    ],
+)
+def test_changed_code_reruns_the_rules_that_reach_it(finished, module, expected):
+    path = finished.folder / "workflow" / "legor1" / module
+    before = path.read_text()
+    path.write_text(before + "\n# A comment changes the file's content.\n")
+    try:
+        assert finished.plan() == {k: n for k, n in expected.items() if n}
+    finally:
+        path.write_text(before)
+
+
+def test_touched_files_rerun_nothing(finished):
+    for part in ("config.yaml", "Snakefile", "workflow"):
+        path = finished.folder / part
+        for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+            os.utime(file)
+    assert finished.plan() == {}

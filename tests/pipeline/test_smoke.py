@@ -1,0 +1,102 @@
+"""The whole pipeline once, in miniature: three experiments, two optimiser steps each."""
+
+import csv
+import json
+
+import pytest
+from study import Study
+
+EXPERIMENTS = ("few_shot", "sft", "grpo")
+METRICS = {
+    "object": {"iou", "f1_object"},
+    "grounding": {"f1_theme", "rouge1", "rouge2", "rougeL", "bleu"},
+    "state": {"f1_state", "fpr"},
+}
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("smoke"), "smoke", with_base=True)
+    done = study.snakemake()
+    assert done.returncode == 0, done.stdout
+    return study
+
+
+@pytest.fixture(scope="module")
+def run(smoke):
+    return smoke.folder / "results" / "smoke"
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_table_has_every_experiment_and_metric(run):
+    with (run / "table.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert ",".join(table[0]) == "experiment,protocol,task,metric,value,low,high,n"
+    for experiment in EXPERIMENTS:
+        for task, metrics in METRICS.items():
+            found = [r for r in table if (r["experiment"], r["task"]) == (experiment, task)]
+            assert metrics <= {row["metric"] for row in found}
+            assert {row["protocol"] for row in found} == {"sound"}
+            assert all(0 <= float(row["value"]) <= 1 for row in found if row["value"])
+
+
+def test_every_test_example_was_answered_once_by_every_experiment(run):
+    asked = [row["instance_id"] for row in rows(run / "data/conversations/test.jsonl")]
+    for experiment in EXPERIMENTS:
+        answered = [row["instance_id"] for row in rows(run / f"predictions/{experiment}.jsonl")]
+        assert answered == sorted(asked)
+
+
+@pytest.mark.parametrize("experiment", ["sft", "grpo"])
+def test_an_adapter_was_trained_with_zero_2(run, experiment):
+    facts = json.loads((run / "adapters" / experiment / "run.json").read_text())
+    assert facts["steps"] == 2
+    assert facts["method"] == experiment
+    assert 0 < facts["trainable_parameters"] < facts["total_parameters"]
+    assert all("step" in row for row in rows(run / "adapters" / experiment / "history.jsonl"))
+    # Only DeepSpeed leaves these; a wrong launch ignores it silently.
+    jobs = (run / "work").glob("*/job.json")
+    (work,) = [
+        p.parent for p in jobs if json.loads(p.read_text())["recipe"]["method"] == experiment
+    ]
+    states = [path.name for path in work.glob("checkpoint-2/global_step2/*optim_states.pt")]
+    assert states == ["zero_pp_rank_0_mp_rank_00_optim_states.pt"]
+
+
+def test_an_adapter_moves_the_language_model_and_not_the_vision_tower(run):
+    from safetensors import safe_open
+
+    path = run / "adapters" / "sft" / "adapter" / "adapter_model.safetensors"
+    with safe_open(path, "np") as weights:
+        keys = list(weights.keys())
+        moved = [key for key in keys if "lora_B" in key and weights.get_tensor(key).any()]
+    assert moved
+    assert all("language_model" in key for key in keys)
+
+
+def test_the_report_stands_alone_and_shows_its_config(run):
+    report = (run / "report.html").read_text()
+    assert "Smoke test" in report
+    assert "<script src=" not in report
+    assert 'href="http' not in report.partition("</head>")[0]
+    assert json.loads((run / "config.json").read_text())["run"] == "smoke"
+
+
+def test_a_second_run_does_nothing(smoke):
+    done = smoke.snakemake()
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout
+
+
+def test_a_killed_shard_goes_on_where_it_stopped(smoke, run):
+    shard = run / "predictions" / "few_shot" / "shards" / "0.jsonl"
+    whole = shard.read_text()
+    first, *_ = whole.splitlines(keepends=True)
+    shard.unlink()
+    shard.with_suffix(".partial.jsonl").write_text(first + '{"instance_id": "cut')
+    done = smoke.snakemake("--", str(shard.relative_to(smoke.folder)))
+    assert done.returncode == 0, done.stdout
+    assert sorted(shard.read_text().splitlines()) == sorted(whole.splitlines())

@@ -1,0 +1,134 @@
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from legor1 import check
+from legor1.config import load, read
+from legor1.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def full() -> dict:
+    return load(ROOT / "config.yaml")
+
+
+@pytest.fixture
+def demo() -> dict:
+    return load(ROOT / "config.yaml", read(ROOT / "workflow/configs/demo.yaml"))
+
+
+@pytest.fixture
+def bare_machine(monkeypatch):
+    """A machine without GPU, network and flash-attn, whatever this one has."""
+
+    def unreachable(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(check.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(check, "_count_gpus", lambda: 0)
+    monkeypatch.setattr(check, "find_spec", lambda name: None if name == "flash_attn" else name)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+def problems(config: dict, results: Path, rules=check.EVERY_RULE) -> str:
+    return "\n".join(check.missing(config, results, rules))
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_everything_missing_is_named_at_once_with_the_way_to_the_demo(full, tmp_path):
+    with pytest.raises(UserError) as error:
+        check.require(full, tmp_path)
+    message = str(error.value)
+    for part in (
+        "PPPPPeter/arta",
+        "Qwen2.5-VL-7B-Instruct",
+        "flash-attn is missing",
+        "1 NVIDIA GPU",
+    ):
+        assert part in message
+    assert message.endswith("or run the demo, which needs none: make demo.")
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_the_demo_needs_neither_gpu_nor_network(demo, tmp_path, monkeypatch):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    monkeypatch.setattr(check, "TINY_BASE", tmp_path / "base")
+    check.require(demo, tmp_path)
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_only_what_the_jobs_to_run_need_is_asked_for(full, tmp_path):
+    assert problems(full, tmp_path, {"render_report", "score_predictions"}) == ""
+    assert "GPU" in problems(full, tmp_path, {"predict_shard"})
+    assert "Qwen" not in problems(full, tmp_path, {"predict_shard"})
+    assert "GPU" not in problems(full, tmp_path, {"fetch_base"})
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_as_many_gpus_as_processes(full, tmp_path, monkeypatch):
+    full["processes"] = 2
+    monkeypatch.setattr(check, "_count_gpus", lambda: 1)
+    assert "2 NVIDIA GPU(s) needed, 1 found" in problems(full, tmp_path)
+    monkeypatch.setattr(check, "_count_gpus", lambda: 2)
+    assert "GPU" not in problems(full, tmp_path)
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_gpus_are_counted_from_the_drivers_list(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: a)'\necho 'GPU 1: NVIDIA A100'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert check._count_gpus() == 2
+    program.write_text("#!/bin/sh\necho 'has failed'\nexit 9\n")
+    assert check._count_gpus() == 0
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_offline_mode_is_named_before_the_network(full, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "HF_HUB_OFFLINE is set: unset it" in problems(full, tmp_path, {"fetch_base"})
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_a_hub_that_answers_with_an_error_is_within_reach(full, tmp_path, monkeypatch):
+    def refuse(address, **_):
+        raise urllib.error.HTTPError(address, 401, "no", {}, None)
+
+    monkeypatch.setattr(check.urllib.request, "urlopen", refuse)
+    assert problems(full, tmp_path, {"fetch_base", "fetch_dataset"}) == ""
+
+
+def test_a_folder_that_is_no_dataset(full, tmp_path):
+    full["dataset"] = {"source": "directory", "directory": str(tmp_path / "none")}
+    assert "none is no folder" in problems(full, tmp_path, {"fetch_dataset"})
+    full["dataset"]["directory"] = str(tmp_path)
+    assert "is no LEGO-ARTA tree" in problems(full, tmp_path, {"fetch_dataset"})
+    (tmp_path / "qwen_data" / "object").mkdir(parents=True)
+    (tmp_path / "qwen_data" / "object" / "object_qwen.jsonl").touch()
+    assert problems(full, tmp_path, {"fetch_dataset"}) == ""
+
+
+def test_results_that_cannot_be_written(full, tmp_path):
+    blocked = tmp_path / "results"
+    blocked.write_text("a file where a folder should be")
+    assert f"{blocked / 'study'} cannot be written" in problems(full, blocked / "study", set())
+
+
+def test_looking_leaves_nothing_behind(full, tmp_path):
+    assert problems(full, tmp_path / "results" / "study", set()) == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_missing_packages_are_named_together(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "find_spec", lambda name: None if name in ("trl", "peft") else name)
+    said = problems(demo, tmp_path, {"train_sft"})
+    assert said == "Python packages are missing (trl, peft): make setup"

@@ -1,0 +1,135 @@
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from legor1 import cli, stages
+from legor1.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+STAGES = [one for one in vars(stages).values() if getattr(one, "__module__", "") == stages.__name__]
+STAGES = [one for one in STAGES if not one.__name__.startswith("_")]
+
+
+def example(stage) -> list[str]:
+    command = stage.__doc__.partition("\n\n")[2].replace("\\\n", " ")
+    return shlex.split(command)[1:]
+
+
+@pytest.fixture(autouse=True)
+def recipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("recipe", "sft", "predict"):
+        (tmp_path / f"{name}.json").write_text('{"seed": 1}')
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_every_stage_has_help_with_an_example_that_is_understood(stage, capsys):
+    given = cli._parser().parse_args(example(stage))
+    assert given.run is stage
+    with pytest.raises(SystemExit) as ended:
+        cli.main([given.stage, "--help"])
+    assert ended.value.code == 0
+    assert f"legor1 {given.stage} " in capsys.readouterr().out.partition("example:")[2]
+
+
+def test_a_users_error_is_one_message_and_status_2(capsys):
+    status = cli.main(["index", "nowhere", "--out", "a.parquet", "--quarantine", "q.jsonl"])
+    said = capsys.readouterr().err
+    assert status == 2
+    assert said.startswith("legor1 index: nowhere ")
+    assert "Remedy: " in said
+    assert "Traceback" not in said
+
+
+def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stages, "manifest", fail)
+    fail.__name__ = "manifest"
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["manifest", "tree", "--out", "m.json"])
+
+
+def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    interrupt.__name__ = "manifest"
+    monkeypatch.setattr(stages, "manifest", interrupt)
+    assert cli.main(["manifest", "tree", "--out", "m.json"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "legor1 manifest: interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = [sys.executable, "-m", "legor1.cli", "config", "--base-config", ROOT / "config.yaml"]
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        running.stdout.close()
+        said = running.stderr.read()
+    assert said == b""
+    assert running.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gather"], "required: SHARD, --out"),
+        (["predict", "--shard", "2/2"], "'2/2' is not I/N with 0 <= I < N"),
+        (["predict", "--shard", "x"], "'x' is not I/N"),
+        (["table", "scores.json", "--out", "t"], "'scores.json' is not EXPERIMENT=scores.json"),
+        (["train", "--recipe", "{"], "neither JSON text nor a JSON file"),
+        (["train", "--recipe", "none.json"], "neither JSON text nor a JSON file"),
+        ([], "required: STAGE"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_recipes_come_as_text_or_file():
+    text = cli._json('{"seed": 1, "pixel_budget": {"min_pixels": 784}}')
+    assert text["pixel_budget"]["min_pixels"] == 784
+    assert cli._json("recipe.json") == {"seed": 1}
+
+
+def test_config_writes_what_the_overlays_make(tmp_path):
+    out = tmp_path / "config.json"
+    demo = ROOT / "workflow/configs/demo.yaml"
+    arguments = [str(demo), '{"seed": 8}', "--base-config", str(ROOT / "config.yaml")]
+    assert cli.main(["config", *arguments, "--out", str(out)]) == 0
+    config = json.loads(out.read_text())
+    assert (config["run"], config["seed"], config["inference"]["shards"]) == ("demo", 8, 1)
+
+
+def test_check_says_what_is_missing_or_that_nothing_is(monkeypatch, capsys):
+    from legor1 import check
+
+    base = ["--base-config", str(ROOT / "config.yaml")]
+    monkeypatch.setattr(check, "require", lambda config, results: None)
+    assert cli.main(["check", *base]) == 0
+    assert "run study: nothing is missing here" in capsys.readouterr().out
+
+    def refuse(config, results):
+        raise UserError(f"{results} lacks a GPU. Remedy: make demo")
+
+    monkeypatch.setattr(check, "require", refuse)
+    assert cli.main(["check", *base]) == 2
+    assert "results/study lacks a GPU" in capsys.readouterr().err
+
+
+def test_light_stages_do_not_wait_for_torch():
+    heavy = ["torch", "transformers", "pandas", "datasets", "snakemake"]
+    code = f"import sys, legor1.cli; print([m for m in {heavy} if m in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

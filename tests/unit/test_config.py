@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+
+from legor1.config import check, load, merge, read
+from legor1.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+FULL = ROOT / "config.yaml"
+OVERLAYS = sorted((ROOT / "workflow/configs").glob("*.yaml"))
+
+
+def refusal(overlay: dict) -> str:
+    with pytest.raises(UserError) as error:
+        load(FULL, overlay)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_shipped_overlays_are_valid(overlay):
+    config = load(FULL, read(overlay))
+    assert config["run"] == overlay.stem
+    assert config["device"] == "cpu"
+
+
+def test_the_full_config_says_everything_itself():
+    written, resolved = read(FULL), load(FULL)
+    assert resolved == written, "a default was filled in that config.yaml does not show"
+
+
+def test_merge_is_deep_and_changes_neither_side():
+    base, overlay = {"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}}
+    merged = merge(base, overlay)
+    assert merged == {"a": {"b": 1, "c": [3]}, "d": 1}
+    merged["a"]["c"].append(4)
+    assert (base, overlay) == ({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}})
+
+
+def test_an_overlay_with_experiments_has_all_of_them():
+    only = {"experiments": {"zero_shot": {"method": "baseline", "demonstrations": False}}}
+    assert list(load(FULL, only)["experiments"]) == ["zero_shot"]
+    assert list(load(FULL, {"seed": 1})["experiments"]) == ["few_shot", "sft", "grpo"]
+
+
+def test_later_overlays_change_single_values_of_earlier_ones():
+    demo = read(ROOT / "workflow/configs/demo.yaml")
+    mine = {"experiments": {"sft": {"training": {"steps": 3}}}}
+    changed = load(FULL, demo, mine)["experiments"]
+    assert changed["sft"]["training"]["steps"] == 3
+    assert changed["sft"]["lora"] == demo["experiments"]["sft"]["lora"]
+    assert list(changed) == list(demo["experiments"])
+
+
+def test_defaults_are_filled_in_where_a_block_is_missing():
+    config = read(FULL)
+    del config["evaluation"], config["experiments"]["grpo"]["training"]["temperature"]
+    filled = check(config)
+    assert filled["evaluation"] == {"protocol": "sound", "replicates": 10000, "confidence": 0.95}
+    assert filled["experiments"]["grpo"]["training"]["temperature"] == 1.0
+    assert "evaluation" not in config
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ({"expirements": {}}, "unknown key expirements. Did you mean experiments?"),
+        (
+            {"inference": {"batchsize": 3}},
+            "unknown key inference.batchsize. Did you mean batch_size?",
+        ),
+        (
+            {"device": "gpu"},
+            "device: there is no 'gpu'. Did you mean cpu? Remedy: choose cuda or cpu",
+        ),
+        ({"seed": "x"}, "seed: 'x' is not a whole number. Remedy: write a whole number"),
+        ({"seed": True}, "seed: True is not a whole number"),
+        ({"dataset": None}, "dataset: None is not keys and values"),
+        ({"run": "../elsewhere"}, "run: '../elsewhere' does not match"),
+        ({"evaluation": {"confidence": 95}}, "evaluation.confidence: 95"),
+        ({"dataset": {"source": "directory"}}, "dataset.directory is missing"),
+        ({"device": "cpu"}, "flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`"),
+        ({"pixel_budget": {"min_pixels": 9999999}}, "min_pixels exceeds max_pixels"),
+        ({"experiments": {1: {"method": "baseline"}}}, "experiments: 1 is not text"),
+        ({"experiments": {"a": {"method": "sfd"}}}, "experiments.a.method: there is no 'sfd'"),
+        ({"experiments": {"a": {"method": "sft"}}}, "experiments.a.training is missing"),
+        (
+            {"experiments": {"a": {"method": "baseline", "lora": {"r": 8, "alpha": 8}}}},
+            "unknown key experiments.a.lora",
+        ),
+    ],
+)
+def test_errors_name_the_key_and_the_remedy(overlay, said):
+    message = refusal(overlay)
+    assert said in message
+    assert "Remedy: " in message
+
+
+def experiment(method: str, **training: object) -> dict:
+    sizes = {"batch_size": 1, "accumulation": 8, "learning_rate": 0.1, "steps": 5}
+    lora = {"r": 8, "alpha": 16}
+    block = {"method": method, "tasks": ["object"], "rows_per_task": 9, "lora": lora}
+    return {"experiments": {"a": block | {"training": sizes | training}}}
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers():
+    changed = load(FULL, experiment("sft", learning_rate="1e-4", gradient_checkpointing="false"))
+    training = changed["experiments"]["a"]["training"]
+    assert training["learning_rate"] == 0.0001
+    assert training["gradient_checkpointing"] is False
+    assert load(FULL, {"seed": "8", "report": {"title": "8"}})["report"]["title"] == "8"
+    assert "learning_rate: 'low' is not a number" in refusal(experiment("sft", learning_rate="low"))
+
+
+def test_a_training_has_one_length():
+    assert "give either steps or epochs" in refusal(experiment("sft", epochs=3))
+
+
+def test_grpo_steps_are_made_of_whole_groups():
+    group = {"generations": 3, "max_new_tokens": 8, "rewards": {"object": 1.0}}
+    assert "do not make whole groups of 3" in refusal(experiment("grpo", **group))
+    load(FULL, experiment("grpo", **group | {"generations": 4}))
+
+
+def test_settings_of_another_method_are_unknown():
+    assert "unknown key experiments.a.training.beta" in refusal(experiment("sft", beta=0.1))
+
+
+def test_all_errors_are_named_at_once():
+    message = refusal({"devcie": "cpu", "sede": 1})
+    assert "devcie" in message
+    assert "sede" in message
+
+
+def test_read_takes_yaml_files_and_json_text(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("run: x\n")
+    assert read(file) == read('{"run": "x"}') == {"run": "x"}
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [1\n", ""])
+def test_read_refuses_what_holds_no_mapping(tmp_path, text):
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"a\.yaml.*Remedy: "):
+        read(file)
+
+
+def test_read_names_a_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml cannot be read.*Remedy: "):
+        read(tmp_path / "none.yaml")

@@ -1,0 +1,28 @@
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+ENVS = Path(__file__).parents[2] / "envs"
+
+
+def lock() -> list[str]:
+    lines = (ENVS / "demo.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def test_conda_and_pip_have_the_same_pins():
+    environment = yaml.safe_load((ENVS / "demo.yaml").read_text())
+    (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    assert pip == lock()
+
+
+def test_the_tests_run_in_the_locked_environment():
+    wanted = {one.name: str(one.specifier) for line in lock() if (one := Requirement(line))}
+    for name in ("torch", "transformers", "trl", "peft", "snakemake", "numpy", "pandas"):
+        assert wanted[name] == f"=={metadata.version(name)}"
+
+
+def test_every_pin_is_exact():
+    assert [line for line in lock() if not str(Requirement(line).specifier).startswith("==")] == []

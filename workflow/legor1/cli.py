@@ -1,0 +1,229 @@
+"""The command ``legor1``: one sub-command a stage. The rules of the pipeline call nothing else."""
+
+import argparse
+import inspect
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from legor1 import stages
+from legor1.errors import UserError
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return the exit status: 0, or 2 for what the user can put right."""
+    given = _parser().parse_args(argv)
+    try:
+        given.run(given)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"legor1 {given.stage}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader has gone; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(f"legor1 {given.stage}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+class Option:
+    """An argument of a sub-command, as ``add_argument`` takes it."""
+
+    def __init__(self, *names: str, **settings: Any) -> None:
+        self.names, self.settings = names, settings
+
+
+def _path(name: str, meaning: str, **settings: Any) -> Option:
+    """Return an argument that is a path, required unless ``settings`` say otherwise."""
+    if name.startswith("--"):
+        settings = {"required": True} | settings
+    return Option(name, type=Path, help=meaning, **settings)
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"neither JSON text nor a JSON file: {error}") from error
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with 0 <= I < N")
+    return int(index), int(count)
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not (name and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not EXPERIMENT=scores.json")
+    return name, Path(path)
+
+
+OUT = _path("--out", "the file to write")
+FOLDER_OUT = _path("--out", "the folder to write into")
+SOURCE = _path("tree", "the dataset tree")
+INSTANCES = _path("instances", "instances.parquet")
+TREE = _path("--tree", "the dataset tree")
+BASE = _path("--base", "model.json of the base model")
+SEED = Option("--seed", type=int, required=True)
+PROTOCOL = Option("--protocol", choices=("sound",), default="sound")
+RECIPE = Option("--recipe", metavar="JSON", type=_json, required=True, help="text or file")
+CONFIG = (
+    Option("overlays", metavar="OVERLAY", nargs="*", help="YAML file or JSON text"),
+    Option("--base-config", default="config.yaml", help="what overlays go onto, the same two ways"),
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="legor1",
+        description="The stages of the LEGO-R1 study; `snakemake` runs them in order.",
+        epilog="`legor1 STAGE --help` explains a stage and gives an example.",
+    )
+    group = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+
+    def stage(run: Callable[[argparse.Namespace], None], *options: Option) -> None:
+        summary, _, example = (inspect.getdoc(run) or "").partition("\n\n")
+        one = group.add_parser(
+            run.__name__.replace("_", "-"),
+            help=summary,
+            description=summary,
+            epilog=f"example:\n{textwrap.indent(example, '  ')}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for option in options:
+            one.add_argument(*option.names, **option.settings)
+        one.set_defaults(run=run)
+
+    _declare_data(stage)
+    _declare_conversations(stage)
+    _declare_models(stage)
+    _declare_results(stage)
+    return parser
+
+
+def _declare_data(stage: Callable[..., None]) -> None:
+    stage(
+        stages.synthesize,
+        _path("tree", "the folder to draw into", metavar="DIR"),
+        Option("--manuals", type=int, required=True),
+        Option("--steps", type=int, required=True, help="building steps a manual"),
+        Option("--objects", type=int, required=True, help="part call-outs a manual"),
+        SEED,
+        Option("--image-size", metavar="WxH,…", help="sizes of the images in pixels"),
+        Option("--look", choices=("manual", "sketch"), default="manual"),
+        Option("--workers", type=int, default=1, help="processes to draw with"),
+    )
+    stage(
+        stages.fetch,
+        Option("kind", choices=("dataset", "model")),
+        _path("--folder", "where it lies, or is downloaded to"),
+        Option("--repo", metavar="OWNER/NAME", help="download this; else take what is there"),
+        Option("--revision", default="main", help="commit, tag or branch"),
+        _path("--out", "dataset: a link to the folder; model: model.json"),
+    )
+    stage(stages.manifest, SOURCE, OUT)
+    stage(
+        stages.index,
+        SOURCE,
+        OUT,
+        _path("--quarantine", "the file that says what could not be used, and why"),
+    )
+
+
+def _declare_conversations(stage: Callable[..., None]) -> None:
+    stage(
+        stages.split,
+        INSTANCES,
+        _path("--tree", "the dataset tree, to see which manuals share images", required=False),
+        PROTOCOL,
+        SEED,
+        Option("--test-fraction", type=float, default=0.25),
+        OUT,
+    )
+    stage(
+        stages.convert,
+        INSTANCES,
+        _path("split", "split.json"),
+        PROTOCOL,
+        Option("--variant", choices=("plain", "reasoning"), default="plain"),
+        SEED,
+        _path("--out", "the folder of train.jsonl and test.jsonl"),
+    )
+
+
+def _declare_models(stage: Callable[..., None]) -> None:
+    stage(
+        stages.build_base,
+        _path("--conversations", "the folder of train.jsonl"),
+        TREE,
+        RECIPE,
+        FOLDER_OUT,
+    )
+    stage(
+        stages.train,
+        _path("--conversations", "train.jsonl"),
+        TREE,
+        BASE,
+        RECIPE,
+        _path("--work", "the folder of checkpoints"),
+        FOLDER_OUT,
+    )
+    stage(
+        stages.predict,
+        _path("--conversations", "test.jsonl"),
+        TREE,
+        BASE,
+        RECIPE,
+        _path("--adapter", "the adapter's folder; none for the base model", required=False),
+        Option("--shard", metavar="I/N", type=_shard, default=(0, 1), help="I from 0 on"),
+        OUT,
+    )
+    stage(
+        stages.gather,
+        _path("shards", "predictions of one shard", metavar="SHARD", nargs="+"),
+        OUT,
+    )
+
+
+def _declare_results(stage: Callable[..., None]) -> None:
+    stage(
+        stages.score,
+        _path("predictions", "predictions.jsonl"),
+        PROTOCOL,
+        Option("--replicates", type=int, default=10000, help="bootstrap samples"),
+        Option("--confidence", type=float, default=0.95),
+        Option("--seed", type=int, default=42),
+        FOLDER_OUT,
+    )
+    stage(
+        stages.table,
+        Option("scores", metavar="EXPERIMENT=scores.json", type=_named_path, nargs="+"),
+        OUT,
+    )
+    stage(
+        stages.report,
+        _path("run_dir", "the run's folder", metavar="RUN_DIR"),
+        OUT,
+    )
+    stage(
+        stages.config,
+        *CONFIG,
+        _path("--out", "write it here as JSON", required=False),
+    )
+    stage(stages.check, *CONFIG)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

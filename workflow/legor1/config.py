@@ -1,0 +1,207 @@
+"""The configuration of a run: ``config.yaml``, overlays merged onto it, checked against the schema.
+
+config = load(Path("config.yaml"), read("workflow/configs/demo.yaml"))
+"""
+
+import contextlib
+import copy
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from legor1.errors import UserError
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.json"
+# Merged key by key, an overlay could not leave out an experiment or a setting of it.
+REPLACED_WHOLE = "experiments"
+TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "keys and values",
+    "null": "null",
+}
+
+Config = dict[str, Any]
+
+
+def load(base: Path | str, *overlays: Mapping[str, Any]) -> Config:
+    """Return the config in ``base`` with the overlays merged onto it, defaults filled, checked.
+
+    Mappings are merged key by key. ``experiments`` is the exception: an overlay that has it has
+    all of them, so ``base``'s are dropped.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is wrong; all such are named.
+    """
+    overlay: Config = {}
+    for one in overlays:
+        overlay = merge(overlay, one)
+    config = read(base)
+    if overlay.get(REPLACED_WHOLE):
+        config.pop(REPLACED_WHOLE, None)
+    return check(merge(config, overlay))
+
+
+def read(source: Path | str) -> Config:
+    """Return the mapping in a YAML file, or in ``source`` itself if that is JSON text.
+
+    Raises:
+        UserError: there is no such file, or it holds no mapping.
+    """
+    text = str(source)
+    if not text.lstrip().startswith("{"):
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{source} cannot be read: {error}. Remedy: name an existing YAML file."
+            ) from error
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source} is not YAML: {reason}. Remedy: mend the place named.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{source} holds no keys and values. Remedy: write `key: value` lines.")
+    return value
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:
+    """Return ``base`` with ``overlay`` merged onto it, key by key; neither is changed."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            value = merge(merged[key], value)
+        merged[key] = value
+    return copy.deepcopy(merged)
+
+
+def check(config: Config) -> Config:
+    """Return a copy of ``config`` with the schema's defaults filled in.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is wrong; all such are named.
+    """
+    config = copy.deepcopy(config)
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(_filling_validator(schema).iter_errors(config), key=lambda e: str(e.json_path))
+    problems = [line for error in errors for line in _describe(error)]
+    problems = problems or list(_contradictions(config))
+    if problems:
+        raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(problems)))
+    return config
+
+
+def _filling_validator(schema: dict[str, Any]) -> Any:
+    """Return a validator that also writes in what it checks: defaults, and numbers for text."""
+    check_properties = Draft202012Validator.VALIDATORS["properties"]
+
+    def fill(validator: Any, properties: Any, instance: Any, within: Any) -> Iterator[Any]:
+        for name, of in properties.items() if isinstance(instance, dict) else ():
+            of = schema["$defs"].get(of.get("$ref", "").rpartition("/")[2], {}) | of
+            if name in instance:
+                instance[name] = _typed(instance[name], of.get("type"))
+            elif of.get("default") is not None:
+                instance[name] = copy.deepcopy(of["default"])
+        yield from check_properties(validator, properties, instance, within)
+
+    return jsonschema.validators.extend(Draft202012Validator, {"properties": fill})(schema)
+
+
+def _typed(value: Any, wanted: Any) -> Any:
+    """Return ``value`` as what the schema wants, if it is text that says such a value.
+
+    YAML reads ``1e-4`` as text, and Snakemake everything inside ``--config block={…}``.
+    """
+    readers: dict[str, Callable[[str], Any]] = {
+        "integer": int,
+        "number": float,
+        "boolean": {"true": True, "false": False}.__getitem__,
+    }
+    if isinstance(value, str) and isinstance(wanted, str) and wanted in readers:
+        with contextlib.suppress(KeyError, ValueError):
+            return readers[wanted](value)
+    return value
+
+
+def _describe(error: ValidationError) -> list[str]:
+    """Return one line a problem: the key's path, what is wrong, and the remedy."""
+    path = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        return [_unknown(path, key, known) for key in error.instance if key not in known]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{_join(path, key)} is missing. Remedy: add it." for key in missing]
+    if error.validator == "enum":
+        choices = list(map(str, error.validator_value))
+        near = difflib.get_close_matches(str(error.instance), choices, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return [f"{path}: there is no {error.instance!r}.{hint} Remedy: choose {_or(choices)}."]
+    return [f"{path}: {_wrong(error)}"]
+
+
+def _unknown(path: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(key), known, 1, cutoff=0)
+    return (
+        f"unknown key {_join(path, key)}. Did you mean {near[0]}? "
+        f"Remedy: correct or remove it; known here: {', '.join(known)}."
+    )
+
+
+def _wrong(error: ValidationError) -> str:
+    value, meaning = error.instance, error.schema.get("description", "")
+    meaning = meaning and f" ({meaning})"
+    if error.validator != "type":
+        return f"{error.message}. Remedy: choose another value{meaning}."
+    wanted = error.validator_value
+    words = _or(TYPES[one] for one in ([wanted] if isinstance(wanted, str) else wanted))
+    return f"{value!r} is not {words}. Remedy: write {words}{meaning}."
+
+
+def _or(choices: Iterable[Any]) -> str:
+    return " or ".join(map(str, choices))
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Yield what is wrong between keys that are right one by one."""
+    for block in ("dataset", "base"):
+        source = config[block]["source"]
+        if source != "shipped" and not config[block].get(source):
+            yield f"{block}.{source} is missing. Remedy: add it, or choose another {block}.source."
+    if config["device"] == "cpu" and config["attention"] == "flash_attention_2":
+        yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
+    if config["pixel_budget"]["min_pixels"] > config["pixel_budget"]["max_pixels"]:
+        yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
+    for name, experiment in config["experiments"].items():
+        yield from _training_contradictions(name, experiment, config["processes"])
+
+
+def _training_contradictions(name: str, experiment: Config, processes: int) -> Iterator[str]:
+    training, path = experiment.get("training"), f"experiments.{name}.training"
+    if training is None:
+        return
+    if ("steps" in training) == ("epochs" in training):
+        yield f"{path}: the length is not clear. Remedy: give either steps or epochs."
+    if "generations" in training:
+        completions = training["batch_size"] * training["accumulation"] * processes
+        if completions % training["generations"]:
+            yield (
+                f"{path}: {completions} completions a step (batch_size × accumulation × processes)"
+                f" do not make whole groups of {training['generations']}. "
+                "Remedy: make it a multiple of generations."
+            )

@@ -1,0 +1,251 @@
+"""What each sub-command of ``legor1`` does with what it was given; its help is the docstring.
+
+A stage's module is imported when the stage runs, so that ``--help`` and the light stages need not
+wait for torch.
+"""
+
+import json
+import os
+import warnings
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+
+def _say(stage: str, facts: dict[str, Any]) -> None:
+    shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in facts.items()}
+    print(f"{stage}: " + ", ".join(f"{name} {value}" for name, value in shown.items()))
+
+
+def _silence_libraries() -> None:
+    """Keep libraries from talking between the stages' own lines of progress."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.simplefilter("ignore")
+
+
+def synthesize(given: Namespace) -> None:
+    """Draw brick manuals in LEGO-ARTA's layout.
+
+    legor1 synthesize tree --manuals 8 --steps 4 --objects 6 --seed 7 --image-size 480x360,360x480
+    """
+    from legor1.data.synthetic import IMAGE_SIZES, parse_sizes, synthesize
+
+    sizes = given.image_size
+    synthesize(
+        given.tree,
+        manuals=given.manuals,
+        steps=given.steps,
+        objects=given.objects,
+        seed=given.seed,
+        image_sizes=parse_sizes(sizes) if sizes else IMAGE_SIZES,
+        look=given.look,
+        workers=given.workers,
+    )
+
+
+def fetch(given: Namespace) -> None:
+    """Download a dataset or a model, or take one that is there, and say where it lies.
+
+    legor1 fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json
+    """
+    from legor1.data import hub
+
+    folder, repo = given.folder, given.repo
+    if repo:
+        hub.fetch(given.kind, repo, given.revision, folder)
+    if given.kind == "dataset":
+        hub.link_dataset(folder, given.out)
+    else:
+        revision = given.revision if repo else None
+        hub.describe_model(folder, repo or folder.as_posix(), revision, given.out)
+
+
+def manifest(given: Namespace) -> None:
+    """List a tree's files with their sizes and SHA-256.
+
+    legor1 manifest tree --out manifest.json
+    """
+    from legor1.data.manifest import write_manifest
+
+    _say("manifest", write_manifest(given.tree, given.out))
+
+
+def index(given: Namespace) -> None:
+    """Read a dataset tree into one row an instance.
+
+    legor1 index tree --out instances.parquet --quarantine quarantine.jsonl
+    """
+    from legor1.data.index import write_index
+
+    _say("index", write_index(given.tree, given.out, given.quarantine))
+
+
+def split(given: Namespace) -> None:
+    """Divide the instances into training and test.
+
+    legor1 split instances.parquet --tree tree --seed 42 --test-fraction 0.25 --out split.json
+    """
+    from legor1.data.index import read_instances
+    from legor1.data.split import split, write_split
+
+    content = split(
+        read_instances(given.instances),
+        protocol=given.protocol,
+        seed=given.seed,
+        test_fraction=given.test_fraction,
+        tree=given.tree,
+    )
+    _say("split", write_split(content, given.out))
+
+
+def convert(given: Namespace) -> None:
+    """Write what the model is asked: prompts with their demonstrations.
+
+    legor1 convert instances.parquet split.json --seed 42 --out conversations
+    """
+    from legor1.data.convert import convert, write_conversations
+    from legor1.data.index import read_instances
+    from legor1.files import read_json
+
+    conversations = convert(
+        read_instances(given.instances),
+        read_json(given.split),
+        protocol=given.protocol,
+        variant=given.variant,
+        seed=given.seed,
+    )
+    _say("convert", write_conversations(conversations, given.out))
+
+
+def build_base(given: Namespace) -> None:
+    """Make and train the tiny base model.
+
+    legor1 build-base --conversations conversations --tree tree --recipe recipe.json --out tiny
+    """
+    _silence_libraries()
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    from legor1.training.tiny import build
+
+    build(given.recipe, given.conversations, given.tree, given.out)
+
+
+def train(given: Namespace) -> None:
+    r"""Train an experiment's adapter, going on from the last checkpoint if there is one.
+
+    legor1 train --recipe sft.json --conversations train.jsonl --tree tree \
+        --base model.json --work work --out adapters/sft
+    """
+    from legor1.training.launch import train
+
+    train(
+        given.recipe,
+        given.conversations,
+        given.tree,
+        given.base,
+        given.work,
+        given.out,
+    )
+
+
+def predict(given: Namespace) -> None:
+    r"""Answer the test conversations, or one shard of them.
+
+    legor1 predict --recipe predict.json --conversations test.jsonl --tree tree \
+        --base model.json --adapter adapters/sft/adapter --out predictions.jsonl
+    """
+    _silence_libraries()
+    from legor1.inference.engine import predict
+
+    predict(
+        given.recipe,
+        given.conversations,
+        given.tree,
+        given.base,
+        given.adapter,
+        given.shard,
+        given.out,
+    )
+
+
+def gather(given: Namespace) -> None:
+    """Put the shards of an experiment's predictions together.
+
+    legor1 gather shards/0.jsonl shards/1.jsonl --out predictions.jsonl
+    """
+    from legor1.inference.gather import gather
+
+    _say("gather", {"predictions": gather(given.shards, given.out)})
+
+
+def score(given: Namespace) -> None:
+    """Score predictions, with bootstrap intervals.
+
+    legor1 score predictions.jsonl --protocol sound --out scores
+    """
+    from legor1.scoring import write_scores
+
+    scores = write_scores(
+        given.predictions,
+        given.out,
+        protocol=given.protocol,
+        replicates=given.replicates,
+        confidence=given.confidence,
+        seed=given.seed,
+    )
+    for task, metrics in scores["tasks"].items():
+        values = {k: m["value"] for k, m in metrics.items() if isinstance(m, dict)}
+        _say(f"score {given.predictions.stem} {task}", values)
+
+
+def table(given: Namespace) -> None:
+    """Put the experiments' scores into one table.
+
+    legor1 table few_shot=few_shot/scores.json sft=sft/scores.json --out table.csv
+    """
+    from legor1.table import write_table
+
+    write_table(dict(given.scores), given.out)
+
+
+def report(given: Namespace) -> None:
+    """Render the report of a run, one HTML file.
+
+    legor1 report results/demo --out results/demo/report.html
+    """
+    from legor1.report.render import render
+
+    render(given.run_dir, given.out)
+    _say("report", {"written": given.out})
+
+
+def _resolved(given: Namespace) -> dict[str, Any]:
+    from legor1.config import load, read
+
+    return load(given.base_config, *map(read, given.overlays))
+
+
+def config(given: Namespace) -> None:
+    """Print the resolved config, or write it.
+
+    legor1 config workflow/configs/demo.yaml
+    """
+    from legor1.files import write_json
+
+    config = _resolved(given)
+    if given.out:
+        write_json(given.out, config)
+    else:
+        print(json.dumps(config, indent=2, ensure_ascii=False))
+
+
+def check(given: Namespace) -> None:
+    """Say what is missing to run a config on this machine.
+
+    legor1 check workflow/configs/demo.yaml
+    """
+    from legor1.check import require
+
+    config = _resolved(given)
+    require(config, Path("results") / config["run"])
+    print(f"run {config['run']}: nothing is missing here")

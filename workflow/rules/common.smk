@@ -1,0 +1,144 @@
+# What all rules share: the resolved config, paths, recipes, code as input.
+#
+# Needs: config.yaml, overlays from --configfile and --config.
+# Gives: config, RUN, code(), training_recipe(), prediction_recipe(), by_device(), …
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+PACKAGE = str(ROOT / "workflow")
+sys.path.insert(0, PACKAGE)
+# Jobs run the code that the rules declare, by the Python that runs Snakemake, whether its
+# environment is active or not.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]),
+    PYTHONPATH=os.pathsep.join([PACKAGE, os.getenv("PYTHONPATH", "")]),
+)
+# Two lines before each job that would drown the stages' own lines of progress.
+logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
+
+from legor1 import check, imports
+from legor1.config import load
+from legor1.data.hub import model_files
+from legor1.errors import UserError
+
+
+@contextlib.contextmanager
+def user_errors():
+    """End with the message alone where the user can put it right: Snakemake adds a traceback."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+
+
+with user_errors():
+    config = load(ROOT / "config.yaml", config)
+
+RUN = f"results/{config['run']}"
+EXPERIMENTS = list(config["experiments"])
+TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
+# What fixes a model's numbers, in training and in inference.
+NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
+
+
+wildcard_constraints:
+    data="data|base/data",
+    experiment="|".join(EXPERIMENTS),
+    shard="[0-9]+",
+
+
+def stop_if_something_is_missing():
+    """Check this machine for the jobs that will run on it."""
+    names = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    if not workflow.local_exec:
+        names = {name for name in names if not name.startswith(check.MODEL_RULES)}
+    with user_errors():
+        check.require(config, Path(RUN), names)
+
+
+def code(*stages):
+    """Return the files of the package that the stages reach: a change to them reruns a rule."""
+    return sorted({os.path.relpath(path) for stage in stages for path in imports.code(stage)})
+
+
+def by_device(cpu, cuda):
+    """Return what a job needs on the configured device."""
+    return cuda if config["device"] == "cuda" else cpu
+
+
+def trained_by(method):
+    """Return a pattern of the experiments with this method, one that nothing matches if none."""
+    names = [name for name in EXPERIMENTS if config["experiments"][name]["method"] == method]
+    return "|".join(names) or "$^"
+
+
+def adapter_files(wildcards):
+    """Return the files of an experiment's adapter; the baseline has none."""
+    folder = f"{RUN}/adapters/{wildcards.experiment}/adapter"
+    names = ("adapter_model.safetensors", "adapter_config.json")
+    return [f"{folder}/{name}" for name in names if wildcards.experiment in TRAINED]
+
+
+def seed_of(wildcards):
+    """Return the seed of a dataset's split: the base model's scenes have their own."""
+    own = config["base"]["rebuild"]["training"]["seed"]
+    return own if wildcards.data == "base/data" else config["seed"]
+
+
+def training_recipe(wildcards):
+    """Return the settings that an experiment's training depends on, as JSON."""
+    recipe = {name: config[name] for name in (*NUMERICS, "processes", "seed")}
+    recipe |= {"experiment": wildcards.experiment} | config["experiments"][wildcards.experiment]
+    return json.dumps(recipe, sort_keys=True)
+
+
+def prediction_recipe(wildcards):
+    """Return the settings that an experiment's predictions depend on, as JSON."""
+    recipe = {name: config[name] for name in NUMERICS}
+    recipe |= {name: config["inference"][name] for name in ("batch_size", "max_new_tokens")}
+    recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
+    return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
+
+
+def drawing_options(scenes):
+    """Return the options of `legor1 synthesize` for a block of the config."""
+    sizes = ",".join(scenes["image_sizes"])
+    names = ("manuals", "steps", "objects", "seed", "look")
+    return " ".join(f"--{name} {scenes[name]}" for name in names) + f" --image-size {sizes}"
+
+
+def source_options(block, kind):
+    """Return the options of `legor1 fetch` for `dataset` or `base` of the config."""
+    if block["source"] == "huggingface":
+        repo, revision = block["huggingface"]["repo"], block["huggingface"]["revision"]
+        folder = f"resources/{kind}/{repo}/{revision}"
+        return shlex.join(["--repo", repo, "--revision", revision, "--folder", folder])
+    return shlex.join(["--folder", source_folder(block)])
+
+
+def dialogue_files():
+    """Return the dialogues of the user's own dataset tree: new ones make a new manifest."""
+    if config["dataset"]["source"] != "directory":
+        return []
+    return sorted(map(str, Path(config["dataset"]["directory"]).glob("qwen_data/**/*.jsonl")))
+
+
+def base_files():
+    """Return the files of the base model, as far as they are known before it is downloaded."""
+    if config["base"]["source"] == "rebuild":
+        return [f"{RUN}/base/tiny/{name}" for name in ("model.safetensors", "config.json")]
+    shipped = model_files(check.TINY_BASE) if config["base"]["source"] == "shipped" else []
+    return [os.path.relpath(path) for path in shipped]
+
+
+def source_folder(block):
+    """Return where a dataset or base model lies that is not downloaded."""
+    shipped = os.path.relpath(check.TINY_BASE)
+    rebuilt = f"{RUN}/base/tiny"
+    return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]

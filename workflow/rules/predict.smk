@@ -1,0 +1,61 @@
+# Needs: data/conversations/test.jsonl with data/tree, base/model.json, the experiment's adapter if any.
+# Gives: predictions/<experiment>.jsonl, by way of its shards.
+
+
+rule predict_shard:
+    input:
+        conversations=f"{RUN}/data/conversations/test.jsonl",
+        manifest=f"{RUN}/data/manifest.json",
+        base=f"{RUN}/base/model.json",
+        adapter=adapter_files,
+        code=code("predict"),
+    output:
+        predictions=f"{RUN}/predictions/{{experiment}}/shards/{{shard}}.jsonl",
+    log:
+        f"{RUN}/logs/predict/{{experiment}}/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/predict/{{experiment}}/{{shard}}.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=by_device(cpu=3000, cuda=32000),
+        runtime=by_device(cpu=60, cuda=480),
+        gpu=by_device(cpu=0, cuda=1),
+        gpu_model=by_device(cpu="", cuda="a40"),
+    params:
+        recipe=prediction_recipe,
+        tree=f"{RUN}/data/tree",
+        adapter=lambda wildcards, input: (
+            f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
+        ),
+        shards=config["inference"]["shards"],
+    shell:
+        "legor1 predict --recipe {params.recipe:q} --conversations {input.conversations:q}"
+        " --tree {params.tree:q} --base {input.base:q} {params.adapter}"
+        " --shard {wildcards.shard}/{params.shards} --out {output.predictions:q} 2>&1 | tee {log:q}"
+
+
+rule gather_predictions:
+    input:
+        shards=expand(
+            f"{RUN}/predictions/{{experiment}}/shards/{{shard}}.jsonl",
+            shard=range(config["inference"]["shards"]),
+            allow_missing=True,
+        ),
+        code=code("gather"),
+    output:
+        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+    log:
+        f"{RUN}/logs/predict/{{experiment}}/gather_predictions.log",
+    benchmark:
+        f"{RUN}/benchmarks/predict/{{experiment}}/gather_predictions.tsv"
+    localrule: True
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "legor1 gather {input.shards:q} --out {output.predictions:q} 2>&1 | tee {log:q}"

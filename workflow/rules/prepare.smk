@@ -1,0 +1,80 @@
+# Needs: data/tree with its manifest.json; the same under base/ for the tiny base model's own scenes.
+# Gives: instances.parquet, quarantine.jsonl, split.json, conversations/{train,test}.jsonl.
+
+
+rule index_dataset:
+    input:
+        manifest=f"{RUN}/{{data}}/manifest.json",
+        code=code("index"),
+    output:
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        quarantine=f"{RUN}/{{data}}/quarantine.jsonl",
+    log:
+        f"{RUN}/logs/{{data}}/index_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/index_dataset.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+    shell:
+        "legor1 index {params.tree:q} --out {output.instances:q}"
+        " --quarantine {output.quarantine:q} 2>&1 | tee {log:q}"
+
+
+rule split_dataset:
+    input:
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        code=code("split"),
+    output:
+        split=f"{RUN}/{{data}}/split.json",
+    log:
+        f"{RUN}/logs/{{data}}/split_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/split_dataset.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        protocol=config["prepare"]["protocol"],
+        seed=seed_of,
+        fraction=config["prepare"]["test_fraction"],
+    shell:
+        "legor1 split {input.instances:q} --tree {params.tree:q} --protocol {params.protocol}"
+        " --seed {params.seed} --test-fraction {params.fraction} --out {output.split:q} 2>&1 | tee {log:q}"
+
+
+rule convert_dataset:
+    input:
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        split=f"{RUN}/{{data}}/split.json",
+        code=code("convert"),
+    output:
+        train=f"{RUN}/{{data}}/conversations/train.jsonl",
+        test=f"{RUN}/{{data}}/conversations/test.jsonl",
+    log:
+        f"{RUN}/logs/{{data}}/convert_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/convert_dataset.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        out=lambda wildcards, output: Path(output.train).parent,
+        protocol=config["prepare"]["protocol"],
+        variant=config["prepare"]["variant"],
+        seed=seed_of,
+    shell:
+        "legor1 convert {input.instances:q} {input.split:q} --protocol {params.protocol}"
+        " --variant {params.variant} --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"

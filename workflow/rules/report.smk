@@ -1,0 +1,50 @@
+# Needs: table.csv and all that the numbers in it come from.
+# Gives: report.html, and config.json, the resolved config that it shows.
+
+
+rule render_report:
+    input:
+        table=f"{RUN}/table.csv",
+        scores=expand(
+            f"{RUN}/scores/{{experiment}}/{{file}}",
+            experiment=EXPERIMENTS,
+            file=["scores.json", "per_example.parquet"],
+        ),
+        predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=EXPERIMENTS),
+        training=expand(
+            f"{RUN}/adapters/{{experiment}}/{{file}}",
+            experiment=TRAINED,
+            file=["run.json", "history.jsonl"],
+        ),
+        data=expand(
+            f"{RUN}/data/{{file}}",
+            file=[
+                "manifest.json",
+                "instances.parquet",
+                "quarantine.jsonl",
+                "split.json",
+                "conversations/test.jsonl",
+            ],
+        ),
+        base=f"{RUN}/base/model.json",
+        code=code("report"),
+    output:
+        report=f"{RUN}/report.html",
+        config=f"{RUN}/config.json",
+    log:
+        f"{RUN}/logs/render_report.log",
+    benchmark:
+        f"{RUN}/benchmarks/render_report.tsv"
+    localrule: True
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        run=lambda wildcards, output: Path(output.report).parent,
+        config=json.dumps(config),  # in its own order, which is that of the columns
+    shell:
+        "(legor1 config --base-config {params.config:q} --out {output.config:q}"
+        " && legor1 report {params.run:q} --out {output.report:q}) 2>&1 | tee {log:q}"

@@ -1,0 +1,83 @@
+# Needs: data/conversations/train.jsonl with data/tree, base/model.json.
+# Gives: adapters/<experiment>/ (adapter/, run.json, history.jsonl), base/tiny/ where it is rebuilt.
+# Checkpoints lie in work/, which no rule declares: Snakemake deletes a failed job's outputs.
+
+
+rule train_sft:
+    input:
+        conversations=f"{RUN}/data/conversations/train.jsonl",
+        manifest=f"{RUN}/data/manifest.json",
+        base=f"{RUN}/base/model.json",
+        code=code("train sft"),
+    output:
+        weights=f"{RUN}/adapters/{{experiment}}/adapter/adapter_model.safetensors",
+        settings=f"{RUN}/adapters/{{experiment}}/adapter/adapter_config.json",
+        history=f"{RUN}/adapters/{{experiment}}/history.jsonl",
+        run=f"{RUN}/adapters/{{experiment}}/run.json",
+    log:
+        f"{RUN}/logs/train/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment=trained_by("sft"),
+    conda:
+        "../../envs/demo.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=by_device(cpu=3000, cuda=64000),
+        runtime=by_device(cpu=60, cuda=720),
+        gpu=by_device(cpu=0, cuda=config["processes"]),
+        gpu_model=by_device(cpu="", cuda="a100"),
+    params:
+        recipe=training_recipe,
+        tree=f"{RUN}/data/tree",
+        work=f"{RUN}/work",
+        out=lambda wildcards, output: Path(output.run).parent,
+    shell:
+        "legor1 train --recipe {params.recipe:q} --conversations {input.conversations:q}"
+        " --tree {params.tree:q} --base {input.base:q} --work {params.work:q} --out {params.out:q}"
+        " 2>&1 | tee {log:q}"
+
+
+use rule train_sft as train_grpo with:
+    input:
+        conversations=f"{RUN}/data/conversations/train.jsonl",
+        manifest=f"{RUN}/data/manifest.json",
+        base=f"{RUN}/base/model.json",
+        code=code("train grpo"),
+    wildcard_constraints:
+        experiment=trained_by("grpo"),
+    resources:
+        mem_mb=by_device(cpu=3000, cuda=64000),
+        runtime=by_device(cpu=60, cuda=1440),
+        gpu=by_device(cpu=0, cuda=config["processes"]),
+        gpu_model=by_device(cpu="", cuda="a100"),
+
+
+rule build_tiny_base:
+    input:
+        conversations=f"{RUN}/base/data/conversations/train.jsonl",
+        manifest=f"{RUN}/base/data/manifest.json",
+        code=code("build-base"),
+    output:
+        weights=f"{RUN}/base/tiny/model.safetensors",
+        settings=f"{RUN}/base/tiny/config.json",
+        history=f"{RUN}/base/tiny/training_log.jsonl",
+    log:
+        f"{RUN}/logs/base/build_tiny_base.log",
+    benchmark:
+        f"{RUN}/benchmarks/base/build_tiny_base.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: config["base"]["rebuild"]["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        recipe=json.dumps(config["base"]["rebuild"]["training"], sort_keys=True),
+        tree=f"{RUN}/base/data/tree",
+        conversations=lambda wildcards, input: Path(input.conversations).parent,
+        out=lambda wildcards, output: Path(output.weights).parent,
+    shell:
+        "legor1 build-base --recipe {params.recipe:q} --conversations {params.conversations:q}"
+        " --tree {params.tree:q} --out {params.out:q} 2>&1 | tee {log:q}"
