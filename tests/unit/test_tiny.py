@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,19 +43,20 @@ def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
     processor = tiny.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 480, "height": 360, "prompt": "Done?"}
     row |= {"response": "Yes.", "demonstrations": [row | {"response": "No."}]}
-    batch = tiny.Examples([row], tmp_path, processor, BUDGET).batch([row], demonstrations=True)
+    batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=True)
     (labels,) = batch["labels"]
     said = tokenizer.decode(labels[labels != tiny.IGNORED])
     assert said == "No.<|im_end|>Yes.<|im_end|>"
     assert (batch["input_ids"] == tokenizer.convert_tokens_to_ids("<|image_pad|>")).sum() == 2 * 15
 
 
-def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path):
+def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiny, "TINTS", (255, 256))  # white paper
     Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
     processor = tiny.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}
     row |= {"response": "Yes.", "demonstrations": []}
-    batch = tiny.Examples([row], tmp_path, processor, BUDGET).batch([row], demonstrations=False)
+    batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
     turns = tiny.chat_messages(row, BUDGET, demonstrations=False)
     turns.append({"role": "assistant", "content": [{"type": "text", "text": "Yes."}]})
     text = processor.apply_chat_template(turns, tokenize=False)
@@ -77,3 +79,44 @@ def test_the_shipped_model_is_what_its_recipe_says():
     recipe = json.loads((TINY_BASE / "recipe.json").read_text())
     assert log[-1]["step"] == recipe["steps"]
     assert log[-1]["loss/object"] < log[0]["loss/object"] / 3
+
+
+def test_every_picture_has_paper_of_its_own_tint(tokenizer, tmp_path):
+    rows = []
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (480, 360), "white").save(tmp_path / name)
+        rows.append({"task": "state", "image": name, "width": 480, "height": 360, "prompt": ""})
+        rows[-1] |= {"response": "Yes.", "demonstrations": []}
+    processor = tiny.make_processor(tokenizer, BUDGET)
+    first, second = (
+        tiny.Examples(rows, tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
+        for row in rows
+    )
+    again = tiny.Examples(rows, tmp_path, processor, BUDGET, 1).batch(
+        rows[:1], demonstrations=False
+    )
+    assert first["pixel_values"].tolist() == again["pixel_values"].tolist()
+    assert not torch.equal(first["pixel_values"], second["pixel_values"])
+
+
+@pytest.mark.slow
+def test_a_shortened_build_learns(tmp_path):
+    from legor1.config import load
+    from legor1.data import convert, index, split
+    from legor1.data.synthetic import parse_sizes, synthesize
+
+    recipe = load(Path("config.yaml"), {})["base"]["rebuild"]
+    sizes = parse_sizes(",".join(recipe["scenes"]["image_sizes"]))
+    synthesize(
+        tmp_path / "tree", manuals=12, steps=3, objects=20, seed=1, image_sizes=sizes, look="sketch"
+    )
+    instances, _ = index.index(tmp_path / "tree")
+    sides = split.split(instances, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
+    rows = convert.convert(instances, sides, seed=1)
+    convert.write_conversations(rows, tmp_path / "conversations")
+    shortened = recipe["training"] | {"steps": 100, "warmup": 20, "batch_size": 16}
+    tiny.build(shortened, tmp_path / "conversations", tmp_path / "tree", tmp_path / "base")
+    log = [json.loads(line) for line in (tmp_path / "base" / "training_log.jsonl").open()]
+    assert log[-1]["loss/object"] < log[0]["loss/object"] / 2
+    AutoProcessor.from_pretrained(tmp_path / "base")
+    Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "base")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageChops
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
@@ -54,6 +55,7 @@ IGNORED = -100
 # Manuals are printed on light paper. Where that is not the zero of the pixel values, it drowns all
 # else, and a small model stays blind for its first thousand steps.
 BACKGROUND, CONTRAST = 0.85, 0.25
+TINTS = (176, 256)  # of each colour channel of the paper, of 255
 
 
 def make_tokenizer(texts: list[str], vocabulary: int) -> Qwen2Tokenizer:
@@ -71,9 +73,10 @@ def make_tokenizer(texts: list[str], vocabulary: int) -> Qwen2Tokenizer:
         trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
     )
     state = json.loads(bpe.to_str())["model"]
+    merges: Any = [tuple(merge) for merge in state["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=state["vocab"],
-        merges=state["merges"],
+        merges=merges,
         unk_token="<|endoftext|>",
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -134,10 +137,12 @@ def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
 
 
 class Examples:
-    """Conversations as token batches; every image is processed once and kept."""
+    """Conversations as token batches; every image is tinted and processed once, and kept."""
 
-    def __init__(self, rows: list[dict], tree: Path, processor: Any, budget: PixelBudget) -> None:
-        self.tree, self.processor, self.budget = tree, processor, budget
+    def __init__(
+        self, rows: list[dict], tree: Path, processor: Any, budget: PixelBudget, seed: int
+    ) -> None:
+        self.tree, self.processor, self.budget, self.seed = tree, processor, budget, seed
         self.images: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.pools: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
@@ -175,9 +180,11 @@ class Examples:
 
     def _image(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         if name not in self.images:
-            processed = self.processor.image_processor(
-                images=[open_image(self.tree / name)], return_tensors="pt"
-            )
+            picture = open_image(self.tree / name)
+            # One paper alone would be all that the model can read.
+            tint = generator(self.seed, "tint", name).integers(*TINTS, size=3).tolist()
+            picture = ImageChops.multiply(picture, Image.new("RGB", picture.size, tuple(tint)))
+            processed = self.processor.image_processor(images=[picture], return_tensors="pt")
             self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
         return self.images[name]
 
@@ -213,7 +220,8 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"])
     processor = make_processor(tokenizer, budget)
     model = make_model(tokenizer, recipe["model"])
-    history = _train(model, Examples(rows, tree, processor, budget), recipe)
+    examples = Examples(rows, tree, processor, budget, recipe["seed"])
+    history = _train(model, examples, recipe)
     out.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(out)
     model.to(torch.bfloat16).save_pretrained(out)
@@ -240,7 +248,7 @@ the pipeline's demo and tests; it knows bricks and nothing else, and is of no ot
 - Made by `snakemake --configfile workflow/configs/demo.yaml rebuild_base`
 - Recipe: `recipe.json`; training log: `training_log.jsonl` (loss on the answers, by task)
 - Data: drawn by `legor1 synthesize` (`base.rebuild.scenes` in `config.yaml`), no third party
-- {recipe["steps"]} steps of {recipe["batch_size"]} conversations on {recipe["threads"]} CPU threads,
+- {recipe["steps"]} steps of {recipe["batch_size"]} rows on {recipe["threads"]} CPU threads,
   {last["seconds"] / 60:.0f} minutes; weights in bfloat16
 
 | task | training loss at the end |
