@@ -11,6 +11,7 @@ from legor1.errors import UserError
 from legor1.files import read_jsonl, write_jsonl
 from legor1.inference.engine import Engine, predict
 from legor1.inference.gather import gather
+from legor1.resume import fingerprint
 
 RECIPE = {
     "experiment": "few_shot",
@@ -91,7 +92,10 @@ def test_a_killed_shard_goes_on_where_it_stopped(engine, rows, tmp_path, monkeyp
     whole = out.read_bytes()
     assert len(whole.splitlines()) == 3  # conversations 0, 2 and 4
     lines = whole.splitlines(keepends=True)
-    out.with_suffix(".partial.jsonl").write_bytes(lines[0] + lines[1][:40])
+    inputs = [tmp_path / "test.jsonl", tmp_path / "model.json"]
+    name = fingerprint(RECIPE, inputs)
+    (out.parent / f"0.{name}.partial.jsonl").write_bytes(lines[0] + lines[1][:40])
+    (out.parent / "0.another.partial.jsonl").write_bytes(b"of another recipe")
     out.unlink()
     answered = []
     plain = Engine.answers

@@ -35,9 +35,7 @@ def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> A
         RuntimeError: the processor would resize an image otherwise than ``budget`` says, which
             would put every box into the wrong frame.
     """
-    processor = AutoProcessor.from_pretrained(
-        folder, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels
-    )
+    processor = AutoProcessor.from_pretrained(folder)
     processor.image_processor.size = {
         "shortest_edge": budget.min_pixels,
         "longest_edge": budget.max_pixels,

@@ -136,6 +136,7 @@ def train(given: Namespace) -> None:
     legor1 train --recipe sft.json --conversations train.jsonl --tree tree \
         --base model.json --work work --out adapters/sft
     """
+    from legor1.imports import code
     from legor1.training.launch import train
 
     train(
@@ -145,6 +146,7 @@ def train(given: Namespace) -> None:
         given.base,
         given.work,
         given.out,
+        code(f"train {given.recipe['method']}"),
     )
 
 
@@ -155,6 +157,7 @@ def predict(given: Namespace) -> None:
         --base model.json --adapter adapters/sft/adapter --out predictions.jsonl
     """
     _silence_libraries()
+    from legor1.imports import code
     from legor1.inference.engine import predict
 
     predict(
@@ -165,6 +168,7 @@ def predict(given: Namespace) -> None:
         given.adapter,
         given.shard,
         given.out,
+        code("predict"),
     )
 
 

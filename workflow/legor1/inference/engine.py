@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from legor1.boxes import PixelBudget, rescale_text
 from legor1.files import atomic, read_jsonl
 from legor1.modeling import base_folder, load_adapted, load_processor, open_image
 from legor1.prompts import chat_messages
+from legor1.resume import fingerprint
 
 SECONDS_BETWEEN_LINES = 10
 
@@ -25,11 +26,12 @@ def predict(
     adapter: Path | None,
     shard: tuple[int, int],
     out: Path,
+    code: Sequence[Path] = (),
 ) -> None:
     """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
 
     Answers are appended to a file beside ``out`` as they come and moved into place at the end,
-    so that a killed shard goes on where it stopped.
+    so that a killed shard goes on where it stopped; unless its recipe, inputs or code changed.
 
     Args:
         recipe: experiment, device, precision, attention, pixel_budget, demonstrations,
@@ -40,12 +42,15 @@ def predict(
         adapter: folder of the trained adapter, or None for the base model itself.
         shard: (index, count).
         out: the shard's predictions.
+        code: the files of the package that do it.
     """
     index, count = shard
     rows = read_jsonl(conversations, ["instance_id", "task", "image", "width", "height"])[
         index::count
     ]
-    partial = out.with_suffix(".partial.jsonl")
+    weights = [adapter / "adapter_model.safetensors"] if adapter else []
+    name = fingerprint(recipe, [conversations, base, *weights, *code])
+    partial = out.with_suffix(f".{name}.partial.jsonl")
     done = _answered(partial)
     todo = [row for row in rows if row["instance_id"] not in done]
     if todo:
@@ -58,7 +63,8 @@ def predict(
     with atomic(out) as temporary:
         if partial.exists():
             temporary.write_bytes(partial.read_bytes())
-    partial.unlink(missing_ok=True)
+    for answered in out.parent.glob(f"{out.stem}.*.partial.jsonl"):
+        answered.unlink()
 
 
 def _answered(partial: Path) -> set[str]:

@@ -3,28 +3,18 @@
 The job itself is ``legor1.training.sft`` or ``legor1.training.grpo``; this module needs no torch.
 """
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from legor1.errors import UserError
-from legor1.files import read_json, sha256, write_json
+from legor1.files import write_json
+from legor1.resume import fingerprint
 
 METHODS = ("sft", "grpo")
-
-
-def fingerprint(recipe: dict[str, Any], conversations: Path, base: Path) -> str:
-    """Return the name of the work folder: what the training's result depends on, hashed."""
-    facts = {
-        "recipe": recipe,
-        "conversations": sha256(conversations),
-        "base": read_json(base)["files"],
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def command(recipe: dict[str, Any], job: Path) -> list[str]:
@@ -40,7 +30,13 @@ def command(recipe: dict[str, Any], job: Path) -> list[str]:
 
 
 def train(
-    recipe: dict[str, Any], conversations: Path, tree: Path, base: Path, work: Path, out: Path
+    recipe: dict[str, Any],
+    conversations: Path,
+    tree: Path,
+    base: Path,
+    work: Path,
+    out: Path,
+    code: Sequence[Path] = (),
 ) -> None:
     """Train one experiment's adapter into ``out``, resuming from ``work`` where it can.
 
@@ -51,11 +47,12 @@ def train(
         base: ``model.json`` of the base model.
         work: where checkpoints of all trainings lie, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
+        code: the files of the package that do it; a checkpoint of other code is left alone.
 
     Raises:
         UserError: the training ended with an error; its message stands above.
     """
-    folder = work / fingerprint(recipe, conversations, base)
+    folder = work / fingerprint(recipe, [conversations, base, *code])
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
     job = folder / "job.json"
     write_json(job, {"recipe": recipe} | {k: str(p.resolve()) for k, p in paths.items()})
