@@ -114,7 +114,7 @@ def test_a_shortened_build_learns(tmp_path):
     sides = split.split(instances, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
     rows = convert.convert(instances, sides, seed=1)
     convert.write_conversations(rows, tmp_path / "conversations")
-    shortened = recipe["training"] | {"steps": 100, "warmup": 20, "batch_size": 16}
+    shortened = recipe["training"] | {"steps": 60, "warmup": 10, "batch_size": 8, "threads": 1}
     tiny.build(shortened, tmp_path / "conversations", tmp_path / "tree", tmp_path / "base")
     log = [json.loads(line) for line in (tmp_path / "base" / "training_log.jsonl").open()]
     assert log[-1]["loss/object"] < log[0]["loss/object"] / 2
