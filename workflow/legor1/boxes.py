@@ -7,7 +7,7 @@ processor has resized it, so what the model sees or says is converted here and n
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,7 @@ class PixelBudget:
         width, height = size
         if min(size) <= 0 or max(size) / min(size) > MAX_ASPECT:
             raise ValueError(f"an image of {width} x {height} pixels cannot be processed")
-        w, h = (max(FACTOR, round(side / FACTOR) * FACTOR) for side in size)
+        w, h = (round(side / FACTOR) * FACTOR for side in size)
         if w * h > self.max_pixels:
             shrink = math.sqrt(width * height / self.max_pixels)
             w, h = (max(FACTOR, math.floor(s / shrink / FACTOR) * FACTOR) for s in size)
@@ -85,9 +85,14 @@ def rescale_text(text: str, source: Size, target: Size) -> str:
     return _FOUR_NUMBERS.sub(convert, text)
 
 
-def to_processed(size: Size, budget: PixelBudget) -> Callable[[str], str]:
-    """Return the conversion of an answer's text from original to processed pixels."""
-    return lambda text: rescale_text(text, size, budget.processed_size(size))
+def to_processed(text: str, size: Size, budget: PixelBudget) -> str:
+    """Convert the boxes in ``text`` from an image of ``size`` to what the model sees of it."""
+    return rescale_text(text, size, budget.processed_size(size))
+
+
+def to_original(text: str, size: Size, budget: PixelBudget) -> str:
+    """Convert the boxes in ``text`` from what the model sees of an image of ``size`` to its own."""
+    return rescale_text(text, budget.processed_size(size), size)
 
 
 def iou_matrix(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> np.ndarray:

@@ -67,7 +67,7 @@ def chat_messages(
 
 def answer(row: dict[str, Any], budget: PixelBudget) -> str:
     """Return the row's true answer as the model should say it: boxes in processed pixels."""
-    return to_processed((row["width"], row["height"]), budget)(row["response"])
+    return to_processed(row["response"], (row["width"], row["height"]), budget)
 
 
 def _user(row: dict[str, Any]) -> dict[str, Any]:

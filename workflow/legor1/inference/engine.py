@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from legor1.boxes import PixelBudget, rescale_text
+from legor1.boxes import PixelBudget, to_original
 from legor1.files import atomic, read_jsonl
 from legor1.modeling import base_folder, load_adapted, load_processor, open_image
 from legor1.prompts import chat_messages
@@ -98,7 +98,7 @@ class Engine:
         self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None
     ) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
-        if recipe["device"] == "cpu" and recipe.get("threads"):
+        if recipe["device"] == "cpu":
             torch.set_num_threads(recipe["threads"])
         self.recipe, self.tree = recipe, tree
         self.budget = PixelBudget(**recipe["pixel_budget"])
@@ -156,7 +156,7 @@ class Engine:
             "schema_version": 1,
             **{name: row[name] for name in facts},
             "completion": text,
-            "prediction": rescale_text(text, self.budget.processed_size(size), size),
+            "prediction": to_original(text, size, self.budget),
             "reference": row["response"],
             "completion_tokens": length,
             "finished": length < len(completion),

@@ -1,6 +1,5 @@
 """What SFT and GRPO share: rows, model, LoRA, DeepSpeed, progress, and the saved adapter."""
 
-import json
 import resource
 import shutil
 import sys
@@ -246,5 +245,5 @@ def main(run: Any) -> None:
     try:
         run(Job(Path(sys.argv[1])))
     except UserError as error:
-        print(json.dumps(str(error))[1:-1], file=sys.stderr)
+        print(error, file=sys.stderr)
         sys.exit(2)

@@ -70,5 +70,5 @@ def environment(recipe: dict[str, Any]) -> dict[str, str]:
     fixed["PYTHONWARNINGS"] = "ignore"
     if recipe["device"] == "cpu":
         fixed |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-        fixed["OMP_NUM_THREADS"] = str(recipe.get("threads", 1))
+        fixed["OMP_NUM_THREADS"] = str(recipe["threads"])
     return os.environ | fixed
