@@ -1,8 +1,6 @@
 """Batched greedy inference of one shard, resumable at the next example."""
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import torch
 from legor1.boxes import PixelBudget, to_original
 from legor1.files import atomic, read_jsonl
 from legor1.modeling import base_folder, load_adapted, load_processor, open_image
+from legor1.progress import Progress
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
-
-SECONDS_BETWEEN_LINES = 10
 
 
 def predict(
@@ -57,9 +54,11 @@ def predict(
         engine = Engine(recipe, tree, base_folder(base), adapter)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("a", encoding="utf-8") as file:
-            for prediction in _with_progress(engine.answers(todo), len(todo), recipe["experiment"]):
+            progress = Progress(recipe["experiment"], "answered", len(rows), len(done))
+            for number, prediction in enumerate(engine.answers(todo), len(done) + 1):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
                 file.flush()
+                progress.at(number)
     with atomic(out) as temporary:
         if partial.exists():
             temporary.write_bytes(partial.read_bytes())
@@ -75,20 +74,6 @@ def _answered(partial: Path) -> set[str]:
     whole = whole[: whole.rfind(b"\n") + 1]
     partial.write_bytes(whole)
     return {json.loads(line)["instance_id"] for line in whole.splitlines()}
-
-
-def _with_progress(predictions: Iterator[dict], total: int, name: str) -> Iterator[dict]:
-    started = said = time.monotonic()
-    for done, prediction in enumerate(predictions, 1):
-        yield prediction
-        now = time.monotonic()
-        if now - said > SECONDS_BETWEEN_LINES or done == total:
-            said, left = now, (now - started) / done * (total - done) / 60
-            print(
-                f"{name:>9}  answered {done}/{total}  {left:.1f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
 
 
 class Engine:

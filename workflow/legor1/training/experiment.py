@@ -18,6 +18,7 @@ from legor1.boxes import PixelBudget
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl, write_json, write_jsonl
 from legor1.modeling import LORA_TARGETS, base_folder, load_model, load_processor
+from legor1.progress import Progress
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
 
@@ -31,7 +32,6 @@ DEEPSPEED = {
     "train_micro_batch_size_per_gpu": "auto",
     "zero_allow_untested_optimizer": True,
 }
-SECONDS_BETWEEN_LINES = 10
 
 
 class Job:
@@ -150,7 +150,7 @@ class Job:
             raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
         started = time.monotonic()
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
-        trainer.add_callback(Progress(self.recipe["experiment"]))
+        trainer.add_callback(Steps(self.recipe["experiment"]))
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(self.work)))
         if trainer.is_world_process_zero():
             self.save(trainer, time.monotonic() - started)
@@ -202,42 +202,26 @@ def _numbers(log: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-class Progress(TrainerCallback):
-    """Say every few seconds where the training stands and how long it will take."""
+class Steps(TrainerCallback):
+    """Says every few seconds where the training stands, with its latest loss and reward."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.started = self.said = 0.0
-        self.first = 0
         self.latest: dict[str, float] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Remember where the training starts: a resumed one does not start at step 0."""
-        self.started, self.first = time.monotonic(), state.global_step
+        """Start the clock: a resumed training does not start at step 0."""
+        self.progress = Progress(self.name, "step", state.max_steps, state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Keep the latest loss and reward for the next line."""
         self.latest |= {k: v for k, v in _numbers(logs or {}).items() if k in ("loss", "reward")}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Print a line if the last one is old enough, or the training is at its end."""
-        now = time.monotonic()
-        done = state.global_step - self.first
-        last = state.global_step == state.max_steps
-        if not state.is_world_process_zero or (
-            now - self.said < SECONDS_BETWEEN_LINES and not last
-        ):
-            return
-        self.said = now
-        pace = (now - self.started) / max(done, 1)
-        left = pace * (state.max_steps - state.global_step)
-        values = "  ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
-        print(
-            f"{self.name:>9}  step {state.global_step}/{state.max_steps}  {values}  "
-            f"{pace:.1f} s/step  {left / 60:.1f} min left",
-            file=sys.stderr,
-            flush=True,
-        )
+        """Say where it stands, on the first process only."""
+        if state.is_world_process_zero:
+            values = "  ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
+            self.progress.at(state.global_step, values)
 
 
 def main(run: Any) -> None:
