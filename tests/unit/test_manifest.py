@@ -5,9 +5,9 @@ import hashlib
 import pytest
 from trees import check_schema
 
-from legor1.data.manifest import manifest, verify, write_manifest
+from legor1.data.manifest import RECORD, manifest, verify, write_manifest
 from legor1.errors import UserError
-from legor1.files import read_json
+from legor1.files import read_json, write_json
 
 
 @pytest.fixture
@@ -55,6 +55,31 @@ def test_nothing_outside_is_read(root, tmp_path):
         verify(root, {"files": {"../secret": {"size": 6, "sha256": ""}}})
     (root / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="link: path leaves the tree"):
+        manifest(root)
+
+
+def test_a_downloaded_tree_names_its_source_and_must_be_unchanged(root, tmp_path):
+    record = manifest(root) | {"source": {"repo": "o/n", "revision": "main", "commit": "c" * 40}}
+    write_json(root / RECORD, record)
+    write_manifest(root, tmp_path / "manifest.json")
+    read = read_json(tmp_path / "manifest.json")
+    check_schema("manifest", read)
+    assert read == record
+    (root / "extra").write_bytes(b"not downloaded")
+    with pytest.raises(
+        UserError, match=r"extra is not in the manifest.*Remedy: .*\.manifest\.json"
+    ):
+        manifest(root)
+    (root / "extra").unlink()
+    (root / "a").write_bytes(b"!")
+    with pytest.raises(UserError, match="/a differs from the manifest"):
+        manifest(root)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"files": {"a": 1}, "source": {}}', "no JSON"])
+def test_a_note_that_is_no_manifest_is_said(root, content):
+    (root / RECORD).write_text(content)
+    with pytest.raises(UserError, match=r"\.manifest\.json .*Remedy: "):
         manifest(root)
 
 
