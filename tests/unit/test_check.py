@@ -5,7 +5,10 @@ import pytest
 
 from legor1 import check
 from legor1.config import load, read
+from legor1.data.manifest import RECORD, describe
+from legor1.data.sources import download_folder
 from legor1.errors import UserError
+from legor1.files import write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +97,27 @@ def test_gpus_are_counted_from_the_drivers_list(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("bare_machine")
 def test_offline_mode_is_named_before_the_network(full, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "HF_HUB_OFFLINE is set: unset it" in problems(full, tmp_path, {"fetch_base"})
+    monkeypatch.chdir(tmp_path)
+    said = problems(full, tmp_path, {"fetch_base"})
+    assert "HF_HUB_OFFLINE is set, and resources/models/Qwen/Qwen2.5-VL-7B-Instruct" in said
+
+
+def downloaded(kind: str, repo: str, revision: str) -> None:
+    source = {"repo": repo, "revision": revision, "commit": "c" * 40}
+    record = describe({"a": {"size": 1, "sha256": "0" * 64}}, source)
+    write_json(download_folder(kind, repo, revision) / RECORD, record)
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_an_earlier_download_needs_no_network(full, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind, block in (("dataset", full["dataset"]), ("model", full["base"])):
+        downloaded(kind, **block["huggingface"])
+    assert problems(full, tmp_path, {"fetch_base"}) == ""
+    said = problems(full, tmp_path, {"fetch_dataset"})
+    assert "set HF_HUB_OFFLINE=1 to use what is in resources/datasets/PPPPPeter/arta/main" in said
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert problems(full, tmp_path, {"fetch_dataset"}) == ""
 
 
 @pytest.mark.usefixtures("bare_machine")

@@ -14,6 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from legor1.data.fetch import downloaded, offline
+from legor1.data.hub import COMMIT
+from legor1.data.sources import download_folder
 from legor1.errors import UserError
 
 TINY_BASE = Path(__file__).parents[1] / "base" / "tiny"
@@ -82,34 +85,47 @@ def _no_dataset(dataset: dict[str, Any], rules: Collection[str]) -> Iterator[str
                 "name the folder that holds qwen_data/"
             )
     if dataset["source"] == "huggingface":
-        yield from _no_hub(dataset["huggingface"]["repo"])
+        yield from _no_hub("dataset", **dataset["huggingface"])
 
 
 def _no_base(base: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
     if "fetch_base" not in rules:
         return
     if base["source"] == "huggingface":
-        yield from _no_hub(base["huggingface"]["repo"])
+        yield from _no_hub("model", **base["huggingface"])
     if base["source"] == "shipped" and not (TINY_BASE / "config.json").is_file():
         yield f"{TINY_BASE} holds no model: check it out with git, or set base.source: rebuild"
 
 
-def _no_hub(repo: str) -> Iterator[str]:
-    """Yield why ``repo`` cannot be downloaded, if the hub is out of reach."""
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "false", "no", "off", ""):
-        yield f"{repo} is to be downloaded, but HF_HUB_OFFLINE is set: unset it"
+def _no_hub(kind: str, repo: str, revision: str) -> Iterator[str]:
+    """Yield why ``repo`` cannot be downloaded, unless an earlier download will do."""
+    folder = download_folder(kind, repo, revision)
+    try:
+        there = downloaded(folder, repo, revision) is not None
+    except UserError as error:
+        yield str(error)
         return
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if there and (offline() or COMMIT.fullmatch(revision)):
+        return
+    if offline():
+        yield (
+            f"{repo} is to be downloaded, but HF_HUB_OFFLINE is set, and {folder} holds no "
+            "finished download: unset it, or bring that folder"
+        )
+        return
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         urllib.request.urlopen(address, timeout=SECONDS_FOR_THE_HUB).close()
     except urllib.error.HTTPError:
         return  # it answered
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        yield (
-            f"{repo} is to be downloaded, but {address} is out of reach ({reason}): "
-            "run `snakemake fetch` where there is network"
+        remedy = (
+            f"set HF_HUB_OFFLINE=1 to use what is in {folder}"
+            if there
+            else "run `snakemake fetch` where there is network"
         )
+        yield f"{repo} is to be downloaded, but {address} is out of reach ({reason}): {remedy}"
 
 
 def _no_packages(attention: str) -> Iterator[str]:

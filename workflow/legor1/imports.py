@@ -14,7 +14,7 @@ REPORT = PACKAGE.parent / "report"
 # The command line is no stage's code: a new option must not rerun what does not use it.
 STAGES = {
     "synthesize": ["data.synthetic"],
-    "fetch": ["data.hub"],
+    "fetch": ["data.fetch", "data.sources"],
     "manifest": ["data.manifest"],
     "index": ["data.index"],
     "split": ["data.split"],

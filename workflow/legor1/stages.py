@@ -49,16 +49,16 @@ def fetch(given: Namespace) -> None:
 
     legor1 fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json
     """
-    from legor1.data import hub
+    from legor1.data import sources
+    from legor1.data.fetch import fetch
 
     folder, repo = given.folder, given.repo
-    if repo:
-        hub.fetch(given.kind, repo, given.revision, folder)
+    record = fetch(given.kind, repo, given.revision, folder) if repo else None
     if given.kind == "dataset":
-        hub.link_dataset(folder, given.out)
+        sources.link_dataset(folder, given.out)
     else:
         revision = given.revision if repo else None
-        hub.describe_model(folder, repo or folder.as_posix(), revision, given.out)
+        sources.describe_model(folder, repo or folder.as_posix(), revision, given.out, record)
 
 
 def manifest(given: Namespace) -> None:

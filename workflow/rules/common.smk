@@ -24,7 +24,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 
 from legor1 import check, imports
 from legor1.config import load
-from legor1.data.hub import model_files
+from legor1.data.sources import download_folder, model_files
 from legor1.errors import UserError
 
 
@@ -117,8 +117,8 @@ def source_options(block, kind):
     """Return the options of `legor1 fetch` for `dataset` or `base` of the config."""
     if block["source"] == "huggingface":
         repo, revision = block["huggingface"]["repo"], block["huggingface"]["revision"]
-        folder = f"resources/{kind}/{repo}/{revision}"
-        return shlex.join(["--repo", repo, "--revision", revision, "--folder", folder])
+        folder = download_folder(kind, repo, revision)
+        return shlex.join(["--repo", repo, "--revision", revision, "--folder", str(folder)])
     return shlex.join(["--folder", source_folder(block)])
 
 

@@ -47,7 +47,7 @@ else:
             runtime=240,
         params:
             tree=f"{RUN}/data/tree",
-            source=source_options(config["dataset"], "datasets"),
+            source=source_options(config["dataset"], "dataset"),
         shell:
             "(legor1 fetch dataset {params.source} --out {params.tree:q}"
             " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
@@ -71,7 +71,7 @@ rule fetch_base:
         mem_mb=1000,
         runtime=240,
     params:
-        source=source_options(config["base"], "models"),
+        source=source_options(config["base"], "model"),
     shell:
         "legor1 fetch model {params.source} --out {output.model:q} 2>&1 | tee {log:q}"
 

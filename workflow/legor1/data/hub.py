@@ -1,114 +1,235 @@
-"""Datasets and models from the Hugging Face hub, and the note of which base model is used."""
+"""The hub's side of a download: what a repository holds at one commit, and getting it.
+
+Trouble that passes is waited out; all other is explained. That the files are the right ones is
+checked by ``data.hub``, not here.
+"""
 
 import errno
-import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+from legor1.data.manifest import visible
+from legor1.data.progress import Progress
 from legor1.errors import UserError
-from legor1.files import sha256, write_json
 
-# What the pipeline reads; the hub's repositories hold more.
-PATTERNS = {
-    "dataset": [
-        "json_data/**",
-        "qwen_data/**",
-        "lego/**",
-        "object_dataset/**",
-        "step_dataset/**",
-        "train_test_example/**",
-    ],
-    "model": ["*.json", "*.safetensors", "*.txt", "*.jinja"],
-}
+COMMIT = re.compile(r"[0-9a-f]{40}")
+PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none
+LONGEST_PAUSE = 300  # the hub counts requests in windows of five minutes
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+SECONDS_FOR_AN_ANSWER = 30
+AT_ONCE = 8  # files downloaded at a time
+
+T = TypeVar("T")
 
 
-def fetch(kind: str, repo: str, revision: str, out: Path) -> None:
-    """Download ``repo`` at ``revision`` into ``out``; what is there already is not fetched again.
+@dataclass(frozen=True)
+class Remote:
+    """What the hub says of a file.
 
-    Args:
-        kind: ``dataset`` or ``model``.
-        repo: owner/name.
-        revision: a commit, tag or branch.
-        out: folder that gets the files.
-
-    Raises:
-        UserError: no network, no such repository or revision, no right to read it, or a full disk.
+    Attributes:
+        size: in bytes.
+        sha256: of the content, where the hub knows it (files in large-file storage).
+        blob: Git's SHA-1 of the content, of all other files.
     """
-    from httpx2 import HTTPError
-    from huggingface_hub import errors as hub
-    from huggingface_hub import snapshot_download
 
-    try:
-        snapshot_download(
-            repo,
-            repo_type=kind,
-            revision=revision,
-            local_dir=out,
-            allow_patterns=PATTERNS[kind],
+    size: int
+    sha256: str | None
+    blob: str
+
+
+class Hub:
+    """One repository at one revision."""
+
+    def __init__(
+        self,
+        kind: str,
+        repo: str,
+        revision: str,
+        *,
+        patterns: list[str],
+        ignored: list[str],
+        endpoint: str | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Say what is wanted; nothing is asked of the hub yet.
+
+        Args:
+            kind: ``dataset`` or ``model``.
+            repo: owner/name.
+            revision: a commit, tag or branch.
+            patterns: of the wanted files' names.
+            ignored: patterns of names that are not wanted after all.
+            endpoint: the hub's address, ``HF_ENDPOINT`` by default.
+            wait: what to do for so many seconds between attempts.
+        """
+        self.kind, self.repo, self.revision = kind, repo, revision
+        self._filters: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": ignored}
+        self._endpoint, self._wait = endpoint, wait
+
+    def listing(self) -> tuple[str, dict[str, Remote]]:
+        """Return the commit that the revision is now, and what the wanted files are at it.
+
+        Raises:
+            UserError: the hub cannot be reached or refuses, or its answer cannot be trusted.
+        """
+        commit = self._patiently(self._resolve)
+        found = self._patiently(lambda: self._list(commit))
+        if not found:
+            wanted = ", ".join(self._filters["allow_patterns"])
+            raise self._failure(f"it has no file among {wanted}", "check the name and the revision")
+        return commit, found
+
+    def download(self, commit: str, folder: Path) -> None:
+        """Put the wanted files into ``folder``; what lies there at this commit is left alone.
+
+        Raises:
+            UserError: not all could be had. Files that arrived stay.
+        """
+        from huggingface_hub import snapshot_download
+
+        def act() -> None:
+            snapshot_download(
+                self.repo,
+                repo_type=self.kind,
+                revision=commit,
+                local_dir=folder,
+                endpoint=self._endpoint,
+                max_workers=AT_ONCE,
+                tqdm_class=Progress,
+                **self._filters,
+            )
+
+        self._patiently(act, progress=lambda: len(visible(folder)))
+
+    def _api(self) -> Any:
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self._endpoint)
+
+    def _resolve(self) -> str:
+        if COMMIT.fullmatch(self.revision):
+            return self.revision
+        info = self._api().repo_info(
+            self.repo,
+            repo_type=self.kind,
+            revision=self.revision,
+            timeout=SECONDS_FOR_AN_ANSWER,
         )
-    except (hub.GatedRepoError, hub.RepositoryNotFoundError) as error:
-        raise _failure(
-            kind, repo, revision, error, "check the name; if it is gated, set HF_TOKEN"
-        ) from error
-    except hub.RevisionNotFoundError as error:
-        raise _failure(
-            kind, repo, revision, error, "name a commit or branch that exists"
-        ) from error
-    except (OSError, HTTPError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        network = "fetch it where there is network (`snakemake fetch`), without HF_HUB_OFFLINE"
-        remedy = f"free space below {out}" if full else network
-        raise _failure(kind, repo, revision, error, remedy) from error
+        if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
+            raise ValueError(f"commit {info.sha!r}")
+        return info.sha
 
+    def _list(self, commit: str) -> dict[str, Remote]:
+        from huggingface_hub import RepoFile
+        from huggingface_hub.utils import filter_repo_objects
 
-def _failure(kind: str, repo: str, revision: str, error: Exception, remedy: str) -> UserError:
-    reason = str(error).strip().partition("\n")[0]
-    return UserError(f"the {kind} {repo} at {revision} cannot be had: {reason}. Remedy: {remedy}.")
-
-
-def link_dataset(folder: Path, out: Path) -> None:
-    """Make ``out`` a link to the dataset tree in ``folder``, so that nothing is copied.
-
-    Raises:
-        UserError: ``folder`` is no dataset tree, or ``out`` is a real folder.
-    """
-    if not list(folder.glob("qwen_data/**/*.jsonl")):
-        raise UserError(
-            f"{folder} is no dataset tree (it has no qwen_data/**/*.jsonl). "
-            "Remedy: name the folder that holds qwen_data/."
+        tree = self._api().list_repo_tree(
+            self.repo, recursive=True, revision=commit, repo_type=self.kind
         )
-    if out.exists() and not out.is_symlink():
-        raise UserError(
-            f"{out} is a folder of its own, so it is not replaced by a link to {folder}. "
-            "Remedy: remove it, or choose another `run` in the config."
-        )
-    out.unlink(missing_ok=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.symlink_to(folder.resolve(), target_is_directory=True)
+        entries = [one for one in tree if isinstance(one, RepoFile)]
+        wanted = filter_repo_objects(entries, key=lambda one: one.path, **self._filters)
+        return {
+            one.path: Remote(int(one.size), one.lfs.sha256 if one.lfs else None, one.blob_id)
+            for one in wanted
+        }
+
+    def _patiently(self, act: Callable[[], T], progress: Callable[[], int] = int) -> T:
+        """Return what ``act`` returns, trying again where the trouble may pass.
+
+        There is a limit to the attempts that leave ``progress`` where it was.
+        """
+        from httpx2 import HTTPError
+        from huggingface_hub.errors import XetDownloadError
+
+        # The library lets through what a server that is no hub makes of its parsers.
+        strange = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+        pauses, before = iter(PAUSES), progress()
+        while True:
+            try:
+                return act()
+            except (OSError, HTTPError, XetDownloadError, *strange) as error:
+                if progress() != before:
+                    pauses, before = iter(PAUSES), progress()
+                cause, pause = _cause(error), next(pauses, None)
+                if pause is None or not _may_pass(cause):
+                    raise self._failure(_reason(cause), self._remedy(cause)) from error
+                seconds = min(_asked_for(cause) or pause, LONGEST_PAUSE)
+                print(f"fetch: {_reason(cause)}: again in {seconds} s", file=sys.stderr, flush=True)
+                self._wait(seconds)
+
+    def _failure(self, reason: str, remedy: str) -> UserError:
+        what = f"the {self.kind} {self.repo} at {self.revision}"
+        return UserError(f"{what} cannot be had: {reason}. Remedy: {remedy}.")
+
+    def _remedy(self, error: Exception) -> str:
+        from httpx2 import TransportError
+        from huggingface_hub import errors, get_token
+
+        status = _status(error)
+        if isinstance(error, errors.RevisionNotFoundError):
+            return "name a commit, tag or branch that exists (a commit can be rewritten away)"
+        if isinstance(error, errors.RemoteEntryNotFoundError):
+            return "the hub lists a file that it does not have: try later, or another revision"
+        if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
+            page = f"https://huggingface.co/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
+            if get_token():
+                return f"check the name, and at {page} that HF_TOKEN is valid and has access"
+            return f"check the name; if it is gated, ask for access at {page} and set HF_TOKEN"
+        if status == 429:
+            return "wait some minutes and run again, what has arrived is kept; HF_TOKEN allows more"
+        if status or isinstance(error, TransportError):
+            return (
+                "run again when the hub can be reached (what has arrived is kept), or fetch where "
+                "there is network (`snakemake fetch`); HF_HUB_OFFLINE=1 uses an earlier download"
+            )
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return "free space where it is downloaded to"
+        if isinstance(error, errors.HFValidationError):
+            return "name it owner/name"
+        if isinstance(error, OSError) and error.errno:
+            return "make the folder that it is downloaded to writable"
+        return "check that HF_ENDPOINT, if set, is a hub, and that no proxy answers in its place"
 
 
-def model_files(folder: Path) -> list[Path]:
-    """Return the files in ``folder`` that make up a model, sorted; its card and logs do not."""
-    return sorted(path for pattern in PATTERNS["model"] for path in folder.glob(pattern))
+def _cause(error: Exception) -> Exception:
+    """Return what the library met, where it raises that it has no local copy either."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
 
 
-def describe_model(folder: Path, source: str, revision: str | None, out: Path) -> None:
-    """Write ``model.json``: where the base model lies and what its files hash to.
+def _status(error: Exception) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
 
-    The path is relative to ``out``'s folder, so that both can move together.
 
-    Raises:
-        UserError: ``folder`` holds no model.
-    """
-    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{folder} holds no model (config.json and *.safetensors). "
-            "Remedy: choose base.source: shipped, rebuild or huggingface."
-        )
-    facts = {
-        "schema_version": 1,
-        "source": source,
-        "revision": revision,
-        "path": os.path.relpath(folder, out.parent),
-        "files": {path.name: sha256(path) for path in model_files(folder)},
-    }
-    write_json(out, facts)
+def _may_pass(error: Exception) -> bool:
+    from httpx2 import TransportError
+    from huggingface_hub.errors import FileMetadataError, XetDownloadError
+
+    if _status(error) or isinstance(error, FileMetadataError):
+        return _status(error) in PASSING
+    # The library's own check of a file's size raises an OSError without a number.
+    lost = isinstance(error, OSError) and error.errno is None
+    return lost or isinstance(error, (TransportError, XetDownloadError, RuntimeError))
+
+
+def _asked_for(error: Exception) -> int | None:
+    """Return for how many seconds the hub asks to be left alone, if it does."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    value = str(headers.get("Retry-After", "")).strip()
+    return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    first = next((line for line in lines if line), "") or type(error).__name__
+    status = _status(error)
+    told = f"{first} (HTTP {status})" if status and str(status) not in first else first
+    return told.rstrip(".:")

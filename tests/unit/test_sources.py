@@ -1,6 +1,7 @@
 import pytest
+from trees import check_schema
 
-from legor1.data import hub
+from legor1.data import sources
 from legor1.errors import UserError
 from legor1.files import read_json, sha256
 
@@ -10,13 +11,15 @@ def model(folder):
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "README.md").write_text("a card")
+    (folder / ".manifest.json").write_text("{}")
     return folder
 
 
 def test_model_json_points_to_the_model_and_knows_its_files(tmp_path):
     folder, out = model(tmp_path / "shipped" / "tiny"), tmp_path / "results" / "base" / "model.json"
-    hub.describe_model(folder, "owner/name", "abc", out)
+    sources.describe_model(folder, "owner/name", "abc", out)
     facts = read_json(out)
+    check_schema("model", facts)
     assert (out.parent / facts["path"]).resolve() == folder.resolve()
     assert not facts["path"].startswith("/")
     assert (facts["source"], facts["revision"], facts["schema_version"]) == ("owner/name", "abc", 1)
@@ -26,12 +29,25 @@ def test_model_json_points_to_the_model_and_knows_its_files(tmp_path):
     }
 
 
+def test_of_a_downloaded_model_the_checked_hashes_are_taken_over(tmp_path):
+    folder, out = model(tmp_path / "tiny"), tmp_path / "model.json"
+    source = {"repo": "owner/name", "revision": "main", "commit": "c" * 40}
+    entries = {
+        name: {"size": 1, "sha256": "0" * 64} for name in ("config.json", "model.safetensors")
+    }
+    sources.describe_model(folder, "owner/name", "main", out, {"files": entries, "source": source})
+    facts = read_json(out)
+    check_schema("model", facts)
+    assert facts["commit"] == "c" * 40
+    assert set(facts["files"].values()) == {"0" * 64}
+
+
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
 def test_half_a_model_is_refused(tmp_path, lost):
     folder = model(tmp_path / "tiny")
     (folder / lost).unlink()
     with pytest.raises(UserError, match=r"tiny holds no model.*Remedy: "):
-        hub.describe_model(folder, "x", None, tmp_path / "model.json")
+        sources.describe_model(folder, "x", None, tmp_path / "model.json")
     assert not (tmp_path / "model.json").exists()
 
 
@@ -44,7 +60,7 @@ def tree(folder):
 def test_a_dataset_is_linked_and_the_link_renewed(tmp_path):
     out = tmp_path / "run" / "tree"
     for name in ("first", "second"):
-        hub.link_dataset(tree(tmp_path / name), out)
+        sources.link_dataset(tree(tmp_path / name), out)
         assert out.is_symlink()
         assert out.resolve() == (tmp_path / name).resolve()
 
@@ -52,39 +68,10 @@ def test_a_dataset_is_linked_and_the_link_renewed(tmp_path):
 def test_a_real_folder_is_not_replaced_by_a_link(tmp_path):
     out = tree(tmp_path / "drawn")
     with pytest.raises(UserError, match=r"drawn is a folder of its own.*Remedy: "):
-        hub.link_dataset(tree(tmp_path / "mine"), out)
+        sources.link_dataset(tree(tmp_path / "mine"), out)
     assert (out / "qwen_data" / "object_qwen.jsonl").exists()
 
 
 def test_a_folder_without_dialogues_is_no_dataset(tmp_path):
     with pytest.raises(UserError, match=r"no dataset tree.*Remedy: "):
-        hub.link_dataset(tmp_path, tmp_path / "tree")
-
-
-def test_without_network_the_error_is_the_users(tmp_path, monkeypatch):
-    import huggingface_hub
-
-    def offline(*_, **__):
-        raise ConnectionError("no route to host\nand much more")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(UserError) as error:
-        hub.fetch("model", "owner/name", "main", tmp_path)
-    message = str(error.value)
-    assert message.startswith(
-        "the model owner/name at main cannot be had: no route to host. Remedy: "
-    )
-    assert "snakemake fetch" in message
-
-
-def test_a_full_disk_is_told_apart(tmp_path, monkeypatch):
-    import errno
-
-    import huggingface_hub
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    with pytest.raises(UserError, match="Remedy: free space below"):
-        hub.fetch("dataset", "owner/name", "main", tmp_path)
+        sources.link_dataset(tmp_path, tmp_path / "tree")

@@ -1,0 +1,233 @@
+"""Downloading a dataset or a model and checking every file of it against what the hub says.
+
+A finished download has a manifest of its own beside the files (``manifest.RECORD``): it names the
+commit, and tells later runs, offline ones too, that the files are still the right ones.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from legor1.data.hub import COMMIT, Hub, Remote
+from legor1.data.manifest import RECORD, Manifest, describe, for_each, recorded, verify, visible
+from legor1.data.sources import IGNORED, PATTERNS
+from legor1.data.tree import Rejected, locate
+from legor1.errors import UserError
+from legor1.files import write_json
+
+BLOCK = 4096  # bytes; a file takes whole blocks, and one for the library's note about it
+BUFFER = 1 << 20
+UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
+
+
+def offline() -> bool:
+    """Return whether the user forbids the network, as the hub's library understands it."""
+    asked = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return asked.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def downloaded(folder: Path, repo: str, revision: str) -> Manifest | None:
+    """Return the manifest of the finished download of this revision in ``folder``, if any.
+
+    Raises:
+        UserError: ``folder`` holds a download of another repository.
+    """
+    record = recorded(folder)
+    if record and record["source"]["repo"] != repo:
+        raise UserError(
+            f"{folder} holds {record['source']['repo']}, not {repo}. Remedy: name another folder."
+        )
+    known = record and (record["source"]["revision"], record["source"]["commit"])
+    return record if known and revision in known else None
+
+
+def fetch(
+    kind: str,
+    repo: str,
+    revision: str,
+    folder: Path,
+    *,
+    endpoint: str | None = None,
+    wait: Callable[[float], object] = time.sleep,
+) -> Manifest:
+    """Download ``repo`` at ``revision`` into ``folder``, check every file, and return the manifest.
+
+    What is there and right is kept; what is there and wrong is downloaded again. A branch is
+    looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
+
+    Args:
+        kind: ``dataset`` or ``model``.
+        repo: owner/name.
+        revision: a commit, tag or branch.
+        folder: gets the files.
+        endpoint: the hub's address, ``HF_ENDPOINT`` by default.
+        wait: what to do for so many seconds where the hub asks for patience.
+
+    Raises:
+        UserError: no network, no such repository or revision, no right to read it, too little
+            disk, or files that are not what the hub says.
+    """
+    record = downloaded(folder, repo, revision)
+    if record and _still_there(folder, record, revision):
+        return record
+    hub = Hub(
+        kind,
+        repo,
+        revision,
+        patterns=PATTERNS[kind],
+        ignored=IGNORED[kind],
+        endpoint=endpoint,
+        wait=wait,
+    )
+    if offline():
+        raise UserError(
+            f"HF_HUB_OFFLINE is set, and {folder} holds no finished download of {repo} at "
+            f"{revision}. Remedy: fetch it where there is network (`snakemake fetch`)."
+        )
+    commit, wanted = hub.listing()
+    _say_if_moved(record, commit)
+    entries = _complete(hub, commit, wanted, folder)
+    source = {"repo": repo, "revision": revision, "commit": commit}
+    record = describe(entries, source)
+    write_json(Path(folder) / RECORD, record)
+    return record
+
+
+def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
+    """Return whether an earlier download will do without asking the hub."""
+    pinned = COMMIT.fullmatch(revision) is not None
+    if not (pinned or offline()):
+        return False
+    try:
+        verify(folder, record)
+    except UserError as error:
+        if offline():
+            raise
+        _say(f"{error} Downloading what differs.")
+        return False
+    _say(f"{len(record['files']):,} files in {folder} are those of {record['source']['commit']}")
+    return True
+
+
+def _say_if_moved(record: Manifest | None, commit: str) -> None:
+    if record and record["source"]["commit"] != commit:
+        source = record["source"]
+        _say(f"{source['repo']}: {source['revision']} was {source['commit']}, is now {commit}")
+
+
+def _complete(
+    hub: Hub, commit: str, wanted: dict[str, Remote], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Return size and sha256 of all wanted files, having downloaded those that were not there."""
+    _clear(hub.kind, folder, wanted)
+    entries, wrong = _check(folder, wanted, wanted)
+    for _ in range(2):
+        if wrong:
+            _announce(hub, commit, wanted, wrong, folder)
+            hub.download(commit, folder)
+            found, wrong = _check(folder, wanted, wrong)
+            entries |= found
+    if not wrong:
+        return entries
+    name, reason = min(wrong.items())
+    raise UserError(
+        f"the {hub.kind} {hub.repo} at {commit}: {name} {reason}, twice in a row "
+        f"({len(wrong):,} such files, removed). Remedy: try later, or from another network; if it "
+        "stays so, the repository is damaged: choose another revision."
+    )
+
+
+def _clear(kind: str, folder: Path, wanted: dict[str, Remote]) -> None:
+    """Remove files of an earlier commit that are no more; any other stranger is an error."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    there = filter_repo_objects(
+        visible(folder), allow_patterns=PATTERNS[kind], ignore_patterns=IGNORED[kind]
+    )
+    earlier = (recorded(folder) or {"files": {}})["files"]
+    for name in sorted(set(there) - wanted.keys()):
+        if name not in earlier:
+            raise UserError(
+                f"{Path(folder) / name} is no file of that repository at that revision, and would "
+                "be taken for one. Remedy: remove it, or name another folder."
+            )
+        (Path(folder) / name).unlink()
+
+
+def _check(
+    folder: Path, wanted: dict[str, Remote], names: Iterable[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return size and sha256 of the files that are right, and what is wrong with the others.
+
+    Those that are wrong are removed, so that they are downloaded again.
+    """
+    root, names = Path(folder).resolve(), sorted(names)
+    results = for_each(names, lambda name: _check_one(root, name, wanted[name]))
+    good, wrong = {}, {}
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, dict):
+            good[name] = result
+            continue
+        wrong[name] = result
+        if not (root / name).is_dir():
+            (root / name).unlink(missing_ok=True)
+    return good, wrong
+
+
+def _check_one(root: Path, name: str, remote: Remote) -> dict[str, Any] | str:
+    try:
+        path = locate(root, name)
+    except Rejected:
+        return "is missing"
+    size = path.stat().st_size
+    if size != remote.size:
+        return f"has {size:,} bytes instead of {remote.size:,}"
+    sha256, blob = _digests(path, size)
+    right = sha256 == remote.sha256 if remote.sha256 else blob == remote.blob
+    return {"size": size, "sha256": sha256} if right else "has another content (by its hash)"
+
+
+def _digests(path: Path, size: int) -> tuple[str, str]:
+    """Return the SHA-256 of a file of ``size`` bytes, and Git's SHA-1 of it."""
+    sha256, blob = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BUFFER):
+            sha256.update(block)
+            blob.update(block)
+    return sha256.hexdigest(), blob.hexdigest()
+
+
+def _announce(
+    hub: Hub, commit: str, wanted: dict[str, Remote], lacking: Iterable[str], folder: Path
+) -> None:
+    """Say what will be downloaded; stop if the disk has no room for it."""
+    sizes = [wanted[name].size for name in lacking]
+    total = sum(one.size for one in wanted.values())
+    need = sum(-(-size // BLOCK) + 1 for size in sizes) * BLOCK
+    there = next(path for path in (folder, *Path(folder).absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if need > free:
+        raise UserError(
+            f"{hub.repo} needs {_bytes(need)} more below {folder}, where {_bytes(free)} are free. "
+            "Remedy: free space there, or put resources/ on a larger disk (a link will do)."
+        )
+    _say(
+        f"{hub.repo} at {commit}: {len(sizes):,} of {len(wanted):,} files, {_bytes(sum(sizes))} of "
+        f"{_bytes(total)}, to {folder} ({_bytes(free)} free)"
+    )
+
+
+def _say(text: str) -> None:
+    print(f"fetch: {text}", file=sys.stderr, flush=True)
+
+
+def _bytes(count: int) -> str:
+    for unit, scale in UNITS.items():
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
