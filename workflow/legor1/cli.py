@@ -161,6 +161,21 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         SEED,
         _path("--out", "the folder of train.jsonl and test.jsonl"),
     )
+    stage(
+        stages.export,
+        _path("conversations", "train.jsonl, test.jsonl", metavar="CONVERSATIONS", nargs="+"),
+        TREE,
+        Option("--format", choices=("llamafactory", "huggingface", "coco"), required=True),
+        Option(
+            "--max-pixels",
+            type=int,
+            help="llamafactory: resize images as the model does, and boxes with them; train with "
+            "image_max_pixels no less. Without it images and boxes are the original ones, and "
+            "those of larger images are off once LLaMA-Factory shrinks them",
+        ),
+        Option("--min-pixels", type=int, default=3136, help="images below it are enlarged"),
+        _path("--out", "the folder to write; an earlier export there is replaced"),
+    )
 
 
 def _declare_models(stage: Callable[..., None]) -> None:

@@ -118,6 +118,24 @@ def convert(given: Namespace) -> None:
     _say("convert", write_conversations(conversations, given.out))
 
 
+def export(given: Namespace) -> None:
+    r"""Write conversations and their images in the format of another program.
+
+    legor1 export conversations/train.jsonl conversations/test.jsonl --tree tree \
+        --format llamafactory --max-pixels 589824 --out export
+    """
+    from legor1.boxes import PixelBudget
+    from legor1.data.export.write import write_export
+    from legor1.errors import UserError
+
+    try:
+        budget = PixelBudget(given.min_pixels, given.max_pixels) if given.max_pixels else None
+    except ValueError as error:
+        raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
+    counts = write_export(given.conversations, given.tree, given.out, given.format, budget)
+    _say(f"export {given.format}", counts)
+
+
 def build_base(given: Namespace) -> None:
     """Make and train the tiny base model.
 
