@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 from legor1 import prompts
 from legor1.boxes import rescale_text
 from legor1.check import TINY_BASE
-from legor1.data.hub import describe_model
+from legor1.data.sources import describe_model
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_jsonl
 from legor1.inference.engine import Engine, predict

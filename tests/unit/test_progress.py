@@ -1,5 +1,3 @@
-import re
-
 import pytest
 
 from legor1 import progress
@@ -13,21 +11,28 @@ def clock(monkeypatch):
     return seconds
 
 
-def test_it_is_silent_between_lines_and_speaks_at_the_end(clock, capsys):
-    work = Progress("sft", "step", 100)
-    clock[0] = 9
-    work.at(9)
+def test_a_log_gets_a_line_when_it_is_due_and_one_at_the_end(clock, capsys):
+    work = Progress(total=3, desc="sft", unit="steps", mininterval=0)
+    work.set_postfix(loss=0.5, refresh=False)
+    work.update()
     assert capsys.readouterr().err == ""
-    clock[0] = 10
-    work.at(10, "loss 0.500")
-    assert capsys.readouterr().err == "      sft  step 10/100  loss 0.500  1.5 min left\n"
-    clock[0] = 11
-    work.at(100)
-    assert "step 100/100  0.0 min left" in capsys.readouterr().err
+    clock[0] = progress.SECONDS_BETWEEN_LINES
+    work.update()
+    assert capsys.readouterr().err.startswith("sft: 2/3 steps, loss=0.5, 00:00 gone, ")
+    work.update()
+    assert capsys.readouterr().err == ""
+    work.close()
+    work.close()
+    assert capsys.readouterr().err.startswith("sft: 3/3 steps, loss=0.5, ")
 
 
-def test_resumed_work_is_not_taken_for_fast_work(clock, capsys):
-    work = Progress("sft", "step", 100, done=90)
-    clock[0] = 60
-    work.at(95)
-    assert re.search(r"step 95/100 .* 1\.0 min left", capsys.readouterr().err)
+def test_work_that_was_cut_off_is_not_called_done(clock, capsys):
+    with Progress(total=3, desc="sft", mininterval=0) as work:
+        work.update()
+    assert capsys.readouterr().err == ""
+
+
+def test_it_speaks_where_libraries_are_silenced(clock, capsys, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert list(Progress(range(2), "drawn", unit="manuals")) == [0, 1]
+    assert capsys.readouterr().err.startswith("drawn: 2/2 manuals")

@@ -1,37 +1,46 @@
-"""Lines on stderr that say where long work stands and how long it will take."""
+"""Progress of long work on stderr: a bar in a terminal, now and then a line in a log."""
 
 import sys
 import time
+from typing import Any
 
-SECONDS_BETWEEN_LINES = 10
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10  # in a log, where a bar cannot be drawn over itself
+LINE = "{desc}: {n_fmt}/{total_fmt} {unit}{postfix}, {elapsed} gone, {remaining} left"
 
 
-class Progress:
-    """Says at most one line every few seconds, and one at the end.
+class Progress(tqdm):
+    """tqdm that writes a line at a time, and not often, where nobody watches.
 
-    Several jobs run side by side and their logs are kept, so these are lines, not a moving bar.
+    It speaks where ``TQDM_DISABLE`` silences the libraries, whose bars would stand between.
     """
 
-    def __init__(self, name: str, what: str, total: int, done: int = 0) -> None:
-        """Start the clock.
+    disable: bool
 
-        Args:
-            name: whose work it is, such as the experiment's.
-            what: the word before the count, such as ``step``.
-            total: how much there is to do.
-            done: how much was done before, by a run that was interrupted.
-        """
-        self.name, self.what, self.total, self.first = name, what, total, done
-        self.started = self.said = time.monotonic()
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self._watched = sys.stderr.isatty()
+        self._due = time.monotonic() + SECONDS_BETWEEN_LINES
+        if not self._watched:
+            settings["bar_format"] = LINE
+        super().__init__(*arguments, **{"disable": False} | settings)
 
-    def at(self, done: int, values: str = "") -> None:
-        """Say how far it is, with some ``values``, if the last line is old or all is done."""
-        now = time.monotonic()
-        if now - self.said < SECONDS_BETWEEN_LINES and done < self.total:
-            return
-        self.said = now
-        pace = (now - self.started) / max(done - self.first, 1)
-        left = pace * (self.total - done) / 60
-        parts = [f"{self.what} {done}/{self.total}", values, f"{left:.1f} min left"]
-        line = "  ".join(part for part in parts if part)
-        print(f"{self.name:>9}  {line}", file=sys.stderr, flush=True)
+    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+        """Draw the bar, or write a line if it is due."""
+        if self._watched:
+            return super().display(msg, pos)
+        if time.monotonic() >= self._due:
+            self._say()
+        return None
+
+    def close(self) -> None:
+        """End the bar; a log gets a last line, and has no bar to wipe out."""
+        if not (self._watched or self.disable):
+            if self.n == self.total:
+                self._say()
+            self.disable = True
+        super().close()
+
+    def _say(self) -> None:
+        self._due = time.monotonic() + SECONDS_BETWEEN_LINES
+        print(self, file=sys.stderr, flush=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from legor1.data.manifest import visible
-from legor1.data.progress import Progress
 from legor1.errors import UserError
+from legor1.progress import Progress
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from legor1 import files
-from legor1.data.progress import Progress
 from legor1.data.tree import Rejected, locate
 from legor1.errors import UserError
+from legor1.progress import Progress
 
 RECORD = ".manifest.json"  # in a downloaded folder: the manifest of what was downloaded, and whence
 READERS = 4  # threads; hashing and reading both let other threads run
@@ -110,7 +110,7 @@ def for_each(names: Iterable[str], act: Callable[[str], T]) -> list[T]:
     names = list(names)
     with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
         try:
-            return list(Progress(pool.map(act, names), "Checking files", len(names), unit="file"))
+            return list(Progress(pool.map(act, names), "Checking", len(names), unit="files"))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -18,12 +18,12 @@ from itertools import chain, count
 from pathlib import Path
 
 from PIL.Image import Image
-from tqdm import tqdm
 
 from legor1.data import scenes
 from legor1.data.looks import LOOKS
 from legor1.errors import UserError
 from legor1.files import write_json, write_text
+from legor1.progress import Progress
 from legor1.seeding import generator
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
@@ -192,7 +192,7 @@ def _check_sizes(sizes: Sequence[Size]) -> None:
 def _draw_all(root: Path, plan: Plan, manuals: int, workers: int) -> Iterator[Manual]:
     names = [f"lego-demo-{number:03d}" for number in range(1, manuals + 1)]
     draw = partial(_draw_manual, root, plan)
-    progress = partial(tqdm, total=manuals, desc="Drawing manuals", unit="manual")
+    progress = partial(Progress, total=manuals, desc="Drawing", unit="manuals")
     if workers == 1:
         yield from progress(map(draw, names))
         return

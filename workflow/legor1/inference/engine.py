@@ -54,11 +54,10 @@ def predict(
         engine = Engine(recipe, tree, base_folder(base), adapter)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("a", encoding="utf-8") as file:
-            progress = Progress(recipe["experiment"], "answered", len(rows), len(done))
-            for number, prediction in enumerate(engine.answers(todo), len(done) + 1):
+            shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
+            for prediction in Progress(engine.answers(todo), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
                 file.flush()
-                progress.at(number)
     with atomic(out) as temporary:
         if partial.exists():
             temporary.write_bytes(partial.read_bytes())

@@ -208,10 +208,13 @@ class Steps(TrainerCallback):
     def __init__(self, name: str) -> None:
         self.name = name
         self.latest: dict[str, float] = {}
+        self.progress: Progress | None = None  # shown by the first process only
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock: a resumed training does not start at step 0."""
-        self.progress = Progress(self.name, "step", state.max_steps, state.global_step)
+        if state.is_world_process_zero:
+            done, total = state.global_step, state.max_steps
+            self.progress = Progress(initial=done, total=total, desc=self.name, unit="steps")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Keep the latest loss and reward for the next line."""
@@ -219,9 +222,14 @@ class Steps(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Say where it stands, on the first process only."""
-        if state.is_world_process_zero:
-            values = "  ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
-            self.progress.at(state.global_step, values)
+        if self.progress is not None:
+            self.progress.set_postfix(self.latest, refresh=False)
+            self.progress.update()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End the display."""
+        if self.progress is not None:
+            self.progress.close()
 
 
 def main(run: Any) -> None:
