@@ -55,7 +55,11 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
     config = read(FULL)
     del config["evaluation"], config["experiments"]["grpo"]["training"]["temperature"]
     filled = check(config)
-    assert filled["evaluation"] == {"protocol": "sound", "replicates": 10000, "confidence": 0.95}
+    assert filled["evaluation"] == {
+        "protocols": ["sound", "thesis"],
+        "replicates": 10000,
+        "confidence": 0.95,
+    }
     assert filled["experiments"]["grpo"]["training"]["temperature"] == 1.0
     assert "evaluation" not in config
 

@@ -81,7 +81,7 @@ class Run:
                 "f1_theme": [math.nan] * len(rows),
             }
         )
-        target = self.folder / "scores" / experiment / "per_example.parquet"
+        target = self.folder / "scores" / experiment / "sound" / "per_example.parquet"
         target.parent.mkdir(parents=True)
         frame.to_parquet(target)
 

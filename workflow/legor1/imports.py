@@ -24,7 +24,9 @@ STAGES = {
     "train grpo": ["training.launch", "training.grpo"],
     "predict": ["inference.engine"],
     "gather": ["inference.gather"],
+    "baselines": ["baselines"],
     "score": ["scoring"],
+    "compare": ["compare"],
     "table": ["table"],
     "report": ["report.render"],
 }
