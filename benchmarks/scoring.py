@@ -3,12 +3,13 @@
     make benchmark-scoring
 
 The predictions are made up: true answers with moved boxes, changed words and wrong verdicts, and
-some that cannot be read. Each protocol is a process of its own, as in the pipeline, one after the
-other; the time includes their start. Exits with 1 if the limit is passed.
+some that cannot be read. Each protocol is a process of its own, and both run side by side, as in
+the pipeline; the time includes their start. Exits with 1 if the limit is passed.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -73,25 +74,33 @@ def _verdict(rng: np.random.Generator) -> tuple[str, str]:
     return ("Yes." if rng.random() < 0.4 else "No."), ("Yes." if rng.random() < 0.25 else "No.")
 
 
+def timed(path: Path, out: Path, replicates: int) -> float:
+    """Return how many seconds it takes until both protocols' scores are there."""
+    start, running = time.perf_counter(), {}
+    for protocol in ("sound", "thesis"):
+        command = [sys.executable, "-m", "legor1.cli", "score", path, "--protocol", protocol]
+        command += ["--replicates", replicates, "--out", out / protocol]
+        running[protocol] = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    for protocol, process in running.items():
+        if process.wait():
+            raise SystemExit(f"scoring under the protocol {protocol} failed")
+    return time.perf_counter() - start
+
+
 def main() -> int:
     """Time both protocols and say what they took."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--replicates", type=int, default=10000)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path, seconds = Path(folder) / "predictions.jsonl", {}
+        path = Path(folder) / "predictions.jsonl"
         count = write_jsonl(path, predictions(1))
-        for protocol in ("sound", "thesis"):
-            command = [sys.executable, "-m", "legor1.cli", "score", str(path)]
-            command += ["--protocol", protocol, "--replicates", str(given.replicates)]
-            start = time.perf_counter()
-            subprocess.run([*command, "--out", f"{folder}/{protocol}"], check=True)
-            seconds[protocol] = time.perf_counter() - start
-    total = sum(seconds.values())
-    parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
-    print(f"{count:,} predictions, {given.replicates:,} replicates: {total:.1f} s ({parts})")
+        seconds = timed(path, Path(folder), given.replicates)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{count:,} predictions, {given.replicates:,} replicates: {seconds:.1f} s")
+    print(f"CPU time of both processes: {used.ru_utime + used.ru_stime:.1f} s")
     print(f"limit: {LIMIT:.0f} s")
-    return int(total > LIMIT)
+    return int(seconds > LIMIT)
 
 
 if __name__ == "__main__":

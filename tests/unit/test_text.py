@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from legor1.metrics.text import BLEU_COUNTS, bleu, bleu_signature, corpus_bleu, rouge, token_f1
+from legor1.metrics.text import (
+    BLEU_COUNTS,
+    ROUGE,
+    bleu,
+    bleu_signature,
+    corpus_bleu,
+    rouge,
+    token_f1,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,14 @@ def test_token_f1(prediction, reference, expected):
 def test_rouge_by_hand():
     scores = rouge("place bricks red", "placed the red brick")  # stems: place brick red
     assert scores == pytest.approx({"rouge1": 6 / 7, "rouge2": 0, "rougeL": 4 / 7})
+
+
+@pytest.mark.parametrize("pair", [("Placing bricks, sadly", "placed the brick"), ("é 2x4s", "2x4")])
+def test_rouge_is_the_packages_own_with_stemming(pair):
+    from rouge_score.rouge_scorer import RougeScorer
+
+    theirs = RougeScorer(list(ROUGE), use_stemmer=True).score(pair[1], pair[0])
+    assert rouge(*pair) == {kind: theirs[kind].fmeasure for kind in ROUGE}
 
 
 def test_bleu_is_the_librarys_as_a_fraction():
