@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 from test_scoring import BOX, HALF, PREDICTIONS, SCHEMAS, line
@@ -136,6 +137,10 @@ def test_what_cannot_be_compared_is_refused(folder, tmp_path):
     ):
         with pytest.raises(UserError, match=f"{said}.*Remedy"):
             compare(named)
-    (sound / "per_example.parquet").unlink()
+    other, path = folder("u", PREDICTIONS), sound / "per_example.parquet"
+    pd.read_parquet(path).drop(columns=["tp", "manual"]).to_parquet(path)
+    with pytest.raises(UserError, match=r"per_example\.parquet lacks manual, tp\..*Remedy"):
+        compare([("a", sound), ("b", other)])
+    path.unlink()
     with pytest.raises(UserError, match=r"per_example\.parquet does not exist.*Remedy"):
-        compare([("a", sound), ("b", folder("u", PREDICTIONS))])
+        compare([("a", sound), ("b", other)])

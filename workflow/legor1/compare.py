@@ -75,23 +75,14 @@ def compare(
         UserError: there is nothing to compare, a file is missing, or protocols differ.
     """
     check_options("sound", replicates, confidence)
-    folders: dict[str, list[Path]] = {}
-    for name, folder in named:
-        folders.setdefault(name, []).append(Path(folder))
-    protocol = _protocol([folder for group in folders.values() for folder in group])
-    if len(folders) < 2:
-        raise UserError(
-            f"{', '.join(folders)} alone cannot be compared. "
-            "Remedy: name at least two experiments, as in first=DIR second=DIR."
-        )
-    frames = {name: [_examples(folder) for folder in group] for name, group in folders.items()}
-    first, *others = frames
     bootstrap = Bootstrap(replicates, confidence, seed)
+    protocol, frames = _read(named)
+    first, *others = frames
     return {
         "schema_version": 1,
         "protocol": protocol,
         "baseline": first,
-        "seeds": {name: len(group) for name, group in folders.items()},
+        "seeds": {name: len(group) for name, group in frames.items()},
         "interval": {"method": METHOD} | vars(bootstrap),
         "test": TEST,
         "comparisons": [
@@ -110,6 +101,24 @@ def write_comparison(
     return comparison
 
 
+def _read(
+    named: Sequence[tuple[str, Path | str]],
+) -> tuple[str, dict[str, list["pd.DataFrame"]]]:
+    """Return the protocol of all, and experiment → the examples of each of its seeds."""
+    folders: dict[str, list[Path]] = {}
+    for name, folder in named:
+        folders.setdefault(name, []).append(Path(folder))
+    if len(folders) < 2:
+        raise UserError(
+            f"{', '.join(folders)} alone cannot be compared. "
+            "Remedy: name at least two experiments, as in first=DIR second=DIR."
+        )
+    protocol = _protocol([folder for group in folders.values() for folder in group])
+    return protocol, {
+        name: [_examples(folder, protocol) for folder in group] for name, group in folders.items()
+    }
+
+
 def _protocol(folders: list[Path]) -> str:
     found = {folder: read_json(folder / "scores.json").get("protocol") for folder in folders}
     if len(set(found.values())) > 1:
@@ -126,13 +135,20 @@ def _protocol(folders: list[Path]) -> str:
     return str(protocol)
 
 
-def _examples(folder: Path) -> "pd.DataFrame":
+def _examples(folder: Path, protocol: str) -> "pd.DataFrame":
     import pandas as pd
 
     path = folder / "per_example.parquet"
     if not path.is_file():
         raise UserError(f"{path} does not exist. Remedy: make it with `legor1 score`.")
-    return pd.read_parquet(path).set_index("instance_id")
+    frame = pd.read_parquet(path)
+    needed = {name for task in PROTOCOLS[protocol].values() for name in task.features}
+    missing = sorted(({"instance_id", "task", "manual"} | needed) - set(frame))
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)}. Remedy: make it again with `legor1 score`."
+        )
+    return frame.set_index("instance_id")
 
 
 def _tasks(

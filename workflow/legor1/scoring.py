@@ -16,7 +16,7 @@ import numpy as np
 
 from legor1.errors import UserError
 from legor1.files import atomic, read_jsonl, write_json
-from legor1.measures import PROTOCOLS, Task
+from legor1.measures import PROTOCOLS, SOUND, Task
 from legor1.metrics import intervals
 from legor1.seeding import generator
 from legor1.summaries import SUMMARIES
@@ -53,23 +53,18 @@ def score(
     """
     check_options(protocol, replicates, confidence)
     by_task = _by_task(predictions, protocol, source)
-    tasks: dict[str, Any] = {}
-    for name, examples in by_task.items():
-        task = PROTOCOLS[protocol][name]
-        features = examples[list(task.features)].to_numpy()
-        entry: dict[str, Any] = {**_counts(examples), **_metrics(task, features)}
-        if protocol == "sound":
-            sums = intervals.cluster_sums(features, examples["manual"].tolist())
-            rng = generator(seed, "bootstrap", name)
-            entry["intervals"] = _intervals(task, sums, replicates, confidence, rng)
-            rows = [row for row in predictions if row["task"] == name]
-            rows.sort(key=lambda row: row["instance_id"])
-            entry |= SUMMARIES[name](rows, features.sum(axis=0))
-        tasks[name] = entry
+    tasks: dict[str, dict[str, Any]] = {
+        name: {**_counts(examples), **_metrics(PROTOCOLS[protocol][name], examples)}
+        for name, examples in by_task.items()
+    }
     scores: dict[str, Any] = {"schema_version": 1, "protocol": protocol}
     if protocol == "sound":
         options = {"replicates": replicates, "confidence": confidence, "seed": seed}
         scores["interval"] = {"method": METHOD, **options}
+        for name, examples in by_task.items():
+            rng = generator(seed, "bootstrap", name)
+            drawn = _intervals(SOUND[name], examples, replicates, confidence, rng)
+            tasks[name] |= {"intervals": drawn, **_summary(name, examples, predictions)}
     return scores | {"tasks": tasks}, _per_example(by_task, protocol)
 
 
@@ -112,8 +107,14 @@ def _counts(examples: "pd.DataFrame") -> dict[str, int]:
     return counts | {"clusters": examples.loc[counted, "manual"].nunique()}
 
 
-def _metrics(task: Task, features: np.ndarray) -> dict[str, float | None]:
-    values = task.statistics(features.sum(axis=0))
+def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
+    rows = [row for row in predictions if row["task"] == name]
+    totals = examples[list(SOUND[name].features)].to_numpy().sum(axis=0)
+    return SUMMARIES[name](sorted(rows, key=lambda row: row["instance_id"]), totals)
+
+
+def _metrics(task: Task, examples: "pd.DataFrame") -> dict[str, float | None]:
+    values = task.statistics(examples[list(task.features)].to_numpy().sum(axis=0))
     return {
         name: finite(value if math.isfinite(value) else task.undefined)
         for name, value in zip(task.metrics, values, strict=True)
@@ -121,9 +122,15 @@ def _metrics(task: Task, features: np.ndarray) -> dict[str, float | None]:
 
 
 def _intervals(
-    task: Task, sums: np.ndarray, replicates: int, confidence: float, rng: np.random.Generator
+    task: Task,
+    examples: "pd.DataFrame",
+    replicates: int,
+    confidence: float,
+    rng: np.random.Generator,
 ) -> dict[str, dict[str, float | None]]:
-    """Return metric → the ends of both its intervals, from the sums of each cluster."""
+    """Return metric → the ends of both its intervals."""
+    features = examples[list(task.features)].to_numpy()
+    sums = intervals.cluster_sums(features, examples["manual"].tolist())
     drawn = task.statistics(intervals.resampled(sums, replicates, rng))
     jackknife = task.statistics(intervals.left_out(sums))
     values = task.statistics(sums.sum(axis=0))
