@@ -75,10 +75,15 @@ def parse_objects(text: str, *, strict: bool = False) -> list[Detection] | None:
     detections = (
         _from_json(body[max(body.find("["), 0) : body.rfind("]") + 1])
         or [item for chunk in _ITEM.findall(body) if (item := _from_item(chunk))]
-        or _from_tags(body)
+        or parse_tagged(body)
     )
     nothing = "{" not in body and _EMPTY_LIST.search(body)
     return detections if detections or nothing else None
+
+
+def parse_tagged(text: str) -> list[Detection]:
+    """Return each ``<p>label</p> {<x1><y1><x2><y2>}`` of a text, in order; others are no answer."""
+    return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
 
 
 def parse_state(text: str, *, strict: bool = False) -> bool | None:
@@ -127,10 +132,6 @@ def _from_value(item: Any) -> Detection | None:
 def _from_item(item: str) -> Detection | None:
     box = _BOX.search(item)
     return Detection(_floats(box.groups()), _label(item)) if box else None
-
-
-def _from_tags(text: str) -> list[Detection]:
-    return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
 
 
 def _floats(groups: tuple[str, ...]) -> Box:

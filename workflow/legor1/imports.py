@@ -25,6 +25,7 @@ STAGES = {
     "predict": ["inference.engine"],
     "gather": ["inference.gather"],
     "score": ["scoring"],
+    "reward": ["rewards.rollouts"],
     "table": ["table"],
     "report": ["report.render"],
 }

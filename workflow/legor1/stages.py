@@ -202,6 +202,16 @@ def score(given: Namespace) -> None:
         _say(f"score {given.predictions.stem} {task}", values)
 
 
+def reward(given: Namespace) -> None:
+    """Add the rewards of a suite to rollouts.
+
+    legor1 reward rollouts.jsonl --suite sound --out rewards.jsonl
+    """
+    from legor1.rewards.rollouts import write_rewards
+
+    _say(f"reward {given.suite}", write_rewards(given.rollouts, given.out, given.suite))
+
+
 def table(given: Namespace) -> None:
     """Put the experiments' scores into one table.
 

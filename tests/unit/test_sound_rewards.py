@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from legor1.rewards import REWARDS
+from legor1.rewards.sound import REWARDS
 
 
 def items(*pairs):

@@ -1,8 +1,7 @@
-"""Rewards of a completion, in [0, 1]: pure functions of (completion, solution, task).
+"""The study's own rewards, each in [0, 1]: lenient in reading, hard to game.
 
-Completion and solution must give their boxes in the same frame, whichever it is. A reward returns
-None for a task that is not its own, so that the trainer leaves the sample out rather than
-counting it as a failure.
+A reward returns None for a task that is not its own, so that the trainer leaves the sample out
+rather than counting it as a failure.
 """
 
 import re
@@ -15,11 +14,17 @@ from legor1.boxes import iou_matrix
 from legor1.metrics.detection import match
 from legor1.metrics.text import rouge, token_f1
 
-Reward = Callable[[str, str, str], float | None]
-
 LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 
 _MARKUP = re.compile(r"[\[\]{}<>]")
+
+
+def infer_task(solution: str) -> str:
+    """Return which task a solution belongs to: boxes, a bare yes or no, or else grounding."""
+    if parse_objects(solution) is not None:
+        return "object"
+    bare = extract(solution).lower().removesuffix(".") in ("yes", "no")
+    return "state" if bare else "grounding"
 
 
 def format_reward(completion: str, solution: str, task: str) -> float:
@@ -59,11 +64,17 @@ def object_reward(completion: str, solution: str, task: str) -> float | None:
 
 
 def state_reward(completion: str, solution: str, task: str) -> float | None:
-    """Return 1 if the completion says the solution's yes or no, else 0."""
+    """Return 1 if the completion says the solution's yes or no, else 0.
+
+    Raises:
+        ValueError: the solution is neither.
+    """
     if task != "state":
         return None
-    answer = parse_state(completion)
-    return float(answer is not None and answer == parse_state(solution))
+    true = parse_state(solution)
+    if true is None:
+        raise ValueError(f"not the solution of a state task: {solution[:80]!r}")
+    return float(parse_state(completion) is true)
 
 
 def grounding_reward(completion: str, solution: str, task: str) -> float | None:
@@ -74,7 +85,7 @@ def grounding_reward(completion: str, solution: str, task: str) -> float | None:
     return (rouge(said, meant, ("rougeL",))["rougeL"] + token_f1(said, meant)) / 2
 
 
-REWARDS: dict[str, Reward] = {
+REWARDS = {
     "format": format_reward,
     "object": object_reward,
     "state": state_reward,
