@@ -5,7 +5,6 @@ pattern either fails within a few characters or consumes what it has read.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from legor1.boxes import Box
 
 FARTHEST = 1e9  # a coordinate beyond this is no pixel, and its areas would overflow
+
+_JSON = json.JSONDecoder(parse_int=float)
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _THOUGHT = re.compile(r"</think>", re.I)
@@ -108,7 +109,7 @@ def _without_thinking(thinking: re.Match[str]) -> str:
 
 def _from_json(text: str) -> list[Detection] | None:
     try:
-        items = json.loads(text, parse_int=float)
+        items = _JSON.decode(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(items, list):
@@ -123,8 +124,8 @@ def _from_value(item: Any) -> Detection | None:
     box, label = item["bbox_2d"], item["label"]
     if not isinstance(label, str) or not isinstance(box, list) or len(box) != 4:
         return None
-    # parse_int=float leaves float as the type of every number, and of nothing else.
-    if not all(type(x) is float and math.isfinite(x) and abs(x) <= FARTHEST for x in box):
+    # Every number is a float here, and nothing else is; NaN is not below anything.
+    if not all(type(x) is float and abs(x) <= FARTHEST for x in box):
         return None
     return Detection((box[0], box[1], box[2], box[3]), label.strip())
 

@@ -4,8 +4,8 @@ A reward returns None for a task that is not its own, so that the trainer leaves
 rather than counting it as a failure.
 """
 
+import functools
 import re
-from collections.abc import Callable
 
 import numpy as np
 
@@ -18,10 +18,19 @@ LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 
 _MARKUP = re.compile(r"[\[\]{}<>]")
 
+_label_f1 = functools.lru_cache(maxsize=4096)(token_f1)
+
+
+@functools.lru_cache(maxsize=256)  # two rewards read a completion, and a group has one solution
+def _objects(text: str) -> tuple[list[Detection] | None, bool]:
+    """Return the boxes in a text, and whether they stand there as the prompt asks."""
+    strict = parse_objects(text, strict=True)
+    return (strict, True) if strict is not None else (parse_objects(text), False)
+
 
 def infer_task(solution: str) -> str:
     """Return which task a solution belongs to: boxes, a bare yes or no, or else grounding."""
-    if parse_objects(solution) is not None:
+    if _objects(solution)[0] is not None:
         return "object"
     bare = extract(solution).lower().removesuffix(".") in ("yes", "no")
     return "state" if bare else "grounding"
@@ -35,10 +44,13 @@ def format_reward(completion: str, solution: str, task: str) -> float:
     if task == "grounding":
         prose = extract(completion)
         return float(bool(re.search(r"\w", prose)) and not _MARKUP.search(prose))
-    parse: Callable[..., object] = parse_objects if task == "object" else parse_state
-    if parse(completion, strict=True) is not None:
-        return 1.0
-    return 0.5 if parse(completion) is not None else 0.0
+    if task == "object":
+        items, strict = _objects(completion)
+        readable = items is not None
+    else:
+        strict = parse_state(completion, strict=True) is not None
+        readable = parse_state(completion) is not None
+    return 1.0 if strict else 0.5 * readable
 
 
 def object_reward(completion: str, solution: str, task: str) -> float | None:
@@ -52,7 +64,7 @@ def object_reward(completion: str, solution: str, task: str) -> float | None:
     """
     if task != "object":
         return None
-    true, predicted = parse_objects(solution), parse_objects(completion)
+    true, predicted = _objects(solution)[0], _objects(completion)[0]
     if true is None:
         raise ValueError(f"not the solution of an object task: {solution[:80]!r}")
     if predicted is None:
@@ -95,7 +107,7 @@ REWARDS = {
 
 def _agreement(predicted: list[Detection], true: list[Detection]) -> np.ndarray:
     ious = iou_matrix([item.box for item in predicted], [item.box for item in true])
-    for row, column in np.argwhere(ious > 0):
-        labels = token_f1(predicted[row].label, true[column].label)
+    for row, column in zip(*(places.tolist() for places in ious.nonzero()), strict=True):
+        labels = _label_f1(predicted[row].label, true[column].label)
         ious[row, column] *= 1 - LABEL_SHARE * (1 - labels)
     return ious
