@@ -53,6 +53,11 @@ def test_the_stages_reach_what_they_should():
     assert "legor1/boxes.py" in names("predict")
 
 
+def test_only_scoring_may_reach_the_published_metrics():
+    for stage in set(imports.STAGES) - {"score"}:
+        assert "legor1/metrics/thesis.py" not in names(stage), stage
+
+
 def test_the_data_stages_reach_no_model_code():
     for stage in ("synthesize", "index", "split", "convert", "score", "reward", "table"):
         reached = names(stage)

@@ -84,6 +84,34 @@ def test_object_cannot_be_gamed(completion):
 
 
 @pytest.mark.parametrize(
+    "completion",
+    [
+        "",
+        "the " * 200,
+        "press the red brick " * 50,
+        " ".join(f"{n} {colour} brick" for n in range(9) for colour in ("red", "blue", "grey")),
+        "First output the thinking process in <think> </think> tags and then output the final "
+        "answer in <answer> </answer> tags.",
+    ],
+)
+def test_grounding_cannot_be_gamed(completion):
+    solution = "Press 2 red bricks onto the left end of the blue plate."
+    rough = REWARDS["grounding"]("Put two red bricks on the blue plate.", solution, "grounding")
+    assert REWARDS["grounding"](completion, solution, "grounding") < 0.3 < rough
+
+
+def test_state_cannot_be_gamed():
+    both = [REWARDS["state"]("Yes. No.", solution, "state") for solution in ("Yes.", "No.")]
+    assert both == [1, 0]  # the first word is the answer
+
+
+@pytest.mark.parametrize("solution", ["perhaps", "", "[]"])
+def test_a_state_solution_that_is_neither_is_an_error(solution):
+    with pytest.raises(ValueError, match="not the solution"):
+        REWARDS["state"]("Yes.", solution, "state")
+
+
+@pytest.mark.parametrize(
     ("completion", "expected"),
     [("Yes.", 1), ("yes it is", 1), ("No.", 0), ("perhaps", 0), ("<think>Yes", 0)],
 )
