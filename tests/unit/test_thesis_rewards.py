@@ -76,6 +76,7 @@ def test_a_solution_gets_its_tag_once():
         ("object", '<think>hm</think><answer>[{"bbox_2d": [1, 2, 3]}]</answer>', 0.75),
         ("object", '<think>hm</think><answer>[{"bbox_2d": ["1", 2, 3, 4]}]</answer>', 0.75),
         ("object", '<think>hm</think><answer>[{"bbox_2d": [1, 2, 3, 4]}, 5]</answer>', 0.75),
+        ("object", '<think>hm</think><answer>[{"bbox_2d": [true, 2, NaN, 4]}]</answer>', 1),
         ("object", f"<THINK>hm</THINK>{TRUE}", 0.75),
         ("object", "<think>hm <answer>[]</answer>", 0.75),
         ("object", f"<think>an <answer>x</answer></think>{TRUE}", 0.5),  # the first tag counts

@@ -120,6 +120,7 @@ def _json_list(text: str | None) -> list[Any] | None:
 
 def _has_four_numbers(item: Any) -> bool:
     box = item.get("bbox_2d") if isinstance(item, dict) else None
+    # To Python, as the published code asks it, true and false are numbers too.
     return isinstance(box, list) and len(box) == 4 and all(isinstance(x, int | float) for x in box)
 
 
@@ -157,7 +158,7 @@ def _label_rouge1(label: str, true: str) -> float:
     return _rouge1(label, true) if label and true else float(label == true)
 
 
-@functools.lru_cache(maxsize=1 << 16)  # the package is slow, and labels recur
+@functools.lru_cache(maxsize=1 << 14)  # the package is slow, and labels recur
 def _rouge1(hypothesis: str, reference: str) -> float:
     """Return the F of ROUGE-1 of the package ``rouge``, 0 where it fails: on a lone full stop."""
     try:
