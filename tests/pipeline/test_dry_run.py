@@ -120,7 +120,7 @@ def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
         ("scoring.py", ALL_SCORES),
         ("compare.py", {"compare_experiments": 1} | REPORT),
         ("baselines.py", WITHOUT_MODEL | REPORT | {"score_predictions": 8, "compile_table": 1}),
-        ("rewards.py", {"train_grpo": 1} | AFTER_ONE),
+        ("rewards/sound.py", {"train_grpo": 1} | AFTER_ONE),
         ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
         ("inference/engine.py", RESULTS | {"predict_shard": 3}),
         ("prompts.py", ALL_AFTER_DATA | {"convert_dataset": 1}),

@@ -12,6 +12,7 @@ from typing import Any
 
 from legor1 import stages
 from legor1.errors import UserError
+from legor1.rewards import SUITES
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -232,6 +233,12 @@ def _declare_results(stage: Callable[..., None]) -> None:
             "again is another training seed of it",
         ),
         *BOOTSTRAP,
+        OUT,
+    )
+    stage(
+        stages.reward,
+        _path("rollouts", "lines with completion, solution and, if known, task"),
+        Option("--suite", choices=tuple(SUITES), default="sound"),
         OUT,
     )
     stage(

@@ -27,6 +27,7 @@ STAGES = {
     "baselines": ["baselines"],
     "score": ["scoring"],
     "compare": ["compare"],
+    "reward": ["rewards.rollouts"],
     "table": ["table"],
     "report": ["report.render"],
 }

@@ -234,6 +234,16 @@ def compare(given: Namespace) -> None:
             _say(f"compare {pair} {task}", facts | {found["main"]: difference, "p": found["p"]})
 
 
+def reward(given: Namespace) -> None:
+    """Add the rewards of a suite to rollouts.
+
+    legor1 reward rollouts.jsonl --suite sound --out rewards.jsonl
+    """
+    from legor1.rewards.rollouts import write_rewards
+
+    _say(f"reward {given.suite}", write_rewards(given.rollouts, given.out, given.suite))
+
+
 def table(given: Namespace) -> None:
     """Put the experiments' scores, under one protocol or several, into one table.
 
