@@ -4,12 +4,14 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint setup clean help
+.PHONY: demo test test-slow benchmark-scoring benchmark-rewards lint setup clean help
 
 help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take long"
+	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
+	@echo "make benchmark-rewards  time the rewards"
 	@echo "make lint       run formatters, linters and the type checker"
 	@echo "make setup      make .venv"
 	@echo "make clean      remove the results of demo and smoke, and caches"
@@ -25,6 +27,12 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+benchmark-scoring: setup
+	@$(BIN)/python benchmarks/scoring.py
+
+benchmark-rewards: setup
+	@$(BIN)/python benchmarks/rewards.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,16 +6,19 @@ import pytest
 from study import Study
 
 DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
-RESULTS = {"gather_predictions": 3, "score_predictions": 3, "compile_table": 1, "render_report": 1}
+SCORES = {"score_predictions": 2, "compile_table": 1, "compare_experiments": 1, "render_report": 1}
+RESULTS = SCORES | {"gather_predictions": 3, "score_predictions": 6}  # three, two protocols
+ALL_SCORES = SCORES | {"score_predictions": 14}  # and four baselines that need no model
+WITHOUT_MODEL = {"answer_without_model": 1}
 TRAINING = {"train_sft": 1, "train_grpo": 1}
-AFTER_ONE = dict.fromkeys(("predict_shard", *RESULTS), 1)
+AFTER_ONE = SCORES | {"predict_shard": 1, "gather_predictions": 1}
 REPORT = {"render_report": 1}
-ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS
+ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS | WITHOUT_MODEL | ALL_SCORES
 
 
 def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
     plan = Study(tmp_path).plan()
-    assert plan == DATA | {"fetch_base": 1, "predict_shard": 12} | TRAINING | RESULTS
+    assert plan == DATA | ALL_AFTER_DATA | {"fetch_base": 1, "predict_shard": 12}
 
 
 def test_the_real_study_asks_for_the_right_gpus(tmp_path):
@@ -89,7 +92,8 @@ def finished(tmp_path_factory):
     [
         ("report={title: Another}", REPORT),
         ("report={gallery: 3}", REPORT),
-        ("evaluation={replicates: 99}", RESULTS | {"gather_predictions": 0}),
+        ("evaluation={replicates: 99}", ALL_SCORES),
+        ("evaluation={protocols: [sound]}", {"compile_table": 1} | REPORT),
         ("inference={max_new_tokens: 9}", RESULTS | {"predict_shard": 3}),
         ("experiments={sft: {training: {learning_rate: 0.1}}}", {"train_sft": 1} | AFTER_ONE),
         ("experiments={sft: {lora: {r: 4}}}", {"train_sft": 1} | AFTER_ONE),
@@ -113,8 +117,10 @@ def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
         ("cli.py", {}),
         ("check.py", {}),
         ("report/render.py", REPORT),
-        ("scoring.py", RESULTS | {"gather_predictions": 0}),
-        ("rewards.py", {"train_grpo": 1} | AFTER_ONE),
+        ("scoring.py", ALL_SCORES),
+        ("compare.py", {"compare_experiments": 1} | REPORT),
+        ("baselines.py", WITHOUT_MODEL | REPORT | {"score_predictions": 8, "compile_table": 1}),
+        ("rewards/sound.py", {"train_grpo": 1} | AFTER_ONE),
         ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
         ("inference/engine.py", RESULTS | {"predict_shard": 3}),
         ("prompts.py", ALL_AFTER_DATA | {"convert_dataset": 1}),

@@ -7,6 +7,12 @@ import pytest
 from study import Study
 
 EXPERIMENTS = ("few_shot", "sft", "grpo")
+BASELINES = {
+    "always_yes": {"state"},
+    "copy_demonstration": {"object", "grounding", "state"},
+    "mean_box": {"object"},
+    "previous_instruction": {"grounding"},
+}
 METRICS = {
     "object": {"iou", "f1_object"},
     "grounding": {"f1_theme", "rouge1", "rouge2", "rougeL", "bleu"},
@@ -39,8 +45,16 @@ def test_the_table_has_every_experiment_and_metric(run):
         for task, metrics in METRICS.items():
             found = [r for r in table if (r["experiment"], r["task"]) == (experiment, task)]
             assert metrics <= {row["metric"] for row in found}
-            assert {row["protocol"] for row in found} == {"sound"}
-            assert all(0 <= float(row["value"]) <= 1 for row in found if row["value"])
+            assert {row["protocol"] for row in found} == {"sound", "thesis"}
+            assert all(float(row["value"]) >= -1 for row in found if row["value"])
+    for name, tasks in BASELINES.items():
+        assert {row["task"] for row in table if row["experiment"] == name} == tasks
+
+
+def test_the_trained_are_compared_with_the_untrained(run):
+    comparison = json.loads((run / "comparison.json").read_text())
+    assert comparison["baseline"] == "few_shot"
+    assert [one["experiment"] for one in comparison["comparisons"]] == ["sft", "grpo"]
 
 
 def test_every_test_example_was_answered_once_by_every_experiment(run):

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from legor1.answers import Detection, extract, parse_objects, parse_state
+from legor1.answers import Detection, extract, parse_objects, parse_state, parse_tagged
 
 ITEM = '{"bbox_2d": [1, 2, 30, 40.5], "label": "2 red 2x4 brick"}'
 BRICK = Detection((1, 2, 30, 40.5), "2 red 2x4 brick")
@@ -42,6 +42,11 @@ def test_an_empty_list_is_an_answer():
     "text",
     [
         f"```json\n[{ITEM}]\n```",
+        f"Here:\n```JSON\n[\n  {ITEM},\n]\n```\nThat is all.",
+        f'```json\n[{ITEM},\n{{"bbox_2d"',
+        f"<think>[{ITEM.replace('1, 2', '3, 4')}]? No.</think>\nSo: {ITEM}",
+        f"<answer>[{ITEM}, {{",
+        f"[{ITEM.replace('}', ', ')}'score': 0.9, 'more': None}}]",
         f"Here's what I see [so far]: [{ITEM}] and that's all [I think].",
         ITEM,
         ITEM.replace('"', "'"),
@@ -81,6 +86,12 @@ def test_labels_with_quotes(label, expected):
     ]
 
 
+def test_tagged_boxes_are_read_in_order_and_broken_ones_passed_over():
+    text = "<p>a</p> {<1><2><3><4>} <p>b</p> {<5><6><7>} <P> c </P>{ <0.5> <1> <2.5> <100> }"
+    assert parse_tagged(text) == [Detection((1, 2, 3, 4), "a"), Detection((0.5, 1, 2.5, 100), "c")]
+    assert parse_tagged("none") == []
+
+
 def test_several_items_keep_their_order_and_a_missing_label_is_empty():
     text = "{'bbox': (9, 8, 10, 11)} then {'label': 'x', 'bbox': [-1.5, 2, 3, 4]}"
     assert parse_objects(text) == [
@@ -96,7 +107,17 @@ def test_braces_inside_a_label_survive_when_the_list_is_whole():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nothing", "[", "null", "3", "[1, 2, 3, 4]", '{"bbox_2d": [], "label": "a"}', "<think>[]"],
+    [
+        "",
+        "nothing",
+        "[",
+        "null",
+        "3",
+        "[1, 2, 3, 4]",
+        "the brick is at [1, 2, 3, 4]",
+        '{"bbox_2d": [], "label": "a"}',
+        "<think>[]",
+    ],
 )
 def test_no_telling_is_none(text):
     assert parse_objects(text) is None

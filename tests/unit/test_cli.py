@@ -82,6 +82,8 @@ def test_a_reader_that_goes_away_is_no_error():
         (["gather"], "required: SHARD, --out"),
         (["predict", "--shard", "2/2"], "'2/2' is not I/N with 0 <= I < N"),
         (["predict", "--shard", "x"], "'x' is not I/N"),
+        (["compare", "a=", "b=scores", "--out", "c"], "'a=' is not EXPERIMENT="),
+        (["score", "p.jsonl", "--protocol", "other", "--out", "s"], "invalid choice: 'other'"),
         (["table", "scores.json", "--out", "t"], "'scores.json' is not EXPERIMENT=scores.json"),
         (["train", "--recipe", "{"], "neither JSON text nor a JSON file"),
         (["train", "--recipe", "none.json"], "neither JSON text nor a JSON file"),

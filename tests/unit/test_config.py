@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from legor1.config import check, load, merge, read
+from legor1.config import SCHEMA, check, load, merge, read
 from legor1.errors import UserError
+from legor1.rewards import SUITES
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "config.yaml"
@@ -55,7 +57,11 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
     config = read(FULL)
     del config["evaluation"], config["experiments"]["grpo"]["training"]["temperature"]
     filled = check(config)
-    assert filled["evaluation"] == {"protocol": "sound", "replicates": 10000, "confidence": 0.95}
+    assert filled["evaluation"] == {
+        "protocols": ["sound", "thesis"],
+        "replicates": 10000,
+        "confidence": 0.95,
+    }
     assert filled["experiments"]["grpo"]["training"]["temperature"] == 1.0
     assert "evaluation" not in config
 
@@ -119,6 +125,28 @@ def test_grpo_steps_are_made_of_whole_groups():
     group = {"generations": 3, "max_new_tokens": 8, "rewards": {"object": 1.0}}
     assert "do not make whole groups of 3" in refusal(experiment("grpo", **group))
     load(FULL, experiment("grpo", **group | {"generations": 4}))
+
+
+def test_rewards_are_those_of_the_suite():
+    group = {"generations": 2, "max_new_tokens": 8, "rewards": {"object": 1.0, "format": 0.1}}
+    filled = load(FULL, experiment("grpo", **group))
+    assert filled["experiments"]["a"]["training"]["suite"] == "sound"
+    load(FULL, experiment("grpo", **group, suite="thesis"))
+    first = experiment("grpo", **group, suite="figure1_configuration2")
+    assert "has no reward 'format'. Did you mean object?" in refusal(first)
+    assert "there is no 'thessis'. Did you mean thesis?" in refusal(
+        experiment("grpo", **group, suite="thessis")
+    )
+    unknown = experiment("grpo", **group | {"rewards": {"objct": 1.0}})
+    assert "rewards.objct. Did you mean object?" in refusal(unknown)
+
+
+def test_the_schema_knows_the_suites_and_their_rewards():
+    schema = json.loads(SCHEMA.read_text())["$defs"]["grpo"]["properties"]["training"]["properties"]
+    assert schema["suite"]["enum"] == list(SUITES)
+    assert set(schema["rewards"]["properties"]) == {
+        name for names in SUITES.values() for name in names
+    }
 
 
 def test_settings_of_another_method_are_unknown():

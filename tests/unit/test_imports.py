@@ -45,15 +45,21 @@ def test_no_stage_depends_on_the_command_line(stage):
 
 
 def test_the_stages_reach_what_they_should():
-    assert "legor1/rewards.py" in names("train grpo")
-    assert "legor1/rewards.py" not in names("train sft") | names("predict") | names("score")
+    assert "legor1/rewards/sound.py" in names("train grpo") & names("reward")
+    others = names("train sft") | names("predict") | names("score")
+    assert not {name for name in others if name.startswith("legor1/rewards/")}
     assert "legor1/prompts.py" in names("convert") & names("predict") & names("train sft")
     assert "legor1/training/sft.py" not in names("train grpo")
     assert "legor1/boxes.py" in names("predict")
 
 
+def test_only_scoring_may_reach_the_published_metrics():
+    for stage in set(imports.STAGES) - {"score"}:
+        assert "legor1/metrics/thesis.py" not in names(stage), stage
+
+
 def test_the_data_stages_reach_no_model_code():
-    for stage in ("synthesize", "index", "split", "convert", "score", "table"):
+    for stage in ("synthesize", "index", "split", "convert", "score", "reward", "table"):
         reached = names(stage)
         assert not {n for n in reached if n.startswith(("legor1/training", "legor1/inference"))}
         assert "legor1/modeling.py" not in reached

@@ -81,7 +81,7 @@ class Run:
                 "f1_theme": [math.nan] * len(rows),
             }
         )
-        target = self.folder / "scores" / experiment / "per_example.parquet"
+        target = self.folder / "scores" / experiment / "sound" / "per_example.parquet"
         target.parent.mkdir(parents=True)
         frame.to_parquet(target)
 
@@ -232,6 +232,19 @@ def test_an_image_is_embedded_once_and_reused(full):
     assert len(images) == 3 and len(uses) == 2
     assert all(given["href"].startswith("data:image/jpeg;base64,") for given in images)
     assert page.text.count("image not available") == 3  # the example whose image has a hostile name
+
+
+def test_a_second_protocol_has_a_table_and_a_baseline_without_model_no_column(run):
+    with (run.folder / "table.csv").open("a") as file:
+        for name, value in (("few_shot", 1.375), ("sft", 2.5), ("grpo", "")):
+            file.write(f"{name},thesis,object,iou,{value},,,40\n")
+        file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
+    study = read(run.folder)
+    assert study.protocols == ["sound", "thesis"]
+    assert [one.name for one in study.experiments] == list(EXPERIMENTS)
+    text = run.page().text
+    assert "protocol thesis" in text and "137.5 no interval" in text
+    assert "mean_box" not in text
 
 
 def test_same_run_same_report(full):

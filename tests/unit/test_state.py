@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from legor1.metrics.state import balanced_accuracy, confusion, f1, fpr
+from legor1.metrics.state import balanced_accuracy, confusion, f1, fpr, mcc
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,15 @@ def test_by_hand():
     assert f1(counts) == pytest.approx(6 / 9)
     assert fpr(counts) == pytest.approx(2 / 6)
     assert balanced_accuracy(counts) == pytest.approx((3 / 4 + 4 / 6) / 2)
+    assert mcc(counts) == pytest.approx((3 * 4 - 2 * 1) / (5 * 4 * 6 * 5) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([2, 0, 0, 3], 1), ([0, 3, 2, 0], -1), ([1, 3, 0, 0], 0), ([0, 0, 0, 4], 0)],
+)
+def test_mcc_at_its_ends_and_at_chance(counts, expected):
+    assert mcc(np.array(counts)) == pytest.approx(expected)
 
 
 def test_always_yes_at_one_true_to_three_falsified():
@@ -35,12 +44,18 @@ def test_always_yes_at_one_true_to_three_falsified():
 def test_what_has_no_denominator_is_nan():
     only_no, nothing = np.array([0, 0, 0, 5]), np.zeros(4)
     assert np.isnan([f1(only_no), f1(nothing), fpr(nothing), balanced_accuracy(nothing)]).all()
+    assert np.isnan(mcc(nothing))
     assert np.isnan(fpr(np.array([1, 0, 1, 0])))
     assert (fpr(only_no), balanced_accuracy(only_no)) == (0, 1)
 
 
 def test_many_matrices_at_once_agree_with_scikit_learn():
-    from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+    from sklearn.metrics import (
+        balanced_accuracy_score,
+        confusion_matrix,
+        f1_score,
+        matthews_corrcoef,
+    )
 
     rng = np.random.default_rng(0)
     true, said = rng.random((2, 20, 30)) < 0.4
@@ -57,3 +72,15 @@ def test_many_matrices_at_once_agree_with_scikit_learn():
     assert balanced_accuracy(totals) == pytest.approx(
         [balanced_accuracy_score(t, s) for t, s in pairs]
     )
+    assert mcc(totals) == pytest.approx([matthews_corrcoef(t, s) for t, s in pairs])
+
+
+def test_agrees_with_torchmetrics():
+    import torch
+    from torchmetrics.classification import BinaryF1Score, BinaryMatthewsCorrCoef
+
+    true, said = np.random.default_rng(1).random((2, 200)) < 0.3
+    counts = np.sum([confusion(bool(s), bool(t)) for t, s in zip(true, said, strict=True)], axis=0)
+    pair = torch.tensor(said).int(), torch.tensor(true).int()
+    assert mcc(counts) == pytest.approx(float(BinaryMatthewsCorrCoef()(*pair)), abs=1e-6)
+    assert f1(counts) == pytest.approx(float(BinaryF1Score()(*pair)), abs=1e-6)

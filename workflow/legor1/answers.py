@@ -5,7 +5,6 @@ pattern either fails within a few characters or consumes what it has read.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from legor1.boxes import Box
 
 FARTHEST = 1e9  # a coordinate beyond this is no pixel, and its areas would overflow
+
+_JSON = json.JSONDecoder(parse_int=float)
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _THOUGHT = re.compile(r"</think>", re.I)
@@ -75,10 +76,15 @@ def parse_objects(text: str, *, strict: bool = False) -> list[Detection] | None:
     detections = (
         _from_json(body[max(body.find("["), 0) : body.rfind("]") + 1])
         or [item for chunk in _ITEM.findall(body) if (item := _from_item(chunk))]
-        or _from_tags(body)
+        or parse_tagged(body)
     )
     nothing = "{" not in body and _EMPTY_LIST.search(body)
     return detections if detections or nothing else None
+
+
+def parse_tagged(text: str) -> list[Detection]:
+    """Return each ``<p>label</p> {<x1><y1><x2><y2>}`` of a text, in order; others are no answer."""
+    return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
 
 
 def parse_state(text: str, *, strict: bool = False) -> bool | None:
@@ -103,7 +109,7 @@ def _without_thinking(thinking: re.Match[str]) -> str:
 
 def _from_json(text: str) -> list[Detection] | None:
     try:
-        items = json.loads(text, parse_int=float)
+        items = _JSON.decode(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(items, list):
@@ -118,8 +124,8 @@ def _from_value(item: Any) -> Detection | None:
     box, label = item["bbox_2d"], item["label"]
     if not isinstance(label, str) or not isinstance(box, list) or len(box) != 4:
         return None
-    # parse_int=float leaves float as the type of every number, and of nothing else.
-    if not all(type(x) is float and math.isfinite(x) and abs(x) <= FARTHEST for x in box):
+    # Every number is a float here, and nothing else is; NaN is not below anything.
+    if not all(type(x) is float and abs(x) <= FARTHEST for x in box):
         return None
     return Detection((box[0], box[1], box[2], box[3]), label.strip())
 
@@ -127,10 +133,6 @@ def _from_value(item: Any) -> Detection | None:
 def _from_item(item: str) -> Detection | None:
     box = _BOX.search(item)
     return Detection(_floats(box.groups()), _label(item)) if box else None
-
-
-def _from_tags(text: str) -> list[Detection]:
-    return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
 
 
 def _floats(groups: tuple[str, ...]) -> Box:

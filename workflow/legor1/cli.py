@@ -12,6 +12,7 @@ from typing import Any
 
 from legor1 import stages
 from legor1.errors import UserError
+from legor1.rewards import SUITES
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -70,6 +71,10 @@ def _named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def _maybe_named_path(text: str) -> tuple[str, Path]:
+    return _named_path(text) if "=" in text else (text, Path(text))
+
+
 OUT = _path("--out", "the file to write")
 FOLDER_OUT = _path("--out", "the folder to write into")
 SOURCE = _path("tree", "the dataset tree")
@@ -78,6 +83,12 @@ TREE = _path("--tree", "the dataset tree")
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
 PROTOCOL = Option("--protocol", choices=("sound",), default="sound")
+SCORING = Option("--protocol", choices=("sound", "thesis"), default="sound")
+BOOTSTRAP = (
+    Option("--replicates", type=int, default=10000, help="bootstrap samples"),
+    Option("--confidence", type=float, default=0.95),
+    Option("--seed", type=int, default=42),
+)
 RECIPE = Option("--recipe", metavar="JSON", type=_json, required=True, help="text or file")
 CONFIG = (
     Option("overlays", metavar="OVERLAY", nargs="*", help="YAML file or JSON text"),
@@ -214,13 +225,36 @@ def _declare_models(stage: Callable[..., None]) -> None:
 
 def _declare_results(stage: Callable[..., None]) -> None:
     stage(
+        stages.baselines,
+        _path("--train", "the conversations that may be looked at"),
+        _path("--test", "the conversations that are answered"),
+        FOLDER_OUT,
+    )
+    stage(
         stages.score,
         _path("predictions", "predictions.jsonl"),
-        PROTOCOL,
-        Option("--replicates", type=int, default=10000, help="bootstrap samples"),
-        Option("--confidence", type=float, default=0.95),
-        Option("--seed", type=int, default=42),
+        SCORING,
+        *BOOTSTRAP,
         FOLDER_OUT,
+    )
+    stage(
+        stages.compare,
+        Option(
+            "scores",
+            metavar="[EXPERIMENT=]DIR",
+            type=_maybe_named_path,
+            nargs="+",
+            help="a folder of `legor1 score`; the first is compared with; the same EXPERIMENT "
+            "again is another training seed of it",
+        ),
+        *BOOTSTRAP,
+        OUT,
+    )
+    stage(
+        stages.reward,
+        _path("rollouts", "lines with completion, solution and, if known, task"),
+        Option("--suite", choices=tuple(SUITES), default="sound"),
+        OUT,
     )
     stage(
         stages.table,

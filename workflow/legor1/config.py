@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from legor1.errors import UserError
+from legor1.rewards import SUITES
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.json"
 # Merged key by key, an overlay could not leave out an experiment or a setting of it.
@@ -197,6 +198,14 @@ def _training_contradictions(name: str, experiment: Config, processes: int) -> I
         return
     if ("steps" in training) == ("epochs" in training):
         yield f"{path}: the length is not clear. Remedy: give either steps or epochs."
+    for reward in training.get("rewards", ()):
+        known = SUITES[training["suite"]]
+        if reward not in known:
+            yield (
+                f"{path}.rewards: the suite {training['suite']} has no reward {reward!r}. "
+                f"Did you mean {difflib.get_close_matches(reward, known, 1, cutoff=0)[0]}? "
+                f"Remedy: use {_or(known)}, or another suite."
+            )
     if "generations" in training:
         completions = training["batch_size"] * training["accumulation"] * processes
         if completions % training["generations"]:

@@ -79,28 +79,37 @@ def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
     Raises:
         UserError: the file is missing, or a line is not such an object (named by its number).
     """
-    path, rows, require = Path(path), [], list(require)
+    return [row for _, row in stream_jsonl(path, require)]
+
+
+def stream_jsonl(path: Path | str, require: Iterable[str] = ()) -> Iterator[tuple[int, dict]]:
+    """Yield the number and the row of each line that is not blank, one at a time.
+
+    Raises:
+        UserError: as ``read_jsonl``.
+    """
+    require = list(require)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with Path(path).open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _row(line, require, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}. Remedy: make it again.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(
-                f"{path}, line {number}: not JSON ({error}). Remedy: mend or remove the line."
-            ) from error
-        missing = require if not isinstance(row, dict) else [k for k in require if k not in row]
-        if missing or not isinstance(row, dict):
-            raise UserError(
-                f"{path}, line {number}: expected an object with {', '.join(require)}; "
-                f"missing {', '.join(missing)}. Remedy: mend or remove the line."
-            )
-        rows.append(row)
-    return rows
+
+
+def _row(line: str, require: list[str], place: str) -> dict:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: not JSON ({error}). Remedy: mend or remove the line.") from error
+    missing = require if not isinstance(row, dict) else [k for k in require if k not in row]
+    if missing or not isinstance(row, dict):
+        raise UserError(
+            f"{place}: expected an object with {', '.join(require)}; "
+            f"missing {', '.join(missing)}. Remedy: mend or remove the line."
+        )
+    return row
 
 
 def sha256(path: Path | str) -> str:

@@ -25,7 +25,10 @@ STAGES = {
     "train grpo": ["training.launch", "training.grpo"],
     "predict": ["inference.engine"],
     "gather": ["inference.gather"],
+    "baselines": ["baselines"],
     "score": ["scoring"],
+    "compare": ["compare"],
+    "reward": ["rewards.rollouts"],
     "table": ["table"],
     "report": ["report.render"],
 }

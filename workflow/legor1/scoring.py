@@ -1,45 +1,31 @@
-"""Predictions → ``scores.json`` and ``per_example.parquet``.
+"""Predictions → ``scores.json`` and ``per_example.parquet``, under one protocol.
 
-For each task, ``features`` turns one example into numbers that may be summed, and ``statistics``
-turns such sums into the task's metrics. The same function so gives a metric of one example, of
-all, and of every bootstrap replicate.
+``per_example.parquet`` has a row an example, sorted by ``instance_id``; beside it ``task``,
+``manual`` (the cluster; a row without one is its own), then the protocol's metrics, then the
+features that they are made of. A metric there is that of the example alone, and null where one
+example has none: the F1 of one state answer is 1 or 0, or null where it concerns no Yes. So the
+mean of a column is the metric of all only for metrics that are means; those of all follow from the
+sums of the features.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legor1.answers import extract, parse_objects, parse_state
 from legor1.errors import UserError
 from legor1.files import atomic, read_jsonl, write_json
-from legor1.metrics import detection, intervals, state, text
+from legor1.measures import PROTOCOLS, SOUND, Task
+from legor1.metrics import intervals
 from legor1.seeding import generator
+from legor1.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOCOLS = ("sound",)
 REQUIRED = ("instance_id", "task", "prediction", "reference")
-
-
-@dataclass(frozen=True)
-class Task:
-    """How a task is scored.
-
-    Attributes:
-        metrics: their names.
-        features: the k numbers of an example, from (prediction, reference); raises ValueError
-            for a reference that is no answer to the task.
-        statistics: the metrics (..., m) from sums of features (..., k).
-    """
-
-    metrics: tuple[str, ...]
-    features: Callable[[str, str], list[float]]
-    statistics: Callable[[np.ndarray], np.ndarray]
+METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
 
 
 def score(
@@ -56,7 +42,7 @@ def score(
     Args:
         predictions: rows with the keys in ``REQUIRED``; ``manual`` is the cluster of the
             bootstrap, and a row without one is its own.
-        protocol: one of ``PROTOCOLS``.
+        protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
         replicates: bootstrap replicates.
         confidence: of the intervals, between 0 and 1.
         seed: of the bootstrap.
@@ -65,29 +51,21 @@ def score(
     Raises:
         UserError: an option has no meaning, a row cannot be scored, or an instance occurs twice.
     """
-    _check_options(protocol, replicates, confidence)
-    frame, features = _per_example(predictions, source)
-    tasks: dict[str, Any] = {}
-    for task in [name for name in TASKS if name in features]:
-        clusters = frame.loc[frame["task"] == task, "manual"].tolist()
-        rng = generator(seed, "bootstrap", task)
-        sums = intervals.resampled_sums(features[task], clusters, replicates, rng)
-        metrics = _metrics(task, features[task].sum(axis=0), sums, confidence)
-        tasks[task] = {"n": len(clusters), "clusters": len(set(clusters)), **metrics}
-    if "grounding" in tasks:
-        tasks["grounding"]["bleu"]["signature"] = text.bleu_signature()
-    scores = {
-        "schema_version": 1,
-        "protocol": protocol,
-        "interval": {
-            "method": "percentile bootstrap, clustered by manual",
-            "replicates": replicates,
-            "confidence": confidence,
-            "seed": seed,
-        },
-        "tasks": tasks,
+    check_options(protocol, replicates, confidence)
+    by_task = _by_task(predictions, protocol, source)
+    tasks: dict[str, dict[str, Any]] = {
+        name: {**_counts(examples), **_metrics(PROTOCOLS[protocol][name], examples)}
+        for name, examples in by_task.items()
     }
-    return scores, frame
+    scores: dict[str, Any] = {"schema_version": 1, "protocol": protocol}
+    if protocol == "sound":
+        options = {"replicates": replicates, "confidence": confidence, "seed": seed}
+        scores["interval"] = {"method": METHOD, **options}
+        for name, examples in by_task.items():
+            rng = generator(seed, "bootstrap", name)
+            drawn = _intervals(SOUND[name], examples, replicates, confidence, rng)
+            tasks[name] |= {"intervals": drawn, **_summary(name, examples, predictions)}
+    return scores | {"tasks": tasks}, _per_example(by_task, protocol)
 
 
 def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> dict[str, Any]:
@@ -103,119 +81,13 @@ def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> dict[
     return scores
 
 
-def _object_features(prediction: str, reference: str) -> list[float]:
-    true = parse_objects(reference)
-    if true is None:
-        raise ValueError("its reference is no list of boxes")
-    predicted = parse_objects(prediction)
-    return [
-        detection.matched_iou(predicted, true),
-        detection.label_f1(predicted, true),
-        parse_objects(prediction, strict=True) is not None,
-        predicted is not None,
-        1,
-    ]
+def finite(number: float) -> float | None:
+    """Return ``number``, or None where it is none: JSON has no NaN."""
+    return float(number) if math.isfinite(number) else None
 
 
-def _grounding_features(prediction: str, reference: str) -> list[float]:
-    said, meant = extract(prediction), extract(reference)
-    rouge = text.rouge(said, meant)
-    return [text.token_f1(said, meant), *rouge.values(), text.bleu(said, meant), 1]
-
-
-def _state_features(prediction: str, reference: str) -> list[float]:
-    true, predicted = parse_state(reference), parse_state(prediction)
-    if true is None:
-        raise ValueError("its reference is neither yes nor no")
-    strict = parse_state(prediction, strict=True) is not None
-    return [*state.confusion(predicted, true), strict, predicted is not None, 1]
-
-
-def _means(sums: np.ndarray) -> np.ndarray:
-    """Return the means of all features but the last, which counts the examples."""
-    return sums[..., :-1] / sums[..., -1:]
-
-
-def _state_statistics(sums: np.ndarray) -> np.ndarray:
-    counts, rest = sums[..., :4], sums[..., 4:]
-    measures = [state.f1(counts), state.fpr(counts), state.balanced_accuracy(counts)]
-    return np.concatenate([np.stack(measures, axis=-1), _means(rest)], axis=-1)
-
-
-_PARSE_RATES = ("parse_strict", "parse_lenient")
-TASKS = {
-    "object": Task(("iou", "f1_object", *_PARSE_RATES), _object_features, _means),
-    "grounding": Task(("f1_theme", *text.ROUGE, "bleu"), _grounding_features, _means),
-    "state": Task(
-        ("f1_state", "fpr", "balanced_accuracy", *_PARSE_RATES), _state_features, _state_statistics
-    ),
-}
-METRICS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.metrics))
-
-
-def _per_example(
-    predictions: list[dict], source: Path | str | None
-) -> tuple["pd.DataFrame", dict[str, np.ndarray]]:
-    """Return a row an example, sorted by instance, and each task's features in that order."""
-    import pandas as pd
-
-    features: dict[str, dict[str, list[float]]] = {}
-    manuals: dict[str, str] = {}
-    for index, row in enumerate(predictions):
-        try:
-            numbers = _row_features(row, manuals)
-        except ValueError as error:
-            raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error
-        manuals[row["instance_id"]] = row.get("manual") or row["instance_id"]
-        features.setdefault(row["task"], {})[row["instance_id"]] = numbers
-    arrays, frames = {}, []
-    for task, rows in features.items():
-        names = sorted(rows)
-        arrays[task] = np.array([rows[name] for name in names], dtype=float)
-        identity = {"instance_id": names, "task": task, "manual": [manuals[n] for n in names]}
-        metrics = zip(TASKS[task].metrics, TASKS[task].statistics(arrays[task]).T, strict=True)
-        frames.append(pd.DataFrame(identity | dict(metrics)))
-    columns = ["instance_id", "task", "manual", *METRICS]
-    frame = pd.concat([pd.DataFrame(columns=columns), *frames]).astype(
-        {name: float if name in METRICS else str for name in columns}
-    )
-    return frame.sort_values("instance_id", ignore_index=True), arrays
-
-
-def _row_features(row: dict, seen: dict[str, str]) -> list[float]:
-    texts = {key: row.get(key) for key in REQUIRED} | {"manual": row.get("manual") or ""}
-    for key, value in texts.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{key} is not text")
-    if row["task"] not in TASKS:
-        raise ValueError(f"the task {row['task']!r} is none of {', '.join(TASKS)}")
-    if row["instance_id"] in seen:
-        raise ValueError(f"the instance {row['instance_id']!r} occurs a second time")
-    return TASKS[row["task"]].features(row["prediction"], row["reference"])
-
-
-def _place(source: Path | str | None, index: int) -> str:
-    """Say where row ``index`` stands; a file's blank lines are no rows but do count as lines."""
-    if source is None:
-        return f"prediction {index + 1}"
-    lines = Path(source).read_text(encoding="utf-8").split("\n")
-    return f"{source}, line {[n for n, line in enumerate(lines, 1) if line.strip()][index]}"
-
-
-def _metrics(
-    task: str, total: np.ndarray, resampled: np.ndarray, confidence: float
-) -> dict[str, dict[str, Any]]:
-    """Return each metric of the features' sums, with its interval; undefined numbers are None."""
-    statistics, metrics = TASKS[task].statistics, {}
-    columns = zip(TASKS[task].metrics, statistics(total), statistics(resampled).T, strict=True)
-    for name, value, replicates in columns:
-        numbers = (float(value), *intervals.percentile(replicates, confidence))
-        defined = [number if math.isfinite(number) else None for number in numbers]
-        metrics[name] = dict(zip(("value", "low", "high"), defined, strict=True))
-    return metrics
-
-
-def _check_options(protocol: str, replicates: int, confidence: float) -> None:
+def check_options(protocol: str, replicates: int, confidence: float) -> None:
+    """Raise UserError if there is no such protocol, or these options make no interval."""
     if protocol not in PROTOCOLS:
         raise UserError(
             f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
@@ -225,3 +97,116 @@ def _check_options(protocol: str, replicates: int, confidence: float) -> None:
             f"{replicates} replicates at a confidence of {confidence} make no interval. "
             "Remedy: at least one replicate, and a confidence between 0 and 1, such as 0.95."
         )
+
+
+def _counts(examples: "pd.DataFrame") -> dict[str, int]:
+    counted = examples["counted"] > 0
+    counts = {"n": int(counted.sum())}
+    if not counted.all():
+        counts["left_out"] = int((~counted).sum())
+    return counts | {"clusters": examples.loc[counted, "manual"].nunique()}
+
+
+def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
+    rows = [row for row in predictions if row["task"] == name]
+    totals = examples[list(SOUND[name].features)].to_numpy().sum(axis=0)
+    return SUMMARIES[name](sorted(rows, key=lambda row: row["instance_id"]), totals)
+
+
+def _metrics(task: Task, examples: "pd.DataFrame") -> dict[str, float | None]:
+    values = task.statistics(examples[list(task.features)].to_numpy().sum(axis=0))
+    return {
+        name: finite(value if math.isfinite(value) else task.undefined)
+        for name, value in zip(task.metrics, values, strict=True)
+    }
+
+
+def _intervals(
+    task: Task,
+    examples: "pd.DataFrame",
+    replicates: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, float | None]]:
+    """Return metric → the ends of both its intervals."""
+    features = examples[list(task.features)].to_numpy()
+    sums = intervals.cluster_sums(features, examples["manual"].tolist())
+    drawn = task.statistics(intervals.resampled(sums, replicates, rng))
+    jackknife = task.statistics(intervals.left_out(sums))
+    values = task.statistics(sums.sum(axis=0))
+    return {
+        name: both_intervals(values[i], drawn[:, i], jackknife[:, i], confidence)
+        for i, name in enumerate(task.metrics)
+    }
+
+
+def both_intervals(
+    value: float, drawn: np.ndarray, jackknife: np.ndarray, confidence: float
+) -> dict[str, float | None]:
+    """Return the ends of the percentile and the BCa interval of one statistic, by name."""
+    low, high = intervals.percentile(drawn, confidence)
+    bca_low, bca_high = intervals.bca(drawn, value, jackknife, confidence)
+    ends = {"low": low, "high": high, "bca_low": bca_low, "bca_high": bca_high}
+    return {name: finite(end) for name, end in ends.items()}
+
+
+def _by_task(
+    predictions: list[dict], protocol: str, source: Path | str | None
+) -> dict[str, "pd.DataFrame"]:
+    """Return each task's examples, sorted by instance: identity, and features as floats."""
+    import pandas as pd
+
+    rows: dict[str, list[dict[str, Any]]] = {}
+    seen: set[str] = set()
+    for index, row in enumerate(predictions):
+        try:
+            numbers = _features(row, PROTOCOLS[protocol], seen)
+        except ValueError as error:
+            raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error
+        name, task = row["instance_id"], row["task"]
+        seen.add(name)
+        identity = {"instance_id": name, "task": task, "manual": row.get("manual") or name}
+        rows.setdefault(task, []).append(identity | numbers)
+    frames = {name: pd.DataFrame(rows[name]) for name in PROTOCOLS[protocol] if name in rows}
+    return {
+        name: frame.astype(dict.fromkeys(PROTOCOLS[protocol][name].features, float)).sort_values(
+            "instance_id", ignore_index=True
+        )
+        for name, frame in frames.items()
+    }
+
+
+def _features(row: dict, tasks: dict[str, Task], seen: set[str]) -> dict[str, float]:
+    texts = {key: row.get(key) for key in REQUIRED} | {"manual": row.get("manual") or ""}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{key} is not text")
+    if row["task"] not in tasks:
+        raise ValueError(f"the task {row['task']!r} is none of {', '.join(tasks)}")
+    if row["instance_id"] in seen:
+        raise ValueError(f"the instance {row['instance_id']!r} occurs a second time")
+    return dict(tasks[row["task"]].measure(row["prediction"], row["reference"]))
+
+
+def _per_example(by_task: dict[str, "pd.DataFrame"], protocol: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    tasks = PROTOCOLS[protocol].values()
+    metrics = dict.fromkeys(name for task in tasks for name in task.metrics)
+    columns = metrics | dict.fromkeys(name for task in tasks for name in task.features)
+    frames = [pd.DataFrame(columns=["instance_id", "task", "manual", *columns])]
+    for name, examples in by_task.items():
+        task = PROTOCOLS[protocol][name]
+        values = task.statistics(examples[list(task.features)].to_numpy())
+        frames.append(examples.assign(**dict(zip(task.metrics, values.T, strict=True))))
+    frame = pd.concat(frames)
+    types = dict.fromkeys(columns, float) | dict.fromkeys(("instance_id", "task", "manual"), str)
+    return frame.astype(types).sort_values("instance_id", ignore_index=True)
+
+
+def _place(source: Path | str | None, index: int) -> str:
+    """Say where row ``index`` stands; a file's blank lines are no rows but do count as lines."""
+    if source is None:
+        return f"prediction {index + 1}"
+    lines = Path(source).read_text(encoding="utf-8").split("\n")
+    return f"{source}, line {[n for n, line in enumerate(lines, 1) if line.strip()][index]}"

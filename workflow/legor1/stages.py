@@ -200,8 +200,18 @@ def gather(given: Namespace) -> None:
     _say("gather", {"predictions": gather(given.shards, given.out)})
 
 
+def baselines(given: Namespace) -> None:
+    """Answer the test conversations without a model: what any model must beat.
+
+    legor1 baselines --train train.jsonl --test test.jsonl --out predictions
+    """
+    from legor1.baselines import write_baselines
+
+    _say("baselines", write_baselines(given.train, given.test, given.out))
+
+
 def score(given: Namespace) -> None:
-    """Score predictions, with bootstrap intervals.
+    """Score predictions under one protocol; sound has bootstrap intervals, thesis its quirks.
 
     legor1 score predictions.jsonl --protocol sound --out scores
     """
@@ -216,18 +226,50 @@ def score(given: Namespace) -> None:
         seed=given.seed,
     )
     for task, metrics in scores["tasks"].items():
-        values = {k: m["value"] for k, m in metrics.items() if isinstance(m, dict)}
+        values = {name: value for name, value in metrics.items() if isinstance(value, float)}
         _say(f"score {given.predictions.stem} {task}", values)
 
 
-def table(given: Namespace) -> None:
-    """Put the experiments' scores into one table.
+def compare(given: Namespace) -> None:
+    """Test whether experiments differ from the first one, on the instances that both answered.
 
-    legor1 table few_shot=few_shot/scores.json sft=sft/scores.json --out table.csv
+    legor1 compare few_shot=scores/few_shot/sound sft=scores/sft/sound --out comparison.json
+    """
+    from legor1.compare import write_comparison
+
+    comparison = write_comparison(
+        given.scores,
+        given.out,
+        replicates=given.replicates,
+        confidence=given.confidence,
+        seed=given.seed,
+    )
+    for one in comparison["comparisons"]:
+        for task, found in one["tasks"].items():
+            pair = f"{one['experiment']} against {comparison['baseline']}"
+            difference = found["metrics"][found["main"]]["difference"]
+            facts = {"n": found["n"]} | {f"missing in {k}": n for k, n in found["missing"].items()}
+            _say(f"compare {pair} {task}", facts | {found["main"]: difference, "p": found["p"]})
+
+
+def reward(given: Namespace) -> None:
+    """Add the rewards of a suite to rollouts.
+
+    legor1 reward rollouts.jsonl --suite sound --out rewards.jsonl
+    """
+    from legor1.rewards.rollouts import write_rewards
+
+    _say(f"reward {given.suite}", write_rewards(given.rollouts, given.out, given.suite))
+
+
+def table(given: Namespace) -> None:
+    """Put the experiments' scores, under one protocol or several, into one table.
+
+    legor1 table sft=sft/sound/scores.json sft=sft/thesis/scores.json --out table.csv
     """
     from legor1.table import write_table
 
-    write_table(dict(given.scores), given.out)
+    write_table(given.scores, given.out)
 
 
 def report(given: Namespace) -> None:

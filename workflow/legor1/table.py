@@ -1,7 +1,7 @@
-"""The ``scores.json`` of all experiments → ``table.csv``, one line a number."""
+"""The ``scores.json`` of all experiments and protocols → ``table.csv``, one line a number."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,25 +13,28 @@ if TYPE_CHECKING:
 
 COLUMNS = ("experiment", "protocol", "task", "metric", "value", "low", "high", "n")
 DECIMALS = 6
+COUNTS = ("n", "left_out", "clusters")  # numbers of scores.json that are no metrics
+
+Named = Iterable[tuple[str, Path | str]]
 
 
-def table(scores: Mapping[str, Path | str]) -> "pd.DataFrame":
+def table(scores: Named) -> "pd.DataFrame":
     """Return one row a metric: fractions, NaN where there is no value or interval.
 
     Args:
-        scores: experiment → its ``scores.json``; the experiments keep this order.
+        scores: (experiment, one of its ``scores.json``), one pair a protocol; the order is kept.
 
     Raises:
         UserError: a file is missing or holds no scores.
     """
     import pandas as pd
 
-    rows = [row for name, path in scores.items() for row in _rows(name, path)]
+    rows = [row for name, path in scores for row in _rows(name, path)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype({"value": float, "low": float, "high": float, "n": int})
 
 
-def write_table(scores: Mapping[str, Path | str], path: Path | str) -> None:
+def write_table(scores: Named, path: Path | str) -> None:
     """Write the table of ``scores`` as CSV: six decimals, empty where there is no number."""
     frame = table(scores)
     for column in ("value", "low", "high"):
@@ -43,15 +46,20 @@ def _rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
     scores = read_json(path)
     try:
         return [
-            (experiment, scores["protocol"], task, name, m["value"], m["low"], m["high"], data["n"])
+            (experiment, scores["protocol"], task, name, value, *_ends(data, name), data["n"])
             for task, data in scores["tasks"].items()
-            for name, m in data.items()
-            if isinstance(m, dict)
+            for name, value in data.items()
+            if name not in COUNTS and (value is None or isinstance(value, int | float))
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} holds no scores ({error!r}). Remedy: make it again with `legor1 score`."
         ) from error
+
+
+def _ends(data: dict[str, Any], metric: str) -> tuple[float | None, float | None]:
+    interval = data.get("intervals", {}).get(metric, {"low": None, "high": None})
+    return interval["low"], interval["high"]
 
 
 def _decimal(number: float) -> str:

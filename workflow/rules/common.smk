@@ -23,6 +23,7 @@ os.environ.update(
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
 from legor1 import check, imports
+from legor1.baselines import NAMES as BASELINES
 from legor1.config import load
 from legor1.data.sources import download_folder, model_files
 from legor1.errors import UserError
@@ -43,6 +44,10 @@ with user_errors():
 RUN = f"results/{config['run']}"
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
+# What the others are compared with comes first: an experiment without training, if there is one.
+COMPARED = sorted(EXPERIMENTS, key=TRAINED.__contains__)
+PROTOCOLS = config["evaluation"]["protocols"]
+SCORED = [*EXPERIMENTS, *BASELINES]
 # What fixes a model's numbers, in training and in inference.
 NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
 
@@ -50,6 +55,7 @@ NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
 wildcard_constraints:
     data="data|base/data",
     experiment="|".join(EXPERIMENTS),
+    protocol="|".join(PROTOCOLS),
     shard="[0-9]+",
 
 
@@ -85,6 +91,11 @@ def adapter_files(wildcards):
     return [f"{folder}/{name}" for name in names if wildcards.experiment in TRAINED]
 
 
+def conversations(side):
+    """Return the conversations of one side of the split, `train` or `test`."""
+    return f"{RUN}/data/conversations/{side}.jsonl"
+
+
 def seed_of(wildcards):
     """Return the seed of a dataset's split: the base model's scenes have their own."""
     own = config["base"]["rebuild"]["training"]["seed"]
@@ -104,6 +115,13 @@ def prediction_recipe(wildcards):
     recipe |= {name: config["inference"][name] for name in ("batch_size", "max_new_tokens")}
     recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
     return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
+
+
+def interval_options():
+    """Return the options of `legor1 score` and `compare` that decide their intervals."""
+    options = {name: config["evaluation"][name] for name in ("replicates", "confidence")}
+    options["seed"] = config["seed"]
+    return " ".join(f"--{name} {value}" for name, value in options.items())
 
 
 def drawing_options(scenes):

@@ -1,5 +1,31 @@
-# Needs: predictions/<experiment>.jsonl.
-# Gives: scores/<experiment>/{scores.json,per_example.parquet}, table.csv.
+# Needs: predictions/<experiment>.jsonl, and the conversations for the baselines that cost nothing.
+# Gives: predictions/<baseline>.jsonl, scores/<experiment>/<protocol>/{scores.json,per_example.parquet},
+#        table.csv, comparison.json where there is more than one experiment.
+
+
+rule answer_without_model:
+    input:
+        train=conversations("train"),
+        test=conversations("test"),
+        code=code("baselines"),
+    output:
+        predictions=expand(f"{RUN}/predictions/{{baseline}}.jsonl", baseline=BASELINES),
+    log:
+        f"{RUN}/logs/answer_without_model.log",
+    benchmark:
+        f"{RUN}/benchmarks/answer_without_model.tsv"
+    localrule: True
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output.predictions[0]).parent,
+    shell:
+        "legor1 baselines --train {input.train:q} --test {input.test:q} --out {params.out:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score_predictions:
@@ -7,12 +33,14 @@ rule score_predictions:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
         code=code("score"),
     output:
-        scores=f"{RUN}/scores/{{experiment}}/scores.json",
-        per_example=f"{RUN}/scores/{{experiment}}/per_example.parquet",
+        scores=f"{RUN}/scores/{{experiment}}/{{protocol}}/scores.json",
+        per_example=f"{RUN}/scores/{{experiment}}/{{protocol}}/per_example.parquet",
     log:
-        f"{RUN}/logs/score/{{experiment}}.log",
+        f"{RUN}/logs/score/{{experiment}}/{{protocol}}.log",
     benchmark:
-        f"{RUN}/benchmarks/score/{{experiment}}.tsv"
+        f"{RUN}/benchmarks/score/{{experiment}}/{{protocol}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(SCORED),
     conda:
         "../../envs/demo.yaml"
     threads: 1
@@ -21,19 +49,19 @@ rule score_predictions:
         runtime=30,
     params:
         out=lambda wildcards, output: Path(output.scores).parent,
-        protocol=config["evaluation"]["protocol"],
-        replicates=config["evaluation"]["replicates"],
-        confidence=config["evaluation"]["confidence"],
-        seed=config["seed"],
+        intervals=interval_options(),
     shell:
-        "legor1 score {input.predictions:q} --protocol {params.protocol}"
-        " --replicates {params.replicates} --confidence {params.confidence} --seed {params.seed}"
+        "legor1 score {input.predictions:q} --protocol {wildcards.protocol} {params.intervals}"
         " --out {params.out:q} 2>&1 | tee {log:q}"
 
 
 rule compile_table:
     input:
-        scores=expand(f"{RUN}/scores/{{experiment}}/scores.json", experiment=EXPERIMENTS),
+        scores=expand(
+            f"{RUN}/scores/{{experiment}}/{{protocol}}/scores.json",
+            experiment=SCORED,
+            protocol=PROTOCOLS,
+        ),
         code=code("table"),
     output:
         table=f"{RUN}/table.csv",
@@ -49,8 +77,35 @@ rule compile_table:
         mem_mb=1000,
         runtime=10,
     params:
-        scores=lambda wildcards, input: [
-            f"{name}={path}" for name, path in zip(EXPERIMENTS, input.scores)
-        ],
+        scores=lambda wildcards, input: [f"{Path(path).parts[-3]}={path}" for path in input.scores],
     shell:
         "legor1 table {params.scores:q} --out {output.table:q} 2>&1 | tee {log:q}"
+
+
+rule compare_experiments:
+    input:
+        scores=expand(
+            f"{RUN}/scores/{{experiment}}/{PROTOCOLS[0]}/per_example.parquet",
+            experiment=COMPARED,
+        ),
+        code=code("compare"),
+    output:
+        comparison=f"{RUN}/comparison.json",
+    log:
+        f"{RUN}/logs/compare_experiments.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare_experiments.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        scores=lambda wildcards, input: [
+            f"{Path(path).parts[-3]}={Path(path).parent}" for path in input.scores
+        ],
+        intervals=interval_options(),
+    shell:
+        "legor1 compare {params.scores:q} {params.intervals} --out {output.comparison:q}"
+        " 2>&1 | tee {log:q}"

@@ -5,9 +5,11 @@
 rule render_report:
     input:
         table=f"{RUN}/table.csv",
+        comparison=[f"{RUN}/comparison.json"] if len(EXPERIMENTS) > 1 else [],
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{{file}}",
+            f"{RUN}/scores/{{experiment}}/{{protocol}}/{{file}}",
             experiment=EXPERIMENTS,
+            protocol=PROTOCOLS,
             file=["scores.json", "per_example.parquet"],
         ),
         predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=EXPERIMENTS),

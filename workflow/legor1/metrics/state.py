@@ -6,6 +6,8 @@ one a bootstrap replicate. Results have the shape (...); a measure without a den
 
 import numpy as np
 
+CELLS = ("tp", "fp", "fn", "tn")
+
 
 def confusion(predicted: bool | None, true: bool) -> tuple[int, int, int, int]:
     """Return the (TP, FP, FN, TN) of one answer.
@@ -39,6 +41,17 @@ def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     yes, no = tp + fn, fp + tn
     recalls = np.nan_to_num(_ratio(tp, yes)) + np.nan_to_num(_ratio(tn, no))
     return _ratio(recalls, (yes > 0).astype(float) + (no > 0))
+
+
+def mcc(counts: np.ndarray) -> np.ndarray:
+    """Return Matthews' correlation of what is true and what was said, in [-1, 1].
+
+    0, which is chance, where only one of Yes and No is true or was said; undefined without cases.
+    """
+    tp, fp, fn, tn = _columns(counts)
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    scale = np.sqrt(np.where(product > 0, product, 1.0))
+    return np.where(tp + fp + fn + tn > 0, (tp * tn - fp * fn) / scale * (product > 0), np.nan)
 
 
 def _columns(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

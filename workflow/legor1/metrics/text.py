@@ -5,7 +5,16 @@ import re
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 ROUGE = ("rouge1", "rouge2", "rougeL")
+
+BLEU_COUNTS = (
+    "bleu_said",
+    "bleu_meant",
+    *(f"bleu_total_{order}" for order in range(1, 5)),
+    *(f"bleu_right_{order}" for order in range(1, 5)),
+)
 
 _WORD = re.compile(r"\w+")
 
@@ -32,18 +41,43 @@ def rouge(prediction: str, reference: str, kinds: tuple[str, ...] = ROUGE) -> di
     return {kind: float(scores[kind].fmeasure) for kind in kinds}
 
 
-def bleu(prediction: str, reference: str) -> float:
-    """Return the sentence-level BLEU of sacrebleu as a fraction (sacrebleu itself says percent).
+def bleu(prediction: str, reference: str) -> tuple[float, dict[str, float]]:
+    """Return the sentence-level BLEU of sacrebleu as a fraction, and what corpus BLEU sums.
 
-    Its mean over examples is the figure reported, not corpus BLEU: a mean over examples can be
-    resampled by manual like every other. ``bleu_signature`` says how it was computed.
+    The latter are ``BLEU_COUNTS``: the lengths of both texts in tokens, and for runs of one to
+    four tokens how many there are and how many are right.
     """
-    percent = float(_bleu_scorer().sentence_score(prediction, [reference]).score)
-    return min(percent / 100, 1.0)  # rounding takes a perfect text to 100.00000000000004
+    score = _bleu_scorer().sentence_score(prediction, [reference])
+    numbers = (score.sys_len, score.ref_len, *score.totals, *score.counts)
+    # Rounding takes a perfect text to 100.00000000000004 percent.
+    counts = dict(zip(BLEU_COUNTS, map(float, numbers), strict=True))
+    return min(float(score.score) / 100, 1.0), counts
+
+
+def corpus_bleu(counts: np.ndarray) -> np.ndarray:
+    """Return BLEU as a fraction from sums of ``BLEU_COUNTS``, as sacrebleu does for a corpus.
+
+    Args:
+        counts: (..., 10), in the order of ``BLEU_COUNTS``.
+
+    Returns:
+        (...), 0 where no token is right or no run of four was said.
+    """
+    said, meant = counts[..., 0], counts[..., 1]
+    total, right = counts[..., 2:6], counts[..., 6:]
+    halvings = np.cumsum(right == 0, axis=-1)  # exponential smoothing of orders without a hit
+    hits = np.where(right == 0, 0.5**halvings, right)
+    defined = np.asarray((total > 0).all(axis=-1) & (right > 0).any(axis=-1))
+    precision = np.where(defined[..., None], hits / np.maximum(total, 1), 1.0)
+    brevity = np.minimum(0.0, 1 - meant / np.maximum(said, 1))
+    return np.where(defined, np.exp(brevity + np.log(precision).mean(axis=-1)), 0.0)
 
 
 def bleu_signature() -> str:
-    """Return sacrebleu's signature of ``bleu``: its tokeniser, smoothing, case and version."""
+    """Return sacrebleu's signature of ``bleu``: its tokeniser, smoothing, case and version.
+
+    ``corpus_bleu`` differs in ``eff:no``, which is sacrebleu's own setting for a corpus.
+    """
     scorer = _bleu_scorer()
     scorer.sentence_score("a", ["a"])  # the signature knows the number of references only then
     return str(scorer.get_signature())
@@ -51,9 +85,20 @@ def bleu_signature() -> str:
 
 @functools.cache
 def _rouge_scorer(kinds: tuple[str, ...]) -> Any:
+    from nltk.stem.porter import PorterStemmer
+    from rouge_score import tokenize
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(kinds), use_stemmer=True)
+    class Stemmer:
+        """The stemmer that the package takes by default, which remembers the words it has seen."""
+
+        stem = staticmethod(functools.lru_cache(1 << 16)(PorterStemmer().stem))
+
+    class Tokenizer:
+        def tokenize(self, text: str) -> list[str]:
+            return tokenize.tokenize(text, Stemmer)
+
+    return RougeScorer(list(kinds), tokenizer=Tokenizer())
 
 
 @functools.cache

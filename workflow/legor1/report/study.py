@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from legor1 import provenance
+from legor1 import baselines, provenance
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
 
@@ -54,11 +54,13 @@ class Study:
     Attributes:
         folder: the run's folder.
         config: the resolved config.
-        experiments: in the order of ``table.csv``, then those that have no numbers there.
+        experiments: in the order of ``table.csv``, then those that have no numbers there; without
+            the baselines that need no model.
         scores: by (protocol, task, metric, experiment).
-        scoring: experiment → ``scores.json``.
+        scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
-        examples: experiment → instance id → metric → fraction (NaN: not applicable).
+        examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
+            (NaN: not applicable).
         trainings: experiment → its training.
         prompts: instance id → the text that stood beside the image.
         split, manifest, base, provenance: the JSON files of these names.
@@ -109,10 +111,13 @@ def read(folder: Path) -> Study:
         UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
     """
     config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
-    names = dict.fromkeys([*(key[3] for key in scores), *config["experiments"]])
+    protocol = next(iter(scores))[0]
+    tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
+    names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
     data, facts = folder / "data", folder / "provenance.json"
-    said, scored = folder / "predictions", folder / "scores"
+    said = folder / "predictions"
+    scored = {name: folder / "scores" / name / protocol for name in names}
     conversations = _rows(data / "conversations" / "test.jsonl", "instance_id", "prompt")
     return Study(
         folder=folder,
@@ -122,9 +127,9 @@ def read(folder: Path) -> Study:
             for index, name in enumerate(names)
         ),
         scores=scores,
-        scoring={name: _object(scored / name / "scores.json") for name in names},
+        scoring={name: _object(where / "scores.json") for name, where in scored.items()},
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
-        examples={name: _examples(scored / name / "per_example.parquet") for name in names},
+        examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
         trainings={name: _training(folder / "adapters" / name) for name in names},
         prompts={row["instance_id"]: row["prompt"] for row in conversations},
         split=_object(data / "split.json"),

@@ -8,21 +8,26 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
-from legor1.rewards import REWARDS
+from legor1.rewards import Suite, suite
 from legor1.training.experiment import Job, main
 
-Reward = Callable[..., list[float | None]]
+BatchReward = Callable[..., list[float | None]]
 
 
-def batched(name: str) -> Reward:
-    """Return the reward ``name`` as TRL calls it: columns as lists, one entry a completion."""
-    reward = REWARDS[name]
+def batched(name: str, rewards: Suite) -> BatchReward:
+    """Return the reward ``name`` as TRL calls it: columns as lists, one entry a completion.
+
+    A suite that guesses takes the task of all from the first solution, as the published code did:
+    only in batches of several tasks does that matter.
+    """
+    reward = rewards.rewards[name]
 
     def score(
         completions: list[Any], solution: list[str], task: list[str], **_: Any
     ) -> list[float | None]:
         texts = [turns[0]["content"] for turns in completions]
-        return [reward(*sample) for sample in zip(texts, solution, task, strict=True)]
+        tasks = [rewards.infer_task(solution[0])] * len(task) if rewards.guesses else task
+        return [reward(*sample) for sample in zip(texts, solution, tasks, strict=True)]
 
     score.__name__ = name
     return score
@@ -31,7 +36,7 @@ def batched(name: str) -> Reward:
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     settings = job.settings
-    names = list(settings["rewards"])
+    rewards, names = suite(settings["suite"]), list(settings["rewards"])
     arguments = GRPOConfig(
         num_generations=settings["generations"],
         max_completion_length=settings["max_new_tokens"],
@@ -43,9 +48,11 @@ def run(job: Job) -> None:
     )
     trainer = GRPOTrainer(
         model=job.model(),
-        reward_funcs=[batched(name) for name in names],
+        reward_funcs=[batched(name, rewards) for name in names],
         args=arguments,
-        train_dataset=job.dataset(solution=job.answer, task=lambda row: row["task"]),
+        train_dataset=job.dataset(
+            solution=lambda row: rewards.solution(job.answer(row)), task=lambda row: row["task"]
+        ),
         processing_class=job.processor(),
         peft_config=job.lora(),
     )

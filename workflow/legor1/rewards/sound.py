@@ -1,12 +1,11 @@
-"""Rewards of a completion, in [0, 1]: pure functions of (completion, solution, task).
+"""The study's own rewards, each in [0, 1]: lenient in reading, hard to game.
 
-Completion and solution must give their boxes in the same frame, whichever it is. A reward returns
-None for a task that is not its own, so that the trainer leaves the sample out rather than
-counting it as a failure.
+A reward returns None for a task that is not its own, so that the trainer leaves the sample out
+rather than counting it as a failure.
 """
 
+import functools
 import re
-from collections.abc import Callable
 
 import numpy as np
 
@@ -15,11 +14,26 @@ from legor1.boxes import iou_matrix
 from legor1.metrics.detection import match
 from legor1.metrics.text import rouge, token_f1
 
-Reward = Callable[[str, str, str], float | None]
-
 LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 
 _MARKUP = re.compile(r"[\[\]{}<>]")
+
+_label_f1 = functools.lru_cache(maxsize=4096)(token_f1)
+
+
+@functools.lru_cache(maxsize=256)  # two rewards read a completion, and a group has one solution
+def _objects(text: str) -> tuple[list[Detection] | None, bool]:
+    """Return the boxes in a text, and whether they stand there as the prompt asks."""
+    strict = parse_objects(text, strict=True)
+    return (strict, True) if strict is not None else (parse_objects(text), False)
+
+
+def infer_task(solution: str) -> str:
+    """Return which task a solution belongs to: boxes, a bare yes or no, or else grounding."""
+    if _objects(solution)[0] is not None:
+        return "object"
+    bare = extract(solution).lower().removesuffix(".") in ("yes", "no")
+    return "state" if bare else "grounding"
 
 
 def format_reward(completion: str, solution: str, task: str) -> float:
@@ -30,10 +44,13 @@ def format_reward(completion: str, solution: str, task: str) -> float:
     if task == "grounding":
         prose = extract(completion)
         return float(bool(re.search(r"\w", prose)) and not _MARKUP.search(prose))
-    parse: Callable[..., object] = parse_objects if task == "object" else parse_state
-    if parse(completion, strict=True) is not None:
-        return 1.0
-    return 0.5 if parse(completion) is not None else 0.0
+    if task == "object":
+        items, strict = _objects(completion)
+        readable = items is not None
+    else:
+        strict = parse_state(completion, strict=True) is not None
+        readable = parse_state(completion) is not None
+    return 1.0 if strict else 0.5 * readable
 
 
 def object_reward(completion: str, solution: str, task: str) -> float | None:
@@ -47,7 +64,7 @@ def object_reward(completion: str, solution: str, task: str) -> float | None:
     """
     if task != "object":
         return None
-    true, predicted = parse_objects(solution), parse_objects(completion)
+    true, predicted = _objects(solution)[0], _objects(completion)[0]
     if true is None:
         raise ValueError(f"not the solution of an object task: {solution[:80]!r}")
     if predicted is None:
@@ -59,11 +76,17 @@ def object_reward(completion: str, solution: str, task: str) -> float | None:
 
 
 def state_reward(completion: str, solution: str, task: str) -> float | None:
-    """Return 1 if the completion says the solution's yes or no, else 0."""
+    """Return 1 if the completion says the solution's yes or no, else 0.
+
+    Raises:
+        ValueError: the solution is neither.
+    """
     if task != "state":
         return None
-    answer = parse_state(completion)
-    return float(answer is not None and answer == parse_state(solution))
+    true = parse_state(solution)
+    if true is None:
+        raise ValueError(f"not the solution of a state task: {solution[:80]!r}")
+    return float(parse_state(completion) is true)
 
 
 def grounding_reward(completion: str, solution: str, task: str) -> float | None:
@@ -74,7 +97,7 @@ def grounding_reward(completion: str, solution: str, task: str) -> float | None:
     return (rouge(said, meant, ("rougeL",))["rougeL"] + token_f1(said, meant)) / 2
 
 
-REWARDS: dict[str, Reward] = {
+REWARDS = {
     "format": format_reward,
     "object": object_reward,
     "state": state_reward,
@@ -84,7 +107,7 @@ REWARDS: dict[str, Reward] = {
 
 def _agreement(predicted: list[Detection], true: list[Detection]) -> np.ndarray:
     ious = iou_matrix([item.box for item in predicted], [item.box for item in true])
-    for row, column in np.argwhere(ious > 0):
-        labels = token_f1(predicted[row].label, true[column].label)
+    for row, column in zip(*(places.tolist() for places in ious.nonzero()), strict=True):
+        labels = _label_f1(predicted[row].label, true[column].label)
         ious[row, column] *= 1 - LABEL_SHARE * (1 - labels)
     return ious

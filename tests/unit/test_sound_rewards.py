@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from legor1.rewards import REWARDS
+from legor1.rewards.sound import REWARDS
 
 
 def items(*pairs):
@@ -81,6 +81,34 @@ def test_object_cannot_be_gamed(completion):
     guess = items(((12, 12, 34, 34), "brick"))  # one honest, rough guess of the two
     rough = REWARDS["object"](guess, SOLUTION, "object")
     assert REWARDS["object"](completion, SOLUTION, "object") < 0.05 < rough / 4
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "",
+        "the " * 200,
+        "press the red brick " * 50,
+        " ".join(f"{n} {colour} brick" for n in range(9) for colour in ("red", "blue", "grey")),
+        "First output the thinking process in <think> </think> tags and then output the final "
+        "answer in <answer> </answer> tags.",
+    ],
+)
+def test_grounding_cannot_be_gamed(completion):
+    solution = "Press 2 red bricks onto the left end of the blue plate."
+    rough = REWARDS["grounding"]("Put two red bricks on the blue plate.", solution, "grounding")
+    assert REWARDS["grounding"](completion, solution, "grounding") < 0.3 < rough
+
+
+def test_state_cannot_be_gamed():
+    both = [REWARDS["state"]("Yes. No.", solution, "state") for solution in ("Yes.", "No.")]
+    assert both == [1, 0]  # the first word is the answer
+
+
+@pytest.mark.parametrize("solution", ["perhaps", "", "[]"])
+def test_a_state_solution_that_is_neither_is_an_error(solution):
+    with pytest.raises(ValueError, match="not the solution"):
+        REWARDS["state"]("Yes.", solution, "state")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+import numpy as np
+import pandas as pd
+import pytest
+from jsonschema import Draft202012Validator
+from test_scoring import BOX, HALF, PREDICTIONS, SCHEMAS, line
+
+from legor1.compare import compare, write_comparison
+from legor1.errors import UserError
+from legor1.files import read_json, write_jsonl
+from legor1.scoring import write_scores
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def scored(name, rows, **options):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+        write_scores(tmp_path / f"{name}.jsonl", tmp_path / name, replicates=10, **options)
+        return tmp_path / name
+
+    return scored
+
+
+def boxes(rate, seed, manuals=12, each=5):
+    """Answers of which about ``rate`` are right, better in some manuals than in others."""
+    rng = np.random.default_rng(seed)
+    return [
+        line(f"object/{m}/{i}", "object", BOX if rng.random() < rate else HALF, BOX, manual=f"m{m}")
+        for m in range(manuals)
+        for i in range(each)
+    ]
+
+
+def verdicts(said, true="Yes."):
+    return [line(f"state/{i}", "state", one, true) for i, one in enumerate(said)]
+
+
+def test_the_same_answers_do_not_differ(folder):
+    one = folder("one", PREDICTIONS)
+    found = compare([("a", one), ("b", one)], replicates=200)
+    for task in found["comparisons"][0]["tasks"].values():
+        main = task["metrics"][task["main"]]
+        assert main["difference"] == 0
+        assert (main["p"], task["p"], task["p_holm"]) in ((1, 1, 1), (None, None, None))
+    assert found["comparisons"][0]["tasks"]["grounding"]["p"] is None  # a single manual
+    state = found["comparisons"][0]["tasks"]["state"]
+    assert state["mcnemar"] == {"only_baseline": 0, "only_experiment": 0, "p": 1}
+
+
+def test_differences_by_hand(folder):
+    first = folder("first", verdicts(["Yes", "No", "No", "No"]))
+    second = folder("second", verdicts(["Yes", "Yes", "Yes", "who knows"]))
+    state = compare([("a", first), ("b", second)])["comparisons"][0]["tasks"]["state"]
+    assert state["metrics"]["balanced_accuracy"]["difference"] == pytest.approx(0.75 - 0.25)
+    assert state["metrics"]["f1_state"]["difference"] == pytest.approx(6 / 7 - 2 / 5)
+    assert state["metrics"]["fpr"]["difference"] is None
+    assert state["mcnemar"] == {"only_baseline": 0, "only_experiment": 2, "p": 0.5}
+    assert state["p"] == state["p_holm"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_pairing_narrows_the_interval_of_a_difference(folder):
+    first = boxes(0.5, 1)
+    second = [row | {"prediction": BOX} if i % 15 == 0 else row for i, row in enumerate(first)]
+    pair = [("a", folder("first", first)), ("b", folder("second", second))]
+    iou = compare(pair, replicates=2000)["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
+    alone = read_json(pair[0][1] / "scores.json")["tasks"]["object"]["intervals"]["iou"]
+    assert iou["low"] >= 0 < iou["difference"] < iou["high"]
+    assert iou["high"] - iou["low"] < (alone["high"] - alone["low"]) / 2
+    assert iou["difference"] == pytest.approx(iou["experiment"] - iou["baseline"])
+
+
+def test_only_common_instances_are_compared_and_the_others_counted(folder):
+    rows = boxes(0.5, 1)
+    first, second = folder("first", rows[5:]), folder("second", rows[:-7])
+    task = compare([("a", first), ("b", second)])["comparisons"][0]["tasks"]["object"]
+    assert (task["n"], task["clusters"]) == (48, 10)
+    assert task["missing"] == {"baseline": 5, "experiment": 7}
+    assert task["metrics"]["iou"]["difference"] == 0
+
+
+def test_tasks_without_common_instances_are_left_out(folder):
+    first, second = folder("first", PREDICTIONS), folder("second", boxes(0.5, 1))
+    assert compare([("a", first), ("b", second)])["comparisons"][0]["tasks"] == {}
+
+
+def test_seeds_are_pooled_and_widen_the_interval(folder):
+    base = ("base", folder("base", boxes(0.3, 1)))
+    bad, good = ("sft", folder("bad", boxes(0.4, 2))), ("sft", folder("good", boxes(0.95, 3)))
+
+    def iou(*named):
+        found = compare([base, *named], replicates=2000)
+        assert found["seeds"] == {"base": 1, "sft": len(named)}
+        return found["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
+
+    alone, pooled = [iou(bad), iou(good)], iou(bad, good)
+    assert pooled["difference"] == pytest.approx(np.mean([one["difference"] for one in alone]))
+    width = [one["high"] - one["low"] for one in (*alone, pooled)]
+    assert width[2] > 1.2 * max(width[:2])  # the seeds differ by more than the manuals
+    same = iou(good, ("sft", good[1]))
+    assert same["high"] - same["low"] == pytest.approx(width[1])
+
+
+def test_with_several_seeds_there_is_no_mcnemar(folder):
+    one, two = folder("one", verdicts(["Yes", "No"])), folder("two", verdicts(["No", "No"]))
+    found = compare([("a", one), ("b", two), ("b", one)], replicates=50)
+    assert "mcnemar" not in found["comparisons"][0]["tasks"]["state"]
+
+
+def test_the_order_of_rows_and_a_further_experiment_change_nothing(folder):
+    first, second = folder("first", boxes(0.3, 1)), folder("second", boxes(0.6, 2))
+    again = folder("again", boxes(0.6, 2)[::-1])
+    one = compare([("a", first), ("b", second)], replicates=100)
+    two = compare([("a", first), ("c", first), ("b", again)], replicates=100)
+    assert one["comparisons"][0] == two["comparisons"][1]
+
+
+@pytest.mark.parametrize("protocol", ["sound", "thesis"])
+def test_the_file_is_read_back(folder, tmp_path, protocol):
+    first = folder("first", PREDICTIONS, protocol=protocol)
+    second = folder("second", PREDICTIONS[1:], protocol=protocol)
+    out = tmp_path / "comparison.json"
+    returned = write_comparison([("a", first), ("b", second)], out, replicates=20)
+    assert read_json(out) == returned
+    assert returned["protocol"] == protocol
+    Draft202012Validator(read_json(SCHEMAS / "comparison.schema.json")).validate(returned)
+    assert returned["comparisons"][0]["tasks"]["object"]["missing"] == {
+        "baseline": 0,
+        "experiment": 1,
+    }
+
+
+def test_what_cannot_be_compared_is_refused(folder, tmp_path):
+    sound, thesis = folder("s", PREDICTIONS), folder("t", PREDICTIONS, protocol="thesis")
+    for named, said in (
+        ([("a", sound), ("b", thesis)], "different protocols"),
+        ([("a", sound), ("a", sound)], "a alone cannot be compared"),
+        ([("a", sound), ("b", tmp_path / "none")], "does not exist"),
+    ):
+        with pytest.raises(UserError, match=f"{said}.*Remedy"):
+            compare(named)
+    other, path = folder("u", PREDICTIONS), sound / "per_example.parquet"
+    pd.read_parquet(path).drop(columns=["tp", "manual"]).to_parquet(path)
+    with pytest.raises(UserError, match=r"per_example\.parquet lacks manual, tp\..*Remedy"):
+        compare([("a", sound), ("b", other)])
+    path.unlink()
+    with pytest.raises(UserError, match=r"per_example\.parquet does not exist.*Remedy"):
+        compare([("a", sound), ("b", other)])

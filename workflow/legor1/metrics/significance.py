@@ -1,0 +1,72 @@
+"""Tests of the difference between two systems that answered the same examples."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+_BATCH = 1 << 21  # random bits held at once, as floats: 16 MiB
+
+
+def swapped_p(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    rounds: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the two-sided p of each statistic's difference, by swapping whole clusters.
+
+    If the two systems are alike, it does not matter which answers of a cluster are whose. Each
+    round swaps the answers of each cluster with probability 1/2; p is the share of rounds, the
+    observed one among them, whose difference is at least as large as the observed.
+
+    Args:
+        first, second: (clusters, k) the sums of each cluster's features.
+        statistics: (..., k) sums → (..., m) statistics, NaN where undefined.
+        rounds: how many random swaps.
+        rng: where the swaps come from.
+
+    Returns:
+        (m,) in (0, 1]; NaN for fewer than two clusters or an undefined observed difference.
+    """
+    clusters = len(first)
+    observed = np.abs(statistics(second.sum(axis=0)) - statistics(first.sum(axis=0)))
+    if clusters < 2:
+        return np.full_like(observed, np.nan)
+    as_large, defined = np.ones_like(observed), np.ones_like(observed)
+    total, apart = first.sum(axis=0) + second.sum(axis=0), second - first
+    batch = max(1, _BATCH // clusters)
+    for start in range(0, rounds, batch):
+        swap = rng.integers(2, size=(min(batch, rounds - start), clusters)).astype(float)
+        one = first.sum(axis=0) + swap @ apart
+        differences = np.abs(statistics(total - one) - statistics(one))
+        # Sums in another order differ in the last digits: level is as large.
+        as_large += (differences >= observed - 1e-12).sum(axis=0)
+        defined += np.isfinite(differences).sum(axis=0)
+    return np.where(np.isfinite(observed), as_large / defined, np.nan)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p of McNemar's test, which takes examples as independent.
+
+    Args:
+        only_first: examples that only the first system got right.
+        only_second: examples that only the second got right.
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def holm(p: Mapping[str, float]) -> dict[str, float]:
+    """Return Holm's adjusted p of each test: what to hold against the level of the whole family.
+
+    Undefined ones (NaN) stay so, and do not count as tests.
+    """
+    defined = sorted((value, name) for name, value in p.items() if np.isfinite(value))
+    adjusted, largest = dict.fromkeys(p, np.nan), 0.0
+    for rank, (value, name) in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * value))
+        adjusted[name] = largest
+    return adjusted
