@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
-from legor1.data.index import COLUMNS, index, read_instances, write_index
+from legor1.data.index import index, write_index
+from legor1.data.instances import COLUMNS, read_records, read_summary
 from legor1.errors import UserError
 from legor1.files import read_jsonl
 
@@ -255,7 +256,7 @@ def test_no_path_leads_out_of_the_tree(tree, tmp_path):
 def test_metadata_that_are_not_understood_are_set_aside(tree):
     tree.manual("m1", {"instruction_id": "x"}, instruction(2, "b"), "text")
     (tree.root / "json_data/broken.json").write_text("{")
-    quarantine = index(tree.root)[1]
+    quarantine = index(tree.root).quarantine
     assert [(e["file"], e["position"], e["reason"]) for e in quarantine] == [
         ("json_data/broken.json", 0, "metadata not understood"),
         ("json_data/part/m1.json", 1, "metadata not understood"),
@@ -270,16 +271,18 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     out, quarantine = tmp_path / "out/instances.parquet", tmp_path / "out/quarantine.jsonl"
     counts = write_index(states.root, out, quarantine)
     assert counts == {
-        "rows": {"object": 2, "state": 3},
-        "quarantined": {"image missing": 1, "true image taken from lego/": 1},
         "object_frame": "pixels",
         "dialogues": 6,
         "true_images": 1,
+        "metadata": 0,
+        "rows": {"object": 2, "state": 3},
+        "quarantined": {"image missing": 1, "true image taken from lego/": 1},
     }
-    table = read_instances(out)
-    assert table.dtypes.astype(str).to_dict() == COLUMNS
-    assert table.equals(index(states.root)[0])
-    assert list(table["instance_id"]) == sorted(table["instance_id"])
+    assert read_summary(out) == {"schema_version": 1} | counts
+    records = index(states.root).records
+    assert read_records(out) == records
+    assert [list(row) for row in records] == [list(COLUMNS)] * len(records)
+    assert [row["instance_id"] for row in records] == sorted(row["instance_id"] for row in records)
     check_schema("quarantine", *read_jsonl(quarantine))
 
 
@@ -292,12 +295,3 @@ def test_a_folder_that_is_no_tree_is_named(tmp_path):
     tree.ask(OBJECT, "m1/images/1_eop.png", BOX)
     with pytest.raises(UserError, match=r"\(image missing: 1\)"):
         index(tree.root)
-
-
-def test_instances_that_are_none_are_named(tmp_path):
-    path = tmp_path / "instances.parquet"
-    with pytest.raises(UserError, match=r"instances.parquet cannot be read.*Remedy: "):
-        read_instances(path)
-    path.write_text("text")
-    with pytest.raises(UserError, match=r"instances.parquet cannot be read.*Remedy: "):
-        read_instances(path)

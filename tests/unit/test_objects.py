@@ -77,7 +77,7 @@ def test_answers_that_cannot_be_used_are_set_aside(tree, answer, reason):
 def test_boxes_are_pixels_once_one_coordinate_exceeds_100(tree):
     tree.objects("m1/images/2_eop.png", '[{"bbox_2d": [1, 2, 30, 40], "label": "a"}]')
     tree.objects("m1/images/3_eop.png", '[{"bbox_2d": [1, 2, 401, 40], "label": "a"}]')
-    assert index(tree.root)[0].attrs["object_frame"] == "pixels"
+    assert index(tree.root).summary["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/2_eop")[0]["bbox_2d"] == [1, 2, 30, 40]
     assert response(tree, "object/m1/images/3_eop")[0]["bbox_2d"] == [1, 2, 400, 40]
 
@@ -85,7 +85,7 @@ def test_boxes_are_pixels_once_one_coordinate_exceeds_100(tree):
 def test_boxes_are_hundredths_where_none_exceeds_100(tmp_path):
     tree = Tree(tmp_path)
     tree.objects("m1/images/1_eop.png", '[{"bbox_2d": [10, 20, 99, 100], "label": "a"}]')
-    assert index(tree.root)[0].attrs["object_frame"] == "percent"
+    assert index(tree.root).summary["object_frame"] == "percent"
     assert response(tree, "object/m1/images/1_eop")[0]["bbox_2d"] == [40, 60, 396, 300]
 
 
@@ -93,7 +93,7 @@ def test_boxes_that_fill_small_images_are_pixels(tmp_path):
     tree = Tree(tmp_path)
     answer = '[{"bbox_2d": [1, 2, 39, 28], "label": "a"}]'
     tree.objects("m1/images/1_eop.png", answer, size=(40, 30))
-    assert index(tree.root)[0].attrs["object_frame"] == "pixels"
+    assert index(tree.root).summary["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/1_eop")[0]["bbox_2d"] == [1, 2, 39, 28]
 
 
@@ -107,5 +107,5 @@ def test_boxes_in_no_common_frame_stop_the_reading(tree):
 
 def test_old_answers_have_no_say_in_the_frame_of_the_new(tree):
     tree.objects("m1/images/2_eop.png", "<p>a</p> {<10><20><90><100>}", size=(60, 60))
-    assert index(tree.root)[0].attrs["object_frame"] == "pixels"
+    assert index(tree.root).summary["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/2_eop")[0]["bbox_2d"] == [6, 12, 54, 60]

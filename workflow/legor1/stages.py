@@ -86,7 +86,7 @@ def split(given: Namespace) -> None:
 
     legor1 split instances.parquet --tree tree --seed 42 --test-fraction 0.25 --out split.json
     """
-    from legor1.data.index import read_instances
+    from legor1.data.instances import read_instances
     from legor1.data.split import split, write_split
 
     content = split(
@@ -105,7 +105,7 @@ def convert(given: Namespace) -> None:
     legor1 convert instances.parquet split.json --seed 42 --out conversations
     """
     from legor1.data.convert import convert, write_conversations
-    from legor1.data.index import read_instances
+    from legor1.data.instances import read_instances
     from legor1.files import read_json
 
     conversations = convert(

@@ -10,38 +10,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from legor1 import files
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
+from legor1.data.instances import Record, write_instances
 from legor1.data.tree import MISSING, Rejected, image_size, locate
 from legor1.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
 CLASSES = {
     "grounding": {"step"},
     "object": {"eop"},
     "state": {"step", "eop", "fullscreeneop"},
-}
-COLUMNS = {
-    "instance_id": "str",
-    "task": "str",
-    "manual": "str",
-    "image": "str",
-    "image_width": "int64",
-    "image_height": "int64",
-    "prompt": "str",
-    "response": "str",
-    "step_class": "str",
-    "step_num": "Int64",
-    "previous_instruction": "str",
-    "step_instruction": "str",
-    "step_previous_instruction": "str",
-    "falsified": "bool",
 }
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
@@ -213,76 +195,58 @@ class Reader:
                 self.set_aside(source.file, source.position, str(rejected), source.image)
 
 
-def index(tree: Path) -> tuple["pd.DataFrame", list[dict]]:
-    """Return the usable rows of a tree (columns ``COLUMNS``, sorted) and the quarantined ones.
+class Index(NamedTuple):
+    """What a tree holds.
 
-    ``attrs`` of the table keeps what was found: ``object_frame`` (``pixels``, ``percent`` or
-    None), the number of ``dialogues`` read, and of ``true_images`` added beside falsified ones.
+    Attributes:
+        records: the usable rows, with the keys ``instances.COLUMNS``, sorted by instance id.
+        quarantine: the other rows, by file and position, as in quarantine.jsonl.
+        summary: ``object_frame`` (``pixels``, ``percent`` or None), the number of ``dialogues``
+            read, of ``true_images`` added beside falsified ones, and of instructions and files
+            of ``metadata`` that were not understood; ``rows`` by task and ``quarantined`` by
+            reason. Rows and quarantined add up to dialogues, true images and metadata.
+    """
+
+    records: list[Record]
+    quarantine: list[dict]
+    summary: dict[str, Any]
+
+
+def index(tree: Path) -> Index:
+    """Return the usable rows of a tree, and the others.
 
     Raises:
         UserError: no such tree, no usable row in it, or boxes in more than one frame.
     """
-    import pandas as pd
-
     tree = Path(tree)
     if not (tree / "qwen_data").is_dir():
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
     reader = Reader(tree)
     reader.read()
+    reasons = Counter(entry["reason"] for entry in reader.quarantine)
     if not reader.rows:
-        reasons = Counter(entry["reason"] for entry in reader.quarantine)
         found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(5))
         raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
-    records = [reader.rows[identity].record() for identity in sorted(reader.rows)]
-    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(COLUMNS)
-    table.attrs = {
+    tasks = Counter(row.task for row in reader.rows.values())
+    summary = {
         "object_frame": reader.frame,
         "dialogues": reader.dialogues,
         "true_images": reader.true_images,
-    }
-    return table, sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
-
-
-def write_index(tree: Path, out: Path, quarantine: Path) -> dict:
-    """Index ``tree`` into two files and return the counts.
-
-    Returns:
-        ``rows`` by task, ``quarantined`` by reason, and the ``attrs`` of the table. Rows and
-        quarantined add up to dialogues, true images and metadata not understood.
-    """
-    table, rejected = index(tree)
-    with files.atomic(out) as temporary:
-        table.to_parquet(temporary, index=False)
-    files.write_jsonl(quarantine, rejected)
-    reasons = Counter(entry["reason"] for entry in rejected)
-    return {
-        "rows": {task: int(count) for task, count in table["task"].value_counts().items()},
+        "metadata": len(reader.manuals.rejected),
+        "rows": dict(sorted(tasks.items())),
         "quarantined": dict(sorted(reasons.items())),
-        **table.attrs,
     }
+    records = [reader.rows[identity].record() for identity in sorted(reader.rows)]
+    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
+    return Index(records, quarantine, summary)
 
 
-def read_instances(path: Path) -> "pd.DataFrame":
-    """Read instances.parquet.
-
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as Parquet: {error}. Remedy: make it with 'legor1 index'."
-        ) from error
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(missing)}. "
-            "Remedy: make it again with 'legor1 index'."
-        )
-    return table
+def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
+    """Index ``tree`` into two files and return the summary, which instances.parquet keeps too."""
+    found = index(tree)
+    write_instances(out, found.records, found.summary)
+    files.write_jsonl(quarantine, found.quarantine)
+    return found.summary
 
 
 def _not_a_tree(tree: Path, why: str) -> str:
