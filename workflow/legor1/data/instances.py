@@ -3,8 +3,10 @@
 It is written and read by pyarrow alone, since pandas takes longer to import than the work takes.
 """
 
+import contextlib
+import gc
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,18 +40,26 @@ _SUMMARY = b"legor1"  # the key of what the index found, in the file's own metad
 Record = dict[str, Any]
 
 
-def write_instances(path: Path, records: Iterable[Record], summary: dict[str, Any]) -> None:
-    """Write rows with the keys ``COLUMNS``, and what the index found, atomically."""
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the search for garbage: among the rows of a growing table it finds none, slowly."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def write_instances(path: Path, columns: Mapping[str, Sequence], summary: dict[str, Any]) -> None:
+    """Write the ``COLUMNS``, equally long, and what the index found, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = list(records)
-    columns = [
-        pa.array([row[name] for row in rows], type=getattr(pa, kind)())
-        for name, kind in COLUMNS.items()
-    ]
-    kept = {"schema_version": SCHEMA_VERSION} | summary
-    table = pa.table(columns, names=list(COLUMNS), metadata={_SUMMARY: json.dumps(kept)})
+    arrays = [pa.array(columns[name], getattr(pa, kind)()) for name, kind in COLUMNS.items()]
+    kept = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
+    table = pa.table(arrays, names=list(COLUMNS), metadata={_SUMMARY: kept})
     with files.atomic(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -78,7 +88,8 @@ def read_records(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> list[Re
     """
     table = _read(path, list(columns))
     values = [_plain(table[name]) for name in columns]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+    with collector_paused():
+        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def read_summary(path: Path) -> dict[str, Any]:
