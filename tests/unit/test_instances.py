@@ -23,8 +23,8 @@ def table():
 @pytest.fixture
 def path(table, tmp_path):
     numbers = table["step_num"].astype(object).where(table["step_num"].notna(), None)
-    columns = table.assign(step_num=numbers).to_dict("list")
-    write_instances(tmp_path / "instances.parquet", columns, {"object_frame": "pixels"})
+    rows = table.assign(step_num=numbers).to_dict("records")
+    write_instances(tmp_path / "instances.parquet", rows, {"object_frame": "pixels"})
     return tmp_path / "instances.parquet"
 
 
@@ -50,8 +50,7 @@ def test_records_of_some_columns(path):
 
 def test_the_same_rows_make_the_same_bytes(path, tmp_path):
     again = tmp_path / "again.parquet"
-    columns = {name: [row[name] for row in read_records(path)] for name in COLUMNS}
-    write_instances(again, columns, {"object_frame": "pixels"})
+    write_instances(again, read_records(path), {"object_frame": "pixels"})
     assert again.read_bytes() == path.read_bytes()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1 import stages
+from legor1 import protocols, stages
 from legor1.errors import UserError
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -70,6 +70,13 @@ def _named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def _switch(text: str) -> tuple[str, bool]:
+    name, _, state = text.partition("=")
+    if not name or state not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=on or NAME=off")
+    return name, state == "on"
+
+
 OUT = _path("--out", "the file to write")
 FOLDER_OUT = _path("--out", "the folder to write into")
 SOURCE = _path("tree", "the dataset tree")
@@ -78,6 +85,17 @@ TREE = _path("--tree", "the dataset tree")
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
 PROTOCOL = Option("--protocol", choices=("sound",), default="sound")
+DEFECTS = (
+    Option("--protocol", choices=tuple(protocols.PROTOCOLS), default="sound"),
+    Option(
+        "--switch",
+        metavar="NAME=on|off",
+        type=_switch,
+        action="append",
+        default=[],
+        help=f"one of the protocol's defects: {', '.join(protocols.SWITCHES)}",
+    ),
+)
 RECIPE = Option("--recipe", metavar="JSON", type=_json, required=True, help="text or file")
 CONFIG = (
     Option("overlays", metavar="OVERLAY", nargs="*", help="YAML file or JSON text"),
@@ -141,13 +159,23 @@ def _declare_data(stage: Callable[..., None]) -> None:
         _path("--quarantine", "the file that says what could not be used, and why"),
     )
 
+    stage(
+        stages.fingerprint,
+        INSTANCES,
+        TREE,
+        Option("--workers", type=int, default=1, help="processes to decode with"),
+        OUT,
+    )
+
 
 def _declare_conversations(stage: Callable[..., None]) -> None:
     stage(
         stages.split,
         INSTANCES,
-        _path("--tree", "the dataset tree, to see which manuals share images", required=False),
-        PROTOCOL,
+        Option("--protocol", choices=(*protocols.PROTOCOLS, "authors"), default="sound"),
+        DEFECTS[1],
+        _path("--images", "images.parquet, to see which manuals share pictures", required=False),
+        _path("--tree", "the dataset tree: the same, slower; the authors' split", required=False),
         SEED,
         Option("--test-fraction", type=float, default=0.25),
         OUT,

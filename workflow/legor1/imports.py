@@ -17,6 +17,7 @@ STAGES = {
     "fetch": ["data.hub"],
     "manifest": ["data.manifest"],
     "index": ["data.index"],
+    "fingerprint": ["data.images"],
     "split": ["data.split"],
     "convert": ["data.convert"],
     "build-base": ["training.tiny"],

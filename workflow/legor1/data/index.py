@@ -17,7 +17,7 @@ from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
 from legor1.data.headers import image_size
-from legor1.data.instances import COLUMNS, Record, collector_paused, write_instances
+from legor1.data.instances import COLUMNS, Record, collector_paused, write_columns
 from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
 
@@ -248,7 +248,7 @@ def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
     """Index ``tree`` into two files and return the summary."""
     found = index(tree)
     columns = dict(zip(COLUMNS, zip(*found.rows, strict=True), strict=True))
-    write_instances(out, columns, found.summary)
+    write_columns(out, columns, found.summary)
     files.write_jsonl(quarantine, found.quarantine)
     return found.summary
 

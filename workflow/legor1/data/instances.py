@@ -6,7 +6,7 @@ It is written and read by pyarrow alone, since pandas takes longer to import tha
 import contextlib
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,14 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def write_instances(path: Path, columns: Mapping[str, Sequence], summary: dict[str, Any]) -> None:
+def write_instances(path: Path, records: Iterable[Record], summary: dict[str, Any]) -> None:
+    """Write rows with the keys ``COLUMNS``, and what the index found, atomically."""
+    rows = [[row[name] for name in COLUMNS] for row in records]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
+    write_columns(path, dict(zip(COLUMNS, columns, strict=True)), summary)
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence], summary: dict[str, Any]) -> None:
     """Write the ``COLUMNS``, equally long, and what the index found, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
