@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow benchmark-scoring benchmark-rewards lint setup clean help
+.PHONY: demo test test-slow benchmark-data benchmark-rewards benchmark-scoring lint setup clean help
 
 help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make benchmark-rewards  time the rewards"
 	@echo "make lint       run formatters, linters and the type checker"
 	@echo "make setup      make .venv"
+	@echo "make benchmark-data  time the data stages on a tree of the dataset's full size"
 	@echo "make clean      remove the results of demo and smoke, and caches"
 
 demo: setup
@@ -44,6 +45,9 @@ lint: setup
 
 setup:
 	@envs/setup.sh
+
+benchmark-data: setup
+	@$(BIN)/python benchmarks/data.py
 
 clean:
 	rm -rf results/demo results/smoke .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from PIL import Image
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
-from legor1.data.index import COLUMNS, index, read_instances, write_index
+from legor1.data import headers
+from legor1.data.index import index, write_index
+from legor1.data.instances import COLUMNS, read_records, read_summary
 from legor1.errors import UserError
 from legor1.files import read_jsonl
 
@@ -101,8 +102,11 @@ def test_each_task_keeps_its_classes(tree):
         tree.ask(STATE, f"m1/images/{name}.png")
         tree.objects(f"m1/images/{name}.png", BOX)
     rows, quarantine = rows_of(tree)
-    kept = ["object/m1/images/1_eop", "state/m1/images/a", "state/m1/images/b"]
-    assert list(rows) == kept
+    assert list(rows) == [
+        "object/m1/images/1_eop",
+        "state/m1/images/a@step_dataset",
+        "state/m1/images/b@step_dataset",
+    ]
     assert [entry["reason"] for entry in quarantine] == [
         "class fullscreeneop is not of the grounding task",
         "no step number",
@@ -152,12 +156,41 @@ def test_the_step_of_a_falsified_image_is_that_of_its_true_image(states):
     assert (true["previous_instruction"], fake["previous_instruction"]) == ("First.", "")
 
 
-def test_the_added_true_image_replaces_the_copy_in_step_dataset(states):
+def test_the_copy_in_step_dataset_is_an_instance_of_its_own(states):
+    states.ask(STATE, "m1/images/p_2_step.png")
     states.ask(STATE, "m1/images/p_2_step.png")
     rows, quarantine = rows_of(states)
-    assert rows["state/m1/images/p_2_step"]["image"] == "lego/m1/images/p_2_step.png"
     assert [(e["position"], e["reason"]) for e in quarantine] == [
-        (3, "true image taken from lego/")
+        (4, "repeats an image of its task")
+    ]
+    added, copy = (rows[f"state/m1/images/p_2_step{end}"] for end in ("", "@step_dataset"))
+    assert added["image"] == "lego/m1/images/p_2_step.png"
+    assert copy["image"] == "step_dataset/lego/m1/images/p_2_step.png"
+    for row in (added, copy):
+        assert (row["response"], row["falsified"]) == ("Yes.", False)
+        assert (row["previous_instruction"], row["step_num"]) == ("First.", 2)
+
+
+def test_the_true_image_of_a_falsified_one_that_cannot_be_used_is_added(tree):
+    tree.manual("m1", instruction(1, "One.", "m1/images/a.png", "step", 1))
+    tree.image("lego/m1/images/a.png")
+    tree.image("step_dataset/lego/m1/images/a_fake1.png")
+    tree.ask(STATE, "m1/images/a_fake1.png")
+    tree.ask(STATE, "m1/images/b_fake1.png")
+    rows, quarantine = rows_of(tree)
+    assert rows["state/m1/images/a"]["response"] == "Yes."
+    assert [e["reason"] for e in quarantine] == [
+        "class unknown is not of the state task",
+        "image missing",
+    ]
+
+
+def test_a_true_image_that_cannot_be_used_is_set_aside(states):
+    (states.root / "lego/m1/images/p_2_step.png").write_text("no image")
+    rows, quarantine = rows_of(states)
+    assert "state/m1/images/p_2_step" not in rows
+    assert [(e["position"], e["reason"], e["image"]) for e in quarantine] == [
+        (1, "image unreadable", "lego/m1/images/p_2_step.png")
     ]
 
 
@@ -210,7 +243,7 @@ def test_a_stream_holds_several_dialogues_in_a_line_and_one_in_several(tmp_path)
 
 
 def test_an_image_that_claims_too_many_pixels_is_not_opened(tree, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400 * 300)
+    monkeypatch.setattr(headers, "MAX_PIXELS", 400 * 300)
     tree.objects("m1/images/2_eop.png", BOX, size=(401, 300))
     tree.objects("m1/images/3_eop.png", BOX, size=(900, 300))
     assert reasons_of(tree) == ["image too large"] * 2
@@ -255,7 +288,7 @@ def test_no_path_leads_out_of_the_tree(tree, tmp_path):
 def test_metadata_that_are_not_understood_are_set_aside(tree):
     tree.manual("m1", {"instruction_id": "x"}, instruction(2, "b"), "text")
     (tree.root / "json_data/broken.json").write_text("{")
-    quarantine = index(tree.root)[1]
+    quarantine = index(tree.root).quarantine
     assert [(e["file"], e["position"], e["reason"]) for e in quarantine] == [
         ("json_data/broken.json", 0, "metadata not understood"),
         ("json_data/part/m1.json", 1, "metadata not understood"),
@@ -268,18 +301,27 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     states.ask(GROUNDING, "m1/images/none.png", "Do.")
     states.objects("m1/images/5_eop.png", BOX.replace("red", "\ud800 \\ud800"))
     out, quarantine = tmp_path / "out/instances.parquet", tmp_path / "out/quarantine.jsonl"
+    (states.root / "json_data/broken.json").write_text("{")
     counts = write_index(states.root, out, quarantine)
     assert counts == {
-        "rows": {"object": 2, "state": 3},
-        "quarantined": {"image missing": 1, "true image taken from lego/": 1},
         "object_frame": "pixels",
+        "object_answers": 2,
+        "largest_coordinate": 310,
+        "largest_share": 0.775,
         "dialogues": 6,
         "true_images": 1,
+        "metadata": 1,
+        "rows": {"object": 2, "state": 4},
+        "quarantined": {"image missing": 1, "metadata not understood": 1},
     }
-    table = read_instances(out)
-    assert table.dtypes.astype(str).to_dict() == COLUMNS
-    assert table.equals(index(states.root)[0])
-    assert list(table["instance_id"]) == sorted(table["instance_id"])
+    kept, aside = (sum(counts[name].values()) for name in ("rows", "quarantined"))
+    assert kept + aside == counts["dialogues"] + counts["true_images"] + counts["metadata"]
+    assert (len(read_records(out)), len(read_jsonl(quarantine))) == (kept, aside)
+    assert read_summary(out) == {"schema_version": 1} | counts
+    records = index(states.root).records
+    assert read_records(out) == records
+    assert [list(row) for row in records] == [list(COLUMNS)] * len(records)
+    assert [row["instance_id"] for row in records] == sorted(row["instance_id"] for row in records)
     check_schema("quarantine", *read_jsonl(quarantine))
 
 
@@ -292,12 +334,3 @@ def test_a_folder_that_is_no_tree_is_named(tmp_path):
     tree.ask(OBJECT, "m1/images/1_eop.png", BOX)
     with pytest.raises(UserError, match=r"\(image missing: 1\)"):
         index(tree.root)
-
-
-def test_instances_that_are_none_are_named(tmp_path):
-    path = tmp_path / "instances.parquet"
-    with pytest.raises(UserError, match=r"instances.parquet cannot be read.*Remedy: "):
-        read_instances(path)
-    path.write_text("text")
-    with pytest.raises(UserError, match=r"instances.parquet cannot be read.*Remedy: "):
-        read_instances(path)

@@ -1,6 +1,7 @@
 """Splitting by whole manuals."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def sharing(tmp_path):
 
 
 def test_manuals_that_share_an_image_stay_together(sharing):
-    table, _ = index(sharing.root)
+    table = pd.DataFrame(index(sharing.root).records)
     groups = manual_groups(table, sharing.root)
     assert groups == {"a": "a", "b": "b", "c": "b", "d": "d", "e": "b", "f": "f"}
     for seed in range(8):
@@ -92,7 +93,7 @@ def test_manuals_that_share_an_image_stay_together(sharing):
 
 
 def test_images_that_are_gone_are_named(sharing):
-    table, _ = index(sharing.root)
+    table = pd.DataFrame(index(sharing.root).records)
     (sharing.root / "object_dataset/lego/d/images/1_eop.png").unlink()
     with pytest.raises(UserError, match=r"d/images/1_eop.png.*Remedy: "):
         split(table, seed=0, test_fraction=0.4, tree=sharing.root)
@@ -106,7 +107,7 @@ def test_what_cannot_be_split_is_said(tmp_path):
     for manual in "ab":
         tree.objects(f"{manual}/images/1_eop.png", BOX)
     with pytest.raises(UserError, match=r"2 manual\(s\)"):
-        split(index(tree.root)[0], seed=0, test_fraction=0.25, tree=tree.root)
+        split(pd.DataFrame(index(tree.root).records), seed=0, test_fraction=0.25, tree=tree.root)
     for fraction in (0, 1, -0.5, float("nan")):
         with pytest.raises(UserError, match="Remedy: give a number between 0 and 1"):
             split(table, seed=0, test_fraction=fraction)

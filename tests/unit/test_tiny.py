@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -110,7 +111,7 @@ def test_a_shortened_build_learns(tmp_path):
     synthesize(
         tmp_path / "tree", manuals=12, steps=3, objects=20, seed=1, image_sizes=sizes, look="sketch"
     )
-    instances, _ = index.index(tmp_path / "tree")
+    instances = pd.DataFrame(index.index(tmp_path / "tree").records).astype({"step_num": "Int64"})
     sides = split.split(instances, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
     rows = convert.convert(instances, sides, seed=1)
     convert.write_conversations(rows, tmp_path / "conversations")

@@ -113,9 +113,9 @@ def _instance(task: str, manual: str, name: str, step_class: str, step) -> dict:
 
 def rows_of(tree: Tree) -> tuple[dict[str, dict], list[dict]]:
     """Return what the tree's index holds: rows by instance id, and the quarantine."""
-    table, quarantine = index(tree.root)
-    return {row["instance_id"]: row for row in table.to_dict("records")}, quarantine
+    found = index(tree.root)
+    return {row["instance_id"]: row for row in found.records}, found.quarantine
 
 
 def reasons_of(tree: Tree) -> list[str]:
-    return [entry["reason"] for entry in index(tree.root)[1]]
+    return [entry["reason"] for entry in index(tree.root).quarantine]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1 import stages
+from legor1 import protocols, stages
 from legor1.errors import UserError
 from legor1.rewards import SUITES
 
@@ -75,6 +75,13 @@ def _maybe_named_path(text: str) -> tuple[str, Path]:
     return _named_path(text) if "=" in text else (text, Path(text))
 
 
+def _switch(text: str) -> tuple[str, bool]:
+    name, _, state = text.partition("=")
+    if not name or state not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=on or NAME=off")
+    return name, state == "on"
+
+
 OUT = _path("--out", "the file to write")
 FOLDER_OUT = _path("--out", "the folder to write into")
 SOURCE = _path("tree", "the dataset tree")
@@ -88,6 +95,17 @@ BOOTSTRAP = (
     Option("--replicates", type=int, default=10000, help="bootstrap samples"),
     Option("--confidence", type=float, default=0.95),
     Option("--seed", type=int, default=42),
+)
+DEFECTS = (
+    Option("--protocol", choices=tuple(protocols.PROTOCOLS), default="sound"),
+    Option(
+        "--switch",
+        metavar="NAME=on|off",
+        type=_switch,
+        action="append",
+        default=[],
+        help=f"one of the protocol's defects: {', '.join(protocols.SWITCHES)}",
+    ),
 )
 RECIPE = Option("--recipe", metavar="JSON", type=_json, required=True, help="text or file")
 CONFIG = (
@@ -152,13 +170,23 @@ def _declare_data(stage: Callable[..., None]) -> None:
         _path("--quarantine", "the file that says what could not be used, and why"),
     )
 
+    stage(
+        stages.fingerprint,
+        INSTANCES,
+        TREE,
+        Option("--workers", type=int, default=1, help="processes to decode with"),
+        OUT,
+    )
+
 
 def _declare_conversations(stage: Callable[..., None]) -> None:
     stage(
         stages.split,
         INSTANCES,
-        _path("--tree", "the dataset tree, to see which manuals share images", required=False),
-        PROTOCOL,
+        Option("--protocol", choices=(*protocols.PROTOCOLS, "authors"), default="sound"),
+        DEFECTS[1],
+        _path("--images", "images.parquet, to see which manuals share pictures", required=False),
+        _path("--tree", "the dataset tree: the same, slower; the authors' split", required=False),
         SEED,
         Option("--test-fraction", type=float, default=0.25),
         OUT,

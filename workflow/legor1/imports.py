@@ -17,6 +17,7 @@ STAGES = {
     "fetch": ["data.fetch", "data.sources"],
     "manifest": ["data.manifest"],
     "index": ["data.index"],
+    "fingerprint": ["data.images"],
     "split": ["data.split"],
     "convert": ["data.convert"],
     "export": ["data.export.write"],

@@ -6,6 +6,7 @@ wait for torch.
 
 import json
 import os
+import sys
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -81,21 +82,36 @@ def index(given: Namespace) -> None:
     _say("index", write_index(given.tree, given.out, given.quarantine))
 
 
+def fingerprint(given: Namespace) -> None:
+    """Take fingerprints of all images, to know the same picture in two manuals.
+
+    legor1 fingerprint instances.parquet --tree tree --workers 2 --out images.parquet
+    """
+    from legor1.data.images import write_images
+
+    _say("fingerprint", write_images(given.instances, given.tree, given.out, given.workers))
+
+
 def split(given: Namespace) -> None:
     """Divide the instances into training and test.
 
-    legor1 split instances.parquet --tree tree --seed 42 --test-fraction 0.25 --out split.json
+    legor1 split instances.parquet --images images.parquet --seed 42 --out split.json
     """
-    from legor1.data.index import read_instances
-    from legor1.data.split import split, write_split
+    from legor1.data.images import read_images
+    from legor1.data.instances import read_records
+    from legor1.data.split import COLUMNS, split, write_split
 
     content = split(
-        read_instances(given.instances),
+        read_records(given.instances, COLUMNS),
         protocol=given.protocol,
+        switches=dict(given.switch),
         seed=given.seed,
         test_fraction=given.test_fraction,
+        images=read_images(given.images) if given.images else None,
         tree=given.tree,
     )
+    if content.get("groups", {}).get("compared") == "manuals":
+        print("split: no images were compared; --images or --tree would", file=sys.stderr)
     _say("split", write_split(content, given.out))
 
 
@@ -105,7 +121,7 @@ def convert(given: Namespace) -> None:
     legor1 convert instances.parquet split.json --seed 42 --out conversations
     """
     from legor1.data.convert import convert, write_conversations
-    from legor1.data.index import read_instances
+    from legor1.data.instances import read_instances
     from legor1.files import read_json
 
     conversations = convert(

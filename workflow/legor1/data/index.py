@@ -4,22 +4,22 @@ A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is l
 or set aside with its file, its position there and the reason.
 """
 
+import os
 import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from legor1 import files
+from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
-from legor1.data.tree import MISSING, Rejected, image_size, locate
+from legor1.data.headers import image_size
+from legor1.data.instances import COLUMNS, Record, collector_paused, write_columns
+from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
 CLASSES = {
@@ -27,90 +27,52 @@ CLASSES = {
     "object": {"eop"},
     "state": {"step", "eop", "fullscreeneop"},
 }
-COLUMNS = {
-    "instance_id": "str",
-    "task": "str",
-    "manual": "str",
-    "image": "str",
-    "image_width": "int64",
-    "image_height": "int64",
-    "prompt": "str",
-    "response": "str",
-    "step_class": "str",
-    "step_num": "Int64",
-    "previous_instruction": "str",
-    "step_instruction": "str",
-    "step_previous_instruction": "str",
-    "falsified": "bool",
-}
+COPY = "@step_dataset"
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One usable row on its way to a line of instances.parquet; sizes in pixels."""
+class Row(NamedTuple):
+    """One usable row, with the fields of ``instances.COLUMNS`` in their order."""
 
+    instance_id: str
     task: str
-    below: str  # the image's path below its prefix: <manual>/images/<name>
-    prefix: str
-    size: tuple[int, int]
+    manual: str
+    image: str
+    image_width: int
+    image_height: int
+    prompt: str
     response: str
-    boxes: objects.Objects | None
-    step: steps.Step  # what the image's own path tells
-    true_step: steps.Step  # the same for the true image that it was falsified from
-    source: Dialogue
-
-    @property
-    def instance_id(self) -> str:
-        """The task and the image's path below its prefix, without its suffix."""
-        return f"{self.task}/{Path(self.below).with_suffix('').as_posix()}"
-
-    @property
-    def falsified(self) -> bool:
-        """Whether the image shows a state that was tampered with."""
-        return self.task == "state" and steps.true_name(self.below) != self.below
-
-    def record(self) -> dict[str, Any]:
-        """Return the row as a line of instances.parquet."""
-        return {
-            "instance_id": self.instance_id,
-            "task": self.task,
-            "manual": self.below.split("/", 1)[0],
-            "image": f"{self.prefix}/{self.below}",
-            "image_width": self.size[0],
-            "image_height": self.size[1],
-            "prompt": self.source.prompt,
-            "response": self.response,
-            "step_class": self.step.step_class,
-            "step_num": self.step.number,
-            "previous_instruction": self.step.previous_instruction,
-            "step_instruction": self.true_step.instruction,
-            "step_previous_instruction": self.true_step.previous_instruction,
-            "falsified": self.falsified,
-        }
+    step_class: str
+    step_num: int | None
+    previous_instruction: str
+    step_instruction: str
+    step_previous_instruction: str
+    falsified: bool
 
 
 class Reader:
     """Collects the rows of a tree that can be used and the reasons for the others."""
 
     def __init__(self, tree: Path) -> None:
-        self.tree = tree
-        self.root = tree.resolve()
+        self.tree = Tree(tree)
         self.rows: dict[str, Row] = {}
         self.quarantine: list[dict] = []
+        self.measure = objects.Measure()
         self.frame: objects.Frame | None = None
         self.dialogues = self.true_images = 0
-        self.manuals = steps.read_manuals(self.root)
+        self.manuals = steps.read_manuals(self.tree.root)
+        self._falsified: dict[str, Dialogue] = {}  # by the path of the true image
+        self._boxes: dict[str, tuple[objects.Objects, Dialogue]] = {}  # by instance id
         for file, position, reason in self.manuals.rejected:
             self.set_aside(file, position, reason)
 
     def read(self) -> None:
         """Read every dialogue file, add the true images, and put all boxes into pixels."""
-        found = dialogues.find_files(self.root)
+        found = dialogues.find_files(self.tree.root)
         renewed = any(path.name == "object_qwen_new.jsonl" for _, path in found)
         for task, path in found:
             superseded = renewed and path.name == "object_qwen.jsonl"
-            self._read_file(task, path.relative_to(self.root).as_posix(), superseded)
+            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
 
@@ -129,160 +91,200 @@ class Reader:
                 said = dialogues.dialogue(value, file, position)
                 if superseded:
                     raise Rejected("superseded by object_qwen_new.jsonl")
-                self._keep(self._row(task, said, PREFIXES[task], self._find(task, said.image)))
+                below, size = self._find(task, said)
+                self._keep(task, said, PREFIXES[task], below, size)
             except Rejected as rejected:
                 self.set_aside(file, position, str(rejected), said.image if said else None)
 
     def _values(self, file: str) -> Iterator[Any]:
         try:
-            path = locate(self.root, file)
+            path = locate(self.tree.root, file)
         except Rejected as rejected:
             return iter([rejected])
         return dialogues.read_values(path)
 
-    def _find(self, task: str, uri: str) -> str:
-        """Return the path below the task's prefix of the image that ``uri`` means."""
-        _, found, below = uri.partition("lego/")
-        below = posixpath.normpath(below).lstrip("/")
+    def _find(self, task: str, said: Dialogue) -> tuple[str, Size]:
+        """Return the path below the task's prefix of the image that is meant, and its size."""
+        _, found, below = said.image.partition("lego/")
+        if "//" in below or "/." in below or below.startswith((".", "/")) or below.endswith("/"):
+            below = posixpath.normpath(below).lstrip("/")
         if not found or "/" not in below or below.startswith("../"):
             raise Rejected("image not in lego/<manual>/")
-        for name in (below, _GLUED_FAKE.sub("_", below)):
-            try:
-                locate(self.root, f"{PREFIXES[task]}/{name}")
-                return name
-            except Rejected as rejected:
-                if str(rejected) != MISSING:
-                    raise
-        raise Rejected("image missing")
+        try:
+            return below, self._seen(task, said, below)
+        except Rejected as rejected:
+            mended = _GLUED_FAKE.sub("_", below)
+            if str(rejected) != MISSING or mended == below:
+                raise Rejected(_of_image(rejected)) from rejected
+            below = mended
+        try:
+            return below, self._seen(task, said, below)
+        except Rejected as rejected:
+            raise Rejected(_of_image(rejected)) from rejected
 
-    def _row(self, task: str, said: Dialogue, prefix: str, below: str) -> Row:
-        path = locate(self.root, f"{prefix}/{below}")
-        step = self.manuals.step(below)
-        true_step = self.manuals.step(steps.true_name(below))
+    def _seen(self, task: str, said: Dialogue, below: str) -> Size:
+        """Return the size of a task's image; that of a falsified one has a true one to look for."""
+        descriptor, length = self.tree.open(f"{PREFIXES[task]}/{below}")
+        true = steps.true_name(below) if task == "state" else below
+        if true != below:
+            self._falsified.setdefault(true, said)
+        return _size(descriptor, length)
+
+    def _keep(self, task: str, said: Dialogue, prefix: str, below: str, size: Size) -> None:
+        """Enter a row whose image was found."""
+        step = true_step = self.manuals.step(below)
         if step.step_class not in CLASSES[task]:
             raise Rejected(f"class {step.step_class or 'unknown'} is not of the {task} task")
         if task == "grounding" and step.number is None:
             raise Rejected("no step number")
-        boxes = objects.parse(said.answer) if task == "object" else None
-        row = Row(task, below, prefix, image_size(path), said.answer, boxes, step, true_step, said)
+        answer, falsified = said.answer, False
         if task == "state":
-            return replace(row, response="No." if row.falsified else "Yes.")
-        if not said.answer:
+            true = steps.true_name(below)
+            falsified = true != below
+            true_step = self.manuals.step(true) if falsified else step
+            answer = "No." if falsified else "Yes."
+        boxes = objects.parse(answer) if task == "object" else None
+        if not answer:
             raise Rejected("no answer in the dialogue")
-        return row
-
-    def _keep(self, row: Row) -> None:
-        if row.instance_id in self.rows:
+        identity = instance_id(task, prefix, below, falsified)
+        if identity in self.rows:
             raise Rejected("repeats an image of its task")
-        self.rows[row.instance_id] = row
+        if boxes:
+            self.measure.add(boxes, size, said)
+            self._boxes[identity] = boxes, said
+        self.rows[identity] = Row(
+            identity,
+            task,
+            below.partition("/")[0],
+            f"{prefix}/{below}",
+            *size,
+            said.prompt,
+            answer,
+            step.step_class,
+            step.number,
+            step.previous_instruction,
+            true_step.instruction,
+            true_step.previous_instruction,
+            falsified,
+        )
 
     def _add_true_images(self) -> None:
-        """Add the true image of each falsified one from ``lego/``, in place of any other copy."""
-        falsified = [row for row in self.rows.values() if row.falsified]
-        for below, row in {steps.true_name(row.below): row for row in falsified}.items():
-            if not (self.root / "lego" / below).exists():
-                continue
-            self.true_images += 1
+        """Add the true image of each falsified one from ``lego/``, beside any other copy."""
+        for below, said in self._falsified.items():
+            image = f"lego/{below}"
             try:
-                added = self._row("state", row.source, "lego", below)
+                size = _size(*self.tree.open(image))
+                self._keep("state", said, "lego", below, size)
             except Rejected as rejected:
-                self.set_aside(row.source.file, row.source.position, str(rejected), f"lego/{below}")
-                continue
-            own = self.rows.pop(added.instance_id, None)
-            if own:
-                source = own.source
-                reason = "true image taken from lego/"
-                self.set_aside(source.file, source.position, reason, source.image)
-            self._keep(added)
+                if str(rejected) == MISSING:
+                    continue
+                self.set_aside(said.file, said.position, str(rejected), image)
+            self.true_images += 1
 
     def _convert_boxes(self) -> None:
-        measured = [
-            objects.Measured(row.boxes, row.size, f"{row.source.file}, row {row.source.position}")
-            for row in self.rows.values()
-            if row.boxes
-        ]
-        self.frame = objects.measure(measured)
-        for identity, row in list(self.rows.items()):
-            if not row.boxes:
-                continue
+        self.frame = self.measure.frame()
+        while self._boxes:
+            identity, (boxes, said) = self._boxes.popitem()
+            row = self.rows.pop(identity)
+            size = row.image_width, row.image_height
             try:
-                response = objects.canonical(row.boxes, row.size, self.frame)
-                self.rows[identity] = replace(row, response=response)
+                response = objects.canonical(boxes, size, self.frame)
+                self.rows[identity] = row._replace(response=response)
             except Rejected as rejected:
-                source = self.rows.pop(identity).source
-                self.set_aside(source.file, source.position, str(rejected), source.image)
+                self.set_aside(said.file, said.position, str(rejected), said.image)
 
 
-def index(tree: Path) -> tuple["pd.DataFrame", list[dict]]:
-    """Return the usable rows of a tree (columns ``COLUMNS``, sorted) and the quarantined ones.
+def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
+    """Return the task and the image's path below its prefix, without ``.png``.
 
-    ``attrs`` of the table keeps what was found: ``object_frame`` (``pixels``, ``percent`` or
-    None), the number of ``dialogues`` read, and of ``true_images`` added beside falsified ones.
+    A true state has its image from ``lego/``; the copy of it that ``step_dataset`` may have is
+    another instance, marked as such.
+    """
+    copied = task == "state" and prefix != "lego" and not falsified
+    return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
+
+
+class Index(NamedTuple):
+    """What a tree holds.
+
+    Attributes:
+        rows: the usable rows, sorted by instance id.
+        quarantine: the other rows, by file and position, as in quarantine.jsonl.
+        summary: see ``_summary``; instances.parquet keeps it too.
+    """
+
+    rows: list[Row]
+    quarantine: list[dict]
+    summary: dict[str, Any]
+
+    @property
+    def records(self) -> list[Record]:
+        """The rows with the keys ``instances.COLUMNS``."""
+        return [dict(zip(COLUMNS, row, strict=True)) for row in self.rows]
+
+
+def index(tree: Path) -> Index:
+    """Return the usable rows of a tree, and the others.
 
     Raises:
         UserError: no such tree, no usable row in it, or boxes in more than one frame.
     """
-    import pandas as pd
-
     tree = Path(tree)
     if not (tree / "qwen_data").is_dir():
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
     reader = Reader(tree)
-    reader.read()
+    with collector_paused():
+        reader.read()
     if not reader.rows:
         reasons = Counter(entry["reason"] for entry in reader.quarantine)
         found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(5))
         raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
-    records = [reader.rows[identity].record() for identity in sorted(reader.rows)]
-    table = pd.DataFrame(records, columns=list(COLUMNS)).astype(COLUMNS)
-    table.attrs = {
+    rows = [reader.rows[identity] for identity in sorted(reader.rows)]
+    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
+    return Index(rows, quarantine, _summary(reader))
+
+
+def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
+    """Index ``tree`` into two files and return the summary."""
+    found = index(tree)
+    columns = dict(zip(COLUMNS, zip(*found.rows, strict=True), strict=True))
+    write_columns(out, columns, found.summary)
+    files.write_jsonl(quarantine, found.quarantine)
+    return found.summary
+
+
+def _summary(reader: Reader) -> dict[str, Any]:
+    """Return what was found; rows and quarantined add up to dialogues, true images and metadata.
+
+    ``object_frame`` is ``pixels``, ``percent`` or None, and was measured on ``object_answers`` in
+    the new form, whose largest coordinate and its share of the image follow. ``true_images`` were
+    added beside falsified ones; ``metadata`` counts files and instructions not understood.
+    """
+    measure = reader.measure
+    tasks = Counter(row.task for row in reader.rows.values())
+    reasons = Counter(entry["reason"] for entry in reader.quarantine)
+    return {
         "object_frame": reader.frame,
+        "object_answers": measure.answers,
+        "largest_coordinate": measure.largest,
+        "largest_share": round(measure.filled, 4),
         "dialogues": reader.dialogues,
         "true_images": reader.true_images,
-    }
-    return table, sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
-
-
-def write_index(tree: Path, out: Path, quarantine: Path) -> dict:
-    """Index ``tree`` into two files and return the counts.
-
-    Returns:
-        ``rows`` by task, ``quarantined`` by reason, and the ``attrs`` of the table. Rows and
-        quarantined add up to dialogues, true images and metadata not understood.
-    """
-    table, rejected = index(tree)
-    with files.atomic(out) as temporary:
-        table.to_parquet(temporary, index=False)
-    files.write_jsonl(quarantine, rejected)
-    reasons = Counter(entry["reason"] for entry in rejected)
-    return {
-        "rows": {task: int(count) for task, count in table["task"].value_counts().items()},
+        "metadata": len(reader.manuals.rejected),
+        "rows": dict(sorted(tasks.items())),
         "quarantined": dict(sorted(reasons.items())),
-        **table.attrs,
     }
 
 
-def read_instances(path: Path) -> "pd.DataFrame":
-    """Read instances.parquet.
-
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
-    """
-    import pandas as pd
-
+def _size(descriptor: int, length: int) -> Size:
     try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as Parquet: {error}. Remedy: make it with 'legor1 index'."
-        ) from error
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(missing)}. "
-            "Remedy: make it again with 'legor1 index'."
-        )
-    return table
+        return image_size(descriptor, length)
+    finally:
+        os.close(descriptor)
+
+
+def _of_image(rejected: Rejected) -> str:
+    return "image missing" if str(rejected) == MISSING else str(rejected)
 
 
 def _not_a_tree(tree: Path, why: str) -> str:

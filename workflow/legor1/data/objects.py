@@ -3,23 +3,30 @@
 import ast
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import orjson
 
 from legor1.boxes import Box, Size, rescale
-from legor1.data.dialogues import storable
+from legor1.data.dialogues import Dialogue, storable
 from legor1.data.tree import Rejected
 from legor1.errors import UserError
 
 Frame = Literal["pixels", "percent"]
 
+ROUNDING = 1  # pixels that a box may lie over the edge of its image
+MOST_ODD = 0.1  # share of answers that may fit no frame: more is not noise, but another frame
+# On images this large, answers of pixels alone seldom have all coordinates within 100: a quarter
+# of such answers, and no fewer than five, are a second frame.
+LARGE, MOST_SMALL, FEWEST_SMALL = 300, 0.25, 5
+
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
 _OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
+_NUMBERS, _HUGE = {int, float}, 1e9
+_quote = json.encoder.encode_basestring  # as json.dumps does with ensure_ascii=False
 
 
-@dataclass(frozen=True)
-class Objects:
+class Objects(NamedTuple):
     """The labelled boxes of one answer, in the dataset's own frame.
 
     Attributes:
@@ -31,22 +38,13 @@ class Objects:
     percent: bool
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One answer beside its image: what the frame is measured on."""
-
-    objects: Objects
-    size: Size
-    where: str  # file and row, for errors
-
-
 def parse(answer: str) -> Objects:
     """Read an answer in the old form (``<p>label</p> {<x1><y1><x2><y2>}``) or the new (a list).
 
     Raises:
         Rejected: neither form, no box, an impossible box, or the label ``ImageContent``.
     """
-    old = _OLD.findall(answer)
+    old = _OLD.findall(answer) if "<p>" in answer else []
     if old:
         if len(old) != answer.count("<p>"):
             raise Rejected("answer not understood")
@@ -55,45 +53,82 @@ def parse(answer: str) -> Objects:
         pairs = [_pair(item) for item in _literal(answer)]
     if not pairs:
         raise Rejected("no box in the answer")
-    labels = tuple(storable(label).strip() for label, _ in pairs)
+    labels = tuple([storable(label).strip() for label, _ in pairs])
     if "ImageContent" in labels:
         raise Rejected("label ImageContent")
-    return Objects(labels, tuple(_box(box) for _, box in pairs), percent=bool(old))
+    return Objects(labels, tuple([_box(box) for _, box in pairs]), percent=bool(old))
 
 
-def measure(answers: Iterable[Measured]) -> Frame | None:
-    """Return the frame that all answers in the new form share, None if there are none.
+class Measure:
+    """Finds the frame that all answers in the new form share.
 
-    A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where neither
-    occurs, it is the frame that the largest coordinate fills better.
-
-    Raises:
-        UserError: both occur, so that no frame fits all rows.
+    Attributes:
+        answers: how many were seen.
+        odd: how many of them lie in neither [0, 100] nor their image, and have no say.
+        largest: the largest coordinate of the others.
+        filled: the same as a share of the image's width or height.
     """
-    largest = filled = 0.0
-    above = outside = ""
-    for answer in answers:
-        if answer.objects.percent:
-            continue
-        width, height = answer.size
-        for x1, y1, x2, y2 in answer.objects.boxes:
-            largest = max(largest, x2, y2)
-            filled = max(filled, x2 / width, y2 / height)
-            if max(x2, y2) > 100:
-                above = above or f"{answer.where} has {[x1, y1, x2, y2]}, so not [0, 100]"
-            if x2 > width + 1 or y2 > height + 1:  # one pixel over the edge is rounding
-                outside = outside or (
-                    f"{answer.where} has {[x1, y1, x2, y2]} in an image of {width} x {height} "
-                    "pixels, so not pixels"
-                )
-    if above and outside:
-        raise UserError(
-            f"The boxes share no coordinate frame: {above}; {outside}. "
-            "Remedy: write all boxes in pixels of the original image, or all in [0, 100]."
-        )
-    if not largest:
-        return None
-    return "percent" if outside or (not above and largest / 100 >= filled) else "pixels"
+
+    def __init__(self) -> None:
+        self.answers = self.odd = self._large = self._small = 0
+        self.largest = self.filled = 0.0
+        self._first: dict[str, str] = {}  # the first answer of each kind
+
+    def add(self, objects: Objects, size: Size, source: Dialogue) -> None:
+        """Take one answer into account; ``source`` is named in errors."""
+        if objects.percent:
+            return
+        self.answers += 1
+        right = max([box[2] for box in objects.boxes])
+        low = max([box[3] for box in objects.boxes])
+        above = right > 100 or low > 100
+        outside = right > size[0] + ROUNDING or low > size[1] + ROUNDING
+        large = min(size) >= LARGE
+        self._large += large
+        self._small += large and not above
+        kind = ("within", "above", "outside", "neither")[above + 2 * outside]
+        if kind not in self._first:
+            self._first[kind] = (
+                f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
+                f"in an image of {size[0]} x {size[1]} pixels"
+            )
+        if kind == "neither":
+            self.odd += 1
+            return
+        self.largest = max(self.largest, right, low)
+        self.filled = max(self.filled, right / size[0], low / size[1])
+
+    def frame(self) -> Frame | None:
+        """Return the frame, None if there is no answer in the new form.
+
+        A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
+        neither occurs, it is the frame that the largest coordinate fills better.
+
+        Raises:
+            UserError: no frame fits all answers, or some look as if in another.
+        """
+        first = self._first
+        if self.odd > MOST_ODD * self.answers:
+            raise _mixture(f"{self.odd} of {self.answers} fit neither, such as {first['neither']}")
+        if "above" in first and "outside" in first:
+            raise _mixture(f"{first['above']}, so not [0, 100]; {first['outside']}, so not pixels")
+        if "above" in first and self._small >= max(FEWEST_SMALL, MOST_SMALL * self._large):
+            raise _mixture(
+                f"{first['above']}, so not [0, 100]; but in {self._small} of {self._large} answers "
+                "on large images no coordinate exceeds 100"
+            )
+        if not self.largest:
+            return None
+        if "outside" in first or ("above" not in first and self.largest / 100 >= self.filled):
+            return "percent"
+        return "pixels"
+
+
+def _mixture(why: str) -> UserError:
+    return UserError(
+        f"The boxes share no coordinate frame: {why}. "
+        "Remedy: write all boxes in pixels of the original image, or all in [0, 100]."
+    )
 
 
 def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
@@ -102,21 +137,24 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     Raises:
         Rejected: a box lies outside its frame, or is empty once rounded.
     """
+    width, height = size
     percent = objects.percent or frame == "percent"
+    right, low = (100, 100) if percent else (width + ROUNDING, height + ROUNDING)
     items = []
     for label, box in zip(objects.labels, objects.boxes, strict=True):
-        if percent and max(box) > 100:
+        if box[2] > right or box[3] > low:
             raise Rejected("box outside its frame")
-        pixels = [round(value) for value in (rescale(box, (100, 100), size) if percent else box)]
-        x1, y1, x2, y2 = (min(v, side) for v, side in zip(pixels, size * 2, strict=True))
+        x1, y1, x2, y2 = rescale(box, (100, 100), size) if percent else box
+        x1, y1 = round(x1), round(y1)
+        x2, y2 = min(round(x2), width), min(round(y2), height)
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
-        items.append({"bbox_2d": [x1, y1, x2, y2], "label": label})
-    return json.dumps(items, ensure_ascii=False)
+        items.append(f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}')
+    return f"[{', '.join(items)}]"
 
 
 def _literal(answer: str) -> list:
-    for read in (json.loads, ast.literal_eval):
+    for read in (orjson.loads, json.loads, ast.literal_eval):
         try:
             value = read(answer)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -127,19 +165,20 @@ def _literal(answer: str) -> list:
 
 
 def _pair(item: Any) -> tuple[str, Any]:
-    if not isinstance(item, dict) or not isinstance(item.get("label"), str):
+    label = item.get("label") if isinstance(item, dict) else None
+    if not isinstance(label, str):
         raise Rejected("answer not understood")
-    return item["label"], item.get("bbox_2d")
+    return label, item.get("bbox_2d")
 
 
 def _box(value: Any) -> Box:
     if not isinstance(value, list | tuple) or len(value) != 4:
         raise Rejected("answer not understood")
-    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in value):
+    x1, y1, x2, y2 = value
+    if not {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:
         raise Rejected("answer not understood")
-    x1, y1, x2, y2 = (float(v) for v in value)
-    if min(x1, y1) < 0:
-        raise Rejected("box outside its frame")
-    if x1 >= x2 or y1 >= y2:
-        raise Rejected("empty box")
-    return x1, y1, x2, y2
+    if 0 <= x1 < x2 < _HUGE and 0 <= y1 < y2 < _HUGE:
+        return x1, y1, x2, y2
+    if not all(abs(number) < _HUGE for number in value):
+        raise Rejected("answer not understood")
+    raise Rejected("box outside its frame" if min(x1, y1) < 0 else "empty box")

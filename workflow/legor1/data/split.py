@@ -1,69 +1,85 @@
-"""Which instances are trained on and which are tested on: whole manuals, seeded.
+"""Which instances are trained on and which are tested on.
 
-Manuals that share an image (byte for byte) are one group, so that no test image was trained on.
+``thesis`` splits by row: 25 % of each task at random, a falsified state with its true image (by the
+path from the manual on). The thesis's own random generator is not known, so that its very rows
+cannot be had. ``sound`` splits by whole manuals; those that show the same picture stay together.
+``authors`` takes the split that the dataset brings along.
+
+Every choice is by seeded rank: a row or group has its place in the random order whatever else there
+is, and the first in this order are tested on. A new manual so moves few others across.
 """
 
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from legor1 import files
-from legor1.data.tree import Rejected, locate
+from legor1.data import images as pictures
+from legor1.data.authors import sides as authors_sides
+from legor1.data.groups import Groups, group
+from legor1.data.steps import true_name
 from legor1.errors import UserError
-from legor1.seeding import generator
+from legor1.protocols import PROTOCOLS as PREPARATIONS
+from legor1.protocols import active
+from legor1.seeding import rank
 
-if TYPE_CHECKING:
-    import pandas as pd
+AUTHORS = "authors"
+PROTOCOLS = (*PREPARATIONS, AUTHORS)
+COLUMNS = ("instance_id", "task", "manual", "image", "falsified")  # what a split looks at
 
-PROTOCOLS = ("sound",)
+Record = dict[str, Any]
 
 
 def split(
-    instances: "pd.DataFrame",
+    instances: Sequence[Record],
     *,
     protocol: str = "sound",
+    switches: Mapping[str, bool] | None = None,
     seed: int,
     test_fraction: float,
+    images: Sequence[Record] | None = None,
     tree: Path | None = None,
 ) -> dict[str, Any]:
     """Return the content of split.json.
 
     Args:
-        instances: the table of ``index``.
-        protocol: ``sound``: by whole manuals.
-        seed: decides which manuals are tested on.
+        instances: rows with the ``COLUMNS``.
+        protocol: one of ``PROTOCOLS``.
+        switches: exceptions to it; ``row_split`` decides here: by row, or by manual.
+        seed: decides what is tested on.
         test_fraction: share of test rows, met as nearly as whole manuals allow in every task.
-        tree: where the images lie; without it, equal images in two manuals go unnoticed.
+        images: rows of images.parquet, by which manuals that show the same picture are known.
+        tree: where the images lie, to take their fingerprints if there are no ``images``; where
+            the authors' split lies.
 
     Raises:
-        UserError: an unknown protocol, a fraction outside (0, 1), or fewer than two manuals
-            that do not share images.
+        UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
+            nothing to split: fewer than two groups of manuals, or two rows of a task.
     """
     check_protocol(protocol)
-    if not 0 < test_fraction < 1:
-        raise UserError(
-            f"A test fraction of {test_fraction} leaves one side empty. "
-            "Remedy: give a number between 0 and 1, such as 0.25."
-        )
-    groups = manual_groups(instances, tree)
-    if len(set(groups.values())) < 2:
-        raise UserError(
-            f"Cannot split {len(groups)} manual(s) that have no images of their own: whole manuals "
-            "are trained or tested on. Remedy: give a tree with at least two different manuals."
-        )
-    group = instances["manual"].map(groups)
-    counts = instances.groupby([group, "task"]).size().unstack(fill_value=0)
-    tested = counts.index[choose(counts.to_numpy(), test_fraction, generator(seed, "split"))]
-    in_test = group.isin(tested)
-    return {
-        "schema_version": 1,
+    _check_fraction(test_fraction)
+    head = {
+        "schema_version": 2,
         "protocol": protocol,
         "seed": seed,
         "test_fraction": test_fraction,
-        "train": sorted(instances["instance_id"][~in_test]),
-        "test": sorted(instances["instance_id"][in_test]),
     }
+    if protocol == AUTHORS:
+        side, counts = authors_sides(instances, _required(tree))
+        facts: dict[str, Any] = {"rule": "authors", "authors": counts}
+        test = {name for name, one in side.items() if one == "test"}
+        instances = [row for row in instances if row["instance_id"] in side]
+    elif "row_split" in active(protocol, switches):
+        facts, test = {"rule": "rows"}, by_row(instances, seed, test_fraction)
+    else:
+        facts, test = _by_manual(instances, seed, test_fraction, images, tree)
+    sides = {
+        "train": sorted(row["instance_id"] for row in instances if row["instance_id"] not in test),
+        "test": sorted(test),
+    }
+    return head | facts | {"tasks": _tasks(instances, test)} | sides
 
 
 def check_protocol(protocol: str) -> None:
@@ -74,82 +90,135 @@ def check_protocol(protocol: str) -> None:
         )
 
 
-def manual_groups(instances: "pd.DataFrame", tree: Path | None) -> dict[str, str]:
-    """Return manual → the first manual of its group; equal images put manuals into one group.
+def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
+    """Return the ids of test rows: of each task the same share, states by their true image."""
+    units: dict[str, dict[str, list[str]]] = {}
+    for row in instances:
+        unit = row["instance_id"]
+        if row["task"] == "state":
+            unit = f"state/{true_name(row['image']).partition('lego/')[2]}"
+        units.setdefault(row["task"], {}).setdefault(unit, []).append(row["instance_id"])
+    test: set[str] = set()
+    for task, members in units.items():
+        if len(members) < 2:
+            raise UserError(
+                f"Cannot split the {task} task, which has one row. "
+                "Remedy: give a tree with at least two rows of it, or none."
+            )
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        order = sorted(members, key=lambda unit: rank(seed, "split", unit))
+        test.update(name for unit in order[:count] for name in members[unit])
+    return test
 
-    Raises:
-        UserError: an image is not in the tree (any more).
-    """
-    parent = {manual: manual for manual in sorted(set(instances["manual"]))}
 
-    def find(manual: str) -> str:
-        while parent[manual] != manual:
-            parent[manual] = manual = parent[parent[manual]]
-        return manual
-
-    owner: dict[str, str] = {}
-    images = instances[["image", "manual"]].drop_duplicates() if tree else instances[:0]
-    for image, manual in zip(images["image"], images["manual"], strict=True):
-        other = owner.setdefault(_digest(Path(tree or ""), image), manual)
-        first, second = sorted((find(manual), find(other)))
-        parent[second] = first
-    return {manual: find(manual) for manual in parent}
-
-
-def choose(counts: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
+def choose(counts: Mapping[str, Counter[str]], fraction: float, seed: int) -> set[str]:
     """Return which groups are tested on, at least one and not all.
 
-    Starts from a random set and then moves and exchanges groups for as long as that brings the
-    test share of the tasks nearer to ``fraction`` (least squares over tasks).
+    In the order of their ranks, each group is taken that brings the test share of the tasks nearer
+    to ``fraction`` (least squares over tasks).
 
     Args:
-        counts: (groups, tasks) rows of each task in each group.
+        counts: group → task → its number of rows.
         fraction: the share of rows wanted in the test set.
-        random: where to start from.
-
-    Returns:
-        (groups,) booleans.
+        seed: of the ranks.
     """
-    shares = counts / counts.sum(axis=0, keepdims=True)
-    tested = np.zeros(len(shares), dtype=bool)
-    excess = np.full(shares.shape[1], -fraction)  # of the test share, per task
-    for group in random.permutation(len(shares))[:-1]:
-        if not tested.any() or _norm(excess + shares[group]) < _norm(excess):
-            tested[group] = True
-            excess += shares[group]
-    while True:
-        # Row 0 of a step is "nobody": a step exchanges one in the test set with one outside it.
-        leaving = np.flatnonzero(tested)
-        entering = np.flatnonzero(~tested)
-        out = np.vstack([np.zeros_like(excess), shares[leaving]])
-        into = np.vstack([np.zeros_like(excess), shares[entering]])
-        costs = _norm(excess + into[None, :] - out[:, None])
-        if len(leaving) == 1:
-            costs[1:, 0] = np.inf
-        if len(entering) == 1:
-            costs[0, 1:] = np.inf
-        i, j = np.unravel_index(costs.argmin(), costs.shape)
-        if not entering.size or costs[i, j] >= costs[0, 0] - 1e-12:
-            return tested
-        excess += into[j] - out[i]
-        tested[leaving[i - 1 : i]] = False
-        tested[entering[j - 1 : j]] = True
+    totals = sum(counts.values(), Counter())
+    missing = dict.fromkeys(totals, fraction)
+    order = sorted(counts, key=lambda name: rank(seed, "split", name))
+    tested: set[str] = set()
+    for name in order:
+        left = {task: missing[task] - counts[name][task] / totals[task] for task in totals}
+        if len(tested) < len(order) - 1 and math.hypot(*left.values()) < math.hypot(
+            *missing.values()
+        ):
+            tested.add(name)
+            missing = left
+    return tested or {order[0]}
 
 
-def write_split(split: dict[str, Any], out: Path) -> dict[str, int]:
-    """Write split.json and return the number of instances on each side."""
+def write_split(split: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write split.json and return the number of instances on each side, and what was compared."""
     files.write_json(out, split)
-    return {side: len(split[side]) for side in ("train", "test")}
+    said: dict[str, Any] = {side: len(split[side]) for side in ("train", "test")}
+    if "groups" in split:
+        said |= {"groups": split["groups"]["groups"], "compared": split["groups"]["compared"]}
+    return said | split.get("authors", {})
 
 
-def _norm(excess: np.ndarray) -> np.ndarray:
-    return (excess**2).sum(axis=-1)
+def _by_manual(
+    instances: Sequence[Record],
+    seed: int,
+    fraction: float,
+    images: Sequence[Record] | None,
+    tree: Path | None,
+) -> tuple[dict[str, Any], set[str]]:
+    manual_of = {row["image"]: row["manual"] for row in instances}
+    if images is None and tree:
+        images = pictures.fingerprints(sorted(manual_of), tree)
+    if images is not None:
+        images = _fingerprints_of(manual_of, images)
+    groups = group(manual_of, images or ())
+    counts: dict[str, Counter[str]] = {}
+    for row in instances:
+        counts.setdefault(groups.find(row["manual"]), Counter())[row["task"]] += 1
+    if len(counts) < 2:
+        raise UserError(_one_group(groups))
+    tested = choose(counts, fraction, seed)
+    test = {row["instance_id"] for row in instances if groups.find(row["manual"]) in tested}
+    facts = {
+        "compared": "manuals" if images is None else "manuals and images",
+        "distance": None if images is None else pictures.DISTANCE,
+        "manuals": len(groups.of),
+        "groups": len(counts),
+        "joined": groups.joined(),
+        "links": groups.links,
+    }
+    return {"rule": "manuals", "groups": facts}, test
 
 
-def _digest(tree: Path, image: str) -> str:
-    try:
-        return files.sha256(locate(tree.resolve(), image))
-    except (Rejected, OSError) as error:
+def _fingerprints_of(manual_of: Mapping[str, str], images: Sequence[Record]) -> list[Record]:
+    known = {row["image"]: row for row in images}
+    missing = sorted(manual_of.keys() - known.keys())
+    if missing:
         raise UserError(
-            f"{tree / image}: {error}. Remedy: index the tree again with 'legor1 index'."
-        ) from error
+            f"{len(missing)} images have no fingerprint, such as {missing[0]}. "
+            "Remedy: take the fingerprints of these instances with 'legor1 fingerprint'."
+        )
+    return [known[image] for image in sorted(manual_of)]
+
+
+def _one_group(groups: Groups) -> str:
+    if not groups.links:
+        return (
+            "Cannot split one manual: whole manuals are trained or tested on. "
+            "Remedy: give a tree with at least two manuals."
+        )
+    link = groups.links[0]
+    return (
+        f"Cannot split {len(groups.of)} manuals that all show the same pictures, such as "
+        f"{link['images'][0]} and {link['images'][1]}. Remedy: take out of the tree what the "
+        "manuals have in common, such as a cover, or give manuals with pictures of their own."
+    )
+
+
+def _tasks(instances: Iterable[Record], test: set[str]) -> dict[str, dict[str, int]]:
+    """Return task → its number of train and of test rows."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in sorted(instances, key=lambda row: row["task"]):
+        one = counts.setdefault(row["task"], {"train": 0, "test": 0})
+        one["test" if row["instance_id"] in test else "train"] += 1
+    return counts
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise UserError(
+            f"A test fraction of {fraction} leaves one side empty. "
+            "Remedy: give a number between 0 and 1, such as 0.25."
+        )
+
+
+def _required(tree: Path | None) -> Path:
+    if tree is None:
+        raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
+    return tree

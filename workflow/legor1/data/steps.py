@@ -4,19 +4,17 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from legor1.data.dialogues import storable
 from legor1.data.tree import Rejected, locate
 
-_KEY = re.compile(r"[^/]+/images/[^/]+$")
 _FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")
-_STEP_NUMBER = re.compile(r"[_-](\d+)_step", re.IGNORECASE)
-_EOP_NUMBER = re.compile(r"_(\d+).*?eop", re.IGNORECASE)
+_STEP_NUMBER = re.compile(r"[_-](\d{1,9})_step")
+_EOP_NUMBER = re.compile(r"_(\d{1,9})(?!\d).*?eop")
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What is known of an image's step; ``""`` and None where nothing is."""
 
     step_class: str = ""
@@ -41,13 +39,12 @@ class Manuals:
 
     def step(self, path: str) -> Step:
         """Return the step of the image at ``path``, whose file name decides in case of need."""
-        key = _KEY.search(path)
-        known = self.images.get(key[0]) if key else None
-        by_name = step_of_name(path.rsplit("/", 1)[-1])
+        known = self.images.get(_key(path))
         if known is None:
-            return by_name
+            return step_of_name(path.rpartition("/")[2])
         step_class, number, manual, instruction = known
         if not step_class:
+            by_name = step_of_name(path.rpartition("/")[2])
             step_class, number = by_name.step_class, by_name.number
         previous = self.texts.get((manual, instruction - 1), "") if step_class == "step" else ""
         return Step(step_class, number, self.texts.get((manual, instruction), ""), previous)
@@ -55,20 +52,19 @@ class Manuals:
 
 def true_name(path: str) -> str:
     """Return the path of the true image that ``path`` was falsified from, else ``path``."""
-    return _FAKE.sub("", path)
+    return _FAKE.sub("", path) if "_fake" in path else path
 
 
 def step_of_name(name: str) -> Step:
     """Return class and number as the file name tells them."""
     lowered = name.lower()
-    for step_class, mark, number in (
-        ("step", "_step_", _STEP_NUMBER),
-        ("eop", "eop", _EOP_NUMBER),
-    ):
-        if mark in lowered:
-            found = number.search(name)
-            return Step(step_class, int(found[1]) if found else None)
-    return Step()
+    if "_step_" in lowered:
+        step_class, number = "step", _STEP_NUMBER.search(lowered)
+    elif "eop" in lowered:
+        step_class, number = "eop", _EOP_NUMBER.search(lowered)
+    else:
+        return Step()
+    return Step(step_class, int(number[1]) if number else None)
 
 
 def read_manuals(root: Path) -> Manuals:
@@ -100,11 +96,18 @@ def _add(manuals: Manuals, manual: str, instruction: dict[str, Any]) -> None:
     text = " ".join(map(str, text)) if isinstance(text, list) else str(text)
     manuals.texts.setdefault((manual, number), storable(text.strip()))
     view = instruction.get("VLM")
-    key = _KEY.search(str(view["img_path"])) if view else None
+    key = _key(str(view["img_path"])) if view else ""
     if view and key:
         step_class = storable(str(view.get("step_class") or "").strip().lower())
         entry = (step_class, _number(view.get("step_num")), manual, number)
-        manuals.images.setdefault(key[0], entry)
+        manuals.images.setdefault(key, entry)
+
+
+def _key(path: str) -> str:
+    """Return the path from the manual's folder on, "" if it has none: <manual>/images/<name>."""
+    above, _, name = path.rpartition("/images/")
+    manual = above.rpartition("/")[2]
+    return f"{manual}/images/{name}" if manual else ""
 
 
 def _number(value: Any) -> int | None:

@@ -1,12 +1,15 @@
 """The dataset's tree is untrusted: every path in it is checked here before a byte is read."""
 
-import warnings
+import errno
+import os
+import stat
 from pathlib import Path
 
-from legor1.boxes import MAX_ASPECT
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # of the images that are opened
 MISSING = "file missing"
+LEAVES = "path leaves the tree"
+# Neither a link nor a pipe, which would wait for a writer, is opened by mistake.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Rejected(Exception):
@@ -22,7 +25,7 @@ def locate(root: Path, relative: str) -> Path:
     try:
         path = (root / relative).resolve()
         if not path.is_relative_to(root):
-            raise Rejected("path leaves the tree")
+            raise Rejected(LEAVES)
         if path.is_file():
             return path
     except (OSError, ValueError, RuntimeError):  # too long, a zero byte, links in a circle
@@ -30,24 +33,59 @@ def locate(root: Path, relative: str) -> Path:
     raise Rejected(MISSING)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) in pixels, read from the image's header only.
+class Tree:
+    """Opens files below a root by the rules of ``locate``, each folder looked up only once."""
 
-    Raises:
-        Rejected: the file is no image, claims more pixels than Pillow thinks safe to decode, or
-            is too elongated for the model's processor.
-    """
-    from PIL import Image
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).resolve()
+        self._folders: dict[str, str] = {}
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise Rejected("image too large") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Rejected("image unreadable") from error
-    if not min(width, height) or max(width, height) / min(width, height) > MAX_ASPECT:
-        raise Rejected("image too elongated")
-    return width, height
+    def open(self, relative: str) -> tuple[int, int]:
+        """Return a file's descriptor, which the caller closes, and its size in bytes.
+
+        Raises:
+            Rejected: as ``locate``, or the file may not be read.
+        """
+        folder, _, name = relative.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._resolve(folder)
+        resolved = self._folders[folder]
+        if not resolved or name in ("", ".", ".."):
+            locate(self.root, relative)  # says what is wrong with the folder
+            raise Rejected(MISSING)
+        try:
+            descriptor = _open(f"{resolved}/{name}")
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise _rejected(error) from error
+            descriptor = self._follow(relative)
+        except ValueError as error:  # a zero byte, a lone surrogate
+            raise Rejected(MISSING) from error
+        facts = os.fstat(descriptor)
+        if stat.S_ISREG(facts.st_mode):
+            return descriptor, facts.st_size
+        os.close(descriptor)
+        raise Rejected(MISSING)
+
+    def _resolve(self, folder: str) -> str:
+        """Return the folder's real path, "" if it is not in the tree."""
+        try:
+            path = (self.root / folder).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            return ""
+        return str(path) if path.is_relative_to(self.root) else ""
+
+    def _follow(self, link: str) -> int:
+        try:
+            return _open(str(locate(self.root, link)))
+        except OSError as error:
+            raise _rejected(error) from error
+
+
+def _open(path: str) -> int:
+    return os.open(path, _FLAGS)
+
+
+def _rejected(error: OSError) -> Rejected:
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    return Rejected("file unreadable" if denied else MISSING)

@@ -1,0 +1,169 @@
+"""Fingerprints of images: images.parquet, by which the same picture is known wherever it lies.
+
+Two fingerprints: SHA-256 of the file, and a perceptual hash of what it shows, which a copy keeps
+that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 bits: on drawn
+manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
+more. The difference hash (dHash) tells them less well apart: 20 against 7.
+"""
+
+import hashlib
+import io
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from legor1 import files
+from legor1.data.tree import FORMATS, Rejected, Tree
+from legor1.errors import UserError
+
+COLUMNS = {
+    "image": "string",  # relative to the tree
+    "sha256": "string",  # of the file
+    "perceptual_hash": "string",  # 64 hexadecimal digits; "" for a blank image, which is like any other
+    "width": "int64",  # pixels
+    "height": "int64",
+    "bytes": "int64",
+    "format": "string",  # by Pillow's name, such as PNG
+    "mode": "string",  # of its pixels, such as RGB
+}
+DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may differ
+_SIDE = 16  # of the hash, in bits
+_BITS = _SIDE * _SIDE
+_BLANK = 2  # grey levels between the darkest and the lightest part of a picture that shows nothing
+_CHUNK = 32  # images that a process takes at once
+
+Record = dict[str, Any]
+
+
+def fingerprint(image: str, tree: Tree) -> Record:
+    """Return the row of one image, decoded once.
+
+    Raises:
+        UserError: it is missing, or cannot be decoded.
+    """
+    import imagehash
+    from PIL import Image
+
+    try:
+        descriptor, _ = tree.open(image)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            grey = picture.convert("RGB").convert("L")
+            width, height = picture.size
+            kind, mode = picture.format or "", picture.mode
+    except (Rejected, OSError, ValueError, SyntaxError, EOFError) as error:
+        raise UserError(
+            f"{tree.root / image} cannot be decoded: {error}. "
+            "Remedy: mend or remove it, and index the tree again with 'legor1 index'."
+        ) from error
+    darkest, lightest = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
+    blank = lightest - darkest < _BLANK
+    return {
+        "image": image,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "perceptual_hash": "" if blank else str(imagehash.phash(grey, hash_size=_SIDE)),
+        "width": width,
+        "height": height,
+        "bytes": len(data),
+        "format": kind,
+        "mode": mode,
+    }
+
+
+def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Record]:
+    """Return the rows of many images, in their order, showing progress on stderr.
+
+    Raises:
+        UserError: as ``fingerprint``; or fewer than one worker.
+    """
+    from tqdm import tqdm
+
+    if workers < 1:
+        raise UserError(f"workers is {workers}. Remedy: ask for at least 1.")
+    work = partial(fingerprint, tree=Tree(tree))
+    shown = partial(tqdm, total=len(images), desc="Images", unit="image", disable=None)
+    if workers == 1:
+        return list(shown(map(work, images)))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        return list(shown(pool.map(work, images, chunksize=_CHUNK)))
+
+
+def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[str, Any]:
+    """Write images.parquet of all images of instances.parquet, and return what it took."""
+    from legor1.data.instances import read_records
+
+    began = time.monotonic()
+    images = sorted({row["image"] for row in read_records(instances, ["image"])})
+    rows = fingerprints(images, tree, workers)
+    _write(out, rows)
+    blank = sum(not row["perceptual_hash"] for row in rows)
+    return {"images": len(rows), "blank": blank, "seconds": time.monotonic() - began}
+
+
+def read_images(path: Path) -> list[Record]:
+    """Read images.parquet: a row an image, with the keys ``COLUMNS``.
+
+    Raises:
+        UserError: the file is missing, is not Parquet, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=list(COLUMNS)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path} cannot be read as fingerprints: {error}. "
+            "Remedy: make it with 'legor1 fingerprint'."
+        ) from error
+
+
+class Lookalikes:
+    """Finds, among perceptual hashes, those that are near to another.
+
+    Hashes that differ in at most ``distance`` bits agree on one of ``distance`` + 1 pieces, so
+    that only those are compared that share a piece. Blank images (``""``) are near to none.
+    """
+
+    def __init__(self, hashes: Iterable[str], distance: int = DISTANCE) -> None:
+        self.distance = distance
+        self._width = -(-_BITS // (distance + 1))
+        self._pieces: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
+        for text in dict.fromkeys(filter(None, hashes)):
+            number = int(text, 16)
+            for piece in self._split(number):
+                self._pieces[piece].append((number, text))
+
+    def of(self, text: str) -> dict[str, int]:
+        """Return each hash that is near to ``text``, itself if it is there, and the bits apart."""
+        if not text:
+            return {}
+        number = int(text, 16)
+        found = {}
+        for piece in self._split(number):
+            for other, name in self._pieces.get(piece, ()):
+                bits = (number ^ other).bit_count()
+                if bits <= self.distance:
+                    found[name] = bits
+        return found
+
+    def _split(self, number: int) -> list[tuple[int, int]]:
+        mask = (1 << self._width) - 1
+        return [(shift, number >> shift & mask) for shift in range(0, _BITS, self._width)]
+
+
+def _write(path: Path, rows: list[Record]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
+    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "1"}))
+    with files.atomic(path) as temporary:
+        pq.write_table(table, temporary)
