@@ -10,6 +10,7 @@ RESULTS = {"gather_predictions": 3, "score_predictions": 3, "compile_table": 1, 
 TRAINING = {"train_sft": 1, "train_grpo": 1}
 AFTER_ONE = dict.fromkeys(("predict_shard", *RESULTS), 1)
 REPORT = {"render_report": 1}
+LEAKY = "protocols={leaky: {defects: [self_demo, row_split]}}"
 ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS
 
 
@@ -99,12 +100,31 @@ def finished(tmp_path_factory):
             "prepare={test_fraction: 0.5}",
             ALL_AFTER_DATA | {"split_dataset": 1, "convert_dataset": 1},
         ),
+        (LEAKY, REPORT),
+        ("protocols={sound: {object_format: tags}}", ALL_AFTER_DATA | {"convert_dataset": 1}),
+        ("experiments={sft: {variant: reasoning}}", {"train_sft": 1} | AFTER_ONE),
         ("dataset={synthetic: {seed: 8}}", ALL_AFTER_DATA | DATA),
         ("dataset={huggingface: {revision: other}}", REPORT),
     ],
 )
 def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
     assert finished.plan("--config", change) == {k: n for k, n in expected.items() if n}
+
+
+def test_only_what_an_experiment_uses_is_prepared(tmp_path):
+    study = Study(tmp_path, "demo")
+    experiments = "experiments={few_shot: {protocol: leaky}, grpo: {variant: reasoning}}"
+    plan = study.plan("--config", LEAKY, experiments)
+    assert plan["split_dataset"] == plan["convert_dataset"] == 2
+    shown = ("--dry-run", "--printshellcmds", "--quiet", "host")
+    said = study.snakemake(*shown, "--config", LEAKY, experiments).stdout
+    for told in (
+        "--protocol sound --switch self_demo=on --switch row_split=on --object-format json",
+        "--conversations results/demo/data/sound/reasoning/train.jsonl",
+        "--conversations results/demo/data/sound/reasoning/test.jsonl",
+        "--conversations results/demo/data/leaky/plain/test.jsonl",
+    ):
+        assert told in said
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_a_reader_that_goes_away_is_no_error():
         (["predict", "--shard", "2/2"], "'2/2' is not I/N with 0 <= I < N"),
         (["predict", "--shard", "x"], "'x' is not I/N"),
         (["table", "scores.json", "--out", "t"], "'scores.json' is not EXPERIMENT=scores.json"),
+        (["convert", "--switch", "self_demo"], "'self_demo' is not NAME=on or NAME=off"),
         (["train", "--recipe", "{"], "neither JSON text nor a JSON file"),
         (["train", "--recipe", "none.json"], "neither JSON text nor a JSON file"),
         ([], "required: STAGE"),

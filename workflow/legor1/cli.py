@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1 import stages
+from legor1 import protocols, stages
 from legor1.errors import UserError
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -70,6 +70,13 @@ def _named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def _switch(text: str) -> tuple[str, bool]:
+    name, _, state = text.partition("=")
+    if not name or state not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=on or NAME=off")
+    return name, state == "on"
+
+
 OUT = _path("--out", "the file to write")
 FOLDER_OUT = _path("--out", "the folder to write into")
 SOURCE = _path("tree", "the dataset tree")
@@ -78,6 +85,17 @@ TREE = _path("--tree", "the dataset tree")
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
 PROTOCOL = Option("--protocol", choices=("sound",), default="sound")
+DEFECTS = (
+    Option("--protocol", choices=tuple(protocols.PROTOCOLS), default="sound"),
+    Option(
+        "--switch",
+        metavar="NAME=on|off",
+        type=_switch,
+        action="append",
+        default=[],
+        help=f"one of the protocol's defects: {', '.join(protocols.SWITCHES)}",
+    ),
+)
 RECIPE = Option("--recipe", metavar="JSON", type=_json, required=True, help="text or file")
 CONFIG = (
     Option("overlays", metavar="OVERLAY", nargs="*", help="YAML file or JSON text"),
@@ -156,17 +174,17 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         stages.convert,
         INSTANCES,
         _path("split", "split.json"),
-        PROTOCOL,
-        Option("--variant", choices=("plain", "reasoning"), default="plain"),
+        *DEFECTS,
+        Option("--object-format", choices=protocols.OBJECT_FORMATS, default="json"),
         SEED,
-        _path("--out", "the folder of train.jsonl and test.jsonl"),
+        _path("--out", "the folder of {plain,reasoning}/{train,test}.jsonl"),
     )
 
 
 def _declare_models(stage: Callable[..., None]) -> None:
     stage(
         stages.build_base,
-        _path("--conversations", "the folder of train.jsonl"),
+        _path("--conversations", "train.jsonl"),
         TREE,
         RECIPE,
         FOLDER_OUT,

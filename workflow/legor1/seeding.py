@@ -12,3 +12,12 @@ def generator(seed: int, purpose: str, instance: str = "") -> np.random.Generato
     """
     digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def pick(count: int, seed: int, purpose: str, instance: str = "") -> int:
+    """Return a number from 0 to ``count`` - 1, fixed by the arguments alone.
+
+    For one choice an instance among many: a hundredth of the time that a generator takes.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
+    return int.from_bytes(digest[16:], "little") % count

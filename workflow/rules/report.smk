@@ -18,14 +18,10 @@ rule render_report:
         ),
         data=expand(
             f"{RUN}/data/{{file}}",
-            file=[
-                "manifest.json",
-                "instances.parquet",
-                "quarantine.jsonl",
-                "split.json",
-                "conversations/test.jsonl",
-            ],
+            file=["manifest.json", "instances.parquet", "quarantine.jsonl"],
         ),
+        splits=expand(f"{RUN}/data/{{protocol}}/split.json", protocol=PREPARED),
+        conversations=sorted({conversations_of(name, "test") for name in EXPERIMENTS}),
         base=f"{RUN}/base/model.json",
         code=code("report"),
     output:

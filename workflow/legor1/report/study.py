@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,10 @@ class Study:
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: experiment → instance id → metric → fraction (NaN: not applicable).
         trainings: experiment → its training.
-        prompts: instance id → the text that stood beside the image.
-        split, manifest, base, provenance: the JSON files of these names.
+        prompts: instance id → the text that stood beside the image, for the first experiment
+            that was asked it.
+        splits: protocol of data preparation → ``split.json``.
+        manifest, base, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
     """
 
@@ -74,7 +76,7 @@ class Study:
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
     prompts: Mapping[str, str]
-    split: Record
+    splits: Mapping[str, Record]
     manifest: Record
     quarantine: list[Record]
     base: Record
@@ -113,7 +115,10 @@ def read(folder: Path) -> Study:
     methods = {name: one["method"] for name, one in config["experiments"].items()}
     data, facts = folder / "data", folder / "provenance.json"
     said, scored = folder / "predictions", folder / "scores"
-    conversations = _rows(data / "conversations" / "test.jsonl", "instance_id", "prompt")
+    prepared = [
+        (one.get("protocol", "sound"), one.get("variant", "plain"))
+        for one in config["experiments"].values()
+    ]
     return Study(
         folder=folder,
         config=config,
@@ -126,8 +131,8 @@ def read(folder: Path) -> Study:
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(scored / name / "per_example.parquet") for name in names},
         trainings={name: _training(folder / "adapters" / name) for name in names},
-        prompts={row["instance_id"]: row["prompt"] for row in conversations},
-        split=_object(data / "split.json"),
+        prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
+        splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
         manifest=_object(data / "manifest.json"),
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
@@ -172,6 +177,14 @@ def _rows(path: Path, *require: str) -> list[Record]:
 def _predictions(path: Path) -> dict[str, Record]:
     facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
     return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
+
+
+def _prompts(folders: Iterable[Path]) -> dict[str, str]:
+    prompts: dict[str, str] = {}
+    for folder in dict.fromkeys(folders):
+        for row in _rows(folder / "test.jsonl", "instance_id", "prompt"):
+            prompts.setdefault(row["instance_id"], row["prompt"])
+    return prompts
 
 
 def _training(folder: Path) -> Training:
