@@ -5,7 +5,8 @@ import os
 import pytest
 from study import Study
 
-DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
+CONVERSATIONS = {"convert_dataset": 1, "audit_dataset": 1}
+DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1} | CONVERSATIONS
 RESULTS = {"gather_predictions": 3, "score_predictions": 3, "compile_table": 1, "render_report": 1}
 TRAINING = {"train_sft": 1, "train_grpo": 1}
 AFTER_ONE = dict.fromkeys(("predict_shard", *RESULTS), 1)
@@ -98,10 +99,10 @@ def finished(tmp_path_factory):
         ("experiments={zero_shot: {method: baseline, demonstrations: false}}", AFTER_ONE),
         (
             "prepare={test_fraction: 0.5}",
-            ALL_AFTER_DATA | {"split_dataset": 1, "convert_dataset": 1},
+            ALL_AFTER_DATA | {"split_dataset": 1} | CONVERSATIONS,
         ),
         (LEAKY, REPORT),
-        ("protocols={sound: {object_format: tags}}", ALL_AFTER_DATA | {"convert_dataset": 1}),
+        ("protocols={sound: {object_format: tags}}", ALL_AFTER_DATA | CONVERSATIONS),
         ("experiments={sft: {variant: reasoning}}", {"train_sft": 1} | AFTER_ONE),
         ("dataset={synthetic: {seed: 8}}", ALL_AFTER_DATA | DATA),
         ("dataset={huggingface: {revision: other}}", REPORT),
@@ -115,7 +116,7 @@ def test_only_what_an_experiment_uses_is_prepared(tmp_path):
     study = Study(tmp_path, "demo")
     experiments = "experiments={few_shot: {protocol: leaky}, grpo: {variant: reasoning}}"
     plan = study.plan("--config", LEAKY, experiments)
-    assert plan["split_dataset"] == plan["convert_dataset"] == 2
+    assert plan["split_dataset"] == plan["convert_dataset"] == plan["audit_dataset"] == 2
     shown = ("--dry-run", "--printshellcmds", "--quiet", "host")
     said = study.snakemake(*shown, "--config", LEAKY, experiments).stdout
     for told in (
@@ -137,7 +138,8 @@ def test_only_what_an_experiment_uses_is_prepared(tmp_path):
         ("rewards.py", {"train_grpo": 1} | AFTER_ONE),
         ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
         ("inference/engine.py", RESULTS | {"predict_shard": 3}),
-        ("prompts.py", ALL_AFTER_DATA | {"convert_dataset": 1}),
+        ("prompts.py", ALL_AFTER_DATA | CONVERSATIONS),
+        ("data/audit/leaks.py", {"audit_dataset": 1} | REPORT),
         ("data/synthetic.py", ALL_AFTER_DATA | DATA),
     ],
 )

@@ -179,6 +179,15 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         SEED,
         _path("--out", "the folder of {plain,reasoning}/{train,test}.jsonl"),
     )
+    stage(
+        stages.audit,
+        INSTANCES,
+        _path("split", "split.json"),
+        _path("conversations", "the folder of {plain,reasoning}/{train,test}.jsonl"),
+        _path("--tree", "the dataset tree, to see the files' bytes", required=False),
+        _path("--images", "images.parquet, to see which images are alike", required=False),
+        OUT,
+    )
 
 
 def _declare_models(stage: Callable[..., None]) -> None:

@@ -19,6 +19,7 @@ STAGES = {
     "index": ["data.index"],
     "split": ["data.split"],
     "convert": ["data.convert"],
+    "audit": ["data.audit.audit"],
     "build-base": ["training.tiny"],
     "train sft": ["training.launch", "training.sft"],
     "train grpo": ["training.launch", "training.grpo"],

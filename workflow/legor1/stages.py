@@ -119,6 +119,25 @@ def convert(given: Namespace) -> None:
     _say("convert", write_conversations(conversations, given.out))
 
 
+def audit(given: Namespace) -> None:
+    r"""Measure which defects of data preparation are in the conversations.
+
+    legor1 audit instances.parquet split.json sound --tree tree --images images.parquet \
+        --out audit.json
+    """
+    from legor1.data.audit.audit import write_audit
+
+    verdicts = write_audit(
+        given.instances,
+        given.split,
+        given.conversations,
+        given.out,
+        tree=given.tree,
+        images=given.images,
+    )
+    _say("audit", verdicts)
+
+
 def build_base(given: Namespace) -> None:
     """Make and train the tiny base model.
 

@@ -82,3 +82,29 @@ rule convert_dataset:
     shell:
         "legor1 convert {input.instances:q} {input.split:q} {params.protocol}"
         " --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule audit_dataset:
+    input:
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
+        conversations=rules.convert_dataset.output.conversations,
+        code=code("audit"),
+    output:
+        audit=f"{RUN}/{{data}}/{{protocol}}/audit.json",
+    log:
+        f"{RUN}/logs/{{data}}/{{protocol}}/audit_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/{{protocol}}/audit_dataset.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        conversations=lambda wildcards, input: Path(input.split).parent,
+    shell:
+        "legor1 audit {input.instances:q} {input.split:q} {params.conversations:q}"
+        " --tree {params.tree:q} --out {output.audit:q} 2>&1 | tee {log:q}"

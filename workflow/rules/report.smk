@@ -20,7 +20,11 @@ rule render_report:
             f"{RUN}/data/{{file}}",
             file=["manifest.json", "instances.parquet", "quarantine.jsonl"],
         ),
-        splits=expand(f"{RUN}/data/{{protocol}}/split.json", protocol=PREPARED),
+        protocols=expand(
+            f"{RUN}/data/{{protocol}}/{{file}}",
+            protocol=PREPARED,
+            file=["split.json", "audit.json"],
+        ),
         conversations=sorted({conversations_of(name, "test") for name in EXPERIMENTS}),
         base=f"{RUN}/base/model.json",
         code=code("report"),

@@ -156,12 +156,12 @@ class Manual:
 def asked(row: Record, defects: Collection[str]) -> Record:
     """Return ``row`` with the task that it is asked as, and the step that it shows."""
     task = _by_substring(row) if "task_by_substring" in defects else row["task"]
-    return row | {"asked_as": task, "step": step_name(row)}
+    return row | {"asked_as": task, "step": step_name(row, task)}
 
 
-def step_name(row: Record) -> str:
+def step_name(row: Record, task: str) -> str:
     """Return what two rows of a task and manual share if and only if they show the same step."""
-    if row["task"] == "state" or row["step_num"] is None:
+    if task == "state" or row["step_num"] is None:
         return true_name(row["image"].rpartition("/images/")[2])
     return f"{row['step_class']} {row['step_num']}"
 
