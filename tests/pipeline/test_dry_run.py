@@ -5,7 +5,8 @@ import os
 import pytest
 from study import Study
 
-DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
+CONVERSATIONS = {"convert_dataset": 1, "audit_dataset": 1}
+DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1} | CONVERSATIONS
 SCORES = {"score_predictions": 2, "compile_table": 1, "compare_experiments": 1, "render_report": 1}
 RESULTS = SCORES | {"gather_predictions": 3, "score_predictions": 6}  # three, two protocols
 ALL_SCORES = SCORES | {"score_predictions": 14}  # and four baselines that need no model
@@ -13,6 +14,7 @@ WITHOUT_MODEL = {"answer_without_model": 1}
 TRAINING = {"train_sft": 1, "train_grpo": 1}
 AFTER_ONE = SCORES | {"predict_shard": 1, "gather_predictions": 1}
 REPORT = {"render_report": 1}
+LEAKY = "protocols={leaky: {defects: [self_demo, row_split]}}"
 ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS | WITHOUT_MODEL | ALL_SCORES
 
 
@@ -101,14 +103,33 @@ def finished(tmp_path_factory):
         ("experiments={zero_shot: {method: baseline, demonstrations: false}}", AFTER_ONE),
         (
             "prepare={test_fraction: 0.5}",
-            ALL_AFTER_DATA | {"split_dataset": 1, "convert_dataset": 1},
+            ALL_AFTER_DATA | {"split_dataset": 1} | CONVERSATIONS,
         ),
+        (LEAKY, REPORT),
+        ("protocols={sound: {object_format: tags}}", ALL_AFTER_DATA | CONVERSATIONS),
+        ("experiments={sft: {variant: reasoning}}", {"train_sft": 1} | AFTER_ONE),
         ("dataset={synthetic: {seed: 8}}", ALL_AFTER_DATA | DATA),
         ("dataset={huggingface: {revision: other}}", REPORT),
     ],
 )
 def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
     assert finished.plan("--config", change) == {k: n for k, n in expected.items() if n}
+
+
+def test_only_what_an_experiment_uses_is_prepared(tmp_path):
+    study = Study(tmp_path, "demo")
+    experiments = "experiments={few_shot: {protocol: leaky}, grpo: {variant: reasoning}}"
+    plan = study.plan("--config", LEAKY, experiments)
+    assert plan["split_dataset"] == plan["convert_dataset"] == plan["audit_dataset"] == 2
+    shown = ("--dry-run", "--printshellcmds", "--quiet", "host")
+    said = study.snakemake(*shown, "--config", LEAKY, experiments).stdout
+    for told in (
+        "--protocol sound --switch self_demo=on --switch row_split=on --object-format json",
+        "--conversations results/demo/data/sound/reasoning/train.jsonl",
+        "--conversations results/demo/data/sound/reasoning/test.jsonl",
+        "--conversations results/demo/data/leaky/plain/test.jsonl",
+    ):
+        assert told in said
 
 
 @pytest.mark.parametrize(
@@ -123,7 +144,8 @@ def test_a_changed_value_reruns_what_uses_it(finished, change, expected):
         ("rewards/sound.py", {"train_grpo": 1} | AFTER_ONE),
         ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
         ("inference/engine.py", RESULTS | {"predict_shard": 3}),
-        ("prompts.py", ALL_AFTER_DATA | {"convert_dataset": 1}),
+        ("prompts.py", ALL_AFTER_DATA | CONVERSATIONS),
+        ("data/audit/leaks.py", {"audit_dataset": 1} | REPORT),
         ("data/synthetic.py", ALL_AFTER_DATA | DATA),
     ],
 )

@@ -58,7 +58,7 @@ def test_the_trained_are_compared_with_the_untrained(run):
 
 
 def test_every_test_example_was_answered_once_by_every_experiment(run):
-    asked = [row["instance_id"] for row in rows(run / "data/conversations/test.jsonl")]
+    asked = [row["instance_id"] for row in rows(run / "data/sound/plain/test.jsonl")]
     for experiment in EXPERIMENTS:
         answered = [row["instance_id"] for row in rows(run / f"predictions/{experiment}.jsonl")]
         assert answered == sorted(asked)

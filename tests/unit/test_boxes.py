@@ -5,7 +5,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from legor1.boxes import FACTOR, PixelBudget, iou_matrix, rescale, rescale_text, to_processed
+from legor1.boxes import (
+    FACTOR,
+    FRAMES,
+    PixelBudget,
+    iou_matrix,
+    rescale,
+    rescale_text,
+    to_original,
+    to_shown,
+)
 
 DEMO = PixelBudget(9408, 15680)
 
@@ -46,12 +55,53 @@ def test_a_box_goes_to_the_processed_frame_and_back():
 
 def test_text_keeps_everything_but_its_boxes():
     answer = '[{"bbox_2d": [48, 36, 240, 180], "label": "2 red 2x4 brick"}]'
-    seen = to_processed(answer, (480, 360), DEMO)
+    seen = to_shown(answer, (480, 360), DEMO)
     assert json.loads(seen) == [{"bbox_2d": [14, 8, 70, 42], "label": "2 red 2x4 brick"}]
     broken = "boxes: [1, 2, 3] and [10, 20, 30, 40"
     assert rescale_text(broken, (480, 360), (140, 84)) == broken
     assert rescale_text("[0.5,1,2,-4]", (1, 1), (10, 10)) == "[5, 10, 20, -40]"
     assert rescale_text("(1, 1.25e1, 3, 4,)", (1, 1), (2, 2)) == "(2, 25, 6, 8)"
+
+
+TAGS = "<p>2 red 2x4 brick</p> {<10><10><50><50>} <p>1 peg, “new”</p> {<0><0><100><100>}"
+
+
+def test_each_frame_shows_its_own_numbers_and_leads_back():
+    items = [
+        {"bbox_2d": [48, 36, 240, 180], "label": "2 red 2x4 brick"},
+        {"bbox_2d": [0, 0, 480, 360], "label": "1 peg, “new”"},
+    ]
+    answer = f"<answer>{json.dumps(items, ensure_ascii=False)}</answer>"
+    shown = {frame: to_shown(answer, (480, 360), DEMO, frame) for frame in FRAMES}
+    assert shown["original"] == answer
+    assert "[14, 8, 70, 42]" in shown["processed"]
+    assert shown["percent"] == f"<answer>{TAGS}</answer>"
+    assert to_original(shown["original"], (480, 360), DEMO, "original") == answer
+    assert to_original(shown["percent"], (480, 360), DEMO, "percent") == answer
+    assert "[48, 34, 240, 180]" in to_original(shown["processed"], (480, 360), DEMO)
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes.", "[]", "Put [2] and [x] there.", "[1, 2]", '[{"label": 1}]']
+)
+def test_what_has_no_boxes_is_no_tag(text):
+    assert to_shown(text, (480, 360), DEMO, "percent") == text
+    assert to_original(text, (480, 360), DEMO, "percent") == text
+
+
+def test_broken_tags_stay_broken():
+    broken = "<p>peg</p> {<1><2><3>} and <p>peg {<1><2><3><4>}"
+    assert to_original(broken, (480, 360), DEMO, "percent") == broken
+    mixed = to_original(
+        f"{broken} but <p>pin</p>{{<10> <10.0><50><50>}}", (480, 360), DEMO, "percent"
+    )
+    assert mixed == f'{broken} but [{{"bbox_2d": [48, 36, 240, 180], "label": "pin"}}]'
+
+
+@pytest.mark.parametrize("text", ["<p>" * 200_000, "<p>a</p> {" * 100_000, "[" * 400_000])
+def test_hostile_tags_take_linear_time(text):
+    assert to_original(text, (2, 2), DEMO, "percent") == text
+    assert to_shown(text, (2, 2), DEMO, "percent") == text
 
 
 def test_rescaling_hostile_text_is_linear_and_keeps_it():

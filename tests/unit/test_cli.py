@@ -85,6 +85,7 @@ def test_a_reader_that_goes_away_is_no_error():
         (["compare", "a=", "b=scores", "--out", "c"], "'a=' is not EXPERIMENT="),
         (["score", "p.jsonl", "--protocol", "other", "--out", "s"], "invalid choice: 'other'"),
         (["table", "scores.json", "--out", "t"], "'scores.json' is not EXPERIMENT=scores.json"),
+        (["convert", "--switch", "self_demo"], "'self_demo' is not NAME=on or NAME=off"),
         (["train", "--recipe", "{"], "neither JSON text nor a JSON file"),
         (["train", "--recipe", "none.json"], "neither JSON text nor a JSON file"),
         ([], "required: STAGE"),

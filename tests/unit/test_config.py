@@ -176,3 +176,41 @@ def test_read_refuses_what_holds_no_mapping(tmp_path, text):
 def test_read_names_a_missing_file(tmp_path):
     with pytest.raises(UserError, match=r"none\.yaml cannot be read.*Remedy: "):
         read(tmp_path / "none.yaml")
+
+
+def test_a_protocol_is_a_named_set_of_defects():
+    few = {"method": "baseline", "protocol": "leaky"}
+    config = load(
+        FULL,
+        {"protocols": {"leaky": {"defects": ["self_demo"]}}, "experiments": {"few_shot": few}},
+    )
+    assert config["protocols"]["leaky"] == {"defects": ["self_demo"], "object_format": "json"}
+    assert list(config["protocols"]) == ["sound", "thesis", "leaky"]
+    assert config["experiments"]["few_shot"]["variant"] == "plain"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        (
+            {"experiments": {"few_shot": {"method": "baseline", "protocol": "thesiss"}}},
+            "experiments.few_shot.protocol: there is no 'thesiss' among protocols. "
+            "Did you mean thesis? Remedy: name one of sound, thesis",
+        ),
+        (
+            {"protocols": {"sound": {"defects": ["self_dmo"]}}},
+            "protocols.sound.defects: there is no defect of data preparation 'self_dmo'. "
+            "Did you mean self_demo?",
+        ),
+        ({"protocols": {"sound": {"defects": "some"}}}, "Did you mean none?"),
+        ({"protocols": {"sound": {"defects": ["summed_iou"]}}}, "there is no defect of data"),
+        ({"protocols": {"tree": {"defects": "none"}}}, "protocols: 'tree' does not match"),
+        ({"protocols": {"sound": {"object_format": "xml"}}}, "Remedy: choose json or tags"),
+        (
+            {"protocols": {"sound": {"defect": "all"}}},
+            "key protocols.sound.defect. Did you mean defects?",
+        ),
+    ],
+)
+def test_what_is_no_protocol_is_named_with_the_nearest(overlay, said):
+    assert said in refusal(overlay)

@@ -1,13 +1,14 @@
-"""Conversations: the query, the answer, and demonstrations that give nothing away."""
+"""Conversations without defects: the query, the answer, demonstrations that give nothing away."""
 
 import time
+from itertools import pairwise
 
-import pandas as pd
 import pytest
 from trees import check_schema, instances
 
 from legor1 import prompts
-from legor1.data.convert import convert, step_name, write_conversations
+from legor1.data.convert import SIDES, Conversations, write_conversations
+from legor1.data.demonstrations import step_name
 from legor1.errors import UserError
 from legor1.files import read_jsonl
 
@@ -15,15 +16,28 @@ MANUALS = {f"m{i}": 4 for i in range(8)}
 TEST = ("m6", "m7")
 
 
-def divide(table, tested=TEST):
-    in_test = table["manual"].isin(tested)
-    ids = table["instance_id"]
-    return {"train": sorted(ids[~in_test]), "test": sorted(ids[in_test])}
+def records(manuals):
+    """Return the rows of a table without a tree, as plain Python values."""
+    table = instances(manuals).astype(object)
+    return table.where(table.notna(), None).to_dict("records")
+
+
+def divide(rows, tested=TEST):
+    ids = {True: [], False: []}
+    for row in rows:
+        ids[row["manual"] in tested].append(row["instance_id"])
+    return {"train": sorted(ids[False]), "test": sorted(ids[True])}
+
+
+def convert(rows, split, variant="plain", **options):
+    """Return side → conversations of one variant."""
+    made = Conversations(rows, split, **options)
+    return {side: [both[variant] for both in made.side(side)] for side in SIDES}
 
 
 @pytest.fixture(scope="module")
 def table():
-    return instances(MANUALS)
+    return records(MANUALS)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +50,14 @@ def every(conversations, task=None):
     return [row for row in rows if task in (None, row["task"])]
 
 
-def test_rows_stand_in_the_order_of_the_split(table, conversations):
+def test_each_side_has_its_rows_once_in_an_order_that_tells_nothing(table, conversations):
     for side, names in divide(table).items():
-        assert [row["instance_id"] for row in conversations[side]] == names
+        written = [row["instance_id"] for row in conversations[side]]
+        assert sorted(written) == names
+        assert written != names
+    states = [row["response"] for row in conversations["train"] if row["task"] == "state"]
+    changes = sum(a != b for a, b in pairwise(states))
+    assert 0.3 < changes / len(states) < 0.7
 
 
 def test_a_conversation(conversations):
@@ -51,6 +70,8 @@ def test_a_conversation(conversations):
         "instance_id": "state/m0/images/2_step_fake1",
         "task": "state",
         "manual": "m0",
+        "variant": "plain",
+        "box_frame": "processed",
         "image": "state/m0/images/2_step_fake1.png",
         "width": 400,
         "height": 300,
@@ -62,7 +83,7 @@ def test_a_conversation(conversations):
 
 
 def test_demonstrations_come_from_train_and_from_another_step(table, conversations):
-    rows = {row["instance_id"]: row for row in table.to_dict("records")}
+    rows = {row["instance_id"]: row for row in table}
     train = set(divide(table)["train"])
     for row in every(conversations):
         assert len(row["demonstrations"]) == (2 if row["task"] == "state" else 1)
@@ -71,7 +92,7 @@ def test_demonstrations_come_from_train_and_from_another_step(table, conversatio
             assert shown["instance_id"] in train
             assert other["task"] == row["task"]
             query = rows[row["instance_id"]]
-            same_step = step_name(other) == step_name(query)
+            same_step = step_name(other, row["task"]) == step_name(query, row["task"])
             assert not (other["manual"] == row["manual"] and same_step)
 
 
@@ -81,7 +102,7 @@ def test_the_own_manual_is_preferred_where_it_is_trained_on(conversations):
 
 
 def test_a_manual_with_one_step_borrows_from_another():
-    table = instances({"a": 1, "b": 3, "c": 1})
+    table = records({"a": 1, "b": 3, "c": 1})
     conversations = convert(table, divide(table, ["c"]), seed=0)
     for row in every(conversations):
         (lender,) = {d["instance_id"].split("/")[1] for d in row["demonstrations"]}
@@ -99,9 +120,10 @@ def test_state_shows_one_step_true_and_falsified_in_either_order(conversations):
 
 
 def test_state_steps_without_both_sides_are_not_shown():
-    table = instances({"a": 3, "b": 1})
-    lone = table["instance_id"].isin(["state/a/images/1_step", "state/a/images/2_step_fake1"])
-    conversations = convert(table[~lone], divide(table[~lone], ["b"]), seed=0)
+    table = records({"a": 3, "b": 1})
+    lone = ["state/a/images/1_step", "state/a/images/2_step_fake1"]
+    table = [row for row in table if row["instance_id"] not in lone]
+    conversations = convert(table, divide(table, ["b"]), seed=0)
     for row in every(conversations, "state"):
         shown = {d["instance_id"] for d in row["demonstrations"]}
         own = row["instance_id"].startswith("state/a/images/3_step")
@@ -109,7 +131,7 @@ def test_state_steps_without_both_sides_are_not_shown():
 
 
 def test_no_answer_has_a_say_in_the_choice(table, conversations):
-    other = table.assign(response="?")
+    other = [row | {"response": "?"} for row in table]
     again = convert(other, divide(table), seed=3)
     for row, twin in zip(every(conversations), every(again), strict=True):
         ids = [[d["instance_id"] for d in r["demonstrations"]] for r in (row, twin)]
@@ -123,13 +145,14 @@ def test_the_two_sides_of_a_state_get_the_same_words(conversations):
 
 
 def test_the_seed_decides_and_nothing_else(table, conversations):
-    shuffled = table.sample(frac=1, random_state=1)
-    assert convert(shuffled, divide(table), seed=3) == conversations
-    assert convert(table, divide(table), seed=4) != conversations
+    split = divide(table)
+    backwards = {side: names[::-1] for side, names in split.items()}
+    assert convert(table[::-1], backwards, seed=3) == conversations
+    assert convert(table, split, seed=4) != conversations
 
 
 def test_a_new_manual_changes_only_what_draws_on_it(table, conversations):
-    wider = pd.concat([table, instances({"new": 4})], ignore_index=True)
+    wider = [*table, *records({"new": 4})]
     after = {row["instance_id"]: row for row in every(convert(wider, divide(wider), seed=3))}
     changed = [row for row in every(conversations) if after[row["instance_id"]] != row]
     for row in changed:
@@ -145,35 +168,59 @@ def test_lenders_vary(conversations):
     assert len(lenders) > 1
 
 
-def test_reasoning_asks_for_thinking_and_wraps_the_answer(table):
-    conversations = convert(table, divide(table), variant="reasoning", seed=3)
+def test_a_state_is_shown_by_pairs_of_one_size_where_there_are_such():
+    table = records({"a": 3, "b": 2})
+    for row in table:
+        if row["instance_id"] in ("state/a/images/1_step", "state/b/images/1_step"):
+            row["image_width"] = 500
+    conversations = convert(table, divide(table, ["b"]), seed=0)
+    for row in every(conversations, "state"):
+        assert len({(d["width"], d["height"]) for d in row["demonstrations"]}) == 1
+
+
+def test_reasoning_asks_for_thinking_and_shows_examples_that_do_not(table, conversations):
+    thinking = convert(table, divide(table), variant="reasoning", seed=3)
+    for plain, row in zip(every(conversations), every(thinking), strict=True):
+        assert row["variant"] == "reasoning"
+        assert row["prompt"].startswith(plain["prompt"])
+        assert prompts.REASONING in row["prompt"]
+        assert (prompts.AS_JSON in row["prompt"]) is (row["task"] == "object")
+        assert "{Question}" not in row["prompt"]
+        assert row["response"] == f"<answer>{plain['response']}</answer>"
+        assert row["demonstrations"] == plain["demonstrations"]
+
+
+def test_boxes_can_be_written_as_tags(table):
+    conversations = convert(table, divide(table), seed=3, object_format="tags")
     for row in every(conversations):
-        for turn in (row, *row["demonstrations"]):
-            assert turn["prompt"].endswith(prompts.REASONING)
-            assert turn["response"].startswith("<answer>")
-            assert turn["response"].endswith("</answer>")
+        assert row["box_frame"] == "percent"
+        assert (prompts.OBJECT_TAGS in row["prompt"]) is (row["task"] == "object")
+    (row,) = [r for r in conversations["train"] if r["instance_id"] == "object/m0/images/1_eop"]
+    assert row["response"] == '[{"bbox_2d": [1, 2, 30, 40], "label": "m0 1_eop"}]'
 
 
-def test_what_cannot_be_converted_is_said(table):
+def test_a_split_of_other_instances_is_said(table):
     with pytest.raises(UserError, match=r"names object/none, .*Remedy: "):
         convert(table, {"train": ["object/none"], "test": []}, seed=0)
-    with pytest.raises(UserError, match=r"Unknown variant 'chatty'.*reasoning"):
-        convert(table, divide(table), variant="chatty", seed=0)
-    with pytest.raises(UserError, match="Unknown protocol 'oracle'"):
-        convert(table, divide(table), protocol="oracle", seed=0)
 
 
-def test_the_files_are_read_back(conversations, tmp_path):
-    counts = write_conversations(conversations, tmp_path)
-    assert counts == {"train": 96, "test": 32}
-    for side, rows in conversations.items():
-        assert read_jsonl(tmp_path / f"{side}.jsonl") == rows
-        check_schema("conversation", *rows)
+def test_the_files_are_read_back_and_the_same_bytes_every_time(table, tmp_path):
+    split = divide(table)
+    for folder in ("one", "two"):
+        made = Conversations(table, split, seed=3)
+        assert write_conversations(made, tmp_path / folder) == {"train": 96, "test": 32}
+    for variant in prompts.VARIANTS:
+        for side, rows in convert(table, split, variant, seed=3).items():
+            path = tmp_path / "one" / variant / f"{side}.jsonl"
+            assert read_jsonl(path) == rows
+            check_schema("conversation", *rows)
+            assert path.read_bytes() == (tmp_path / "two" / variant / path.name).read_bytes()
 
 
-def test_the_whole_dataset_takes_seconds():
-    table = instances({f"m{i}": 90 for i in range(100)})
+def test_the_whole_dataset_takes_seconds(tmp_path):
+    table = records({f"m{i}": 90 for i in range(100)})
+    split = divide(table, [f"m{i}" for i in range(25)])
     start = time.monotonic()
-    conversations = convert(table, divide(table, [f"m{i}" for i in range(25)]), seed=0)
-    assert len(every(conversations)) == 36_000
-    assert time.monotonic() - start < 30
+    counts = write_conversations(Conversations(table, split, seed=0), tmp_path)
+    assert sum(counts.values()) == 36_000
+    assert time.monotonic() - start < 15

@@ -2,9 +2,10 @@ import json
 
 import pytest
 from PIL import Image, ImageDraw
+from trees import check_schema
 
 from legor1 import prompts
-from legor1.boxes import rescale_text
+from legor1.boxes import FRAMES, rescale_text, to_original
 from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.errors import UserError
@@ -48,7 +49,8 @@ def rows(tmp_path_factory):
             }
         )
     shown = [[], [turns[0]], [], [turns[1], turns[0]], [turns[2]]]
-    facts = {"schema_version": 1, "task": "object", "manual": "m"}
+    facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
+    facts |= {"box_frame": "processed"}
     return tree, [facts | t | {"demonstrations": d} for t, d in zip(turns, shown, strict=True)]
 
 
@@ -76,6 +78,18 @@ def test_boxes_of_a_prediction_are_in_original_pixels(engine, rows):
         assert "bbox_2d" in one["completion"]
         assert one["prediction"] == rescale_text(one["completion"], processed, size)
         assert one["prediction"] != one["completion"]
+        assert one["reference"] == row["response"]
+        assert (one["processed_width"], one["processed_height"]) == processed
+        check_schema("prediction", one)
+
+
+def test_a_prediction_follows_the_frame_of_its_row(engine, rows):
+    row = rows[1][0]
+    size = (row["width"], row["height"])
+    for frame in FRAMES:
+        (one,) = engine.answers([row | {"box_frame": frame}])
+        assert (one["box_frame"], one["variant"]) == (frame, "plain")
+        assert one["prediction"] == to_original(one["completion"], size, engine.budget, frame)
         assert one["reference"] == row["response"]
 
 

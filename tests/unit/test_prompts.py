@@ -1,5 +1,8 @@
+import pytest
+
 from legor1.boxes import PixelBudget
-from legor1.prompts import DIRECTIVES, REASONING, answer, chat_messages, query
+from legor1.prompts import DIRECTIVES, OBJECT_TAGS, REASONING, answer, chat_messages, query
+from legor1.protocols import SWITCHES
 
 BUDGET = PixelBudget(9408, 15680)
 SHOWN = {
@@ -9,7 +12,28 @@ SHOWN = {
     "prompt": "Which parts?",
     "response": '[{"bbox_2d": [48, 36, 240, 180], "label": "1 red 2x4 brick"}]',
 }
-ROW = SHOWN | {"image": "asked.png", "width": 420, "height": 420, "demonstrations": [SHOWN]}
+ROW = SHOWN | {
+    "image": "asked.png",
+    "width": 420,
+    "height": 420,
+    "box_frame": "processed",
+    "demonstrations": [SHOWN],
+}
+BOXES = (
+    'Providing the positions in the format: [{"bbox_2d": [x1, y1, x2, y2], "label": "1 object '
+    'name"}]x1 and y1 for the top-left corner. x2 and y2 for the bottom-right corner.'
+)
+TAGS = (
+    "Providing the positions in the format: <p>object</p> {<Xleft><Ytop><Xright><Ybottom>} with X "
+    "and Y coordinates normalized to [0,100].<Xleft> and <Ytop> for the top-left corner. <Xright> "
+    "and <Ybottom> for the bottom-right corner."
+)
+THINK = (
+    "First output the thinking process in <think> </think> tags and then output the final answer "
+    "in <answer> </answer> tags."
+)
+JSON = "Output the final answer in JSON format."
+BEFORE = "Previous instruction: Place it."
 
 
 def test_a_query_has_its_directive_and_previous_instruction():
@@ -37,3 +61,46 @@ def test_messages_show_the_demonstration_with_its_box_in_its_own_frame():
 def test_the_answer_is_in_the_frame_of_the_query():
     # 420 x 420 becomes 112 x 112
     assert "[13, 10, 64, 48]" in answer(ROW, BUDGET)
+    assert "[48, 36, 240, 180]" in answer(ROW | {"box_frame": "original"}, BUDGET)
+    assert (
+        answer(ROW | {"box_frame": "percent"}, BUDGET) == "<p>1 red 2x4 brick</p> {<11><9><57><43>}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "variant", "expected"),
+    [
+        ("object", "plain", f"Q? {BOXES}"),
+        ("grounding", "plain", f"{BEFORE}\nQ?"),
+        ("state", "plain", f"{BEFORE}\nQ? Just tell me Yes or No."),
+        ("object", "reasoning", f"{{Question}} {THINK} {JSON} Q?"),
+        ("grounding", "reasoning", f"{BEFORE}\n{{Question}} {THINK} {JSON} Q?"),
+        ("state", "reasoning", f"{BEFORE}\n{{Question}} {THINK} Q?"),
+    ],
+)
+def test_the_thesis_asks_to_the_letter(task, variant, expected):
+    assert query(task, "Q?", "Place it.", variant, defects=SWITCHES) == expected
+
+
+@pytest.mark.parametrize(
+    ("defect", "task", "expected"),
+    [
+        ("json_for_prose", "grounding", f"Q? {THINK} {JSON}"),
+        ("json_for_prose", "object", f"Q? {BOXES} {THINK} {JSON}"),
+        ("json_for_prose", "state", f"Q? Just tell me Yes or No. {THINK}"),
+        ("literal_question", "state", f"{{Question}} {THINK} Q? Just tell me Yes or No."),
+        ("missing_directive", "state", f"Q? {THINK}"),
+        ("missing_directive", "object", f"Q? {THINK} {JSON}"),
+        ("self_demo", "grounding", f"Q? {THINK}"),
+    ],
+)
+def test_each_defect_of_the_strings_alone(defect, task, expected):
+    assert query(task, "Q?", variant="reasoning", defects=[defect]) == expected
+
+
+def test_the_first_iteration_asks_for_tags():
+    assert query("object", "Q?", object_format="tags") == f"Q? {TAGS}"
+    assert OBJECT_TAGS == TAGS
+    assert query("grounding", "Q?", object_format="tags") == "Q?"
+    thinking = query("object", "Q?", variant="reasoning", object_format="tags")
+    assert thinking == f"Q? {TAGS} {THINK}"

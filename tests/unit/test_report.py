@@ -143,10 +143,12 @@ def full(run) -> Run:
             row("state/m/1", "state", completion="Yes.", prediction="Yes.", reference="No."),
         )
     conversations = [{"instance_id": name, "prompt": "Where? " + SCRIPT}]
-    write_jsonl(run.folder / "data/conversations/test.jsonl", conversations)
+    write_jsonl(run.folder / "data/sound/plain/test.jsonl", conversations)
     write_jsonl(run.folder / "data/quarantine.jsonl", [{"reason": "odd " + SCRIPT}] * 2)
     split = {"protocol": "sound", "seed": 42, "test_fraction": 0.25}
-    write_json(run.folder / "data/split.json", split | {"train": ["object/x"], "test": [name]})
+    write_json(
+        run.folder / "data/sound/split.json", split | {"train": ["object/x"], "test": [name]}
+    )
     files = {"a.png": {"size": 2048, "sha256": "0" * 64}}
     write_json(run.folder / "data/manifest.json", {"files": files, "total_bytes": 2048})
     write_json(run.folder / "base/model.json", {"source": BREAKOUT, "files": {SCRIPT: "ab" * 32}})

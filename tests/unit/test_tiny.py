@@ -43,7 +43,11 @@ def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
     Image.new("RGB", (480, 360)).save(tmp_path / "a.png")
     processor = tiny.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 480, "height": 360, "prompt": "Done?"}
-    row |= {"response": "Yes.", "demonstrations": [row | {"response": "No."}]}
+    row |= {
+        "response": "Yes.",
+        "box_frame": "processed",
+        "demonstrations": [row | {"response": "No."}],
+    }
     batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=True)
     (labels,) = batch["labels"]
     said = tokenizer.decode(labels[labels != tiny.IGNORED])
@@ -56,7 +60,7 @@ def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path, monkeypat
     Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
     processor = tiny.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}
-    row |= {"response": "Yes.", "demonstrations": []}
+    row |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
     batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
     turns = tiny.chat_messages(row, BUDGET, demonstrations=False)
     turns.append({"role": "assistant", "content": [{"type": "text", "text": "Yes."}]})
@@ -87,7 +91,7 @@ def test_every_picture_has_paper_of_its_own_tint(tokenizer, tmp_path):
     for name in ("a.png", "b.png"):
         Image.new("RGB", (480, 360), "white").save(tmp_path / name)
         rows.append({"task": "state", "image": name, "width": 480, "height": 360, "prompt": ""})
-        rows[-1] |= {"response": "Yes.", "demonstrations": []}
+        rows[-1] |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
     processor = tiny.make_processor(tokenizer, BUDGET)
     first, second = (
         tiny.Examples(rows, tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
@@ -111,12 +115,14 @@ def test_a_shortened_build_learns(tmp_path):
     synthesize(
         tmp_path / "tree", manuals=12, steps=3, objects=20, seed=1, image_sizes=sizes, look="sketch"
     )
-    instances = pd.DataFrame(index.index(tmp_path / "tree").records).astype({"step_num": "Int64"})
+    records = index.index(tmp_path / "tree").records
+    instances = pd.DataFrame(records).astype({"step_num": "Int64"})
     sides = split.split(instances, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
-    rows = convert.convert(instances, sides, seed=1)
+    rows = convert.Conversations(records, sides, seed=1)
     convert.write_conversations(rows, tmp_path / "conversations")
     shortened = recipe["training"] | {"steps": 60, "warmup": 10, "batch_size": 8, "threads": 1}
-    tiny.build(shortened, tmp_path / "conversations", tmp_path / "tree", tmp_path / "base")
+    train = tmp_path / "conversations/plain/train.jsonl"
+    tiny.build(shortened, train, tmp_path / "tree", tmp_path / "base")
     log = [json.loads(line) for line in (tmp_path / "base" / "training_log.jsonl").open()]
     assert log[-1]["loss/object"] < log[0]["loss/object"] / 2
     AutoProcessor.from_pretrained(tmp_path / "base")

@@ -3,8 +3,10 @@
 A box is ``(x1, y1, x2, y2)``: left, top, right, bottom. Everywhere in the project boxes are in
 pixels of the *original* image. Qwen2.5-VL reads and writes pixels of the image *after* the
 processor has resized it, so what the model sees or says is converted here and nowhere else.
+``FRAMES`` are the frames in which it can be shown them.
 """
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,12 +16,17 @@ import numpy as np
 
 FACTOR = 28  # one visual token covers 28 × 28 processed pixels: patch 14, merged 2 × 2
 MAX_ASPECT = 200  # the processor refuses images more elongated than this
+# processed: pixels of the image that the model sees. original: numbers of the image before it was
+# resized (the defect frame_mismatch). percent: <p>label</p> {<x1><y1><x2><y2>} in [0, 100].
+FRAMES = ("processed", "original", "percent")
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]  # (width, height) in pixels
 
 _NUMBER = r"\s*([-+]?\d{1,9}(?:\.\d{0,30})?(?:[eE][-+]?\d)?)\s*"
 _FOUR_NUMBERS = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r",?\s*[\])]")
+_TAG = re.compile(r"<p>([^<]*)</p>\s*\{\s*" + r"\s*".join([f"<{_NUMBER}>"] * 4) + r"\s*\}")
+_TAGS = re.compile(rf"{_TAG.pattern}(?:[\s,;]*{_TAG.pattern})*")
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,55 @@ def rescale_text(text: str, source: Size, target: Size) -> str:
     return _FOUR_NUMBERS.sub(convert, text)
 
 
-def to_processed(text: str, size: Size, budget: PixelBudget) -> str:
-    """Convert the boxes in ``text`` from an image of ``size`` to what the model sees of it."""
+def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
+    """Convert the boxes in ``text`` from an image of ``size`` to what the model is shown of them.
+
+    Args:
+        text: an answer, boxes as a JSON list in pixels of the original image.
+        size: (width, height) of that image in pixels.
+        budget: decides the size of the image that the model sees.
+        frame: one of ``FRAMES``.
+    """
+    if frame == "original":
+        return text
+    if frame == "percent":
+        return _to_tags(text, size)
     return rescale_text(text, size, budget.processed_size(size))
 
 
-def to_original(text: str, size: Size, budget: PixelBudget) -> str:
-    """Convert the boxes in ``text`` from what the model sees of an image of ``size`` to its own."""
+def to_original(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
+    """Convert the boxes in ``text`` from ``frame`` to pixels of the original image of ``size``.
+
+    The inverse of ``to_shown``, but for rounding. All that is no box stays as it is.
+    """
+    if frame == "original":
+        return text
+    if frame == "percent":
+        return _TAGS.sub(lambda match: _from_tags(match[0], size), text)
     return rescale_text(text, budget.processed_size(size), size)
+
+
+def _to_tags(text: str, size: Size) -> str:
+    """Return ``text`` with the JSON list of boxes in it as tags; of none, as it is."""
+    start, end = text.find("["), text.rfind("]") + 1
+    try:
+        items = json.loads(text[start:end])
+        pairs = [(item["label"], rescale(item["bbox_2d"], size, (100, 100))) for item in items]
+    except (ValueError, TypeError, KeyError):
+        return text
+    tags = [
+        f"<p>{label}</p> {{{''.join(f'<{round(value)}>' for value in box)}}}"
+        for label, box in pairs
+    ]
+    return text[:start] + " ".join(tags) + text[end:] if tags else text
+
+
+def _from_tags(text: str, size: Size) -> str:
+    items = []
+    for label, *box in _TAG.findall(text):
+        x1, y1, x2, y2 = rescale([float(number) for number in box], (100, 100), size)
+        items.append({"bbox_2d": [round(x1), round(y1), round(x2), round(y2)], "label": label})
+    return json.dumps(items, ensure_ascii=False)
 
 
 def iou_matrix(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> np.ndarray:

@@ -195,10 +195,19 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         stages.convert,
         INSTANCES,
         _path("split", "split.json"),
-        PROTOCOL,
-        Option("--variant", choices=("plain", "reasoning"), default="plain"),
+        *DEFECTS,
+        Option("--object-format", choices=protocols.OBJECT_FORMATS, default="json"),
         SEED,
-        _path("--out", "the folder of train.jsonl and test.jsonl"),
+        _path("--out", "the folder of {plain,reasoning}/{train,test}.jsonl"),
+    )
+    stage(
+        stages.audit,
+        INSTANCES,
+        _path("split", "split.json"),
+        _path("conversations", "the folder of {plain,reasoning}/{train,test}.jsonl"),
+        _path("--tree", "the dataset tree, to see the files' bytes", required=False),
+        _path("--images", "images.parquet, to see which images are alike", required=False),
+        OUT,
     )
     stage(
         stages.export,
@@ -220,7 +229,7 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
 def _declare_models(stage: Callable[..., None]) -> None:
     stage(
         stages.build_base,
-        _path("--conversations", "the folder of train.jsonl"),
+        _path("--conversations", "train.jsonl"),
         TREE,
         RECIPE,
         FOLDER_OUT,

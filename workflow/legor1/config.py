@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from legor1 import protocols
 from legor1.errors import UserError
 from legor1.rewards import SUITES
 
@@ -188,8 +189,23 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config["pixel_budget"]["min_pixels"] > config["pixel_budget"]["max_pixels"]:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
+    for name, protocol in config["protocols"].items():
+        try:
+            protocols.chosen(protocol["defects"])
+        except UserError as error:
+            yield f"protocols.{name}.defects: {error}"
     for name, experiment in config["experiments"].items():
+        if experiment["protocol"] not in config["protocols"]:
+            yield _no_protocol(name, experiment["protocol"], list(config["protocols"]))
         yield from _training_contradictions(name, experiment, config["processes"])
+
+
+def _no_protocol(experiment: str, protocol: str, known: list[str]) -> str:
+    near = f" Did you mean {protocols.nearest(protocol, known)}?" if known else ""
+    return (
+        f"experiments.{experiment}.protocol: there is no {protocol!r} among protocols.{near} "
+        f"Remedy: name one of {', '.join(known) or 'protocols, which is empty'}, or add it there."
+    )
 
 
 def _training_contradictions(name: str, experiment: Config, processes: int) -> Iterator[str]:

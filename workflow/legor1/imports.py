@@ -21,6 +21,7 @@ STAGES = {
     "split": ["data.split"],
     "convert": ["data.convert"],
     "export": ["data.export.write"],
+    "audit": ["data.audit.audit"],
     "build-base": ["training.tiny"],
     "train sft": ["training.launch", "training.sft"],
     "train grpo": ["training.launch", "training.grpo"],

@@ -3,9 +3,11 @@
 The directives are experimental constants of the thesis; changing one changes the experiment.
 """
 
+from collections.abc import Collection
+from functools import cache
 from typing import Any
 
-from legor1.boxes import PixelBudget, to_processed
+from legor1.boxes import PixelBudget, to_shown
 
 TASKS = ("object", "grounding", "state")
 
@@ -17,39 +19,58 @@ DIRECTIVES = {
     "grounding": "",
     "state": "Just tell me Yes or No.",
 }
-# The thesis left a literal "{Question}" before this, and asked for JSON where the truth is prose.
+# Of the first iteration, where boxes are tags in [0, 100].
+OBJECT_TAGS = (
+    "Providing the positions in the format: <p>object</p> {<Xleft><Ytop><Xright><Ybottom>} with X "
+    "and Y coordinates normalized to [0,100].<Xleft> and <Ytop> for the top-left corner. <Xright> "
+    "and <Ybottom> for the bottom-right corner."
+)
 REASONING = (
     "First output the thinking process in <think> </think> tags and then output the final answer "
     "in <answer> </answer> tags."
 )
+AS_JSON = "Output the final answer in JSON format."
+PLACEHOLDER = "{Question}"  # in the template that ends in REASONING the question was to stand here
 VARIANTS = ("plain", "reasoning")
 
 
-def query(task: str, prompt: str, previous_instruction: str = "", variant: str = "plain") -> str:
+def query(
+    task: str,
+    prompt: str,
+    previous_instruction: str = "",
+    variant: str = "plain",
+    *,
+    defects: Collection[str] = (),
+    object_format: str = "json",
+) -> str:
     """Return the text that stands beside the image in the query.
+
+    A demonstration's is that of the plain variant, in both: there is no thinking to show, so it
+    asks for none.
 
     Args:
         task: one of ``TASKS``.
         prompt: the dataset's own question.
         previous_instruction: what the step before said; given for grounding and state.
         variant: ``plain``, or ``reasoning`` to ask for thinking before the answer.
+        defects: those of ``protocols.SWITCHES`` that are on.
+        object_format: one of ``protocols.OBJECT_FORMATS``: how boxes are to be written.
     """
-    lines = []
+    before, after = _around(task, variant, frozenset(defects), object_format)
+    text = f"{before}{prompt}{after}"
     if previous_instruction and task != "object":
-        lines.append(f"Previous instruction: {previous_instruction}")
-    parts = [prompt, DIRECTIVES[task], REASONING if variant == "reasoning" else ""]
-    lines.append(" ".join(part for part in parts if part))
-    return "\n".join(lines)
+        return f"Previous instruction: {previous_instruction}\n{text}"
+    return text
 
 
 def chat_messages(
     conversation: dict[str, Any], budget: PixelBudget, *, demonstrations: bool
 ) -> list[dict[str, Any]]:
-    """Return the chat turns up to the query, boxes in the frame that the model sees.
+    """Return the chat turns up to the query, boxes in the conversation's ``box_frame``.
 
     Args:
-        conversation: a row of ``conversations.jsonl`` (boxes in original pixels).
-        budget: decides the processed size of each image, and so the frame of its boxes.
+        conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels).
+        budget: decides the processed size of each image.
         demonstrations: whether the row's demonstrations are shown before the query.
 
     Returns:
@@ -58,16 +79,19 @@ def chat_messages(
     """
     turns = []
     for shown in conversation["demonstrations"] if demonstrations else []:
+        text = _shown_answer(shown, budget, conversation["box_frame"])
         turns.append(_user(shown))
-        turns.append(
-            {"role": "assistant", "content": [{"type": "text", "text": answer(shown, budget)}]}
-        )
+        turns.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
     return [*turns, _user(conversation)]
 
 
-def answer(row: dict[str, Any], budget: PixelBudget) -> str:
-    """Return the row's true answer as the model should say it: boxes in processed pixels."""
-    return to_processed(row["response"], (row["width"], row["height"]), budget)
+def answer(conversation: dict[str, Any], budget: PixelBudget) -> str:
+    """Return the true answer as the model should say it: boxes in the ``box_frame``."""
+    return _shown_answer(conversation, budget, conversation["box_frame"])
+
+
+def _shown_answer(turn: dict[str, Any], budget: PixelBudget, frame: str) -> str:
+    return to_shown(turn["response"], (turn["width"], turn["height"]), budget, frame)
 
 
 def _user(row: dict[str, Any]) -> dict[str, Any]:
@@ -78,3 +102,26 @@ def _user(row: dict[str, Any]) -> dict[str, Any]:
             {"type": "text", "text": row["prompt"]},
         ],
     }
+
+
+@cache
+def _around(
+    task: str, variant: str, defects: frozenset[str], object_format: str
+) -> tuple[str, str]:
+    """Return what stands before and after the dataset's question."""
+    tags = task == "object" and object_format == "tags"
+    directive = OBJECT_TAGS if tags else DIRECTIVES[task]
+    if variant == "plain":
+        return "", _spaced(directive)
+    if "missing_directive" in defects:
+        directive = ""
+    prose = task == "grounding" and "json_for_prose" not in defects
+    wants_json = not (tags or prose or task == "state")
+    thinking = REASONING + (_spaced(AS_JSON) if wants_json else "")
+    if "literal_question" in defects:
+        return f"{PLACEHOLDER} {thinking} ", _spaced(directive)
+    return "", f"{_spaced(directive)} {thinking}"
+
+
+def _spaced(text: str) -> str:
+    return f" {text}" if text else ""

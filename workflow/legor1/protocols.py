@@ -5,7 +5,8 @@ A protocol of data preparation is the set of defects that are on: all in ``thesi
 of the scoring; they are listed too, so that a report can say of each where it is switched.
 """
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,6 +130,7 @@ DEFECTS: dict[str, Defect] = {
     ),
 }
 SWITCHES = tuple(name for name, defect in DEFECTS.items() if defect.stage == "prepare")
+OBJECT_FORMATS = ("json", "tags")  # how boxes are written, which is no defect
 PROTOCOLS: dict[str, frozenset[str]] = {"thesis": frozenset(SWITCHES), "sound": frozenset()}
 
 
@@ -149,9 +151,36 @@ def active(protocol: str, switches: Mapping[str, bool] | None = None) -> frozens
     return on | {name for name, wanted in switches.items() if wanted}
 
 
-def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+def chosen(defects: str | Collection[str]) -> frozenset[str]:
+    """Return the defects that a protocol of the config names: ``none``, ``all`` or a list.
+
+    Raises:
+        UserError: there is no such defect of data preparation.
+    """
+    if isinstance(defects, str):
+        _known("set of defects", [defects], ("none", "all"))
+        return active("thesis" if defects == "all" else "sound")
+    return active("sound", dict.fromkeys(defects, True))
+
+
+def options(defects: str | Collection[str]) -> list[str]:
+    """Return how ``legor1 split`` and ``convert`` are told of ``defects`` (as ``chosen``)."""
+    on = chosen(defects)
+    if on == PROTOCOLS["thesis"]:
+        return ["--protocol", "thesis"]
+    switches = [word for name in SWITCHES if name in on for word in ("--switch", f"{name}=on")]
+    return ["--protocol", "sound", *switches]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that ``name`` resembles most."""
+    return difflib.get_close_matches(name, list(known), 1, cutoff=0)[0]
+
+
+def _known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(
-            f"there is no {kind} {unknown[0]!r}. Remedy: use one of {', '.join(sorted(known))}."
+            f"there is no {kind} {unknown[0]!r}. Did you mean {nearest(unknown[0], known)}? "
+            f"Remedy: use one of {', '.join(sorted(known))}."
         )

@@ -20,3 +20,12 @@ def rank(seed: int, purpose: str, instance: str) -> bytes:
     Taking the lowest ranks of a set is a draw that changes little when the set changes little.
     """
     return hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
+
+
+def pick(count: int, seed: int, purpose: str, instance: str = "") -> int:
+    """Return a number from 0 to ``count`` - 1, fixed by the arguments alone.
+
+    For one choice an instance among many: a hundredth of the time that a generator takes.
+    """
+    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
+    return int.from_bytes(digest[16:], "little") % count

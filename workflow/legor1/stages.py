@@ -116,22 +116,42 @@ def split(given: Namespace) -> None:
 
 
 def convert(given: Namespace) -> None:
-    """Write what the model is asked: prompts with their demonstrations.
+    """Write what the model is asked: prompts with their demonstrations, in both variants.
 
-    legor1 convert instances.parquet split.json --seed 42 --out conversations
+    legor1 convert instances.parquet split.json --protocol sound --seed 42 --out conversations
     """
-    from legor1.data.convert import convert, write_conversations
-    from legor1.data.instances import read_instances
+    from legor1 import protocols
+    from legor1.data.convert import Conversations, write_conversations
+    from legor1.data.instances import read_records
     from legor1.files import read_json
 
-    conversations = convert(
-        read_instances(given.instances),
+    conversations = Conversations(
+        read_records(given.instances),
         read_json(given.split),
-        protocol=given.protocol,
-        variant=given.variant,
         seed=given.seed,
+        defects=protocols.active(given.protocol, dict(given.switch)),
+        object_format=given.object_format,
     )
     _say("convert", write_conversations(conversations, given.out))
+
+
+def audit(given: Namespace) -> None:
+    r"""Measure which defects of data preparation are in the conversations.
+
+    legor1 audit instances.parquet split.json sound --tree tree --images images.parquet \
+        --out audit.json
+    """
+    from legor1.data.audit.audit import write_audit
+
+    verdicts = write_audit(
+        given.instances,
+        given.split,
+        given.conversations,
+        given.out,
+        tree=given.tree,
+        images=given.images,
+    )
+    _say("audit", verdicts)
 
 
 def export(given: Namespace) -> None:
@@ -155,7 +175,7 @@ def export(given: Namespace) -> None:
 def build_base(given: Namespace) -> None:
     """Make and train the tiny base model.
 
-    legor1 build-base --conversations conversations --tree tree --recipe recipe.json --out tiny
+    legor1 build-base --conversations train.jsonl --tree tree --recipe recipe.json --out tiny
     """
     _silence_libraries()
     os.environ.setdefault("DS_ACCELERATOR", "cpu")

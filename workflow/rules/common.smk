@@ -1,7 +1,7 @@
 # What all rules share: the resolved config, paths, recipes, code as input.
 #
 # Needs: config.yaml, overlays from --configfile and --config.
-# Gives: config, RUN, code(), training_recipe(), prediction_recipe(), by_device(), …
+# Gives: config, RUN, code(), conversations_of(), training_recipe(), prediction_recipe(), …
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ os.environ.update(
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports
+from legor1 import check, imports, protocols
 from legor1.baselines import NAMES as BASELINES
 from legor1.config import load
 from legor1.data.sources import download_folder, model_files
@@ -46,16 +46,19 @@ EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
 # What the others are compared with comes first: an experiment without training, if there is one.
 COMPARED = sorted(EXPERIMENTS, key=TRAINED.__contains__)
-PROTOCOLS = config["evaluation"]["protocols"]
+EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
+# The protocols of data preparation that are needed.
+PREPARED = sorted({one["protocol"] for one in config["experiments"].values()})
 # What fixes a model's numbers, in training and in inference.
 NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
 
 
 wildcard_constraints:
     data="data|base/data",
+    protocol="|".join({*PREPARED, "sound"}),  # sound for the base model's own scenes
     experiment="|".join(EXPERIMENTS),
-    protocol="|".join(PROTOCOLS),
+    evaluation="|".join(EVALUATIONS),
     shard="[0-9]+",
 
 
@@ -91,22 +94,42 @@ def adapter_files(wildcards):
     return [f"{folder}/{name}" for name in names if wildcards.experiment in TRAINED]
 
 
-def conversations(side):
-    """Return the conversations of one side of the split, `train` or `test`."""
-    return f"{RUN}/data/conversations/{side}.jsonl"
-
-
 def seed_of(wildcards):
     """Return the seed of a dataset's split: the base model's scenes have their own."""
     own = config["base"]["rebuild"]["training"]["seed"]
     return own if wildcards.data == "base/data" else config["seed"]
 
 
+def protocol_of(wildcards):
+    """Return the settings of a protocol: the base model's own scenes have no defects."""
+    own = {"defects": "none", "object_format": "json"}
+    return own if wildcards.data == "base/data" else config["protocols"][wildcards.protocol]
+
+
+def split_protocol(wildcards):
+    """Return the rule of the split: the other defects have no say in it."""
+    defects = protocols.chosen(protocol_of(wildcards)["defects"])
+    return "thesis" if "row_split" in defects else "sound"
+
+
+def convert_options(wildcards):
+    """Return the options of `legor1 convert` for a protocol."""
+    one = protocol_of(wildcards)
+    return shlex.join([*protocols.options(one["defects"]), "--object-format", one["object_format"]])
+
+
+def conversations_of(experiment, side):
+    """Return the conversations of ``train`` or ``test`` that an experiment is given."""
+    one = config["experiments"][experiment]
+    return f"{RUN}/data/{one['protocol']}/{one['variant']}/{side}.jsonl"
+
+
 def training_recipe(wildcards):
     """Return the settings that an experiment's training depends on, as JSON."""
     recipe = {name: config[name] for name in (*NUMERICS, "processes", "seed")}
-    recipe |= {"experiment": wildcards.experiment} | config["experiments"][wildcards.experiment]
-    return json.dumps(recipe, sort_keys=True)
+    one = dict(config["experiments"][wildcards.experiment])
+    del one["protocol"], one["variant"]  # what they change is in the conversations
+    return json.dumps(recipe | {"experiment": wildcards.experiment} | one, sort_keys=True)
 
 
 def prediction_recipe(wildcards):

@@ -1,12 +1,12 @@
 # Needs: predictions/<experiment>.jsonl, and the conversations for the baselines that cost nothing.
-# Gives: predictions/<baseline>.jsonl, scores/<experiment>/<protocol>/{scores.json,per_example.parquet},
+# Gives: predictions/<baseline>.jsonl, scores/<experiment>/<evaluation>/{scores.json,per_example.parquet},
 #        table.csv, comparison.json where there is more than one experiment.
 
 
 rule answer_without_model:
     input:
-        train=conversations("train"),
-        test=conversations("test"),
+        train=conversations_of(COMPARED[0], "train"),
+        test=conversations_of(COMPARED[0], "test"),
         code=code("baselines"),
     output:
         predictions=expand(f"{RUN}/predictions/{{baseline}}.jsonl", baseline=BASELINES),
@@ -33,12 +33,12 @@ rule score_predictions:
         predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
         code=code("score"),
     output:
-        scores=f"{RUN}/scores/{{experiment}}/{{protocol}}/scores.json",
-        per_example=f"{RUN}/scores/{{experiment}}/{{protocol}}/per_example.parquet",
+        scores=f"{RUN}/scores/{{experiment}}/{{evaluation}}/scores.json",
+        per_example=f"{RUN}/scores/{{experiment}}/{{evaluation}}/per_example.parquet",
     log:
-        f"{RUN}/logs/score/{{experiment}}/{{protocol}}.log",
+        f"{RUN}/logs/score/{{experiment}}/{{evaluation}}.log",
     benchmark:
-        f"{RUN}/benchmarks/score/{{experiment}}/{{protocol}}.tsv"
+        f"{RUN}/benchmarks/score/{{experiment}}/{{evaluation}}.tsv"
     wildcard_constraints:
         experiment="|".join(SCORED),
     conda:
@@ -51,16 +51,16 @@ rule score_predictions:
         out=lambda wildcards, output: Path(output.scores).parent,
         intervals=interval_options(),
     shell:
-        "legor1 score {input.predictions:q} --protocol {wildcards.protocol} {params.intervals}"
+        "legor1 score {input.predictions:q} --protocol {wildcards.evaluation} {params.intervals}"
         " --out {params.out:q} 2>&1 | tee {log:q}"
 
 
 rule compile_table:
     input:
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{{protocol}}/scores.json",
+            f"{RUN}/scores/{{experiment}}/{{evaluation}}/scores.json",
             experiment=SCORED,
-            protocol=PROTOCOLS,
+            evaluation=EVALUATIONS,
         ),
         code=code("table"),
     output:
@@ -85,7 +85,7 @@ rule compile_table:
 rule compare_experiments:
     input:
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{PROTOCOLS[0]}/per_example.parquet",
+            f"{RUN}/scores/{{experiment}}/{EVALUATIONS[0]}/per_example.parquet",
             experiment=COMPARED,
         ),
         code=code("compare"),

@@ -1,10 +1,10 @@
-# Needs: data/conversations/test.jsonl with data/tree, base/model.json, the experiment's adapter if any.
+# Needs: the experiment's test.jsonl with data/tree, base/model.json, the experiment's adapter if any.
 # Gives: predictions/<experiment>.jsonl, by way of its shards.
 
 
 rule predict_shard:
     input:
-        conversations=f"{RUN}/data/conversations/test.jsonl",
+        conversations=lambda wildcards: conversations_of(wildcards.experiment, "test"),
         manifest=f"{RUN}/data/manifest.json",
         base=f"{RUN}/base/model.json",
         adapter=adapter_files,

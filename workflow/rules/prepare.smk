@@ -1,5 +1,6 @@
 # Needs: data/tree with its manifest.json; the same under base/ for the tiny base model's own scenes.
-# Gives: instances.parquet, quarantine.jsonl, split.json, conversations/{train,test}.jsonl.
+# Gives: instances.parquet, quarantine.jsonl, and for each protocol split.json,
+# {plain,reasoning}/{train,test}.jsonl and audit.json.
 
 
 rule index_dataset:
@@ -31,11 +32,11 @@ rule split_dataset:
         instances=f"{RUN}/{{data}}/instances.parquet",
         code=code("split"),
     output:
-        split=f"{RUN}/{{data}}/split.json",
+        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
     log:
-        f"{RUN}/logs/{{data}}/split_dataset.log",
+        f"{RUN}/logs/{{data}}/{{protocol}}/split_dataset.log",
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/split_dataset.tsv"
+        f"{RUN}/benchmarks/{{data}}/{{protocol}}/split_dataset.tsv"
     conda:
         "../../envs/demo.yaml"
     threads: 1
@@ -44,7 +45,7 @@ rule split_dataset:
         runtime=30,
     params:
         tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
-        protocol=config["prepare"]["protocol"],
+        protocol=split_protocol,
         seed=seed_of,
         fraction=config["prepare"]["test_fraction"],
     shell:
@@ -55,15 +56,19 @@ rule split_dataset:
 rule convert_dataset:
     input:
         instances=f"{RUN}/{{data}}/instances.parquet",
-        split=f"{RUN}/{{data}}/split.json",
+        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
         code=code("convert"),
     output:
-        train=f"{RUN}/{{data}}/conversations/train.jsonl",
-        test=f"{RUN}/{{data}}/conversations/test.jsonl",
+        conversations=expand(
+            f"{RUN}/{{data}}/{{protocol}}/{{variant}}/{{side}}.jsonl",
+            variant=["plain", "reasoning"],
+            side=["train", "test"],
+            allow_missing=True,
+        ),
     log:
-        f"{RUN}/logs/{{data}}/convert_dataset.log",
+        f"{RUN}/logs/{{data}}/{{protocol}}/convert_dataset.log",
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/convert_dataset.tsv"
+        f"{RUN}/benchmarks/{{data}}/{{protocol}}/convert_dataset.tsv"
     conda:
         "../../envs/demo.yaml"
     threads: 1
@@ -71,10 +76,35 @@ rule convert_dataset:
         mem_mb=2000,
         runtime=30,
     params:
-        out=lambda wildcards, output: Path(output.train).parent,
-        protocol=config["prepare"]["protocol"],
-        variant=config["prepare"]["variant"],
+        out=lambda wildcards, input: Path(input.split).parent,
+        protocol=convert_options,
         seed=seed_of,
     shell:
-        "legor1 convert {input.instances:q} {input.split:q} --protocol {params.protocol}"
-        " --variant {params.variant} --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"
+        "legor1 convert {input.instances:q} {input.split:q} {params.protocol}"
+        " --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule audit_dataset:
+    input:
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
+        conversations=rules.convert_dataset.output.conversations,
+        code=code("audit"),
+    output:
+        audit=f"{RUN}/{{data}}/{{protocol}}/audit.json",
+    log:
+        f"{RUN}/logs/{{data}}/{{protocol}}/audit_dataset.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/{{protocol}}/audit_dataset.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        conversations=lambda wildcards, input: Path(input.split).parent,
+    shell:
+        "legor1 audit {input.instances:q} {input.split:q} {params.conversations:q}"
+        " --tree {params.tree:q} --out {output.audit:q} 2>&1 | tee {log:q}"

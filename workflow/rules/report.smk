@@ -7,9 +7,9 @@ rule render_report:
         table=f"{RUN}/table.csv",
         comparison=[f"{RUN}/comparison.json"] if len(EXPERIMENTS) > 1 else [],
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{{protocol}}/{{file}}",
+            f"{RUN}/scores/{{experiment}}/{{evaluation}}/{{file}}",
             experiment=EXPERIMENTS,
-            protocol=PROTOCOLS,
+            evaluation=EVALUATIONS,
             file=["scores.json", "per_example.parquet"],
         ),
         predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=EXPERIMENTS),
@@ -20,14 +20,14 @@ rule render_report:
         ),
         data=expand(
             f"{RUN}/data/{{file}}",
-            file=[
-                "manifest.json",
-                "instances.parquet",
-                "quarantine.jsonl",
-                "split.json",
-                "conversations/test.jsonl",
-            ],
+            file=["manifest.json", "instances.parquet", "quarantine.jsonl"],
         ),
+        protocols=expand(
+            f"{RUN}/data/{{protocol}}/{{file}}",
+            protocol=PREPARED,
+            file=["split.json", "audit.json"],
+        ),
+        conversations=sorted({conversations_of(name, "test") for name in EXPERIMENTS}),
         base=f"{RUN}/base/model.json",
         code=code("report"),
     output:

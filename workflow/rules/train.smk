@@ -1,11 +1,11 @@
-# Needs: data/conversations/train.jsonl with data/tree, base/model.json.
+# Needs: the experiment's train.jsonl with data/tree, base/model.json.
 # Gives: adapters/<experiment>/ (adapter/, run.json, history.jsonl), base/tiny/ where it is rebuilt.
 # Checkpoints lie in work/, which no rule declares: Snakemake deletes a failed job's outputs.
 
 
 rule train_sft:
     input:
-        conversations=f"{RUN}/data/conversations/train.jsonl",
+        conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
         manifest=f"{RUN}/data/manifest.json",
         base=f"{RUN}/base/model.json",
         code=code("train sft"),
@@ -41,7 +41,7 @@ rule train_sft:
 
 use rule train_sft as train_grpo with:
     input:
-        conversations=f"{RUN}/data/conversations/train.jsonl",
+        conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
         manifest=f"{RUN}/data/manifest.json",
         base=f"{RUN}/base/model.json",
         code=code("train grpo"),
@@ -56,7 +56,7 @@ use rule train_sft as train_grpo with:
 
 rule build_tiny_base:
     input:
-        conversations=f"{RUN}/base/data/conversations/train.jsonl",
+        conversations=f"{RUN}/base/data/sound/plain/train.jsonl",
         manifest=f"{RUN}/base/data/manifest.json",
         code=code("build-base"),
     output:
@@ -76,8 +76,7 @@ rule build_tiny_base:
     params:
         recipe=json.dumps(config["base"]["rebuild"]["training"], sort_keys=True),
         tree=f"{RUN}/base/data/tree",
-        conversations=lambda wildcards, input: Path(input.conversations).parent,
         out=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "legor1 build-base --recipe {params.recipe:q} --conversations {params.conversations:q}"
+        "legor1 build-base --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -1,158 +1,141 @@
 """Instances and their split → conversations: the full query, the answer, the demonstrations.
 
-Demonstrations come from the train split only, never from the query's own step, and their choice
-looks at no answer. Which other manual lends them is settled by rendezvous hashing, so that a new
-manual changes only the conversations that then draw on it.
+``legor1 convert`` writes every conversation in both variants. Each defect of data preparation is a
+switch here, but for ``row_split``, which is the split's:
+
+- ``task_by_substring`` changes how a row is asked and what is shown before it. Its ``task`` stays
+  the dataset's, since the answer is scored for what it is.
+- ``state_source_shortcut``, off, shows pairs of one step and image size in either order, and writes
+  the rows in an order that tells nothing. A size or an artefact that the dataset itself gives to
+  one side alone cannot be taken away here, and no row is dropped for it: the audit measures it.
+  The file's own size and encoding never reach a model, which sees pixels.
 """
 
-import hashlib
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from legor1 import files, prompts
-from legor1.data.split import check_protocol
-from legor1.data.steps import true_name
+from legor1.data.demonstrations import Demonstrations, Record, asked
 from legor1.errors import UserError
-from legor1.seeding import generator
+from legor1.seeding import pick
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Record = dict[str, Any]
-Step = list[Record]  # the rows of one step; of the state task at least one true and one falsified
 SIDES = ("train", "test")
+SCHEMA_VERSION = 1
 
 
-class Demonstrations:
-    """Chooses what is shown before a query, out of the train rows."""
-
-    def __init__(self, train: Iterable[Record], seed: int) -> None:
-        self._seed = seed
-        self._pools: dict[str, dict[str, dict[str, Step]]] = {task: {} for task in prompts.TASKS}
-        self._lenders: dict[tuple[str, str], str | None] = {}
-        for (task, manual, name), rows in _by_step(train).items():
-            if task != "state" or len({row["falsified"] for row in rows}) == 2:
-                self._pools[task].setdefault(manual, {})[name] = rows
-
-    def choose(self, query: Record) -> list[Record]:
-        """Return the rows to show: two of one step for state, else one; none if there are none."""
-        steps = self._steps(query)
-        if not steps:
-            return []
-        random = generator(self._seed, "demonstration", query["instance_id"])
-        if query["task"] != "state":
-            rows = [row for step in steps for row in step]
-            return [rows[random.integers(len(rows))]]
-        step = steps[random.integers(len(steps))]
-        sides = [[row for row in step if row["falsified"] is flag] for flag in (False, True)]
-        pair = [side[random.integers(len(side))] for side in sides]
-        return [pair[i] for i in random.permutation(2)]
-
-    def _steps(self, query: Record) -> list[Step]:
-        """Return the other steps of the query's manual, else all of the manual that lends to it."""
-        manuals = self._pools[query["task"]]
-        own = step_name(query)
-        steps = manuals.get(query["manual"], {})
-        found = [rows for name, rows in steps.items() if name != own]
-        if found:
-            return found
-        lender = self._lender(query["task"], query["manual"])
-        return list(manuals[lender].values()) if lender else []
-
-    def _lender(self, task: str, manual: str) -> str | None:
-        if (task, manual) not in self._lenders:
-
-            def rank(other: str) -> bytes:
-                key = f"{self._seed}\x1f{task}\x1f{manual}\x1f{other}"
-                return hashlib.sha256(key.encode()).digest()
-
-            others = self._pools[task].keys() - {manual}
-            self._lenders[task, manual] = min(others, key=rank, default=None)
-        return self._lenders[task, manual]
-
-
-def step_name(row: Record) -> str:
-    """Return what two rows of a task and manual share if and only if they show the same step."""
-    if row["task"] == "state" or row["step_num"] is None:
-        return true_name(row["image"].rpartition("/images/")[2])
-    return f"{row['step_class']} {row['step_num']}"
-
-
-def convert(
-    instances: "pd.DataFrame",
-    split: dict[str, Any],
-    *,
-    protocol: str = "sound",
-    variant: str = "plain",
-    seed: int,
-) -> dict[str, list[Record]]:
-    """Return the rows of train.jsonl and test.jsonl, in the order of the split.
+class Conversations:
+    """The conversations of a dataset under one protocol.
 
     Args:
-        instances: the table of ``index``.
+        records: the rows of instances.parquet.
         split: the content of split.json.
-        protocol: ``sound``, whose rules are those above.
-        variant: one of ``prompts.VARIANTS``.
-        seed: decides the demonstrations.
+        seed: decides the demonstrations and the order.
+        defects: those of ``protocols.SWITCHES`` that are on.
+        object_format: one of ``protocols.OBJECT_FORMATS``.
 
     Raises:
-        UserError: an unknown protocol or variant, or a split of other instances.
+        UserError: a split of other instances.
     """
-    check_protocol(protocol)
-    if variant not in prompts.VARIANTS:
-        raise UserError(
-            f"Unknown variant {variant!r}. Remedy: use one of: {', '.join(prompts.VARIANTS)}."
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        split: dict[str, Any],
+        *,
+        seed: int,
+        defects: Collection[str] = (),
+        object_format: str = "json",
+    ) -> None:
+        self._rows = {row["instance_id"]: asked(row, defects) for row in records}
+        self._split, self._seed, self._defects = split, seed, frozenset(defects)
+        self._format = object_format
+        own = "" if "state_label_in_prompt" in defects else "step_"
+        self._previous = f"{own}previous_instruction"
+        original = "original" if "frame_mismatch" in defects else "processed"
+        self._frame = "percent" if object_format == "tags" else original
+        unknown = [name for side in SIDES for name in split[side] if name not in self._rows]
+        if unknown:
+            raise UserError(
+                f"The split names {unknown[0]}, which is not among the instances. "
+                "Remedy: split the instances again with 'legor1 split'."
+            )
+        sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
+        names = sorted(name for side in sides for name in split[side])
+        self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
+
+    def side(self, side: str) -> Iterator[dict[str, Record]]:
+        """Yield each conversation of ``train`` or ``test`` by variant."""
+        names = self._split[side]
+        if "state_source_shortcut" not in self._defects:
+            names = sorted(names, key=lambda name: pick(1 << 64, self._seed, "order", name))
+        for name in names:
+            yield self._conversation(self._rows[name])
+
+    def _conversation(self, row: Record) -> dict[str, Record]:
+        shown = self._shown.choose(row, "plain")
+        turns = [self._turn(one) for one in shown]
+        plain = {
+            "schema_version": SCHEMA_VERSION,
+            "instance_id": row["instance_id"],
+            "task": row["task"],
+            "manual": row["manual"],
+            "variant": "plain",
+            "box_frame": self._frame,
+            **self._turn(row),
+            "demonstrations": turns,
+        }
+        if "self_demo" in self._defects:
+            turns = [self._turn(one) for one in self._shown.choose(row, "reasoning")]
+        if "missing_directive" in self._defects:
+            turns = [_tagged(turn) for turn in turns]
+        asked = {"variant": "reasoning", "prompt": self._prompt(row, "reasoning")}
+        return {
+            "plain": plain,
+            "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
+        }
+
+    def _turn(self, row: Record) -> Record:
+        """Return a question and its answer; as a solved example it has no thinking to show."""
+        return {
+            "instance_id": row["instance_id"],
+            "image": row["image"],
+            "width": row["image_width"],
+            "height": row["image_height"],
+            "prompt": self._prompt(row, "plain"),
+            "response": row["response"],
+        }
+
+    def _prompt(self, row: Record, variant: str) -> str:
+        return prompts.query(
+            row["asked_as"],
+            row["prompt"],
+            row[self._previous],
+            variant,
+            defects=self._defects,
+            object_format=self._format,
         )
-    rows = _records(instances)
-    unknown = [name for side in SIDES for name in split[side] if name not in rows]
-    if unknown:
-        raise UserError(
-            f"The split names {unknown[0]}, which is not among the instances. "
-            "Remedy: split the instances again with 'legor1 split'."
-        )
-    shown = Demonstrations((rows[name] for name in split["train"]), seed)
-    return {
-        side: [_conversation(rows[name], shown, variant) for name in split[side]] for side in SIDES
-    }
 
 
-def write_conversations(conversations: dict[str, list[Record]], out: Path) -> dict[str, int]:
-    """Write ``out``/train.jsonl and test.jsonl; return how many rows each has."""
-    return {
-        side: files.write_jsonl(Path(out) / f"{side}.jsonl", conversations[side]) for side in SIDES
-    }
+def _tagged(turn: Record) -> Record:
+    return turn | {"response": f"<answer>{turn['response']}</answer>"}
 
 
-def _conversation(row: Record, shown: Demonstrations, variant: str) -> Record:
-    turn = _turn(row, variant)
-    head = {"schema_version": 1, "instance_id": row["instance_id"], "task": row["task"]}
-    demonstrations = [_turn(other, variant) for other in shown.choose(row)]
-    return head | {"manual": row["manual"]} | turn | {"demonstrations": demonstrations}
+def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:
+    """Write ``out``/{plain,reasoning}/{train,test}.jsonl; return how many rows each side has."""
+    from orjson import dumps
 
-
-def _turn(row: Record, variant: str) -> Record:
-    before = row["step_previous_instruction"]
-    answer = row["response"]
-    return {
-        "instance_id": row["instance_id"],
-        "image": row["image"],
-        "width": row["image_width"],
-        "height": row["image_height"],
-        "prompt": prompts.query(row["task"], row["prompt"], before, variant),
-        "response": f"<answer>{answer}</answer>" if variant == "reasoning" else answer,
-    }
-
-
-def _by_step(rows: Iterable[Record]) -> dict[tuple[str, str, str], Step]:
-    grouped: dict[tuple[str, str, str], Step] = {}
-    for row in rows:
-        grouped.setdefault((row["task"], row["manual"], step_name(row)), []).append(row)
-    return grouped
-
-
-def _records(instances: "pd.DataFrame") -> dict[str, Record]:
-    """Return instance_id → row in plain Python values, None for a missing step number."""
-    table = instances.astype({"step_num": object})
-    table["step_num"] = table["step_num"].where(table["step_num"].notna(), None)
-    return {row["instance_id"]: row for row in table.to_dict("records")}
+    counts = {}
+    for side in SIDES:
+        with contextlib.ExitStack() as stack:
+            streams = {}
+            for variant in prompts.VARIANTS:
+                path = stack.enter_context(files.atomic(Path(out) / variant / f"{side}.jsonl"))
+                streams[variant] = stack.enter_context(path.open("wb"))
+            counts[side] = 0
+            for both in conversations.side(side):
+                counts[side] += 1
+                for variant, row in both.items():
+                    streams[variant].write(dumps(row) + b"\n")
+    return counts

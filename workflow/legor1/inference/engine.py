@@ -42,9 +42,8 @@ def predict(
         code: the files of the package that do it.
     """
     index, count = shard
-    rows = read_jsonl(conversations, ["instance_id", "task", "image", "width", "height"])[
-        index::count
-    ]
+    facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
+    rows = read_jsonl(conversations, facts)[index::count]
     weights = [adapter / "adapter_model.safetensors"] if adapter else []
     name = fingerprint(recipe, [conversations, base, *weights, *code])
     partial = out.with_suffix(f".{name}.partial.jsonl")
@@ -135,12 +134,17 @@ class Engine:
         length = next((i for i, t in enumerate(completion.tolist()) if t in ends), len(completion))
         text = tokenizer.decode(completion[:length], skip_special_tokens=True)
         size = (row["width"], row["height"])
+        seen = self.budget.processed_size(size)
         facts = ("instance_id", "task", "manual", "image", "width", "height")
         return {
             "schema_version": 1,
             **{name: row[name] for name in facts},
+            "processed_width": seen[0],
+            "processed_height": seen[1],
+            "box_frame": row["box_frame"],
+            "variant": row["variant"],
             "completion": text,
-            "prediction": to_original(text, size, self.budget),
+            "prediction": to_original(text, size, self.budget, row["box_frame"]),
             "reference": row["response"],
             "completion_tokens": length,
             "finished": length < len(completion),

@@ -156,15 +156,25 @@ def commit(provenance: Record) -> str:
 
 
 def counts(study: Study) -> Rows:
-    """Return one row a task: its name, and how many examples were trained and tested on."""
-    sides = [
-        Counter(ident.partition("/")[0] for ident in study.split.get(side, []))
-        for side in ("train", "test")
-    ]
-    tasks = [task for task in TASKS if any(side[task] for side in sides)]
-    rows = [[f"{TASKS[task]} ({task})", *(f"{side[task]:,}" for side in sides)] for task in tasks]
-    total = ["All", *(f"{side.total():,}" for side in sides)]
-    return [*rows, total] if rows else []
+    """Return one row a task: its name, and how many examples were trained and tested on.
+
+    Where several protocols prepared the data, each has its rows, under its name.
+    """
+    rows: Rows = []
+    for protocol, split in study.splits.items():
+        sides = [
+            Counter(ident.partition("/")[0] for ident in split.get(side, []))
+            for side in ("train", "test")
+        ]
+        under = f"{protocol}: " if len(study.splits) > 1 else ""
+        rows += [
+            [f"{under}{TASKS[task]} ({task})", *(f"{side[task]:,}" for side in sides)]
+            for task in TASKS
+            if any(side[task] for side in sides)
+        ]
+        if any(sides):
+            rows.append([f"{under}All", *(f"{side.total():,}" for side in sides)])
+    return rows
 
 
 def quarantine(study: Study) -> Rows:
@@ -175,8 +185,8 @@ def quarantine(study: Study) -> Rows:
 
 def data(study: Study) -> dict[str, str]:
     """Return facts about the dataset and its split."""
-    config, split = study.config["dataset"], study.split
-    source, facts = config["source"], {}
+    config, facts = study.config["dataset"], {}
+    source = config["source"]
     facts["Source"] = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}.get(
         source, source
     )
@@ -185,9 +195,11 @@ def data(study: Study) -> dict[str, str]:
     if study.manifest:
         files = f"{len(study.manifest['files']):,} files"
         facts["Tree"] = f"{files}, {size(study.manifest['total_bytes'])}"
-    if split:
-        share = f"{split['test_fraction']:.0%} test"
-        facts["Split"] = f"{split['protocol']}, seed {split['seed']}, {share}"
+    for protocol, split in study.splits.items():
+        if split:
+            share = f"{split['test_fraction']:.0%} test"
+            name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
+            facts[name] = f"{split['protocol']}, seed {split['seed']}, {share}"
     return facts
 
 

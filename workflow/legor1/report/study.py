@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,10 @@ class Study:
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
             (NaN: not applicable).
         trainings: experiment → its training.
-        prompts: instance id → the text that stood beside the image.
-        split, manifest, base, provenance: the JSON files of these names.
+        prompts: instance id → the text that stood beside the image, for the first experiment
+            that was asked it.
+        splits: protocol of data preparation → ``split.json``.
+        manifest, base, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
     """
 
@@ -76,7 +78,7 @@ class Study:
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
     prompts: Mapping[str, str]
-    split: Record
+    splits: Mapping[str, Record]
     manifest: Record
     quarantine: list[Record]
     base: Record
@@ -111,14 +113,17 @@ def read(folder: Path) -> Study:
         UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
     """
     config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
-    protocol = next(iter(scores))[0]
+    evaluation = next(iter(scores))[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
     data, facts = folder / "data", folder / "provenance.json"
     said = folder / "predictions"
-    scored = {name: folder / "scores" / name / protocol for name in names}
-    conversations = _rows(data / "conversations" / "test.jsonl", "instance_id", "prompt")
+    scored = {name: folder / "scores" / name / evaluation for name in names}
+    prepared = [
+        (one.get("protocol", "sound"), one.get("variant", "plain"))
+        for one in config["experiments"].values()
+    ]
     return Study(
         folder=folder,
         config=config,
@@ -131,8 +136,8 @@ def read(folder: Path) -> Study:
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
         trainings={name: _training(folder / "adapters" / name) for name in names},
-        prompts={row["instance_id"]: row["prompt"] for row in conversations},
-        split=_object(data / "split.json"),
+        prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
+        splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
         manifest=_object(data / "manifest.json"),
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
@@ -177,6 +182,14 @@ def _rows(path: Path, *require: str) -> list[Record]:
 def _predictions(path: Path) -> dict[str, Record]:
     facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
     return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
+
+
+def _prompts(folders: Iterable[Path]) -> dict[str, str]:
+    prompts: dict[str, str] = {}
+    for folder in dict.fromkeys(folders):
+        for row in _rows(folder / "test.jsonl", "instance_id", "prompt"):
+            prompts.setdefault(row["instance_id"], row["prompt"])
+    return prompts
 
 
 def _training(folder: Path) -> Training:

@@ -81,7 +81,9 @@ class Job:
             UserError: no row of the chosen tasks is in the file.
         """
         chosen: list[dict[str, Any]] = []
-        conversations = read_jsonl(self.conversations, ["instance_id", "task", "response"])
+        conversations = read_jsonl(
+            self.conversations, ["instance_id", "task", "response", "box_frame"]
+        )
         for task in self.recipe["tasks"]:
             rows = [row for row in conversations if row["task"] == task]
             rows.sort(
@@ -111,7 +113,7 @@ class Job:
         return Dataset.from_list(table).cast_column("images", List(Image()))
 
     def answer(self, row: dict[str, Any]) -> str:
-        """Return the row's true answer, boxes in the frame that the model sees."""
+        """Return the row's true answer, boxes in the frame that the model is shown."""
         return answer(row, self.budget)
 
     def arguments(self) -> dict[str, Any]:

@@ -208,14 +208,14 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     Args:
         recipe: seed, threads, pixel_budget, vocabulary, model (sizes), steps, warmup, batch_size,
             learning_rate, and ``mixture``: how often each task is drawn.
-        conversations: folder with ``train.jsonl``.
+        conversations: ``train.jsonl``.
         tree: the dataset tree that image paths start from.
         out: the model's folder; loads with ``AutoProcessor`` and ``from_pretrained``.
     """
     torch.manual_seed(recipe["seed"])
     torch.set_num_threads(recipe["threads"])
     budget = PixelBudget(**recipe["pixel_budget"])
-    rows = read_jsonl(conversations / "train.jsonl", ["instance_id", "task", "response"])
+    rows = read_jsonl(conversations, ["instance_id", "task", "response", "box_frame"])
     texts = [text for row in rows for text in (row["prompt"], row["response"])]
     tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"])
     processor = make_processor(tokenizer, budget)

@@ -1,0 +1,109 @@
+"""What an audit looks at, read once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from legor1 import files
+from legor1.data.instances import read_records
+from legor1.data.steps import true_name
+from legor1.errors import UserError
+from legor1.prompts import VARIANTS
+
+Record = dict[str, Any]
+SIDES = ("train", "test")
+IMAGE_COLUMNS = ("image", "sha256", "perceptual_hash")
+REQUIRED = ("instance_id", "task", "manual", "image", "prompt", "response", "demonstrations")
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset under one protocol.
+
+    Attributes:
+        rows: instance id → row of instances.parquet.
+        split: side → instance ids.
+        conversations: variant → side → rows, in the order of the file.
+        tree: the dataset's folder, where it is at hand.
+        prints: image → (SHA-256, perceptual hash in hexadecimal), where it is at hand.
+    """
+
+    rows: dict[str, Record]
+    split: dict[str, list[str]]
+    conversations: dict[str, dict[str, list[Record]]]
+    tree: Path | None
+    prints: dict[str, tuple[str, str]]
+
+    def every(self, variant: str, *tasks: str) -> list[Record]:
+        """Return the conversations of both sides, of these tasks (all if none is named)."""
+        both = (row for side in SIDES for row in self.conversations[variant][side])
+        return [row for row in both if not tasks or row["task"] in tasks]
+
+    def content(self, image: str) -> str:
+        """Return what two images share if they are the same: their bytes' hash, else their path."""
+        return self.prints[image][0] if image in self.prints else image
+
+    def images(self, side: str) -> set[str]:
+        """Return the content of the images that a side's queries are about."""
+        return {self.content(self.rows[name]["image"]) for name in self.split[side]}
+
+
+def read(
+    instances: Path, split: Path, conversations: Path, tree: Path | None, images: Path | None
+) -> Material:
+    """Read all that an audit looks at.
+
+    Raises:
+        UserError: a file is missing or is not what it should be, or they do not belong together.
+    """
+    rows = {row["instance_id"]: row for row in read_records(instances)}
+    sides = files.read_json(split)
+    unknown = [name for side in SIDES for name in sides[side] if name not in rows]
+    if unknown:
+        raise UserError(
+            f"{split} names {unknown[0]}, which is not in {instances}. "
+            "Remedy: split the instances again with 'legor1 split'."
+        )
+    said = {
+        variant: {side: list(_conversations(conversations, variant, side, rows)) for side in SIDES}
+        for variant in VARIANTS
+    }
+    return Material(rows, sides, said, tree, _prints(images) if images else {})
+
+
+def step_of(image: str) -> str:
+    """Return what the images of one step share: the true one's manual and name."""
+    return true_name("/".join(image.rsplit("/", 3)[-3:]))
+
+
+def _conversations(
+    folder: Path, variant: str, side: str, rows: dict[str, Record]
+) -> Iterator[Record]:
+    path = Path(folder) / variant / f"{side}.jsonl"
+    for row in files.read_jsonl(path, REQUIRED):
+        names = [row["instance_id"], *(one["instance_id"] for one in row["demonstrations"])]
+        unknown = [name for name in names if name not in rows]
+        if unknown:
+            raise UserError(
+                f"{path} names {unknown[0]}, which is not among the instances. "
+                "Remedy: convert the instances again with 'legor1 convert'."
+            )
+        yield row
+
+
+def _prints(path: Path) -> dict[str, tuple[str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        missing = [name for name in IMAGE_COLUMNS if name not in table.column_names]
+    except (OSError, pa.ArrowException) as error:
+        missing = [f"all columns ({error})"]
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)}. Remedy: make it with 'legor1 fingerprint'."
+        )
+    columns = [table[name].to_pylist() for name in IMAGE_COLUMNS]
+    return {image: (sha, print_) for image, sha, print_ in zip(*columns, strict=True)}

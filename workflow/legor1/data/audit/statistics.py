@@ -1,0 +1,82 @@
+"""Counts that a reader wants beside the findings: rows, labels, boxes, coordinates."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from legor1.data.audit.material import SIDES, Material, Record
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+COMMONEST = 10
+
+
+def statistics(material: Material) -> dict[str, Any]:
+    """Return the statistics of the dataset, by side where that matters."""
+    objects = [row for row in material.rows.values() if row["task"] == "object"]
+    return {
+        "rows": {side: _rows(material, side) for side in SIDES},
+        "states": {side: _states(material, side) for side in SIDES},
+        "manuals": {
+            side: len({material.rows[name]["manual"] for name in material.split[side]})
+            for side in SIDES
+        },
+        "labels": _labels(objects),
+        "boxes": _boxes(objects),
+        "coordinates": _coordinates(objects),
+    }
+
+
+def _rows(material: Material, side: str) -> dict[str, int]:
+    tasks = Counter(material.rows[name]["task"] for name in material.split[side])
+    return dict(sorted(tasks.items()))
+
+
+def _states(material: Material, side: str) -> dict[str, int]:
+    rows = [material.rows[name] for name in material.split[side]]
+    falsified = [row["falsified"] for row in rows if row["task"] == "state"]
+    return {"true": len(falsified) - sum(falsified), "falsified": sum(falsified)}
+
+
+def _labels(objects: list[Record]) -> dict[str, Any]:
+    labels = Counter(item["label"] for row in objects for item in json.loads(row["response"]))
+    commonest = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[:COMMONEST]
+    return {"distinct": len(labels), "commonest": dict(commonest)}
+
+
+def _boxes(objects: list[Record]) -> dict[str, Any]:
+    """Return boxes an image, and their sides as shares of the image's."""
+    counts, sides = [], []
+    for row in objects:
+        boxes = [item["bbox_2d"] for item in json.loads(row["response"])]
+        counts.append(len(boxes))
+        width, height = row["image_width"], row["image_height"]
+        sides += [((x2 - x1) / width, (y2 - y1) / height) for x1, y1, x2, y2 in boxes]
+    shares = np.array(sides).reshape(-1, 2)
+    return {
+        "total": len(sides),
+        "per_image": _quantiles(np.array(counts)),
+        "width_share": _quantiles(shares[:, 0]),
+        "height_share": _quantiles(shares[:, 1]),
+    }
+
+
+def _coordinates(objects: list[Record]) -> dict[str, Any]:
+    """Return where boxes end against their image: a frame that is not pixels shows here."""
+    ends = [
+        (item["bbox_2d"][2] / row["image_width"], item["bbox_2d"][3] / row["image_height"])
+        for row in objects
+        for item in json.loads(row["response"])
+    ]
+    shares = np.array(ends).reshape(-1, 2)
+    return {
+        "right_share": _quantiles(shares[:, 0]),
+        "bottom_share": _quantiles(shares[:, 1]),
+        "outside": int((shares > 1).any(axis=1).sum()),
+    }
+
+
+def _quantiles(values: np.ndarray) -> list[float] | None:
+    """Return least, quartiles and greatest; None of nothing."""
+    return [round(float(q), 4) for q in np.quantile(values, QUANTILES)] if len(values) else None
