@@ -25,7 +25,7 @@ from legor1.errors import UserError
 COLUMNS = {
     "image": "string",  # relative to the tree
     "sha256": "string",  # of the file
-    "perceptual_hash": "string",  # 64 hexadecimal digits; "" for a blank image, which is like any other
+    "perceptual_hash": "string",  # 64 hexadecimal digits; "" for a blank image
     "width": "int64",  # pixels
     "height": "int64",
     "bytes": "int64",

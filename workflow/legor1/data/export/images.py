@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from legor1.boxes import PixelBudget, Size
-from legor1.data.tree import FORMATS, Rejected, image_size, locate
+from legor1.data.headers import image_size
+from legor1.data.tree import FORMATS, LEAVES, Rejected, Tree, locate
 from legor1.errors import UserError
 
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ class Images:
             folder: the export's folder.
             budget: images are resized to what it makes of them; none leaves them as they are.
         """
-        self._tree, self._folder, self._budget = Path(tree).resolve(), Path(folder), budget
+        self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
         self._sizes: dict[str, Size] = {}
 
     def place(self, turn: Row, below: str = "images") -> str:
@@ -64,13 +65,13 @@ class Images:
         name = turn["image"]
         try:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise Rejected("path leaves the tree")
-            source = locate(self._tree, name)
+                raise Rejected(LEAVES)
+            source = locate(self._tree.root, name)
             if name not in self._sizes:
-                self._sizes[name] = image_size(source)
+                self._sizes[name] = self._measure(name)
         except Rejected as error:
             raise UserError(
-                f"{turn['instance_id']}: {name!r} in {self._tree}: {error}. "
+                f"{turn['instance_id']}: {name!r} in {self._tree.root}: {error}. "
                 "Remedy: give the tree that the conversations were made from."
             ) from error
         if self._sizes[name] != (turn["width"], turn["height"]):
@@ -80,6 +81,13 @@ class Images:
                 "Remedy: give the tree that the conversations were made from."
             )
         return source
+
+    def _measure(self, name: str) -> Size:
+        descriptor, length = self._tree.open(name)
+        try:
+            return image_size(descriptor, length)
+        finally:
+            os.close(descriptor)
 
 
 def turns(row: Row) -> Iterator[Row]:
