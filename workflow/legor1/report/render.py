@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from legor1.files import write_text
-from legor1.report import facts, figures, findings, gallery, svg, tables
+from legor1.report import evidence, facts, figures, findings, gallery, svg, tables
 from legor1.report.study import Study, read
 
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -61,6 +61,12 @@ def context(study: Study) -> dict[str, Any]:
         "intervals": figures.intervals(study, protocol, "interval"),
         "trainings": [(one, figures.curves(study, one)) for one in trained],
         "gallery": gallery.groups(study),
+        "differences": evidence.differences(study),
+        "baseline": study.baseline,
+        "free_baselines": evidence.free_baselines(study, protocol),
+        "frames": evidence.frames(study),
+        "audits": evidence.audits(study),
+        "defects": evidence.defects(study),
         "not_run": facts.not_run(study),
         "costs": facts.costs(study),
         "recipes": facts.recipes(study),

@@ -64,8 +64,8 @@ class Study:
         trainings: experiment → its training.
         prompts: instance id → the text that stood beside the image, for the first experiment
             that was asked it.
-        splits: protocol of data preparation → ``split.json``.
-        manifest, base, provenance: the JSON files of these names.
+        splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
+        manifest, base, comparison, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
     """
 
@@ -79,7 +79,9 @@ class Study:
     trainings: Mapping[str, Training]
     prompts: Mapping[str, str]
     splits: Mapping[str, Record]
+    audits: Mapping[str, Record]
     manifest: Record
+    comparison: Record
     quarantine: list[Record]
     base: Record
     provenance: Record
@@ -138,7 +140,9 @@ def read(folder: Path) -> Study:
         trainings={name: _training(folder / "adapters" / name) for name in names},
         prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
         splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
+        audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
         manifest=_object(data / "manifest.json"),
+        comparison=_object(folder / "comparison.json"),
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
         provenance=_object(facts) if facts.exists() else provenance.collect(),

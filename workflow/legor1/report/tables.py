@@ -1,7 +1,7 @@
 """The results tables: this run's numbers, and beside them the published ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from legor1.report.study import Experiment, Score, Study, published
 
@@ -52,6 +52,13 @@ METRICS = (
            higher=False),
     Metric("state", "balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
 )  # fmt: skip
+# The published evaluation gives these names to something else.
+THESIS_MEANINGS = {
+    "iou": "overlaps of matched boxes, summed over an image: can exceed 100",
+    "f1_object": "set of common words over lists of words",
+    "f1_state": "of the answer Yes; unreadable answers left out",
+    "fpr": "wrong steps passed as right; unreadable answers left out",
+}
 MAIN = {"object": "iou", "grounding": "f1_theme", "state": "balanced_accuracy"}
 ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
 
@@ -93,13 +100,18 @@ def results(study: Study, protocol: str) -> list[Block]:
     """Return the results under one protocol; tasks and metrics without a number are left out."""
     blocks = []
     for task, title in TASKS.items():
-        metrics = [one for one in METRICS if one.task == task]
+        metrics = [_meant(one, protocol) for one in METRICS if one.task == task]
         rows = [_row(study, protocol, one) for one in metrics]
         rows = [row for row in rows if any(cell.score for cell in row.cells)]
         counts = sorted({cell.score.n for row in rows for cell in row.cells if cell.score})
         if rows:
             blocks.append(Block(task, title, " or ".join(f"{n:,}" for n in counts), rows))
     return blocks
+
+
+def _meant(one: Metric, protocol: str) -> Metric:
+    own = THESIS_MEANINGS.get(one.name) if protocol == "thesis" else None
+    return replace(one, meaning=own) if own else one
 
 
 def _row(study: Study, protocol: str, one: Metric) -> Row:

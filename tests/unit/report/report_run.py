@@ -1,0 +1,119 @@
+"""A run's folder in the making, and the page that a report of it is."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from legor1.files import write_json, write_jsonl
+from legor1.report import tables
+from legor1.report.render import render
+
+BOXES = '[{"bbox_2d": [40, 30, 200, 150], "label": "2 red 2x4 brick"}]'
+SCRIPT = "<script>alert(1)</script>"
+BREAKOUT = '"></svg></style><img src=x onerror="alert(2)">'
+TEMPLATE = "{{ 7 * 7 }}{% raw %}"
+EXPERIMENTS = {
+    "few_shot": {"method": "baseline", "demonstrations": True},
+    "sft": {"method": "sft", "lora": {"r": 8}},
+    "grpo": {"method": "grpo", "lora": {"r": 8}},
+}
+# experiment → metric → (value, low, high)
+SCORES = {
+    "few_shot": {"iou": (0.2, 0.18, 0.22), "f1_theme": (0.5, 0.4, 0.6), "fpr": (0.3, 0.2, 0.4)},
+    "sft": {"iou": (0.45, 0.42, 0.48), "f1_theme": (0.7, 0.65, 0.75), "fpr": (0.1, 0.05, 0.15)},
+    "grpo": {"iou": (0.43, 0.4, 0.46), "f1_theme": (0.3, 0.25, 0.35), "fpr": (0.3, 0.2, 0.4)},
+}
+
+
+@dataclass
+class Run:
+    """A run's folder in the making."""
+
+    folder: Path
+    config: dict = field(
+        default_factory=lambda: {
+            "run": "tiny",
+            "seed": 42,
+            "device": "cpu",
+            "precision": "float32",
+            "dataset": {"source": "synthetic", "synthetic": {"manuals": 3, "look": "manual"}},
+            "base": {"source": "shipped"},
+            "protocols": {"sound": {"defects": "none", "object_format": "json"}},
+            "experiments": EXPERIMENTS,
+            "evaluation": {"confidence": 0.95},
+            "report": {"title": "A tiny run", "gallery": 4},
+        }
+    )
+
+    def __post_init__(self) -> None:
+        self.table(SCORES)
+        self.configure()
+        write_json(self.folder / "provenance.json", {"commit": "a" * 40, "dirty": True})
+
+    def configure(self, **changes) -> None:
+        self.config |= changes
+        write_json(self.folder / "config.json", self.config)
+
+    def table(self, scores: dict) -> None:
+        tasks = {one.name: one.task for one in tables.METRICS}
+        rows = ["experiment,protocol,task,metric,value,low,high,n"]
+        for name, metrics in scores.items():
+            for metric, numbers in metrics.items():
+                values = ",".join("" if x is None else str(x) for x in numbers)
+                rows.append(f"{name},sound,{tasks[metric]},{metric},{values},40")
+        (self.folder / "table.csv").write_text("\n".join(rows) + "\n")
+
+    def predict(self, experiment: str, *rows: dict, iou: list[float] | None = None) -> None:
+        write_jsonl(self.folder / "predictions" / f"{experiment}.jsonl", rows)
+        frame = pd.DataFrame(
+            {
+                "instance_id": [row["instance_id"] for row in rows],
+                "iou": iou or [0.5] * len(rows),
+                "f1_theme": [math.nan] * len(rows),
+            }
+        )
+        target = self.folder / "scores" / experiment / "sound" / "per_example.parquet"
+        target.parent.mkdir(parents=True)
+        frame.to_parquet(target)
+
+    def image(self, name: str, size: tuple[int, int] = (400, 300)) -> None:
+        target = self.folder / "data" / "tree" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (0, 90, 200)).save(target)
+
+    def page(self) -> "Page":
+        out = self.folder / "report.html"
+        render(self.folder, out)
+        return Page(out.read_text(encoding="utf-8"))
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements with their attributes, and the text between them."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source, self.elements, self.texts = source, [], []
+        self.feed(source)
+        self.text = re.sub(r"\s+", " ", " ".join(self.texts))
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    handle_startendtag = handle_starttag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, attribute: str) -> list[str]:
+        return [given[attribute] for _, given in self.elements if attribute in given]
+
+
+def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:
+    facts = {"instance_id": name, "task": task, "image": "a.png", "width": 400, "height": 300}
+    answer = {"completion": BOXES, "prediction": BOXES, "reference": BOXES, "finished": True}
+    return facts | answer | changes

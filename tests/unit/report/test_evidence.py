@@ -1,0 +1,100 @@
+from report_run import EXPERIMENTS, SCRIPT
+
+from legor1.files import write_json
+from legor1.protocols import DEFECTS, SWITCHES
+from legor1.report import evidence
+from legor1.report.study import read
+
+FINDING = {
+    "defect": "self_demo",
+    "variant": "reasoning",
+    "measured": "queries that show their own image",
+    "value": 0.25,
+    "low": 0.2,
+    "high": 0.3,
+    "chance": 0.0,
+    "n": 40,
+    "manuals": 5,
+    "verdict": "found",
+}
+
+
+def comparison(low: float) -> dict:
+    metric = {"difference": 0.25, "low": low, "high": 0.3, "p": 0.0001}
+    task = {"main": "iou", "p_holm": 0.0003, "metrics": {"iou": metric}}
+    return {"comparisons": [{"experiment": "sft", "tasks": {"object": task}}]}
+
+
+def test_differences_are_signed_points_with_their_interval(run):
+    write_json(run.folder / "comparison.json", comparison(-0.05))
+    _, rows = evidence.differences(read(run.folder))
+    assert rows == [["sft", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]]
+    assert "−5.0 to +30.0" in run.page().text
+
+
+def test_free_baselines_stand_beside_the_best_experiment(run):
+    with (run.folder / "table.csv").open("a") as file:
+        file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
+        file.write("always_yes,sound,state,fpr,1.0,1.0,1.0,40\n")
+    headings, rows = evidence.free_baselines(read(run.folder), "sound")
+    assert headings == [
+        "Metric",
+        "always yes",
+        "copy demonstration",
+        "mean box",
+        "previous instruction",
+        "best experiment",
+    ]
+    assert rows == [
+        ["Mean IoU", "–", "–", "11.1", "–", "45.0"],
+        ["False-positive rate", "100.0", "–", "–", "–", "10.0"],  # the lowest is the best
+    ]
+
+
+def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
+    frame = {
+        "iou": {"original": 0.14, "processed": 0.9, "converted_twice": 0.02},
+        "all": {
+            "pairs": 1200,
+            "x": {"slope": 0.8, "intercept": 0.0},
+            "y": {"slope": None, "intercept": None},
+        },
+    }
+    write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
+    _, rows = evidence.frames(read(run.folder))
+    assert rows == [["sft", "14.0", "90.0", "2.0", "0.800", "–", "1,200"]]
+
+
+def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
+    findings = [
+        FINDING,
+        FINDING | {"value": None, "low": None, "high": None, "n": 0, "verdict": "not measured"},
+    ]
+    audit = {"defects_found": ["self_demo"], "findings": findings}
+    write_json(run.folder / "data/leaky/audit.json", audit)
+    run.configure(
+        protocols={"leaky": {"defects": ["row_split", "self_demo"], "object_format": "json"}},
+        experiments={name: one | {"protocol": "leaky"} for name, one in EXPERIMENTS.items()},
+    )
+    (made,) = evidence.audits(read(run.folder))
+    assert made.switches == "row_split, self_demo" and made.found == ["self_demo"]
+    measured = "queries that show their own image"
+    assert made.table[1] == [
+        ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "40", "▲ found"],
+        ["self_demo", measured, "reasoning", "–", "–", "0", "not measured"],
+    ]
+    assert "▲ Found: self_demo." in run.page().text
+
+
+def test_every_defect_is_listed_with_its_switch(run):
+    headings, rows = evidence.defects(read(run.folder))
+    assert headings[2:] == ["Data: sound"]
+    assert [row[0] for row in rows] == list(DEFECTS)
+    assert {row[0] for row in rows if row[2] == "off"} == set(SWITCHES)
+
+
+def test_hostile_findings_are_shown_as_they_are(run):
+    audit = {"defects_found": [], "findings": [FINDING | {"measured": SCRIPT}]}
+    write_json(run.folder / "data/sound/audit.json", audit)
+    page = run.page()
+    assert SCRIPT in page.text and "script" not in {tag for tag, _ in page.elements}

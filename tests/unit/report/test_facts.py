@@ -1,0 +1,32 @@
+import pytest
+from report_run import SCRIPT
+
+from legor1.report import facts
+from legor1.report.study import read
+
+
+def test_what_was_run_and_what_not(full):
+    study = read(full.folder)
+    assert facts.counts(study)[0] == ["Find the parts (object)", "1", "1"]
+    assert facts.quarantine(study) == [["odd " + SCRIPT, "2"]]
+    assert ["Wall time", "not recorded", "1 min 05 s"] in facts.costs(study)
+    assert facts.machine(study)["Commit"] == "a" * 12 + ", with changes"
+    assert facts.command(study) == "snakemake --configfile results/tiny/config.json"
+    said = " ".join(facts.not_run(study))
+    assert "The real LEGO-ARTA" in said and "with 1.6 million parameters" in said
+    assert facts.data(study)["Tree"] == "1 files, 2.0 KiB"
+
+
+def test_recipes_stand_side_by_side(run):
+    assert facts.recipes(read(run.folder)) == [
+        ["method", "baseline", "sft", "grpo"],
+        ["demonstrations", "yes", "–", "–"],
+        ["lora.r", "–", "8", "8"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(59.4, "59 s"), (60, "1 min 00 s"), (3720, "1 h 02 min")]
+)
+def test_duration(seconds, text):
+    assert facts.duration(seconds) == text

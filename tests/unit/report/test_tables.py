@@ -1,0 +1,87 @@
+import math
+from collections import Counter
+
+import pytest
+from report_run import EXPERIMENTS, SCORES
+
+from legor1.errors import UserError
+from legor1.report import facts, svg, tables
+from legor1.report.study import Score, published, read
+
+
+def test_a_second_protocol_has_a_table_and_a_baseline_without_model_no_column(run):
+    with (run.folder / "table.csv").open("a") as file:
+        for name, value in (("few_shot", 1.375), ("sft", 2.5), ("grpo", "")):
+            file.write(f"{name},thesis,object,iou,{value},,,40\n")
+        file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
+    study = read(run.folder)
+    assert study.protocols == ["sound", "thesis"]
+    assert [one.name for one in study.experiments] == list(EXPERIMENTS)
+    text = run.page().text
+    assert "protocol thesis" in text and "137.5" in text and "which has no intervals" in text
+    assert "mean_box" not in text
+
+
+def test_without_a_table_there_is_no_report(run):
+    (run.folder / "table.csv").unlink()
+    with pytest.raises(UserError, match="Remedy"):
+        run.page()
+    (run.folder / "table.csv").write_text("experiment,protocol,task,metric,value,low,high,n\n")
+    with pytest.raises(UserError, match="no number"):
+        run.page()
+
+
+def test_a_damaged_table_names_its_line(run):
+    (run.folder / "table.csv").write_text(
+        "experiment,protocol,task,metric,value,low,high,n\n"
+        "sft,sound,object,iou,0.5,0.4,0.6,40\n"
+        "grpo,sound,object,iou,much,0.4,0.6,40\n"
+    )
+    with pytest.raises(UserError, match="line 3"):
+        run.page()
+
+
+def test_all_published_numbers_are_shown_and_marked_as_not_comparable(run):
+    page = run.page()
+    assert Counter(row["source"] for row in published()) == {"lego_arta_paper": 15, "thesis": 3}
+    for line in published():
+        assert line["iou"] in page.text and line["fpr"] in page.text
+        assert line["source"] == "thesis" or line["model"] in page.text
+    assert "7B model, real data, own protocol: not comparable" in page.text
+    assert "no number of this run can be held against them" in page.text
+
+
+def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):
+    page = run.page()
+    blocks = tables.results(read(run.folder), "sound")
+    assert [block.task for block in blocks] == ["object", "grounding", "state"]
+    assert [cell.mark for cell in blocks[0].rows[0].cells] == ["", "ahead", ""]
+    assert [cell.mark for cell in blocks[1].rows[0].cells] == ["", "best", ""]
+    assert [cell.mark for cell in blocks[2].rows[0].cells] == ["", "best", ""]  # fpr: lower
+    assert "★ 70.0 65.0–75.0" in page.text and "☆ 45.0 42.0–48.0" in page.text
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([(0.5, 0.4, 0.6), (0.8, 0.7, 0.9)], ["", "best"]),
+        ([(0.5, 0.4, 0.7), (0.8, 0.7, 0.9)], ["", "ahead"]),  # they touch
+        ([(0.8, 0.7, 0.9), None, (0.5, 0.4, 0.6)], ["best", "", ""]),
+        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7)], ["", ""]),
+        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7), (0.1, 0.0, 0.2)], ["ahead", "ahead", ""]),
+        ([(0.5, 0.4, 0.6)], [""]),
+        ([(0.5, math.nan, math.nan), (0.8, 0.7, 0.9)], ["", "ahead"]),
+    ],
+)
+def test_marks(scores, expected):
+    given = [score and Score(*score, 10) for score in scores]
+    assert tables.marks(tables.metric("iou"), given) == expected
+
+
+def test_experiments_keep_the_order_of_the_table_and_their_colour(run):
+    run.table({name: SCORES[name] for name in ("sft", "grpo")})
+    study = read(run.folder)
+    assert [one.name for one in study.experiments] == ["sft", "grpo", "few_shot"]
+    assert study.baseline.name == "few_shot"
+    assert "No results were found for few_shot." in facts.not_run(study)
+    assert [svg.colour(one.index) for one in study.experiments] == ["e0", "e1", "e2"]
