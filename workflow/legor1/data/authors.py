@@ -87,8 +87,8 @@ def _is_dialogue(value: Any) -> bool:
 def _unknown(path: Path, found: str) -> UserError:
     return UserError(
         f"{path} is not understood: {found}. What would be: a JSON array, or a stream, of "
-        "dialogues as in qwen_data/, or of image paths or names. Remedy: write it so, or use the protocol "
-        "'thesis' or 'sound'."
+        "dialogues as in qwen_data/, or of image paths or names. Remedy: write it so, or use "
+        "the protocol 'thesis' or 'sound'."
     )
 
 

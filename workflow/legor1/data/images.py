@@ -21,6 +21,7 @@ from typing import Any
 from legor1 import files
 from legor1.data.tree import FORMATS, Rejected, Tree
 from legor1.errors import UserError
+from legor1.progress import Progress
 
 COLUMNS = {
     "image": "string",  # relative to the tree
@@ -63,8 +64,8 @@ def fingerprint(image: str, tree: Tree) -> Record:
             f"{tree.root / image} cannot be decoded: {error}. "
             "Remedy: mend or remove it, and index the tree again with 'legor1 index'."
         ) from error
-    darkest, lightest = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
-    blank = lightest - darkest < _BLANK
+    levels: Any = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
+    blank = levels[1] - levels[0] < _BLANK
     return {
         "image": image,
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -83,12 +84,10 @@ def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Re
     Raises:
         UserError: as ``fingerprint``; or fewer than one worker.
     """
-    from tqdm import tqdm
-
     if workers < 1:
         raise UserError(f"workers is {workers}. Remedy: ask for at least 1.")
     work = partial(fingerprint, tree=Tree(tree))
-    shown = partial(tqdm, total=len(images), desc="Images", unit="image", disable=None)
+    shown = partial(Progress, total=len(images), desc="Fingerprints", unit="images")
     if workers == 1:
         return list(shown(map(work, images)))
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:

@@ -80,7 +80,8 @@ def _finding(
     if not len(features):
         return head | nothing | {"n": 0, "manuals": 0, "verdict": "not measured"}
     rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
-    replicates = statistic(intervals.resampled_sums(features, manuals, REPLICATES, rng))
+    sums = intervals.cluster_sums(features, manuals)
+    replicates = statistic(intervals.resampled(sums, REPLICATES, rng))
     bounds = intervals.percentile(replicates, CONFIDENCE)
     low, high = (None if np.isnan(bound) else bound for bound in bounds)
     value = float(statistic(features.sum(axis=0)))
