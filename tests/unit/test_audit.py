@@ -17,7 +17,7 @@ from legor1.data.audit.findings import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
 from legor1.data.convert import Conversations, write_conversations
 from legor1.data.index import index
-from legor1.data.instances import write_instances
+from legor1.data.instances import COPY, write_instances
 from legor1.data.steps import true_name
 from legor1.data.synthetic import synthesize
 from legor1.errors import UserError
@@ -121,7 +121,9 @@ def test_each_switch_alone_is_found_alone(prepared, defect, monkeypatch):
         ]
         monkeypatch.setattr(prepared, "records", sung)
     prepared.prepare(defect, [defect], by_manual)
-    assert prepared.audit(defect)["defects_found"] == [defect]
+    # Where both copies of a true state are asked, the words of its step speak for Yes.
+    also = {"state_label_in_prompt"} if defect == "state_source_shortcut" else set()
+    assert set(prepared.audit(defect)["defects_found"]) == {defect} | also
 
 
 def test_a_split_by_row_is_found_by_itself_and_shows_test_rows_if_all_may_be_shown(prepared):
@@ -143,7 +145,8 @@ def test_a_file_that_tells_its_source_is_found_whatever_the_protocol(prepared, t
     marked.prepare("sound", (), by_manual)
     audit = marked.audit("sound")
     assert audit["defects_found"] == ["state_source_shortcut"]
-    assert value(audit, "the file's bytes") > 0.95
+    # One true state in four lies beside the falsified one and bears no mark.
+    assert value(audit, "the file's bytes") > 0.85
     assert value(audit, "the image's width and height") == 0.5
 
 
@@ -196,7 +199,9 @@ def test_images_parquet_is_read(prepared, tmp_path):
 def test_statistics_worked_by_hand(prepared):
     audit = prepared.audit("sound")
     rows = audit["statistics"]["rows"]
-    assert sum(rows["train"].values()) + sum(rows["test"].values()) == len(prepared.records)
+    doubles = sum(row["instance_id"].endswith(COPY) for row in prepared.records)
+    counted = sum(rows["train"].values()) + sum(rows["test"].values())
+    assert doubles > 0 and counted == len(prepared.records) - doubles
     answers = [json.loads(r["response"]) for r in prepared.records if r["task"] == "object"]
     boxes = audit["statistics"]["boxes"]
     assert boxes["total"] == sum(map(len, answers))

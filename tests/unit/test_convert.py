@@ -9,6 +9,7 @@ from trees import check_schema, instances
 from legor1 import prompts
 from legor1.data.convert import SIDES, Conversations, write_conversations
 from legor1.data.demonstrations import step_name
+from legor1.data.instances import COPY
 from legor1.errors import UserError
 from legor1.files import read_jsonl
 
@@ -178,6 +179,21 @@ def test_a_state_is_shown_by_pairs_of_one_size_where_there_are_such():
         assert len({(d["width"], d["height"]) for d in row["demonstrations"]}) == 1
 
 
+def test_a_true_state_in_both_folders_is_asked_once_unless_folders_may_tell():
+    table = records({"a": 3, "b": 2})
+    copies = [row for row in table if row["task"] == "state" and not row["falsified"]]
+    table += [row | {"instance_id": row["instance_id"] + COPY} for row in copies]
+    originals = {row["instance_id"] for row in copies}
+
+    def asked(*defects):
+        made = convert(table, divide(table, ["b"]), seed=0, defects=defects)
+        shown = {d["instance_id"] for row in every(made) for d in row["demonstrations"]}
+        return {row["instance_id"] for row in every(made)} | shown
+
+    assert asked() == {row["instance_id"] for row in table} - originals
+    assert asked("state_source_shortcut") == {row["instance_id"] for row in table}
+
+
 def test_reasoning_asks_for_thinking_and_shows_examples_that_do_not(table, conversations):
     thinking = convert(table, divide(table), variant="reasoning", seed=3)
     for plain, row in zip(every(conversations), every(thinking), strict=True):
@@ -208,7 +224,11 @@ def test_the_files_are_read_back_and_the_same_bytes_every_time(table, tmp_path):
     split = divide(table)
     for folder in ("one", "two"):
         made = Conversations(table, split, seed=3)
-        assert write_conversations(made, tmp_path / folder) == {"train": 96, "test": 32}
+        assert write_conversations(made, tmp_path / folder) == {
+            "train": 96,
+            "test": 32,
+            "doubles": 0,
+        }
     for variant in prompts.VARIANTS:
         for side, rows in convert(table, split, variant, seed=3).items():
             path = tmp_path / "one" / variant / f"{side}.jsonl"

@@ -106,10 +106,10 @@ def protocol_of(wildcards):
     return own if wildcards.data == "base/data" else config["protocols"][wildcards.protocol]
 
 
-def split_protocol(wildcards):
-    """Return the rule of the split: the other defects have no say in it."""
+def split_options(wildcards):
+    """Return the option of `legor1 split`: the other defects have no say in it."""
     defects = protocols.chosen(protocol_of(wildcards)["defects"])
-    return "thesis" if "row_split" in defects else "sound"
+    return "--protocol " + ("thesis" if "row_split" in defects else "sound")
 
 
 def convert_options(wildcards):

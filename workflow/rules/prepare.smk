@@ -1,5 +1,5 @@
 # Needs: data/tree with its manifest.json; the same under base/ for the tiny base model's own scenes.
-# Gives: instances.parquet, quarantine.jsonl, and for each protocol split.json,
+# Gives: instances.parquet, quarantine.jsonl, images.parquet, and for each protocol split.json,
 # {plain,reasoning}/{train,test}.jsonl and audit.json.
 
 
@@ -27,9 +27,34 @@ rule index_dataset:
         " --quarantine {output.quarantine:q} 2>&1 | tee {log:q}"
 
 
+rule fingerprint_images:
+    input:
+        manifest=f"{RUN}/{{data}}/manifest.json",
+        instances=f"{RUN}/{{data}}/instances.parquet",
+        code=code("fingerprint"),
+    output:
+        images=f"{RUN}/{{data}}/images.parquet",
+    log:
+        f"{RUN}/logs/{{data}}/fingerprint_images.log",
+    benchmark:
+        f"{RUN}/benchmarks/{{data}}/fingerprint_images.tsv"
+    conda:
+        "../../envs/demo.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+    shell:
+        "legor1 fingerprint {input.instances:q} --tree {params.tree:q} --workers {threads}"
+        " --out {output.images:q} 2>&1 | tee {log:q}"
+
+
 rule split_dataset:
     input:
         instances=f"{RUN}/{{data}}/instances.parquet",
+        images=f"{RUN}/{{data}}/images.parquet",
         code=code("split"),
     output:
         split=f"{RUN}/{{data}}/{{protocol}}/split.json",
@@ -44,13 +69,13 @@ rule split_dataset:
         mem_mb=2000,
         runtime=30,
     params:
-        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
-        protocol=split_protocol,
+        protocol=split_options,
         seed=seed_of,
         fraction=config["prepare"]["test_fraction"],
     shell:
-        "legor1 split {input.instances:q} --tree {params.tree:q} --protocol {params.protocol}"
-        " --seed {params.seed} --test-fraction {params.fraction} --out {output.split:q} 2>&1 | tee {log:q}"
+        "legor1 split {input.instances:q} --images {input.images:q} {params.protocol}"
+        " --seed {params.seed} --test-fraction {params.fraction} --out {output.split:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule convert_dataset:
@@ -88,6 +113,7 @@ rule audit_dataset:
     input:
         instances=f"{RUN}/{{data}}/instances.parquet",
         split=f"{RUN}/{{data}}/{{protocol}}/split.json",
+        images=f"{RUN}/{{data}}/images.parquet",
         conversations=rules.convert_dataset.output.conversations,
         code=code("audit"),
     output:
@@ -107,4 +133,4 @@ rule audit_dataset:
         conversations=lambda wildcards, input: Path(input.split).parent,
     shell:
         "legor1 audit {input.instances:q} {input.split:q} {params.conversations:q}"
-        " --tree {params.tree:q} --out {output.audit:q} 2>&1 | tee {log:q}"
+        " --tree {params.tree:q} --images {input.images:q} --out {output.audit:q} 2>&1 | tee {log:q}"

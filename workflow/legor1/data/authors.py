@@ -81,7 +81,8 @@ def _images(root: Path, file: str) -> Iterator[str]:
 
 
 def _is_dialogue(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(t, dict) for t in value)
+    turns = value if isinstance(value, list) else []
+    return bool(turns) and all(isinstance(turn, dict) and "role" in turn for turn in turns)
 
 
 def _unknown(path: Path, found: str) -> UserError:

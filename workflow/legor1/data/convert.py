@@ -6,9 +6,11 @@ switch here, but for ``row_split``, which is the split's:
 - ``task_by_substring`` changes how a row is asked and what is shown before it. Its ``task`` stays
   the dataset's, since the answer is scored for what it is.
 - ``state_source_shortcut``, off, shows pairs of one step and image size in either order, and writes
-  the rows in an order that tells nothing. A size or an artefact that the dataset itself gives to
-  one side alone cannot be taken away here, and no row is dropped for it: the audit measures it.
-  The file's own size and encoding never reach a model, which sees pixels.
+  the rows in an order that tells nothing. A true state that lies in both folders is asked once,
+  from the falsified one's: twice would make Yes the likelier answer. A size or an artefact that
+  the dataset itself gives to one side alone cannot be taken away here, and no row is dropped for
+  it: the audit measures it. The file's own size and encoding never reach a model, which sees
+  pixels.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from typing import Any
 
 from legor1 import files, prompts
 from legor1.data.demonstrations import Demonstrations, Record, asked
+from legor1.data.instances import COPY
 from legor1.errors import UserError
 from legor1.seeding import pick
 
@@ -61,17 +64,27 @@ class Conversations:
                 f"The split names {unknown[0]}, which is not among the instances. "
                 "Remedy: split the instances again with 'legor1 split'."
             )
+        mixed = "state_source_shortcut" in defects
+        self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
-        names = sorted(name for side in sides for name in split[side])
+        names = sorted(name for side in sides for name in self._asked(side))
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
 
     def side(self, side: str) -> Iterator[dict[str, Record]]:
         """Yield each conversation of ``train`` or ``test`` by variant."""
-        names = self._split[side]
+        names = self._asked(side)
         if "state_source_shortcut" not in self._defects:
             names = sorted(names, key=lambda name: pick(1 << 64, self._seed, "order", name))
         for name in names:
             yield self._conversation(self._rows[name])
+
+    def _asked(self, side: str) -> list[str]:
+        return [name for name in self._split[side] if name not in self.doubles]
+
+    def _doubles(self) -> frozenset[str]:
+        """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
+        sides = [name for side in SIDES for name in self._split[side]]
+        return frozenset(name for name in sides if f"{name}{COPY}" in self._rows)
 
     def _conversation(self, row: Record) -> dict[str, Record]:
         shown = self._shown.choose(row, "plain")
@@ -123,7 +136,11 @@ def _tagged(turn: Record) -> Record:
 
 
 def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:
-    """Write ``out``/{plain,reasoning}/{train,test}.jsonl; return how many rows each side has."""
+    """Write ``out``/{plain,reasoning}/{train,test}.jsonl.
+
+    Returns:
+        How many rows each side has, and how many ``doubles`` were left out.
+    """
     from orjson import dumps
 
     counts = {}
@@ -138,4 +155,4 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
                 counts[side] += 1
                 for variant, row in both.items():
                     streams[variant].write(dumps(row) + b"\n")
-    return counts
+    return counts | {"doubles": len(conversations.doubles)}

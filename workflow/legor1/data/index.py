@@ -17,7 +17,7 @@ from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
 from legor1.data.headers import image_size
-from legor1.data.instances import COLUMNS, Record, collector_paused, write_columns
+from legor1.data.instances import COLUMNS, COPY, Record, collector_paused, write_columns
 from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
 
@@ -27,7 +27,6 @@ CLASSES = {
     "object": {"eop"},
     "state": {"step", "eop", "fullscreeneop"},
 }
-COPY = "@step_dataset"
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
+COPY = "@step_dataset"  # ends the id of a true state whose image lies beside the falsified one
 # The types of Arrow; in a row a missing step_num is None, all else is always there.
 COLUMNS = {
     "instance_id": "string",

@@ -96,7 +96,8 @@ def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
     for row in instances:
         unit = row["instance_id"]
         if row["task"] == "state":
-            unit = f"state/{true_name(row['image']).partition('lego/')[2]}"
+            name = row["image"].partition(f"/{row['manual']}/")[2]
+            unit = f"state/{row['manual']}/{true_name(name)}"
         units.setdefault(row["task"], {}).setdefault(unit, []).append(row["instance_id"])
     test: set[str] = set()
     for task, members in units.items():

@@ -29,13 +29,14 @@ def statistics(material: Material) -> dict[str, Any]:
 
 
 def _rows(material: Material, side: str) -> dict[str, int]:
-    tasks = Counter(material.rows[name]["task"] for name in material.split[side])
+    tasks = Counter(row["task"] for row in material.conversations["plain"][side])
     return dict(sorted(tasks.items()))
 
 
 def _states(material: Material, side: str) -> dict[str, int]:
-    rows = [material.rows[name] for name in material.split[side]]
-    falsified = [row["falsified"] for row in rows if row["task"] == "state"]
+    asked = [row["instance_id"] for row in material.conversations["plain"][side]]
+    states = [row for row in map(material.rows.__getitem__, asked) if row["task"] == "state"]
+    falsified = [row["falsified"] for row in states]
     return {"true": len(falsified) - sum(falsified), "falsified": sum(falsified)}
 
 
