@@ -6,7 +6,8 @@ import pytest
 from study import Study
 
 CONVERSATIONS = {"convert_dataset": 1, "audit_dataset": 1}
-DATA = {"fetch_dataset": 1, "index_dataset": 1, "split_dataset": 1} | CONVERSATIONS
+IMAGES = {"index_dataset": 1, "fingerprint_images": 1}
+DATA = {"fetch_dataset": 1, "split_dataset": 1} | IMAGES | CONVERSATIONS
 SCORES = {"score_predictions": 2, "compile_table": 1, "compare_experiments": 1, "render_report": 1}
 RESULTS = SCORES | {"gather_predictions": 3, "score_predictions": 6}  # three, two protocols
 ALL_SCORES = SCORES | {"score_predictions": 14}  # and four baselines that need no model
@@ -49,7 +50,7 @@ def test_fetch_downloads_and_no_more(tmp_path):
 
 def test_the_base_is_rebuilt_from_scenes_of_its_own(tmp_path):
     plan = Study(tmp_path, "demo").plan("rebuild_base")
-    scenes = {"draw_base_scenes": 1, "index_dataset": 1, "split_dataset": 1, "convert_dataset": 1}
+    scenes = IMAGES | {"draw_base_scenes": 1, "split_dataset": 1, "convert_dataset": 1}
     assert plan == scenes | {"build_tiny_base": 1}
     told = Study(tmp_path / "told", "demo").plan("--config", "base={source: rebuild}")
     assert told["build_tiny_base"] == 1

@@ -56,7 +56,7 @@ def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
 
 
 def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny, "TINTS", (255, 256))  # white paper
+    monkeypatch.setattr(tiny, "DARKEST", 1.0)  # white paper
     Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
     processor = tiny.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}

@@ -55,7 +55,7 @@ IGNORED = -100
 # Manuals are printed on light paper. Where that is not the zero of the pixel values, it drowns all
 # else, and a small model stays blind for its first thousand steps.
 BACKGROUND, CONTRAST = 0.85, 0.25
-TINTS = (176, 256)  # of each colour channel of the paper, of 255
+DARKEST = 0.7  # of a colour channel of the paper; other images keep nearly their own colours
 
 
 def make_tokenizer(texts: list[str], vocabulary: int) -> Qwen2Tokenizer:
@@ -181,9 +181,7 @@ class Examples:
     def _image(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         if name not in self.images:
             picture = open_image(self.tree / name)
-            # One paper alone would be all that the model can read.
-            tint = generator(self.seed, "tint", name).integers(*TINTS, size=3).tolist()
-            picture = ImageChops.multiply(picture, Image.new("RGB", picture.size, tuple(tint)))
+            picture = _tinted(picture, generator(self.seed, "tint", name))
             processed = self.processor.image_processor(images=[picture], return_tensors="pt")
             self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
         return self.images[name]
@@ -200,6 +198,16 @@ class Examples:
                 elif tokens[position - width + 1 : position + 1] == self.start:
                     inside = True
         return labels
+
+
+def _tinted(picture: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Return the picture on paper of another tint, strong or faint.
+
+    One paper alone would be all that the model can read; strong tints alone hide the colours.
+    """
+    lost = (1 - DARKEST) * random.random() * random.random(3)
+    paper = tuple(np.rint(255 * (1 - lost)).astype(int).tolist())
+    return ImageChops.multiply(picture, Image.new("RGB", picture.size, paper))
 
 
 def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) -> None:
