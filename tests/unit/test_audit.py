@@ -166,11 +166,11 @@ def test_copies_and_likenesses_across_the_split_are_counted(prepared):
         for m, n in (("a", 1), ("a", 2), ("b", 1), ("b", 2), ("b", 3))
     }
     prints = {
-        "a1.png": ("s1", "00000000000000ff"),
-        "a2.png": ("s2", "ffffffffffffffff"),
-        "b1.png": ("s1", "00000000000000ff"),  # the same bytes as a1
-        "b2.png": ("s3", "fffffffffffffff0"),  # 4 bits from a2
-        "b3.png": ("s4", "ffffffffffffffe0"),  # 5 bits
+        "a1.png": ("s1", "0" * 62 + "ff"),
+        "a2.png": ("s2", "f" * 64),
+        "b1.png": ("s1", "0" * 62 + "ff"),  # the same bytes as a1
+        "b2.png": ("s3", "f" * 62 + "00"),  # 8 bits from a2
+        "b3.png": ("s4", "f" * 61 + "e00"),  # 9 bits
     }
     split = {
         side: [name for name in rows if f"/{m}/" in name]
@@ -186,13 +186,14 @@ def test_copies_and_likenesses_across_the_split_are_counted(prepared):
 
 def test_images_parquet_is_read(prepared, tmp_path):
     names = sorted({row["image"] for row in prepared.records})
-    table = {"image": names, "sha256": names, "perceptual_hash": ["0" * 16] * len(names)}
-    pq.write_table(pa.table(table), tmp_path / "images.parquet")
+    fixed = {"perceptual_hash": "0" * 64, "width": 9, "height": 9, "bytes": 9, "format": "PNG"}
+    rows = [{"image": name, "sha256": name, "mode": "RGB"} | fixed for name in names]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "images.parquet")
     audit = prepared.audit("sound", images=tmp_path / "images.parquet")
     assert value(audit, "bytes are trained on") == 0
     assert value(audit, "looks like one trained on") == 1
     assert audit["defects_found"] == ["row_split"]
-    with pytest.raises(UserError, match=r"lacks sha256, perceptual_hash.*Remedy: .*fingerprint"):
+    with pytest.raises(UserError, match=r"as fingerprints.*Remedy: .*fingerprint"):
         prepared.audit("sound", images=prepared.folder / "instances.parquet")
 
 

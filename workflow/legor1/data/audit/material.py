@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1 import files
+from legor1.data.images import read_images
 from legor1.data.instances import read_records
 from legor1.data.steps import true_name
 from legor1.errors import UserError
@@ -13,7 +14,6 @@ from legor1.prompts import VARIANTS
 
 Record = dict[str, Any]
 SIDES = ("train", "test")
-IMAGE_COLUMNS = ("image", "sha256", "perceptual_hash")
 REQUIRED = ("instance_id", "task", "manual", "image", "prompt", "response", "demonstrations")
 
 
@@ -69,7 +69,11 @@ def read(
         variant: {side: list(_conversations(conversations, variant, side, rows)) for side in SIDES}
         for variant in VARIANTS
     }
-    return Material(rows, sides, said, tree, _prints(images) if images else {})
+    prints = {
+        row["image"]: (row["sha256"], row["perceptual_hash"])
+        for row in (read_images(images) if images else ())
+    }
+    return Material(rows, sides, said, tree, prints)
 
 
 def step_of(image: str) -> str:
@@ -90,20 +94,3 @@ def _conversations(
                 "Remedy: convert the instances again with 'legor1 convert'."
             )
         yield row
-
-
-def _prints(path: Path) -> dict[str, tuple[str, str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        missing = [name for name in IMAGE_COLUMNS if name not in table.column_names]
-    except (OSError, pa.ArrowException) as error:
-        missing = [f"all columns ({error})"]
-    if missing:
-        raise UserError(
-            f"{path} lacks {', '.join(missing)}. Remedy: make it with 'legor1 fingerprint'."
-        )
-    columns = [table[name].to_pylist() for name in IMAGE_COLUMNS]
-    return {image: (sha, print_) for image, sha, print_ in zip(*columns, strict=True)}
