@@ -118,8 +118,9 @@ def read_images(path: Path) -> list[Record]:
     try:
         return pq.read_table(path, columns=list(COLUMNS)).to_pylist()
     except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{path} cannot be read as fingerprints: {error}. "
+            f"{path} cannot be read as fingerprints: {reason}. "
             "Remedy: make it with 'legor1 fingerprint'."
         ) from error
 
