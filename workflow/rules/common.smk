@@ -26,6 +26,8 @@ from legor1 import check, imports
 from legor1.config import load
 from legor1.data.hub import model_files
 from legor1.errors import UserError
+from legor1.plan.plan import plan
+from legor1.plan.render import summary
 
 
 @contextlib.contextmanager
@@ -142,3 +144,20 @@ def source_folder(block):
     shipped = os.path.relpath(check.TINY_BASE)
     rebuilt = f"{RUN}/base/tiny"
     return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]
+
+
+def plan_dry_run(record):
+    """Print the plan's total before a dry run's last words: it has no `onstart`."""
+    if workflow.dryrun and str(record.msg).startswith("This was a dry-run"):
+        try:
+            known = {
+                "base": Path(RUN) / "base/model.json",
+                "conversations": f"{RUN}/data/conversations",
+            }
+            logger.info(summary(plan(config, **known)))
+        except UserError as error:
+            logger.info(f"No plan: {error}")
+    return True
+
+
+logger.addFilter(plan_dry_run)
