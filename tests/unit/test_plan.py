@@ -65,6 +65,16 @@ def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
     assert "grpo train on L4: DOES NOT FIT" in render(content)
 
 
+def test_prompts_longer_than_the_limit_do_not_fit():
+    content = plan(load(BASE, {"max_tokens": 4096}))
+    lines = misfits(content)
+    assert len(lines) == 5
+    assert (
+        "sft: train meets prompts of 8,790 tokens with their answer, the limit is 4,096" in lines[1]
+    )
+    assert "Remedy: lower pixel_budget.max_pixels" in lines[1]
+
+
 @pytest.mark.parametrize("gpu", machines.GPUS)
 def test_every_gpu_can_be_planned_for_and_the_command_line_knows_it(gpu):
     content = plan(load(BASE), gpu)

@@ -45,8 +45,8 @@ with user_errors():
 RUN = f"results/{config['run']}"
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
-# What fixes a model's numbers, in training and in inference.
-NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
+# What fixes a model's numbers, in training and in inference, and how long a prompt may be.
+NUMERICS = ("device", "precision", "attention", "pixel_budget", "max_tokens", "threads")
 
 
 wildcard_constraints:

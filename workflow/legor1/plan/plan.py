@@ -14,7 +14,7 @@ from legor1.plan.architectures import Architecture
 from legor1.plan.machines import GPUS, Machine
 
 Plan = dict[str, Any]
-NUMERICS = ("device", "precision", "attention", "threads", "processes")
+NUMERICS = ("device", "precision", "attention", "threads", "processes", "max_tokens")
 
 
 def plan(
@@ -109,9 +109,7 @@ def write_plan(content: Plan, out: Path) -> None:
 def misfits(content: Plan) -> list[str]:
     """Return one sentence for each stage of an experiment that does not fit its machine."""
     return [
-        f"{name}: {stage['stage']} needs {stage['needed'] / machines.GIB:.1f} GiB at "
-        f"its fullest ({stage['fullest']}), {stage['machine']} has "
-        f"{stage['capacity'] / machines.GIB:.1f}. Remedy: {stage['remedy']}."
+        f"{name}: {stage['stage']} {stage['problem']}"
         for name, experiment in content["experiments"].items()
         for stage in experiment["stages"]
         if not stage["fits"]
@@ -129,7 +127,8 @@ def _experiment(
     arch: Architecture, config: Mapping[str, Any], name: str, gpu: str | None, lengths: Lengths
 ) -> Plan:
     experiment = config["experiments"][name]
-    numerics = {key: config[key] for key in NUMERICS}
+    numerics = {key: config.get(key) for key in NUMERICS}
+    numerics["max_tokens"] = numerics["max_tokens"] or arch.context
     stages = []
     if experiment["method"] != "baseline":
         recipe = numerics | experiment
@@ -195,7 +194,20 @@ def _stage(
 ) -> Plan:
     """Return what every stage of a plan has: tokens, memory by moment and part, time by part."""
     fullest, needed = memory.fullest(moments)
-    fits = needed <= machine.memory
+    new = recipe.get("training", recipe).get("max_new_tokens", load.answer.most)
+    longest, limit = load.prompt.most + new, recipe["max_tokens"]
+    problem = ""
+    if longest > limit:
+        problem = (
+            f"meets prompts of {longest:,} tokens with their answer, the limit is {limit:,}. "
+            f"Remedy: lower {memory.PIXELS}, show no demonstrations, or raise max_tokens."
+        )
+    elif needed > machine.memory:
+        problem = (
+            f"needs {needed / machines.GIB:.1f} GiB at its fullest ({fullest}), {machine.name} has "
+            f"{machine.memory / machines.GIB:.1f}. "
+            f"Remedy: {memory.remedy(moments, machine, where, recipe)}."
+        )
     return {
         "machine": machine.name,
         "rows": load.rows,
@@ -204,7 +216,7 @@ def _stage(
         "fullest": fullest,
         "needed": needed,
         "capacity": machine.memory,
-        "fits": fits,
-        "remedy": "" if fits else memory.remedy(moments, machine, where, recipe),
+        "fits": not problem,
+        "problem": problem,
         "seconds": seconds,
     }
