@@ -1,6 +1,7 @@
 """What Snakemake plans: the real study, the demo, and after a change just what it touches."""
 
 import os
+import re
 
 import pytest
 from study import Study
@@ -22,6 +23,21 @@ ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS | WITHOUT_MODEL | ALL
 def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
     plan = Study(tmp_path).plan()
     assert plan == DATA | ALL_AFTER_DATA | {"fetch_base": 1, "predict_shard": 12}
+
+
+def test_a_dry_run_says_what_the_study_will_take(tmp_path):
+    done = Study(tmp_path / "study").snakemake("--dry-run")
+    assert re.search(
+        r"^Plan: .* h of A40, .* h of A100-80, .*; everything fits$", done.stdout, re.M
+    )
+    done = Study(tmp_path / "demo", "demo", with_base=True).snakemake("--dry-run")
+    assert re.search(r"^Plan: .* min of CPU; everything fits$", done.stdout, re.M)
+
+
+def test_a_plan_that_cannot_be_made_does_not_stop_the_dry_run(tmp_path):
+    done = Study(tmp_path, "demo").snakemake("--dry-run")  # its base is a stand-in
+    assert done.returncode == 0
+    assert "No plan: the config.json of shipped describes no Qwen2.5-VL" in done.stdout
 
 
 def test_the_real_study_asks_for_the_right_gpus(tmp_path):

@@ -29,6 +29,7 @@ STACK = (
     "accelerate",
     "deepspeed",
     "datasets",
+    "qwen_vl_utils",
 )
 # A rule is checked by the beginning of its name.
 MODEL_RULES = ("train_", "predict_", "build_tiny_base")

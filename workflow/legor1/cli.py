@@ -309,6 +309,18 @@ def _declare_results(stage: Callable[..., None]) -> None:
         _path("--out", "write it here as JSON", required=False),
     )
     stage(stages.check, *CONFIG)
+    stage(
+        stages.plan,
+        *CONFIG,
+        Option("--gpu", choices=("A100-80", "A100-40", "A40", "H100", "L4"), help="for all stages"),
+        _path("--base", "model.json of the base model, if it is here", required=False),
+        Option(
+            "--conversations",
+            metavar="DIR",
+            help="of train.jsonl and test.jsonl, to count; {protocol} stands for an experiment's",
+        ),
+        _path("--out", "write it here as JSON", required=False),
+    )
 
 
 if __name__ == "__main__":

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from peft import PeftModel
 from PIL import Image
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
 from legor1.files import read_json
+from legor1.processing import check_frames
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Every linear layer of the language model, and none of the vision tower.
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-PROBE_SIZES = ((480, 360), (360, 480), (1920, 1080), (90, 700))
 
 
 def base_folder(base: Path) -> Path:
@@ -41,21 +41,13 @@ def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> A
         "longest_edge": budget.max_pixels,
     }
     processor.tokenizer.padding_side = padding_side
-    _check_budget(processor, budget)
+    check_frames(processor.image_processor, budget)
     return processor
 
 
-def _check_budget(processor: Any, budget: PixelBudget) -> None:
-    patch = processor.image_processor.patch_size
-    for size in PROBE_SIZES:
-        inputs = processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
-        _, rows, columns = inputs["image_grid_thw"][0].tolist()
-        realised = (columns * patch, rows * patch)
-        if realised != budget.processed_size(size):
-            raise RuntimeError(
-                f"the processor resizes {size} to {realised}, the pixel budget says "
-                f"{budget.processed_size(size)}: boxes would be in the wrong frame"
-            )
+def context_length(folder: Path) -> int:
+    """Return how many tokens the model in ``folder`` can read and write in one go."""
+    return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
 
 
 def load_model(folder: Path, recipe: dict[str, Any]) -> Any:

@@ -349,3 +349,20 @@ def check(given: Namespace) -> None:
     config = _resolved(given)
     require(config, Path("results") / config["run"])
     print(f"run {config['run']}: nothing is missing here")
+
+
+def plan(given: Namespace) -> None:
+    """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit.
+
+    legor1 plan workflow/configs/demo.yaml --gpu A100-40 --out plan.json
+    """
+    from legor1.errors import UserError
+    from legor1.plan.plan import misfits, plan, write_plan
+    from legor1.plan.render import render
+
+    content = plan(_resolved(given), given.gpu, given.base, given.conversations)
+    if given.out:
+        write_plan(content, given.out)
+    print(render(content))
+    if misfits(content):
+        raise UserError("the run does not fit; the plan above says where and what to change")

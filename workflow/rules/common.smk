@@ -27,6 +27,8 @@ from legor1.baselines import NAMES as BASELINES
 from legor1.config import load
 from legor1.data.sources import download_folder, model_files
 from legor1.errors import UserError
+from legor1.plan.plan import plan
+from legor1.plan.render import summary
 
 
 @contextlib.contextmanager
@@ -50,8 +52,8 @@ EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
 # The protocols of data preparation that are needed.
 PREPARED = sorted({one["protocol"] for one in config["experiments"].values()})
-# What fixes a model's numbers, in training and in inference.
-NUMERICS = ("device", "precision", "attention", "pixel_budget", "threads")
+# What fixes a model's numbers, in training and in inference, and how long a prompt may be.
+NUMERICS = ("device", "precision", "attention", "pixel_budget", "max_tokens", "threads")
 
 
 wildcard_constraints:
@@ -183,3 +185,20 @@ def source_folder(block):
     shipped = os.path.relpath(check.TINY_BASE)
     rebuilt = f"{RUN}/base/tiny"
     return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]
+
+
+def plan_dry_run(record):
+    """Print the plan's total before a dry run's last words: it has no `onstart`."""
+    if workflow.dryrun and str(record.msg).startswith("This was a dry-run"):
+        try:
+            known = {
+                "base": Path(RUN) / "base/model.json",
+                "conversations": f"{RUN}/data/{{protocol}}/{{variant}}",
+            }
+            logger.info(summary(plan(config, **known)))
+        except UserError as error:
+            logger.info(f"No plan: {error}")
+    return True
+
+
+logger.addFilter(plan_dry_run)

@@ -9,7 +9,14 @@ import torch
 
 from legor1.boxes import PixelBudget, to_original
 from legor1.files import atomic, read_jsonl
-from legor1.modeling import base_folder, load_adapted, load_processor, open_image
+from legor1.modeling import (
+    base_folder,
+    context_length,
+    load_adapted,
+    load_processor,
+    open_image,
+)
+from legor1.processing import check_lengths
 from legor1.progress import Progress
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
@@ -51,6 +58,7 @@ def predict(
     todo = [row for row in rows if row["instance_id"] not in done]
     if todo:
         engine = Engine(recipe, tree, base_folder(base), adapter)
+        engine.check_lengths(todo)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("a", encoding="utf-8") as file:
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
@@ -86,7 +94,23 @@ class Engine:
         self.recipe, self.tree = recipe, tree
         self.budget = PixelBudget(**recipe["pixel_budget"])
         self.processor = load_processor(base, self.budget, padding_side="left")
+        self.context = context_length(base)
         self.model = load_adapted(base, adapter, recipe)
+
+    def check_lengths(self, rows: list[dict[str, Any]]) -> None:
+        """Stop if the model cannot read one of the prompts whole and answer it.
+
+        Raises:
+            UserError: names the longest such instance.
+        """
+        check_lengths(
+            rows,
+            self.processor,
+            self.budget,
+            demonstrations=self.recipe["demonstrations"],
+            limit=self.recipe.get("max_tokens") or self.context,
+            new_tokens=self.recipe["max_new_tokens"],
+        )
 
     def answers(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the prediction of every conversation; an early out-of-memory beats a late one."""

@@ -17,7 +17,14 @@ from legor1 import provenance
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl, write_json, write_jsonl
-from legor1.modeling import LORA_TARGETS, base_folder, load_model, load_processor
+from legor1.modeling import (
+    LORA_TARGETS,
+    base_folder,
+    context_length,
+    load_model,
+    load_processor,
+)
+from legor1.processing import check_lengths
 from legor1.progress import Progress
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
@@ -52,10 +59,14 @@ class Job:
         self.work = Path(facts["work"])
         self.out = Path(facts["out"])
         self.budget = PixelBudget(**self.recipe["pixel_budget"])
+        self._processor: Any = None
 
     def processor(self) -> Any:
         """Return the processor; completions are padded on the left, as generation needs."""
-        return load_processor(base_folder(self.base), self.budget, padding_side="left")
+        if self._processor is None:
+            folder = base_folder(self.base)
+            self._processor = load_processor(folder, self.budget, padding_side="left")
+        return self._processor
 
     def model(self) -> Any:
         """Return the base model."""
@@ -102,9 +113,20 @@ class Job:
 
         Args:
             columns: name → function of a conversation that gives the column's value.
+
+        Raises:
+            UserError: a row is too long for the model, or for the configured limit.
         """
-        table = []
-        for row in self.rows():
+        table, rows = [], self.rows()
+        check_lengths(
+            rows,
+            self.processor(),
+            self.budget,
+            demonstrations=self.recipe["demonstrations"],
+            limit=self.recipe.get("max_tokens") or context_length(base_folder(self.base)),
+            new_tokens=self.settings.get("max_new_tokens"),
+        )
+        for row in rows:
             messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
             parts = [part for turn in messages for part in turn["content"]]
             images = [str(self.tree / p.pop("image")) for p in parts if p["type"] == "image"]

@@ -1,0 +1,203 @@
+"""The plan of a run: what is in it, what fits, and how it is said."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from legor1 import cli
+from legor1.check import TINY_BASE
+from legor1.config import SCHEMA, load, read
+from legor1.errors import UserError
+from legor1.files import read_json, write_json, write_jsonl
+from legor1.plan import duration, machines
+from legor1.plan.architectures import HUB, from_config
+from legor1.plan.plan import misfits, plan
+from legor1.plan.render import render, summary
+from legor1.plan.tokens import Load, Spread
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "config.yaml"
+DEMO = read(ROOT / "workflow/configs/demo.yaml")
+QWEN = from_config("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+
+
+def stages(content):
+    return {
+        (name, stage["stage"]): stage
+        for name, experiment in content["experiments"].items()
+        for stage in experiment["stages"]
+    }
+
+
+def hours(content):
+    return sum(sum(stage["seconds"].values()) for stage in stages(content).values()) / 3600
+
+
+def test_the_full_study_fits_the_gpus_that_its_rules_ask_for():
+    content = plan(load(BASE))
+    found = stages(content)
+    assert set(found) == {
+        ("few_shot", "predict"),
+        ("sft", "train"),
+        ("sft", "predict"),
+        ("grpo", "train"),
+        ("grpo", "predict"),
+    }
+    assert {stage["machine"] for stage in found.values()} == {"A100-80", "A40"}
+    assert misfits(content) == []
+    assert found["sft", "train"]["steps"] == 564  # 3 epochs of 1,500 rows by 8, the last short
+    assert found["sft", "train"]["trainable_parameters"] == 20_185_088
+    assert found["sft", "train"]["rows"] == 1500
+    assert content["parameters"] == 8_292_166_656
+    assert 10 < hours(content) < 100
+
+
+def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
+    content = plan(load(BASE), "L4")
+    assert not stages(content)["grpo", "train"]["fits"]
+    line = next(one for one in misfits(content) if one.startswith("grpo: train"))
+    assert "L4 has 21.9" in line
+    assert "Remedy: the activations: lower experiments.grpo.training.batch_size" in line
+    assert "NO, it does not fit" in summary(content)
+    assert line in summary(content)
+    assert "grpo train on L4: DOES NOT FIT" in render(content)
+
+
+def test_prompts_longer_than_the_limit_do_not_fit():
+    content = plan(load(BASE, {"max_tokens": 4096}))
+    lines = misfits(content)
+    assert len(lines) == 5
+    assert (
+        "sft: train meets prompts of 8,790 tokens with their answer, the limit is 4,096" in lines[1]
+    )
+    assert "Remedy: lower pixel_budget.max_pixels" in lines[1]
+
+
+@pytest.mark.parametrize("gpu", machines.GPUS)
+def test_every_gpu_can_be_planned_for_and_the_command_line_knows_it(gpu):
+    content = plan(load(BASE), gpu)
+    assert {stage["machine"] for stage in stages(content).values()} == {gpu}
+    assert cli._parser().parse_args(["plan", "--gpu", gpu]).gpu == gpu
+
+
+def test_a_faster_gpu_takes_less_time_and_more_processes_share_the_work():
+    a40, h100 = (plan(load(BASE), gpu) for gpu in ("A40", "H100"))
+    assert hours(h100) < hours(a40)
+    one, four = (stages(plan(load(BASE, {"processes": n})))["sft", "train"] for n in (1, 4))
+    assert four["steps"] == 141
+    assert sum(four["seconds"].values()) < sum(one["seconds"].values()) / 2
+    assert four["needed"] < one["needed"]
+
+
+def test_checkpointing_trades_time_for_memory():
+    experiments = load(BASE)["experiments"]
+    experiments["sft"]["training"]["gradient_checkpointing"] = False
+    with_it = stages(plan(load(BASE)))["sft", "train"]
+    without = stages(plan(load(BASE, {"experiments": experiments})))["sft", "train"]
+    assert without["needed"] > 2 * with_it["needed"]
+    assert without["seconds"]["update"] == pytest.approx(with_it["seconds"]["update"] * 2 / 3)
+
+
+def test_operations_of_the_7b_model_worked_by_hand():
+    # 6.53e9 weights in 28 layers, twice each; 28 × 3584 × 1000 × 2 for scores and values
+    assert duration.language_operations(QWEN, 1, 1000) == pytest.approx(13.05e9 + 0.2e9, rel=0.01)
+    # a visual token: 4 patches × 32 blocks of 19.7e6 weights, and the merger
+    assert duration.vision_operations(QWEN, 1) == pytest.approx(5.14e9, rel=0.01)
+
+
+def test_writing_is_bound_by_the_host_or_by_bandwidth():
+    passed = duration.Pass(1, 1000, 0, new=10, scored=0)
+    fast, slow = (
+        duration.writing(QWEN, passed, "bfloat16", machines.GPUS[gpu]) for gpu in ("H100", "L4")
+    )
+    assert fast == pytest.approx(10 * 28 * 0.001)
+    assert slow == pytest.approx(10 * (2 * 7.6156e9 + 1010 * 57344) / 180e9, rel=0.01)
+
+
+def test_steps_are_told_or_follow_from_epochs():
+    training = {"batch_size": 4, "accumulation": 2, "epochs": 2, "generations": 8}
+    recipe = {"processes": 2, "training": training}
+    assert duration.steps(recipe, 9) == 10  # 5 steps of 2 prompts an epoch
+    assert duration.steps({"processes": 1, "training": {"steps": 7}}, 9) == 7
+
+
+def test_a_reference_costs_time_only_if_there_is_a_penalty():
+    training = {"batch_size": 4, "accumulation": 2, "steps": 5, "max_new_tokens": 10}
+    training |= {"generations": 2, "gradient_checkpointing": True}
+    recipe = {"processes": 1, "precision": "bfloat16", "threads": 1}
+    rows = Load(9, *(Spread(10, 10) for _ in range(3)))
+    for beta in (0.0, 0.04):
+        settings = recipe | {"training": training | {"beta": beta}}
+        parts = duration.grpo(QWEN, settings, rows, machines.GPUS["H100"])
+        assert (parts["reference"] > 0) == (beta > 0)
+
+
+def test_the_demo_is_planned_for_this_cpu():
+    content = plan(load(BASE, DEMO))
+    assert {stage["machine"] for stage in stages(content).values()} == {"CPU"}
+    assert content["text"] == "counted"
+    assert content["download_seconds"] == 0
+    assert misfits(content) == []
+
+
+def conversation(task, number):
+    row = {"instance_id": f"{task}/{number}", "image": "a.png", "width": 480, "height": 360}
+    row |= {"prompt": "Which parts?", "response": "Yes.", "box_frame": "processed"}
+    return row | {"task": task, "demonstrations": []}
+
+
+def test_conversations_are_counted_where_they_are_and_each_experiments_own(tmp_path):
+    folder = tmp_path / "baseline"
+    write_jsonl(folder / "test.jsonl", [conversation("object", n) for n in range(5)])
+    content = plan(load(BASE, DEMO), conversations=str(tmp_path / "{method}"))
+    found = stages(content)
+    assert found["few_shot", "predict"]["lengths"] == str(folder / "test.jsonl")
+    assert found["few_shot", "predict"]["rows"] == 5
+    assert found["few_shot", "predict"]["tokens"]["visual"] == {"mean": 15.0, "most": 15}
+    assert found["sft", "predict"]["lengths"] == "assumed"
+
+
+def test_a_training_takes_at_most_its_rows_of_the_chosen_tasks(tmp_path):
+    rows = [conversation(task, n) for n in range(700) for task in ("object", "state")]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    content = plan(load(BASE, DEMO), conversations=str(tmp_path))
+    found = stages(content)
+    assert found["sft", "train"]["rows"] == 1000
+    assert found["grpo", "train"]["rows"] == 500
+
+
+def test_bad_conversations_are_named(tmp_path):
+    (tmp_path / "test.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"test\.jsonl holds no conversation"):
+        plan(load(BASE, DEMO), conversations=str(tmp_path))
+    with pytest.raises(UserError, match="cannot be filled in"):
+        plan(load(BASE, DEMO), conversations="{nothing}")
+
+
+def test_a_base_that_is_here_is_read(tmp_path):
+    write_json(tmp_path / "model.json", {"path": str(TINY_BASE)})
+    content = plan(load(BASE), base=tmp_path / "model.json")
+    assert content["parameters"] == 1_509_440
+    assert content["text"] == "counted"
+
+
+def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys):
+    out = tmp_path / "plan.json"
+    assert cli.main(["plan", "--base-config", str(BASE), "--out", str(out)]) == 0
+    content = read_json(out)
+    jsonschema.validate(content, read_json(SCHEMA.parent / "plan.schema.json"))
+    assert json.dumps(content) == json.dumps(plan(load(BASE)))
+    said = capsys.readouterr().out
+    assert said == render(content) + "\n"
+    assert max(map(len, said.splitlines())) <= 100
+    for name in machines.ASSUMPTIONS:
+        assert f"  {name} " in said
+
+
+def test_a_no_ends_with_status_2_after_the_plan(capsys):
+    assert cli.main(["plan", "--base-config", str(BASE), "--gpu", "L4"]) == 2
+    said = capsys.readouterr()
+    assert "DOES NOT FIT" in said.out
+    assert said.err.startswith("legor1 plan: the run does not fit")

@@ -1,0 +1,148 @@
+"""How long the stages take, in seconds on one machine, from operations and bytes.
+
+Reading (prompts, training) is bound by the speed of matrix multiplication, writing one token after
+the other by memory bandwidth and by the host that launches the kernels.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from legor1.plan import memory
+from legor1.plan.architectures import Architecture
+from legor1.plan.machines import Machine, assumed
+from legor1.plan.memory import BYTES, Pass
+from legor1.plan.tokens import Load
+
+Seconds = dict[str, float]
+
+# Times a forward pass that a training step costs: the backward of a frozen base has no weight
+# gradients but LoRA's, so it is one more; activation checkpointing is another.
+FORWARD, BACKWARD, RECOMPUTED = 1, 1, 1
+
+
+def language_operations(arch: Architecture, tokens: float, length: float) -> float:
+    """Return the operations of a forward pass over ``tokens`` in sequences of mean ``length``."""
+    layers, h = arch.text.num_hidden_layers, arch.text.hidden_size
+    weights = 2 * arch.text.matrix_parameters()
+    attention = 2 * layers * h * length  # causal: half of the keys, for scores and for values
+    return tokens * (weights + attention)
+
+
+def vision_operations(arch: Architecture, visual: float) -> float:
+    """Return the operations of the tower over so many visual tokens, its attention left out."""
+    tower = arch.vision
+    patches = visual * tower.merged
+    blocks = tower.depth * tower.block_parameters() + tower.patch_values * tower.hidden_size
+    return 2 * (patches * blocks + visual * tower.merger_parameters())
+
+
+def language(arch: Architecture, tokens: float, length: float, machine: Machine) -> float:
+    """Return the seconds of a forward pass through the language model."""
+    operations = language_operations(arch, tokens, length)
+    return operations / (machine.speed * assumed("language_mfu"))
+
+
+def vision(arch: Architecture, visual: float, machine: Machine) -> float:
+    """Return the seconds of the tower."""
+    return vision_operations(arch, visual) / (machine.speed * assumed("vision_mfu"))
+
+
+def writing(arch: Architecture, passed: Pass, precision: str, machine: Machine) -> float:
+    """Return the seconds of ``passed.new`` further tokens of all sequences together."""
+    read = arch.parameters() - arch.vision.parameters()
+    size = read * BYTES[precision] + memory.cache(arch, passed, precision)
+    by_bandwidth = size / (machine.bandwidth * assumed("bandwidth_use"))
+    by_host = arch.text.num_hidden_layers * assumed("host_seconds")
+    return passed.new * max(by_bandwidth, by_host)
+
+
+def starting(arch: Architecture, precision: str) -> float:
+    """Return the seconds until a job begins to work."""
+    return assumed("start_seconds") + (
+        arch.parameters() * BYTES[precision] / assumed("load_bandwidth")
+    )
+
+
+def download(arch: Architecture, instances: int) -> float:
+    """Return the seconds to fetch the base (in bfloat16) and LEGO-ARTA."""
+    size = 2 * arch.parameters() + instances * assumed("image_bytes")
+    return size / assumed("network_bandwidth")
+
+
+def steps(recipe: Mapping[str, Any], rows: int) -> int:
+    """Return the optimiser steps of a training: as told, or whole epochs over ``rows``."""
+    settings = recipe["training"]
+    if settings.get("steps"):
+        return settings["steps"]
+    together = settings["batch_size"] * settings["accumulation"] * recipe["processes"]
+    prompts = together // settings.get("generations", 1)
+    return ceil(ceil(rows / prompts) * settings["epochs"])
+
+
+def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
+    """Return the seconds of a supervised training, by part."""
+    settings = recipe["training"]
+    rows = settings["batch_size"] * settings["accumulation"] * steps(recipe, load.rows)
+    length = load.prompt.mean + load.answer.mean
+    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
+    return {
+        "start": starting(arch, recipe["precision"]),
+        "images": _images(rows * load.visual.mean, recipe),
+        "vision": vision(arch, rows * load.visual.mean, machine),
+        "update": passes * language(arch, rows * length, length, machine),
+    }
+
+
+def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
+    """Return the seconds of a GRPO training, by part: each completion reads its prompt anew.
+
+    Rollouts are taken to run to their limit, since a batch goes on until its longest ends.
+    """
+    settings = recipe["training"]
+    number, new = steps(recipe, load.rows), settings["max_new_tokens"]
+    drawn = settings["batch_size"] * settings["accumulation"]
+    completions = number * drawn
+    prompt, length = load.prompt.mean, load.prompt.mean + new
+    rollout = Pass(drawn, round(prompt), round(load.visual.mean), new, new)
+    scored = language(arch, completions * length, length, machine)
+    seen = vision(arch, completions * load.visual.mean, machine)
+    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
+    reference = 1 if settings["beta"] else 0
+    return {
+        "start": starting(arch, recipe["precision"]),
+        "images": _images(completions * load.visual.mean, recipe),
+        "rollout": seen
+        + language(arch, completions * prompt, prompt, machine)
+        + number * writing(arch, rollout, recipe["precision"], machine),
+        "reference": reference * (seen + scored),
+        "update": seen + passes * scored,
+    }
+
+
+def predict(
+    arch: Architecture, recipe: Mapping[str, Any], loads: Mapping[str, Load], machine: Machine
+) -> Seconds:
+    """Return the seconds of all shards of an experiment's predictions, by part.
+
+    Answers are taken to be as long as the true ones, at most the limit; a batch runs to its
+    longest.
+    """
+    batch, limit = recipe["batch_size"], recipe["max_new_tokens"]
+    parts = {"start": recipe["shards"] * starting(arch, recipe["precision"])}
+    parts |= dict.fromkeys(("images", "vision", "prompts", "answers"), 0.0)
+    for load in loads.values():
+        prompt = load.prompt.mean
+        new = min(limit, load.answer.most)
+        passed = Pass(batch, round(prompt), round(load.visual.mean), new, 0)
+        each = writing(arch, passed, recipe["precision"], machine)
+        parts["images"] += _images(load.rows * load.visual.mean, recipe)
+        parts["vision"] += vision(arch, load.rows * load.visual.mean, machine)
+        parts["prompts"] += language(arch, load.rows * prompt, prompt, machine)
+        parts["answers"] += ceil(load.rows / batch) * each
+    return parts
+
+
+def _images(visual: float, recipe: Mapping[str, Any]) -> float:
+    """Return the seconds that the CPU takes to make images into so many visual tokens."""
+    return visual * assumed("image_seconds") / recipe["threads"]
