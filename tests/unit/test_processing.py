@@ -13,7 +13,7 @@ from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 from legor1 import modeling, processing
 from legor1.boxes import FACTOR, PixelBudget
 from legor1.check import TINY_BASE
-from legor1.data.hub import describe_model
+from legor1.data.sources import describe_model
 from legor1.errors import UserError
 from legor1.files import write_json, write_jsonl
 from legor1.inference.engine import predict
@@ -22,7 +22,9 @@ from legor1.training.experiment import Job
 
 BUDGETS = [PixelBudget(3136, 2038400), PixelBudget(9408, 15680), PixelBudget(784, 589824)]
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts" / "prompts.json"
-ROWS = [one["conversation"] for one in json.loads(FIXTURE.read_text())["prompts"]]
+ROWS = [
+    one["conversation"] | {"variant": "plain"} for one in json.loads(FIXTURE.read_text())["prompts"]
+]
 BUDGET = BUDGETS[0]
 
 
