@@ -1,11 +1,13 @@
 """instances.parquet: one row an instance, its columns, and reading and writing them.
 
-It is written and read by pyarrow alone, since pandas takes longer to import than the work takes.
+It is written and read by pyarrow alone, and there by what does not import pandas, which would take
+longer than the work.
 """
 
 import contextlib
 import gc
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +67,7 @@ def write_columns(path: Path, columns: Mapping[str, Sequence], summary: dict[str
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = [pa.array(columns[name], getattr(pa, kind)()) for name, kind in COLUMNS.items()]
+    arrays = [_array(columns[name], kind) for name, kind in COLUMNS.items()]
     kept = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
     table = pa.table(arrays, names=list(COLUMNS), metadata={_SUMMARY: kept})
     with files.atomic(path) as temporary:
@@ -95,8 +97,8 @@ def read_records(path: Path, columns: Sequence[str] = tuple(COLUMNS)) -> list[Re
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
     table = _read(path, list(columns))
-    values = [_plain(table[name]) for name in columns]
     with collector_paused():
+        values = [table[name].to_pylist() for name in columns]
         return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
@@ -129,11 +131,26 @@ def _read(path: Path, columns: list[str]) -> "pa.Table":
     return table
 
 
-def _plain(column: "pa.ChunkedArray") -> list:
-    """Return Python values; by way of numpy, which is many times faster for text."""
-    if column.null_count:
-        return column.to_pylist()
-    return column.to_numpy().tolist()
+def _array(values: Sequence, kind: str) -> "pa.Array":
+    """Return a column; ``pa.array`` would import pandas."""
+    import pyarrow as pa
+
+    if kind == "string":
+        builder = pa.lib.StringBuilder()
+        builder.append_values(values)
+        return builder.finish()
+    numbers = pa.py_buffer(array("q", [value or 0 for value in values]))
+    known = _bits(value is not None for value in values)
+    whole = pa.Array.from_buffers(pa.int64(), len(values), [known, numbers])
+    return whole.cast(getattr(pa, kind)())
+
+
+def _bits(flags: Iterable[bool]) -> "pa.Buffer":
+    import pyarrow as pa
+
+    octets = bytes(flags)
+    small = pa.Array.from_buffers(pa.int8(), len(octets), [None, pa.py_buffer(octets)])
+    return small.cast(pa.bool_()).buffers()[1]
 
 
 def _summary(schema: "pa.Schema") -> dict[str, Any]:
