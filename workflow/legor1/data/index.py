@@ -8,11 +8,12 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from legor1 import files
+from legor1.beside import Beside
 from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
@@ -27,6 +28,7 @@ CLASSES = {
     "object": {"eop"},
     "state": {"step", "eop", "fullscreeneop"},
 }
+HALVES = (("object",), ("grounding", "state"))  # of the work; no row of one touches the other
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
 
@@ -50,35 +52,39 @@ class Row(NamedTuple):
 
 
 class Reader:
-    """Collects the rows of a tree that can be used and the reasons for the others."""
+    """Collects the rows of some tasks that can be used and the reasons for the others."""
 
-    def __init__(self, tree: Path) -> None:
-        self.tree = Tree(tree)
+    def __init__(self, tree: Tree, manuals: steps.Manuals) -> None:
+        self.tree, self.manuals = tree, manuals
         self.rows: dict[str, Row] = {}
         self.quarantine: list[dict] = []
         self.measure = objects.Measure()
         self.frame: objects.Frame | None = None
         self.dialogues = self.true_images = 0
-        self.manuals = steps.read_manuals(self.tree.root)
         self._falsified: dict[str, Dialogue] = {}  # by the path of the true image
         self._boxes: dict[str, tuple[objects.Objects, Dialogue]] = {}  # by instance id
-        for file, position, reason in self.manuals.rejected:
-            self.set_aside(file, position, reason)
 
-    def read(self) -> None:
-        """Read every dialogue file, add the true images, and put all boxes into pixels."""
+    def read(self, tasks: Collection[str]) -> "Part":
+        """Read the dialogue files of ``tasks``, add true images, and put all boxes into pixels."""
         found = dialogues.find_files(self.tree.root)
         renewed = any(path.name == "object_qwen_new.jsonl" for _, path in found)
         for task, path in found:
-            superseded = renewed and path.name == "object_qwen.jsonl"
-            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
+            if task in tasks:
+                superseded = renewed and path.name == "object_qwen.jsonl"
+                self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
+        boxes = {
+            "object_frame": self.frame,
+            "object_answers": self.measure.answers,
+            "largest_coordinate": self.measure.largest,
+            "largest_share": round(self.measure.filled, 4),
+        }
+        return Part(self.rows, self.quarantine, self.dialogues, self.true_images, boxes)
 
     def set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
         """Enter a row into the quarantine."""
-        entry = {"schema_version": 1, "file": file, "position": position}
-        self.quarantine.append(entry | {"reason": reason, "image": image})
+        self.quarantine.append(_quarantined(file, position, reason, image))
 
     def _read_file(self, task: str, file: str, superseded: bool) -> None:
         for position, value in enumerate(self._values(file), 1):
@@ -203,13 +209,27 @@ def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
     return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
 
 
+class Part(NamedTuple):
+    """What a reader found of its tasks; ``boxes`` is what it measured of object answers."""
+
+    rows: dict[str, Row]
+    quarantine: list[dict]
+    dialogues: int
+    true_images: int
+    boxes: dict[str, Any]
+
+
 class Index(NamedTuple):
     """What a tree holds.
 
     Attributes:
         rows: the usable rows, sorted by instance id.
         quarantine: the other rows, by file and position, as in quarantine.jsonl.
-        summary: see ``_summary``; instances.parquet keeps it too.
+        summary: what was found; instances.parquet keeps it too. ``object_frame`` is ``pixels``,
+            ``percent`` or None, and was measured on ``object_answers`` in the new form, whose
+            largest coordinate and its share of the image follow. Rows and quarantined add up to
+            ``dialogues``, ``true_images`` added beside falsified ones, and ``metadata``: files and
+            instructions not understood.
     """
 
     rows: list[Row]
@@ -231,16 +251,24 @@ def index(tree: Path) -> Index:
     tree = Path(tree)
     if not (tree / "qwen_data").is_dir():
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
-    reader = Reader(tree)
     with collector_paused():
-        reader.read()
-    if not reader.rows:
-        reasons = Counter(entry["reason"] for entry in reader.quarantine)
+        metadata, *parts = _read(Tree(tree))
+    rows = parts[0].rows | parts[1].rows
+    quarantine = [*metadata, *parts[0].quarantine, *parts[1].quarantine]
+    reasons = Counter(entry["reason"] for entry in quarantine)
+    if not rows:
         found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(5))
         raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
-    rows = [reader.rows[identity] for identity in sorted(reader.rows)]
-    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
-    return Index(rows, quarantine, _summary(reader))
+    summary = {
+        **parts[0].boxes,
+        "dialogues": sum(part.dialogues for part in parts),
+        "true_images": sum(part.true_images for part in parts),
+        "metadata": len(metadata),
+        "rows": dict(sorted(Counter(row.task for row in rows.values()).items())),
+        "quarantined": dict(sorted(reasons.items())),
+    }
+    quarantine.sort(key=lambda entry: (entry["file"], entry["position"]))
+    return Index([rows[identity] for identity in sorted(rows)], quarantine, summary)
 
 
 def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
@@ -252,27 +280,18 @@ def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
     return found.summary
 
 
-def _summary(reader: Reader) -> dict[str, Any]:
-    """Return what was found; rows and quarantined add up to dialogues, true images and metadata.
+def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
+    """Return the metadata that was not understood, and what both halves of the tasks have."""
+    manuals = steps.read_manuals(tree.root)
+    first = Beside(lambda: Reader(tree, manuals).read(HALVES[0]))
+    second = Reader(tree, manuals).read(HALVES[1])
+    rejected = [_quarantined(*where) for where in manuals.rejected]
+    return rejected, first.result(), second
 
-    ``object_frame`` is ``pixels``, ``percent`` or None, and was measured on ``object_answers`` in
-    the new form, whose largest coordinate and its share of the image follow. ``true_images`` were
-    added beside falsified ones; ``metadata`` counts files and instructions not understood.
-    """
-    measure = reader.measure
-    tasks = Counter(row.task for row in reader.rows.values())
-    reasons = Counter(entry["reason"] for entry in reader.quarantine)
-    return {
-        "object_frame": reader.frame,
-        "object_answers": measure.answers,
-        "largest_coordinate": measure.largest,
-        "largest_share": round(measure.filled, 4),
-        "dialogues": reader.dialogues,
-        "true_images": reader.true_images,
-        "metadata": len(reader.manuals.rejected),
-        "rows": dict(sorted(tasks.items())),
-        "quarantined": dict(sorted(reasons.items())),
-    }
+
+def _quarantined(file: str, position: int, reason: str, image: str | None = None) -> dict[str, Any]:
+    entry = {"schema_version": 1, "file": file, "position": position}
+    return entry | {"reason": reason, "image": image}
 
 
 def _size(descriptor: int, length: int) -> Size:
