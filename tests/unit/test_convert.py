@@ -33,7 +33,7 @@ def divide(rows, tested=TEST):
 def convert(rows, split, variant="plain", **options):
     """Return side → conversations of one variant."""
     made = Conversations(rows, split, **options)
-    return {side: [both[variant] for both in made.side(side)] for side in SIDES}
+    return {side: [made.conversation(name)[variant] for name in made.order(side)] for side in SIDES}
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def number(name):
 def test_rows_keep_the_order_of_the_split(table, split):
     made = Conversations(table, split, seed=5, defects=SWITCHES)
     for side in SIDES:
-        assert [both["plain"]["instance_id"] for both in made.side(side)] == split[side]
+        assert made.order(side) == split[side]
 
 
 def test_demonstrations_are_of_the_own_manual_test_rows_included(thesis, split):

@@ -14,11 +14,14 @@ switch here, but for ``row_split``, which is the split's:
 """
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from legor1 import files, prompts
+from legor1.beside import Beside
 from legor1.data.demonstrations import Demonstrations, Record, asked
 from legor1.data.instances import COPY
 from legor1.errors import UserError
@@ -68,15 +71,15 @@ class Conversations:
         self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
         names = sorted(name for side in sides for name in self._asked(side))
+        self._turns: dict[str, Record] = {}
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
 
-    def side(self, side: str) -> Iterator[dict[str, Record]]:
-        """Yield each conversation of ``train`` or ``test`` by variant."""
+    def order(self, side: str) -> list[str]:
+        """Return the ids of ``train`` or ``test`` in the order in which they are written."""
         names = self._asked(side)
-        if "state_source_shortcut" not in self._defects:
-            names = sorted(names, key=lambda name: pick(1 << 64, self._seed, "order", name))
-        for name in names:
-            yield self._conversation(self._rows[name])
+        if "state_source_shortcut" in self._defects:
+            return names
+        return sorted(names, key=lambda name: pick(1 << 64, self._seed, "order", name))
 
     def _asked(self, side: str) -> list[str]:
         return [name for name in self._split[side] if name not in self.doubles]
@@ -86,7 +89,9 @@ class Conversations:
         sides = [name for side in SIDES for name in self._split[side]]
         return frozenset(name for name in sides if f"{name}{COPY}" in self._rows)
 
-    def _conversation(self, row: Record) -> dict[str, Record]:
+    def conversation(self, name: str) -> dict[str, Record]:
+        """Return the conversation about an instance by variant."""
+        row = self._rows[name]
         shown = self._shown.choose(row, "plain")
         turns = [self._turn(one) for one in shown]
         plain = {
@@ -111,6 +116,12 @@ class Conversations:
 
     def _turn(self, row: Record) -> Record:
         """Return a question and its answer; as a solved example it has no thinking to show."""
+        name = row["instance_id"]
+        if name not in self._turns:
+            self._turns[name] = self._new_turn(row)
+        return self._turns[name]
+
+    def _new_turn(self, row: Record) -> Record:
         return {
             "instance_id": row["instance_id"],
             "image": row["image"],
@@ -141,18 +152,40 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
     Returns:
         How many rows each side has, and how many ``doubles`` were left out.
     """
+    out = Path(out)
+    train, test = (conversations.order(side) for side in SIDES)
+    half = min(len(train), (len(train) + len(test)) // 2)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def second() -> Path:
+            _write(conversations, test, out, "test")
+            _write(conversations, train[half:], Path(folder), "train")
+            return Path(folder)
+
+        _write(conversations, train[:half], out, "train", rest=Beside(second).result)
+    return {"train": len(train), "test": len(test), "doubles": len(conversations.doubles)}
+
+
+def _write(
+    conversations: Conversations,
+    names: list[str],
+    out: Path,
+    side: str,
+    rest: Callable[[], Path] | None = None,
+) -> None:
+    """Write the conversations of ``names``, and after them what ``rest`` has in its folder."""
     from orjson import dumps
 
-    counts = {}
-    for side in SIDES:
-        with contextlib.ExitStack() as stack:
-            streams = {}
-            for variant in prompts.VARIANTS:
-                path = stack.enter_context(files.atomic(Path(out) / variant / f"{side}.jsonl"))
-                streams[variant] = stack.enter_context(path.open("wb"))
-            counts[side] = 0
-            for both in conversations.side(side):
-                counts[side] += 1
-                for variant, row in both.items():
-                    streams[variant].write(dumps(row) + b"\n")
-    return counts | {"doubles": len(conversations.doubles)}
+    with contextlib.ExitStack() as stack:
+        streams = {}
+        for variant in prompts.VARIANTS:
+            path = stack.enter_context(files.atomic(out / variant / f"{side}.jsonl"))
+            streams[variant] = stack.enter_context(path.open("wb"))
+        for both in map(conversations.conversation, names):
+            for variant, row in both.items():
+                streams[variant].write(dumps(row) + b"\n")
+        if rest:
+            folder = rest()
+            for variant, stream in streams.items():
+                with (folder / variant / f"{side}.jsonl").open("rb") as more:
+                    shutil.copyfileobj(more, stream)

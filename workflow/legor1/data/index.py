@@ -4,6 +4,7 @@ A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is l
 or set aside with its file, its position there and the reason.
 """
 
+import importlib
 import os
 import posixpath
 import re
@@ -285,6 +286,7 @@ def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
     manuals = steps.read_manuals(tree.root)
     first = Beside(lambda: Reader(tree, manuals).read(HALVES[0]))
     second = Reader(tree, manuals).read(HALVES[1])
+    importlib.import_module("pyarrow.parquet")  # it is needed to write, and this half is done first
     rejected = [_quarantined(*where) for where in manuals.rejected]
     return rejected, first.result(), second
 
