@@ -98,7 +98,7 @@ def floor(tree: Path) -> None:
         for name in names:
             path = f"{folder}/{name}"
             if name.endswith(".png"):
-                with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (Path takes longer)
+                with open(path, "rb") as file:  # noqa: PTH123 (Path takes longer)
                     file.read(24)
             elif name.endswith(".json"):
                 json.loads(Path(path).read_bytes())
