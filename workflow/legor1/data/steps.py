@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ def true_name(path: str) -> str:
     return _FAKE.sub("", path) if "_fake" in path else path
 
 
+@lru_cache(maxsize=4096)  # manuals number their pages alike
 def step_of_name(name: str) -> Step:
     """Return class and number as the file name tells them."""
     lowered = name.lower()
