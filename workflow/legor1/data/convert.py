@@ -29,6 +29,7 @@ from legor1.seeding import pick
 
 SIDES = ("train", "test")
 SCHEMA_VERSION = 1
+BUFFER = 1 << 20  # bytes written at once
 
 
 class Conversations:
@@ -174,16 +175,16 @@ def _write(
     rest: Callable[[], Path] | None = None,
 ) -> None:
     """Write the conversations of ``names``, and after them what ``rest`` has in its folder."""
-    from orjson import dumps
+    from orjson import OPT_APPEND_NEWLINE, dumps
 
     with contextlib.ExitStack() as stack:
         streams = {}
         for variant in prompts.VARIANTS:
             path = stack.enter_context(files.atomic(out / variant / f"{side}.jsonl"))
-            streams[variant] = stack.enter_context(path.open("wb"))
+            streams[variant] = stack.enter_context(path.open("wb", buffering=BUFFER))
         for both in map(conversations.conversation, names):
             for variant, row in both.items():
-                streams[variant].write(dumps(row) + b"\n")
+                streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
         if rest:
             folder = rest()
             for variant, stream in streams.items():
