@@ -100,5 +100,6 @@ def interval_method(study: Study) -> str:
     """Return how the intervals were made, in the words of ``scores.json``."""
     for scores in study.scoring.values():
         if method := scores.get("interval", {}).get("method"):
-            return f"{method}, {scores['interval']['replicates']:,} replicates"
+            kept = method.partition(";")[0]  # the rest tells the columns of scores.json apart
+            return f"{kept}, {scores['interval']['replicates']:,} replicates"
     return "bootstrap"
