@@ -5,6 +5,7 @@ import json
 import pytest
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
+from legor1 import beside
 from legor1.data import headers
 from legor1.data.index import index, write_index
 from legor1.data.instances import COLUMNS, read_records, read_summary
@@ -323,6 +324,17 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     assert [list(row) for row in records] == [list(COLUMNS)] * len(records)
     assert [row["instance_id"] for row in records] == sorted(row["instance_id"] for row in records)
     check_schema("quarantine", *read_jsonl(quarantine))
+
+
+def test_the_files_are_the_same_bytes_on_one_core_or_two(states, tmp_path, monkeypatch):
+    states.objects("m/images/1_eop.png", BOX)
+    written = []
+    for cores in (1, 2):
+        monkeypatch.setattr(beside, "_cores", lambda cores=cores: cores)
+        paths = tmp_path / f"{cores}.parquet", tmp_path / f"{cores}.jsonl"
+        write_index(states.root, *paths)
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1]
 
 
 def test_a_folder_that_is_no_tree_is_named(tmp_path):
