@@ -1,6 +1,7 @@
 """Batched greedy inference of one shard, resumable at the next example."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def _answered(partial: Path) -> set[str]:
         return set()
     whole = partial.read_bytes()
     whole = whole[: whole.rfind(b"\n") + 1]
-    partial.write_bytes(whole)
+    os.truncate(partial, len(whole))
     return {json.loads(line)["instance_id"] for line in whole.splitlines()}
 
 
