@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -116,11 +115,10 @@ def test_a_shortened_build_learns(tmp_path):
         tmp_path / "tree", manuals=12, steps=3, objects=20, seed=1, image_sizes=sizes, look="sketch"
     )
     records = index.index(tmp_path / "tree").records
-    instances = pd.DataFrame(records).astype({"step_num": "Int64"})
-    sides = split.split(instances, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
+    sides = split.split(records, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
     rows = convert.Conversations(records, sides, seed=1)
     convert.write_conversations(rows, tmp_path / "conversations")
-    shortened = recipe["training"] | {"steps": 60, "warmup": 10, "batch_size": 8, "threads": 1}
+    shortened = recipe["training"] | {"steps": 150, "warmup": 10, "batch_size": 8, "threads": 1}
     train = tmp_path / "conversations/plain/train.jsonl"
     tiny.build(shortened, train, tmp_path / "tree", tmp_path / "base")
     log = [json.loads(line) for line in (tmp_path / "base" / "training_log.jsonl").open()]
