@@ -1,0 +1,356 @@
+"""A step of GRPO on CPU: prompts computed once for their group, against TRL's stock trainer.
+
+    make benchmark-grpo        5 to 6 minutes on one core
+
+Both trainers run side by side in processes of their own and take turns, a step each, so that the
+machine's moods reach both. They train from the same seed on the same prompts, so they must sample
+the same completions and report the same losses. A step is everything: images, rollout, rewards,
+reference, loss, optimiser. Float32, G = 8, few-shot prompts of two images.
+
+- tiny: the shipped base model, trained, images as in the demo.
+- middle: text 512 × 8 layers, images of 336 × 336 pixels; random weights, so that completions run
+  to their full length. Its vision tower takes about as much of a stock step as in the 7B model.
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+TINY = Path(__file__).parents[1] / "workflow/base/tiny"
+GENERATIONS = 8
+MIDDLE_TEXT = {
+    "hidden_size": 512,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "intermediate_size": 1536,
+    "layer_types": ["full_attention"] * 8,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [8, 12, 12]},
+}
+MIDDLE_VISION = {
+    "depth": 6,
+    "hidden_size": 256,
+    "num_heads": 4,
+    "intermediate_size": 768,
+    "out_hidden_size": 512,
+    "fullatt_block_indexes": [5],
+}
+QUESTION = "Which parts are needed for this step of the manual? Give a box and a label for each."
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a workload.
+
+    Attributes:
+        side: images are squares of so many pixels a side.
+        tokens: completions end here at the latest.
+        prompts: of a step.
+        steps: timed.
+        faster: the target, stock CPU time by ours.
+    """
+
+    name: str
+    side: int
+    tokens: int
+    prompts: int
+    steps: int
+    faster: float
+
+
+CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
+
+
+def make_model(case: Case) -> Any:
+    """Return the case's model, float32."""
+    import torch
+    from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+
+    if case.name == "tiny":
+        return Qwen2_5_VLForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32)
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(TINY)
+    config.text_config.update(MIDDLE_TEXT)
+    config.vision_config.update(MIDDLE_VISION)
+    config.dtype = torch.float32
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config.pad_token_id = config.text_config.pad_token_id
+    return model
+
+
+def make_dataset(case: Case, rows: int) -> Any:
+    """Return few-shot prompts: a solved example, then the query, each with an image."""
+    import numpy as np
+    from datasets import Dataset, Image, List
+    from PIL import Image as Picture
+
+    def picture(seed: int) -> Any:
+        blocks = np.random.default_rng(seed).integers(100, 256, (8, 8, 3)).astype(np.uint8)
+        return Picture.fromarray(blocks).resize((case.side, case.side))
+
+    answer = '[{"bbox_2d": [10, 20, 90, 100], "label": "2 red 1x2 plate"}]'
+    ask = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    turns = [
+        {"role": "user", "content": ask},
+        {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+        {"role": "user", "content": ask},
+    ]
+    shown = [[picture(row % 3), picture(100 + row)] for row in range(rows)]
+    table = Dataset.from_dict({"prompt": [turns] * rows, "images": shown})
+    return table.cast_column("images", List(Image()))
+
+
+def reward(completions: list[Any], **_: Any) -> list[float]:
+    """Return some number that a completion's text decides."""
+    return [zlib.crc32(turns[0]["content"].encode()) % 97 / 97 for turns in completions]
+
+
+def make_trainer(case: Case, shared: bool, out: str) -> Any:
+    """Return the trainer of one side."""
+    from peft import LoraConfig
+    from transformers import AutoProcessor
+    from trl import GRPOConfig, GRPOTrainer
+
+    from legor1.modeling import LORA_TARGETS
+    from legor1.training.group_trainer import SharedPromptGRPOTrainer
+
+    processor = AutoProcessor.from_pretrained(TINY, padding_side="left")
+    processor.image_processor.size = {
+        "shortest_edge": case.side**2,
+        "longest_edge": case.side**2,
+    }
+    return (SharedPromptGRPOTrainer if shared else GRPOTrainer)(
+        model=make_model(case),
+        reward_funcs=reward,
+        args=GRPOConfig(
+            output_dir=out,
+            per_device_train_batch_size=GENERATIONS * case.prompts,
+            num_generations=GENERATIONS,
+            max_completion_length=case.tokens,
+            max_steps=case.steps + 1,
+            learning_rate=1e-4,
+            beta=0.04,
+            loss_type="grpo",
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=make_dataset(case, case.prompts * (case.steps + 2)),
+        processing_class=processor,
+        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=LORA_TARGETS),
+    )
+
+
+class Stages:
+    """CPU seconds in the trainer's methods, since the last reading."""
+
+    METHODS = (
+        ("_generate_single_turn", "rollout"),
+        ("_get_per_token_logps_and_entropies", "scores"),
+        ("_prepare_inputs", "before"),
+        ("training_step", "step"),
+    )
+
+    def __init__(self, trainer: Any) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        for method, name in self.METHODS:
+            setattr(trainer, method, self._timed(getattr(trainer, method), name))
+
+    def _timed(self, method: Any, name: str) -> Any:
+        import torch
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            # The policy's scores belong to the loss, whose backward pass is timed with them.
+            key = "loss scores" if name == "scores" and torch.is_grad_enabled() else name
+            started = time.process_time()
+            result = method(*args, **kwargs)
+            self.spent[key] += time.process_time() - started
+            return result
+
+        return timed
+
+    def read(self, cpu: float) -> dict[str, float]:
+        """Return the stages of a step that took ``cpu`` seconds, and begin anew."""
+        spent, self.spent = self.spent, defaultdict(float)
+        stages = {"rollout": spent["rollout"], "reference": spent["scores"]}
+        stages["loss"] = spent["step"] - spent["before"]
+        return stages | {"rest": cpu - sum(stages.values())}
+
+
+def memory(field: str) -> float:
+    """Return a field of this process's memory, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(field + ":")[2].split()[0]) / 1024
+
+
+def turns(connection: Connection, trainer: Any) -> Any:
+    """Return a callback that waits for its turn before a step and reports after it."""
+    import torch
+    from torch.utils.flop_counter import (
+        FlopCounterMode,
+        sdpa_backward_flop_count,
+        sdpa_flop_count,
+    )
+    from transformers import TrainerCallback
+
+    # Torch counts the attention of GPUs only.
+    aten = torch.ops.aten
+    attention = {
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
+            q, k, v
+        ),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
+            sdpa_backward_flop_count(g, q, k, v)
+        ),
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=attention)
+
+    class Turns(TrainerCallback):
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.stages = Stages(trainer)
+            self.resident = memory("VmRSS")
+            self.begin()
+            counter.__enter__()  # over the first step, which is not timed
+
+        def begin(self) -> None:
+            connection.recv()
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            self.started = time.perf_counter(), time.process_time()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" not in (logs or {}):
+                return
+            wall, cpu = (
+                now - started
+                for now, started in zip(
+                    (time.perf_counter(), time.process_time()), self.started, strict=True
+                )
+            )
+            if state.global_step == 1:
+                counter.__exit__(None, None, None)
+            log = {name: float(logs[name]) for name in ("loss", "completions/mean_length")}
+            facts = {"wall": wall, "cpu": cpu, "flops": counter.get_total_flops()}
+            facts["peak"] = memory("VmHWM") - self.resident
+            connection.send(facts | log | self.stages.read(cpu))
+            if state.global_step < state.max_steps:
+                self.begin()
+
+    return Turns()
+
+
+def work(connection: Connection, case: Case, shared: bool) -> None:
+    """Train in a process of its own: a step for each message, answered with what it took."""
+    import torch
+    from transformers import PrinterCallback
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    with tempfile.TemporaryDirectory() as out:
+        trainer = make_trainer(case, shared, out)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(turns(connection, trainer))
+        trainer.train()
+
+
+def matrix_speed() -> float:
+    """Return the speed of a float32 matrix product here and now, FLOP a CPU second."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    left, right = torch.randn(512, 512), torch.randn(512, 1536)
+    left @ right
+    started = time.process_time()
+    for _ in range(100):
+        left @ right
+    return 100 * 2 * 512 * 512 * 1536 / (time.process_time() - started)
+
+
+def compare(case: Case) -> dict[bool, list[dict[str, float]]]:
+    """Return what the timed steps of the stock trainer (False) and of ours (True) took."""
+    context = multiprocessing.get_context("spawn")
+    sides, steps = {}, defaultdict(list)
+    for shared in (False, True):
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(there, case, shared))
+        process.start()
+        there.close()
+        sides[shared] = here, process
+    for step in range(case.steps + 1):
+        for shared, (connection, _) in sides.items():
+            connection.send("go")
+            facts = connection.recv() | {"speed": matrix_speed()}
+            if step:
+                steps[shared].append(facts)
+    for connection, process in sides.values():
+        process.join()
+        connection.close()
+    return steps
+
+
+def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
+    """Return one row of the table: medians over the steps."""
+    m = {key: statistics.median(step[key] for step in steps) for key in steps[0]}
+    stages = "  ".join(f"{m[key]:6.2f}" for key in ("rollout", "reference", "loss", "rest"))
+    count = GENERATIONS * case.prompts
+    share = statistics.median(step["flops"] / step["cpu"] / step["speed"] for step in steps)
+    peak = max(step["peak"] for step in steps)
+    return (
+        f"{case.name:7} {name:6} {count / m['wall']:6.2f} {count / m['cpu']:6.2f}  {m['cpu']:6.2f} "
+        f"{stages}  {peak:6.0f} {m['flops'] / 1e9:6.0f} {share:6.0%}"
+    )
+
+
+HEAD = """
+                completions/s      CPU seconds of a step                      peak          of
+                 clock    CPU    whole rollout  refer.    loss    rest     MiB  GFLOP  matmul
+"""
+
+
+def main() -> None:
+    """Run the cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", choices=[case.name for case in CASES])
+    chosen = parser.parse_args().only
+    started = time.monotonic()
+    print(HEAD.strip("\n"))
+    for case in CASES:
+        if chosen in (None, case.name):
+            steps = compare(case)
+            stock, ours = steps[False], steps[True]
+            print(line("stock", case, stock))
+            print(line("shared", case, ours))
+            print(summary(case, stock, ours), flush=True)
+    print(f"{os.environ['OMP_NUM_THREADS']} thread, {time.monotonic() - started:.0f} s in all")
+
+
+def summary(case: Case, stock: list[dict[str, float]], ours: list[dict[str, float]]) -> str:
+    """Return what the pair says: speed, memory, and whether both computed the same."""
+    pairs = list(zip(stock, ours, strict=True))
+    wall, cpu = (statistics.median(a[k] / b[k] for a, b in pairs) for k in ("wall", "cpu"))
+    peak = max(b["peak"] for _, b in pairs) / max(a["peak"] for a, _ in pairs)
+    loss = max(abs(a["loss"] - b["loss"]) for a, b in pairs)
+    length = statistics.mean(b["completions/mean_length"] for b in ours)
+    return (
+        f"        × {cpu:.2f} by CPU time (target {case.faster}), × {wall:.2f} by the clock; "
+        f"peak × {peak:.2f}; losses equal within {loss:.1e}; {length:.0f} tokens a completion\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
