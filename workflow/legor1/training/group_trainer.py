@@ -7,7 +7,6 @@ image prompts and short answers that is most of the work. Here each prompt is co
 Loss, rewards and advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
-import warnings
 from typing import Any
 
 import torch
@@ -46,13 +45,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
     For decoders of Qwen2.5-VL's kind, with or without images, with or without LoRA, alone or under
-    DDP and DeepSpeed ZeRO. Two things differ from the stock trainer:
-
-    - Where a generation batch is split into several forward passes, whole groups are shuffled, not
-      rows, since a group that is torn apart shares nothing. ``per_device_train_batch_size`` should
-      be a multiple of ``num_generations``; else incomplete groups are shared as far as they go.
-    - LoRA's dropout is drawn once for a prompt, not once for each completion: as good a sample of
-      the same distribution, but not the stock trainer's numbers. There is a warning.
+    DDP and DeepSpeed ZeRO-2. One thing differs from the stock trainer: where a generation batch is
+    split into several forward passes, whole groups are shuffled, not rows, since a group that is
+    torn apart shares nothing. ``per_device_train_batch_size`` should be a multiple of
+    ``num_generations``; else incomplete groups are shared as far as they go.
 
     Args:
         check: compare the log-probabilities of the first step with the stock trainer's.
@@ -60,7 +56,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         args, kwargs: those of ``GRPOTrainer``.
 
     Raises:
-        ValueError: the model's attention knows no packed rows.
+        ValueError: the model's attention knows no packed rows, or LoRA has dropout, which would be
+            drawn once for a prompt, not once for each of its completions.
         RuntimeError: the check failed.
     """
 
@@ -81,7 +78,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             )
         adapters = getattr(self.model, "peft_config", {}).values()
         if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
-            warnings.warn("LoRA's dropout is drawn once for each prompt's group", stacklevel=2)
+            raise ValueError("prompts are not shared under LoRA's dropout; use trl.GRPOTrainer")
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""

@@ -18,6 +18,12 @@ from legor1.training.shared_prompt import Layout
 
 Image = tuple[torch.Tensor, torch.Tensor]  # patches (n, width) and grid (3,)
 IGNORED = -100  # a label that is not scored
+PROMPT = (
+    "prompt_ids",
+    "prompt_mask",
+    "pixel_values",
+    "image_grid_thw",
+)  # what makes it, in a batch
 
 
 @dataclass(frozen=True)
@@ -181,12 +187,11 @@ def shuffle_groups(batch: dict[str, Any]) -> dict[str, Any]:
 
     Draws as many random numbers as TRL's shuffle of rows, so that what is sampled next is the same.
     """
+    prompt = [batch[name] for name in PROMPT if name in batch]
     rows = len(batch["prompt_ids"])
-    prompts = torch.stack([batch["prompt_ids"], batch["prompt_mask"]], dim=1)
-    changed = (prompts[1:] != prompts[:-1]).flatten(1).any(1).tolist()
+    groups = runs(rows, lambda row: all(torch.equal(part[row - 1], part[row]) for part in prompt))
     drawn = torch.randperm(rows).tolist()
-    groups = runs(rows, lambda row: not changed[row - 1])
-    groups.sort(key=lambda group: min(drawn[row] for row in group))
+    groups.sort(key=lambda group: drawn[group[0]])
     order = [row for group in groups for row in group]
 
     def ordered(values: Any) -> Any:

@@ -1,0 +1,36 @@
+"""Train GRPO with ZeRO-2 on the ranks that torchrun starts: a program of its own.
+
+torchrun … grpo_ranks.py stock|shared FOLDER        FOLDER gets numbers.json and a checkpoint
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from grpo_cases import numbers, trainer
+
+from legor1.training.experiment import DEEPSPEED
+
+
+def main(kind: str, out: Path) -> None:
+    """Two steps of two groups a rank, in two forward passes."""
+    made = trainer(
+        kind == "shared",
+        out,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        gradient_checkpointing=True,
+        max_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+        ddp_backend="gloo",
+        deepspeed=DEEPSPEED,
+    )
+    assert made.args.world_size == 2
+    made.train()
+    if made.is_world_process_zero():
+        (out / "numbers.json").write_text(json.dumps(numbers(made)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from legor1.training.image_memory import ImageMemory, fingerprint
+
+
+def image(value, rows=2):
+    grid = torch.tensor([1, rows, 2])
+    return torch.full((2 * rows, 3), float(value)), grid
+
+
+class Tower:
+    """Encodes an image by its mean, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, images):
+        self.asked.append([float(patches[0, 0]) for patches, _ in images])
+        return [patches.mean(1) for patches, _ in images]
+
+
+def test_an_image_is_encoded_once():
+    memory, tower = ImageMemory(1 << 20), Tower()
+    first = memory.features([image(1), image(2), image(1)], tower)
+    again = memory.features([image(2), image(3)], tower)
+    assert tower.asked == [[1, 2], [3]]
+    assert [features[0].item() for features in [*first, *again]] == [1, 2, 1, 2, 3]
+
+
+def test_the_images_used_longest_ago_are_forgotten():
+    memory, tower = ImageMemory(limit=2 * 4 * 4), Tower()  # two images of four float32
+    for value in (1, 2, 1, 3, 1, 2):
+        memory.features([image(value)], tower)
+    assert tower.asked == [[1], [2], [3], [2]]
+    assert memory.size == sum(f.nbytes for f in memory.kept.values()) <= memory.limit
+
+
+@pytest.mark.parametrize("limit", [0, 15])
+def test_what_does_not_fit_is_encoded_each_time_and_still_right(limit):
+    memory, tower = ImageMemory(limit), Tower()
+    for _ in range(2):
+        features = memory.features([image(1), image(2)], tower)
+        assert [f[0].item() for f in features] == [1, 2]
+    assert tower.asked == [[1, 2], [1, 2]]
+    assert memory.size == 0 and not memory.kept
+
+
+def test_a_fingerprint_tells_content_shape_and_precision_apart():
+    patches, grid = image(1)
+    others = [
+        image(2),
+        (patches, torch.tensor([1, 2, 2]).flip(0)),
+        (patches.to(torch.bfloat16), grid),
+    ]
+    assert fingerprint(patches.clone(), grid.clone()) == fingerprint(patches, grid)
+    assert len({fingerprint(*one) for one in [(patches, grid), *others]}) == 4
