@@ -21,7 +21,7 @@ from trl.trainer.utils import (
     unsplit_pixel_values_by_grid,
 )
 
-from legor1.training.image_memory import ImageMemory
+from legor1.image_memory import ImageMemory
 from legor1.training.packed_rows import (
     Image,
     Rows,
