@@ -50,6 +50,7 @@ def test_the_stages_reach_what_they_should():
     assert not {name for name in others if name.startswith("legor1/rewards/")}
     assert "legor1/prompts.py" in names("convert") & names("predict") & names("train sft")
     assert "legor1/training/sft.py" not in names("train grpo")
+    assert "legor1/training/shared_prompt.py" in names("train grpo") - names("train sft")
     assert "legor1/boxes.py" in names("predict")
 
 

@@ -28,6 +28,7 @@ from legor1.processing import check_lengths
 from legor1.progress import Progress
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
+from legor1.training.curves import Curves
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -175,6 +176,7 @@ class Job:
         started = time.monotonic()
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
         trainer.add_callback(Steps(self.recipe["experiment"]))
+        trainer.add_callback(Curves(self.out / "curves"))
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(self.work)))
         if trainer.is_world_process_zero():
             self.save(trainer, time.monotonic() - started)

@@ -7,6 +7,7 @@ image prompts and short answers that is most of the work. Here each prompt is co
 Loss, rewards and advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -41,6 +42,24 @@ KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_i
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
 
 
+def obstacle(text: Any, adapters: Iterable[Any]) -> str | None:
+    """Return why the completions of a group cannot share their prompt, or None if they can.
+
+    Args:
+        text: the decoder's configuration.
+        adapters: LoRA's settings, of each adapter.
+    """
+    if text._attn_implementation not in SHARED:
+        return (
+            f"they share it in the attention {' or '.join(SHARED)}, not {text._attn_implementation}"
+        )
+    if {*text.layer_types} != {"full_attention"}:
+        return f"they share it in full attention, not {', '.join(sorted({*text.layer_types}))}"
+    if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
+        return "LoRA's dropout would be drawn once for a prompt, not once for each completion"
+    return None
+
+
 class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
@@ -56,8 +75,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         args, kwargs: those of ``GRPOTrainer``.
 
     Raises:
-        ValueError: the model's attention knows no packed rows, or LoRA has dropout, which would be
-            drawn once for a prompt, not once for each of its completions.
+        ValueError: the model is not fit for it, as ``obstacle`` says.
         RuntimeError: the check failed.
     """
 
@@ -68,17 +86,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         install()
         self.check_due = check
         self.memory = ImageMemory(remember)
-        base = self._base(self.model)
-        text = base.config.get_text_config()
-        if text._attn_implementation not in SHARED or {*text.layer_types} != {"full_attention"}:
-            raise ValueError(
-                f"prompts are shared with the attention {' or '.join(SHARED)} in all layers, not "
-                f"{text._attn_implementation} with {', '.join({*text.layer_types})}; "
-                "use trl.GRPOTrainer"
-            )
-        adapters = getattr(self.model, "peft_config", {}).values()
-        if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
-            raise ValueError("prompts are not shared under LoRA's dropout; use trl.GRPOTrainer")
+        text = self._base(self.model).config.get_text_config()
+        reason = obstacle(text, getattr(self.model, "peft_config", {}).values())
+        if reason:
+            raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""

@@ -1,15 +1,19 @@
-"""Group-relative policy optimisation by TRL's ``GRPOTrainer``.
+"""Group-relative policy optimisation by TRL's ``GRPOTrainer``, prompts computed once a group.
 
 Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.training.grpo JOB``.
 """
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
 from legor1.rewards import Suite, suite
 from legor1.training.experiment import Job, main
+from legor1.training.group_trainer import SharedPromptGRPOTrainer, obstacle
 
 BatchReward = Callable[..., list[float | None]]
 
@@ -33,6 +37,27 @@ def batched(name: str, rewards: Suite) -> BatchReward:
     return score
 
 
+def trainer_for(
+    model: Any, lora: LoraConfig, settings: dict[str, Any], *, quiet: bool = False
+) -> Callable[..., GRPOTrainer]:
+    """Return what makes the trainer: prompts shared where that is asked for and exact, else stock.
+
+    Args:
+        model: the base model.
+        lora: what is put on it.
+        settings: ``training`` of the recipe.
+        quiet: do not say on stderr why the stock trainer is taken.
+    """
+    if not settings.get("share_prompts", True):
+        return GRPOTrainer
+    reason = obstacle(model.config.get_text_config(), [lora])
+    if reason is None:
+        return partial(SharedPromptGRPOTrainer, check=settings.get("check_sharing", False))
+    if not quiet:
+        print(f"Each completion computes its prompt anew: {reason}.", file=sys.stderr)
+    return GRPOTrainer
+
+
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     settings = job.settings
@@ -46,15 +71,17 @@ def run(job: Job) -> None:
         reward_weights=[settings["rewards"][name] for name in names],
         **job.arguments(),
     )
-    trainer = GRPOTrainer(
-        model=job.model(),
+    model, lora = job.model(), job.lora()
+    quiet = arguments.process_index > 0
+    trainer = trainer_for(model, lora, settings, quiet=quiet)(
+        model=model,
         reward_funcs=[batched(name, rewards) for name in names],
         args=arguments,
         train_dataset=job.dataset(
             solution=lambda row: rewards.solution(job.answer(row)), task=lambda row: row["task"]
         ),
         processing_class=job.processor(),
-        peft_config=job.lora(),
+        peft_config=lora,
     )
     job.run(trainer)
 
