@@ -49,6 +49,7 @@ MIDDLE_VISION = {
     "fullatt_block_indexes": [5],
 }
 QUESTION = "Which parts are needed for this step of the manual? Give a box and a label for each."
+ANSWER = '[{"bbox_2d": [10, 20, 90, 100], "label": "2 red 1x2 plate"}]'
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,20 @@ def make_dataset(case: Case, rows: int) -> Any:
         blocks = np.random.default_rng(seed).integers(100, 256, (8, 8, 3)).astype(np.uint8)
         return Picture.fromarray(blocks).resize((case.side, case.side))
 
-    answer = '[{"bbox_2d": [10, 20, 90, 100], "label": "2 red 1x2 plate"}]'
     ask = [{"type": "image"}, {"type": "text", "text": QUESTION}]
     turns = [
         {"role": "user", "content": ask},
-        {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+        {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]},
         {"role": "user", "content": ask},
     ]
     shown = [[picture(row % 3), picture(100 + row)] for row in range(rows)]
-    table = Dataset.from_dict({"prompt": [turns] * rows, "images": shown})
+    truth = {"solution": [ANSWER] * rows, "task": ["object"] * rows}
+    table = Dataset.from_dict({"prompt": [turns] * rows, "images": shown} | truth)
     return table.cast_column("images", List(Image()))
 
 
 def reward(completions: list[Any], **_: Any) -> list[float]:
-    """Return some number that a completion's text decides."""
+    """Return some number that a completion's text decides: random weights earn nothing else."""
     return [zlib.crc32(turns[0]["content"].encode()) % 97 / 97 for turns in completions]
 
 
@@ -125,8 +126,11 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     from legor1.modeling import LORA_TARGETS
+    from legor1.rewards import suite
     from legor1.training.group_trainer import SharedPromptGRPOTrainer
+    from legor1.training.grpo import batched
 
+    studied = [batched(name, suite("sound")) for name in ("format", "object")]
     processor = AutoProcessor.from_pretrained(TINY, padding_side="left")
     processor.image_processor.size = {
         "shortest_edge": case.side**2,
@@ -134,7 +138,7 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
     }
     return (SharedPromptGRPOTrainer if shared else GRPOTrainer)(
         model=make_model(case),
-        reward_funcs=reward,
+        reward_funcs=[reward, *studied],
         args=GRPOConfig(
             output_dir=out,
             per_device_train_batch_size=GENERATIONS * case.prompts,
@@ -164,6 +168,7 @@ class Stages:
     METHODS = (
         ("_generate_single_turn", "rollout"),
         ("_get_per_token_logps_and_entropies", "scores"),
+        ("_calculate_rewards", "rewards"),
         ("_prepare_inputs", "before"),
         ("training_step", "step"),
     )
@@ -190,7 +195,7 @@ class Stages:
         """Return the stages of a step that took ``cpu`` seconds, and begin anew."""
         spent, self.spent = self.spent, defaultdict(float)
         stages = {"rollout": spent["rollout"], "reference": spent["scores"]}
-        stages["loss"] = spent["step"] - spent["before"]
+        stages |= {"loss": spent["step"] - spent["before"], "rewards": spent["rewards"]}
         return stages | {"rest": cpu - sum(stages.values())}
 
 
@@ -306,7 +311,8 @@ def compare(case: Case) -> dict[bool, list[dict[str, float]]]:
 def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
     """Return one row of the table: medians over the steps."""
     m = {key: statistics.median(step[key] for step in steps) for key in steps[0]}
-    stages = "  ".join(f"{m[key]:6.2f}" for key in ("rollout", "reference", "loss", "rest"))
+    stages = "  ".join(f"{m[key]:6.2f}" for key in ("rollout", "reference", "loss"))
+    stages += f" {m['rewards']:7.4f} {m['rest']:6.2f}"
     count = GENERATIONS * case.prompts
     share = statistics.median(step["flops"] / step["cpu"] / step["speed"] for step in steps)
     peak = max(step["peak"] for step in steps)
@@ -317,8 +323,8 @@ def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
 
 
 HEAD = """
-                completions/s      CPU seconds of a step                      peak          of
-                 clock    CPU    whole rollout  refer.    loss    rest     MiB  GFLOP  matmul
+              completions/s      CPU seconds of a step                            peak            of
+                clock   CPU    whole rollout  refer.    loss rewards   rest     MiB  GFLOP matmul
 """
 
 

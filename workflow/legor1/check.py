@@ -30,6 +30,7 @@ STACK = (
     "deepspeed",
     "datasets",
     "qwen_vl_utils",
+    "tensorboard",
 )
 # A rule is checked by the beginning of its name.
 MODEL_RULES = ("train_", "predict_", "build_tiny_base")

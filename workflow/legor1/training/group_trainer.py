@@ -79,6 +79,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         RuntimeError: the check failed.
     """
 
+    args: Any
+    model: Any
+    _buffered_inputs: Any
+
     def __init__(
         self, *args: Any, check: bool = False, remember: int = 512 * 2**20, **kwargs: Any
     ) -> None:
@@ -168,7 +172,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             # Each a tensor of its own, or one that is kept would keep them all.
             return [features.clone() for features in encoded.pooler_output]
 
-        features = self.memory.features(images, encode)
+        features: Any = self.memory.features(images, encode)  # a list, as transformers has it too
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
     def _check(self, model: Any, *args: Any, **inputs: Any) -> None:
@@ -203,7 +207,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
             batch = self._generate_and_score_completions(generation_batch)
             batch = shuffle_groups(split_pixel_values_by_grid(batch))
-            batches = split_tensor_dict(batch, steps)
+            batches: list[Any] = split_tensor_dict(batch, steps)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in batches]
         return self._buffered_inputs[self._step % steps]
 

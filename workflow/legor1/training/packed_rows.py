@@ -168,7 +168,7 @@ def pack(rows: Rows, positions_of: Positions) -> Packed:
 
 
 def rope_positions(
-    backbone: torch.nn.Module, ids: torch.Tensor, images: list[Image]
+    backbone: Any, ids: torch.Tensor, images: list[Image]
 ) -> tuple[torch.Tensor, int]:
     """Return a prompt's rotary positions, (3, 1, tokens), and that of the token behind it.
 
@@ -176,7 +176,7 @@ def rope_positions(
     """
     if not images:
         return torch.arange(len(ids), device=ids.device).expand(3, 1, -1), len(ids)
-    types = (ids == backbone.config.image_token_id).int()[None]
+    types = ids.eq(backbone.config.image_token_id).int()[None]
     grids = torch.stack([grid for _, grid in images])
     positions, _ = backbone.get_rope_index(ids[None], types, image_grid_thw=grids)
     return positions, int(positions.max()) + 1

@@ -212,7 +212,7 @@ def sdpa_shared(
 
 
 def flash_shared(
-    module: torch.nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -229,6 +229,7 @@ def flash_shared(
     outputs, places = [], []
     for sequences in (layout.prompts, layout.completions):
         places.append(sequences.queries)
+        ends: Any = sequences.query_ends, sequences.key_ends  # int32, whatever the signature says
         outputs.append(
             _flash_attention_forward(
                 query[sequences.queries][None],
@@ -239,8 +240,8 @@ def flash_shared(
                 is_causal=True,
                 dropout=dropout,
                 softmax_scale=scaling,
-                cu_seq_lens_q=sequences.query_ends,
-                cu_seq_lens_k=sequences.key_ends,
+                cu_seq_lens_q=ends[0],
+                cu_seq_lens_k=ends[1],
                 max_length_q=sequences.longest_query,
                 max_length_k=sequences.longest_key,
                 target_dtype=get_target_dtype(query, module),
