@@ -11,7 +11,6 @@ import torch
 from datasets import Dataset, Image, List
 from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from legor1 import provenance
 from legor1.boxes import PixelBudget
@@ -28,6 +27,7 @@ from legor1.processing import check_lengths
 from legor1.progress import Progress
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
+from legor1.training.resuming import Checkpoints
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -153,7 +153,6 @@ class Job:
             "warmup_steps": settings["warmup"],
             "max_grad_norm": settings["max_grad_norm"],
             "save_steps": settings["save_steps"],
-            "save_total_limit": 2,
             "logging_steps": settings["logging_steps"],
             "gradient_checkpointing": settings["gradient_checkpointing"],
             "gradient_checkpointing_kwargs": {"use_reentrant": False},
@@ -175,7 +174,12 @@ class Job:
         started = time.monotonic()
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
         trainer.add_callback(Steps(self.recipe["experiment"]))
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(self.work)))
+        checkpoints = Checkpoints(trainer, self.work)
+        trainer.add_callback(checkpoints)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoints.resume())
+        except Exception as error:
+            raise checkpoints.explain(error) from error
         if trainer.is_world_process_zero():
             self.save(trainer, time.monotonic() - started)
         trainer.accelerator.end_training()
