@@ -1,11 +1,12 @@
 """Run trainings one after the other, each forked from a process that has loaded everything.
 
-python forked_runs.py RUNS.json        each: job, processes, and what is to happen to it
+python forked_runs.py RUNS.json        each: job, processes, changes, and fate
 
 A program of its own, since loading takes longer than a training of the tiny model, and a process
 that has trained must not fork.
 """
 
+import functools
 import json
 import os
 import resource
@@ -15,8 +16,9 @@ import sys
 import traceback
 from pathlib import Path
 
-import deepspeed  # noqa: F401
+import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401  (half of what a training loads)
 from transformers import TrainerCallback
+from trl import GRPOConfig
 
 from legor1.errors import UserError
 from legor1.training import experiment, grpo, sft
@@ -34,6 +36,9 @@ class Fate(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **kwargs):
         self._kill("killed_in_step", state.global_step + 1)
+        last = args.process_index == args.world_size - 1  # the others hear of it
+        if last and self.fate.get("signalled") == state.global_step + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.fate.get("disk_full") == state.global_step:
@@ -44,8 +49,9 @@ class Fate(TrainerCallback):
         self._kill("killed_in_save", state.global_step)
 
 
-def train(job: Path, fate) -> int:
-    """Train in this process; return the exit status."""
+def train(job: Path, fate, config) -> int:
+    """Train in this process, with changes to TRL's config; return the exit status."""
+    grpo.GRPOConfig = functools.partial(GRPOConfig, **config)
     run = experiment.Job.run
 
     def fated(self, trainer):
@@ -75,7 +81,7 @@ def fork(run, rank: int, port: int) -> int:
         log = os.open(run["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        status = train(Path(run["job"]), run["fate"])
+        status = train(Path(run["job"]), run["fate"], run["config"])
     except BaseException:
         traceback.print_exc()
     finally:

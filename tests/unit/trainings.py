@@ -15,7 +15,7 @@ from legor1.files import write_json, write_jsonl
 from legor1.training.launch import environment
 
 HERE = Path(__file__).parent
-SIZES = [(240, 180), (180, 240), (210, 210), (270, 150), (240, 180), (210, 210)]
+SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)] * 2
 RECIPE = {
     "seed": 7,
     "device": "cpu",
@@ -31,7 +31,7 @@ RECIPE = {
     "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
 }
 TRAINING = {
-    "steps": 6,
+    "steps": 8,
     "batch_size": 1,
     "accumulation": 2,
     "learning_rate": 0.002,
@@ -45,7 +45,7 @@ TRAINING = {
 GRPO = {
     "batch_size": 4,
     "generations": 2,
-    "max_new_tokens": 8,
+    "max_new_tokens": 24,  # for one part
     "temperature": 1.0,
     "beta": 0.04,
     "loss_type": "grpo",
@@ -84,11 +84,11 @@ def write_data(folder: Path) -> dict[str, Path]:
         )
     facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
     facts |= {"box_frame": "processed"}
-    shown = [turns[-1:], [], turns[:1], [], [], []]
+    shown = [turns[-1:], [], turns[:1], *([] for _ in turns[3:])]
     rows = [facts | t | {"demonstrations": d} for t, d in zip(turns, shown, strict=True)]
     paths = {"conversations": folder / "train.jsonl", "tree": tree, "base": folder / "model.json"}
     write_jsonl(paths["conversations"], rows)
-    describe_model(TINY_BASE, "shipped", None, paths["base"])
+    describe_model(TINY_BASE, "workflow/base/tiny", None, paths["base"])
     return paths
 
 
@@ -97,16 +97,21 @@ def write_job(data: dict[str, Path], folder: Path, recipe: dict) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     paths = data | {"work": folder / "work", "out": folder / "out"}
     paths["work"].mkdir(exist_ok=True)
-    write_json(folder / "job.json", {"recipe": recipe} | {k: str(p) for k, p in paths.items()})
+    facts = {"recipe": recipe, "deadline": None, "launcher": None, "manifest": None}
+    write_json(folder / "job.json", facts | {k: str(p) for k, p in paths.items()})
     return folder / "job.json"
 
 
 def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:
-    """Run jobs one after the other, each with its fate; return their exit statuses."""
+    """Run jobs one after the other, each with its fate; return their exit statuses.
+
+    ``config`` in a fate changes what TRL is given.
+    """
     plan = [
         {
             "job": str(job),
-            "fate": fate,
+            "config": fate.get("config", {}),
+            "fate": {name: step for name, step in fate.items() if name != "config"},
             "processes": json.loads(job.read_text())["recipe"]["processes"],
             "log": str(job.with_name("log")),
         }
@@ -118,11 +123,15 @@ def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:
         env=environment(RECIPE) | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def log(job: Path) -> str:
+    return job.with_name("log").read_text()
 
 
 def adapter(job: Path) -> bytes:

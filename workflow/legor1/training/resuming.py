@@ -5,6 +5,7 @@ A training that goes on from there still logs other losses, since it forgets wha
 up since the last line; and GRPO forgets the completions that it had sampled for the next steps.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Checkpoints(TrainerCallback):
         self.trainer, self.work = trainer, work
         self.saving: int | None = None
         self.resumed: Path | None = None
+        self.started, self.before = time.monotonic(), 0.0
+
+    def seconds(self) -> float:
+        """Return how long the training has taken, up to the checkpoint and since."""
+        return self.before + time.monotonic() - self.started
 
     def resume(self) -> str | None:
         """Return the newest whole checkpoint, if there is one, for ``Trainer.train``."""
@@ -47,7 +53,7 @@ class Checkpoints(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Put back what transformers leaves out; the history says where it went on."""
         if self.resumed:
-            load(self.trainer, self.resumed / own_file(args.process_index))
+            self.before = load(self.trainer, self.resumed / own_file(args.process_index))
             shuffle_as_before(kwargs["train_dataloader"].get_sampler(), int(state.epoch))
             state.log_history.append({"resumed": 1, "step": state.global_step})
 
@@ -58,7 +64,7 @@ class Checkpoints(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Add this process's part; when all have, the first marks the checkpoint as whole."""
         checkpoint = self.work / f"checkpoint-{state.global_step}"
-        save(self.trainer, checkpoint / own_file(args.process_index))
+        save(self.trainer, checkpoint / own_file(args.process_index), self.seconds())
         if distributed.is_initialized():
             distributed.barrier()
         if state.is_world_process_zero:
@@ -71,9 +77,7 @@ class Checkpoints(TrainerCallback):
         if self.saving is None:
             return error
         whole = checkpoints.newest(self.work)
-        rest = (
-            f"the one of step {checkpoints.step_of(whole)} is whole" if whole else "there is no other"
-        )
+        rest = f"that of step {checkpoints.step_of(whole)} is whole" if whole else "there is none"
         return UserError(
             f"the checkpoint of step {self.saving} could not be written to {self.work}: {error}; "
             f"{rest}. Remedy: make room on that disk and run again: it goes on from there."
@@ -85,23 +89,26 @@ def own_file(process: int) -> str:
     return f"progress_{process}.pt"
 
 
-def save(trainer: Any, path: Path) -> None:
+def save(trainer: Any, path: Path, seconds: float) -> None:
     """Write what transformers leaves out: sums, counters, completions that wait for their step."""
-    kept = {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
+    kept: dict[str, Any] = {"seconds": seconds}
+    kept |= {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
     kept["_metrics"] = {mode: dict(values) for mode, values in trainer._metrics.items()}
     if _waiting(trainer):
         kept["_buffered_inputs"] = trainer._buffered_inputs
     torch.save(kept, path)
 
 
-def load(trainer: Any, path: Path) -> None:
-    """Put back what ``save`` wrote."""
+def load(trainer: Any, path: Path) -> float:
+    """Put back what ``save`` wrote; return the seconds that the training had taken."""
     kept = torch.load(path, weights_only=True)
+    seconds: float = kept.pop("seconds")
     for mode, values in kept.pop("_metrics").items():
         trainer._metrics[mode].update(values)
     for name, value in kept.items():
         setattr(trainer, name, value)
     trainer._initial_global_step = 0  # the mean loss at the end is that of all steps
+    return seconds
 
 
 def shuffle_as_before(sampler: Any, epochs: int) -> None:
