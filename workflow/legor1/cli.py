@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from legor1 import protocols, stages
-from legor1.errors import UserError
+from legor1.errors import Stopped, UserError
 from legor1.rewards import SUITES
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+STOPPED = os.EX_TEMPFAIL  # 75: not done, but all is well; run it again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return the exit status: 0, or 2 for what the user can put right."""
+    """Run one sub-command and return the exit status.
+
+    0; 2 for what the user can put right; 75 for work that stopped in good order before its end.
+    """
     given = _parser().parse_args(argv)
     try:
         given.run(given)
@@ -26,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"legor1 {given.stage}: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"legor1 {given.stage}: {stop}", file=sys.stderr)
+        return STOPPED
     except BrokenPipeError:
         # The reader has gone; Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -242,6 +249,10 @@ def _declare_models(stage: Callable[..., None]) -> None:
         RECIPE,
         _path("--work", "the folder of checkpoints"),
         FOLDER_OUT,
+        _path("--manifest", "the tree's manifest.json, for the adapter's card", required=False),
+        Option("--minutes", type=float, help="stop in good order before they are over; 0: never"),
+        Option("--attempt", type=int, default=1, help="of a scheduler that tries again by itself"),
+        _path("--log", "where the attempt before said why it ended", required=False),
     )
     stage(
         stages.predict,

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to see."""
+"""The exceptions that a user is meant to see."""
 
 
 class UserError(Exception):
@@ -6,4 +6,11 @@ class UserError(Exception):
 
     The message names what is wrong (file, row) and ends with the remedy. The command line
     prints it without a traceback and exits with status 2.
+    """
+
+
+class Stopped(Exception):
+    """The stage stopped in good order before its end; running it again goes on from there.
+
+    The command line prints the message and exits with status 75 ("try again" in sysexits.h).
     """

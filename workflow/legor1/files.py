@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,6 +32,40 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling folder that replaces the folder ``path`` if the block succeeds.
+
+    Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
+    none, never a part of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        sync(temporary)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            path.replace(old)
+            shutil.rmtree(old)
+        temporary.replace(path)
+        sync(path.parent, deep=False)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Put a folder's entries on disk; with ``deep`` all that is in it, to the bottom."""
+    for path in [*(folder.rglob("*") if deep else ()), folder]:
+        if path.is_file() or path.is_dir():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def write_text(path: Path | str, text: str) -> None:

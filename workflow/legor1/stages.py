@@ -201,6 +201,10 @@ def train(given: Namespace) -> None:
         given.work,
         given.out,
         code(f"train {given.recipe['method']}"),
+        manifest=given.manifest,
+        minutes=given.minutes,
+        attempt=given.attempt,
+        log=given.log,
     )
 
 

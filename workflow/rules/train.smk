@@ -28,15 +28,21 @@ rule train_sft:
         runtime=by_device(cpu=60, cuda=720),
         gpu=by_device(cpu=0, cuda=config["processes"]),
         gpu_model=by_device(cpu="", cuda="a100"),
+        wall_minutes=config["wall_minutes"] or 0,  # a resource, so that changing it reruns nothing
+        attempt=lambda wildcards, attempt: attempt,
     params:
         recipe=training_recipe,
         tree=f"{RUN}/data/tree",
         work=f"{RUN}/work",
         out=lambda wildcards, output: Path(output.run).parent,
     shell:
-        "legor1 train --recipe {params.recipe:q} --conversations {input.conversations:q}"
-        " --tree {params.tree:q} --base {input.base:q} --work {params.work:q} --out {params.out:q}"
-        " 2>&1 | tee {log:q}"
+        # A signal that ends the job is for the training alone: it takes a step to stop, and needs
+        # someone to talk to. What an earlier attempt said stays in the log.
+        "trap '' TERM;"
+        " legor1 train --recipe {params.recipe:q} --conversations {input.conversations:q}"
+        " --tree {params.tree:q} --manifest {input.manifest:q} --base {input.base:q}"
+        " --work {params.work:q} --out {params.out:q} --minutes {resources.wall_minutes}"
+        " --attempt {resources.attempt} --log {log:q} 2>&1 | tee -a {log:q}"
 
 
 use rule train_sft as train_grpo with:
@@ -52,6 +58,8 @@ use rule train_sft as train_grpo with:
         runtime=by_device(cpu=60, cuda=1440),
         gpu=by_device(cpu=0, cuda=config["processes"]),
         gpu_model=by_device(cpu="", cuda="a100"),
+        wall_minutes=config["wall_minutes"] or 0,
+        attempt=lambda wildcards, attempt: attempt,
 
 
 rule build_tiny_base:

@@ -1,22 +1,16 @@
-"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, progress, and the saved adapter."""
+"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, and the way from start to end."""
 
-import resource
-import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset, Image, List
 from peft import LoraConfig
-from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PrinterCallback
 
-from legor1 import provenance
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl, write_json, write_jsonl
+from legor1.files import read_json, read_jsonl
 from legor1.modeling import (
     LORA_TARGETS,
     base_folder,
@@ -25,10 +19,14 @@ from legor1.modeling import (
     load_processor,
 )
 from legor1.processing import check_lengths
-from legor1.progress import Progress
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
+from legor1.training.adapters import publish
 from legor1.training.curves import Curves
+from legor1.training.history import Steps
+from legor1.training.resuming import Checkpoints
+from legor1.training.stopping import Stops, end_with
+from legor1.training.work import join, note_stop
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -47,7 +45,9 @@ class Job:
 
     Attributes:
         recipe: the experiment's settings.
-        conversations, tree, base, work, out: paths, as in ``launch.train``.
+        conversations, tree, base, work, out, manifest: paths, as in ``launch.train``.
+        deadline: when it must have stopped, in seconds since 1970, or None.
+        launcher: the process without which it must not go on, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,6 +59,9 @@ class Job:
         self.base = Path(facts["base"])
         self.work = Path(facts["work"])
         self.out = Path(facts["out"])
+        self.manifest = Path(facts["manifest"]) if facts["manifest"] else None
+        self.deadline: float | None = facts["deadline"]
+        self.launcher: int | None = facts["launcher"]
         self.budget = PixelBudget(**self.recipe["pixel_budget"])
         self._processor: Any = None
 
@@ -154,7 +157,6 @@ class Job:
             "warmup_steps": settings["warmup"],
             "max_grad_norm": settings["max_grad_norm"],
             "save_steps": settings["save_steps"],
-            "save_total_limit": 2,
             "logging_steps": settings["logging_steps"],
             "gradient_checkpointing": settings["gradient_checkpointing"],
             "gradient_checkpointing_kwargs": {"use_reentrant": False},
@@ -173,95 +175,32 @@ class Job:
         """Train, from the last whole checkpoint if there is one, and keep the result."""
         if not trainer.is_deepspeed_enabled or trainer.args.deepspeed_plugin.zero_stage != 2:
             raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
-        started = time.monotonic()
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
         trainer.add_callback(Steps(self.recipe["experiment"]))
+        stops, checkpoints = Stops(self), Checkpoints(trainer, self.work)
+        trainer.add_callback(stops)
+        trainer.add_callback(checkpoints)
         trainer.add_callback(Curves(self.out / "curves"))
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(self.work)))
-        if trainer.is_world_process_zero():
-            self.save(trainer, time.monotonic() - started)
-        trainer.accelerator.end_training()
-
-    def save(self, trainer: Any, seconds: float) -> None:
-        """Write adapter, history and run facts; ``run.json`` last, so that it marks the whole."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        fresh = self.work / "adapter"
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh)
-        shutil.rmtree(self.out / "adapter", ignore_errors=True)
-        shutil.copytree(fresh, self.out / "adapter")
-        write_jsonl(self.out / "history.jsonl", map(_numbers, trainer.state.log_history))
-        parameters = list(trainer.model.parameters())
-        facts = {
-            "schema_version": 1,
-            "experiment": self.recipe["experiment"],
-            "method": self.recipe["method"],
-            "recipe": self.recipe,
-            "base": read_json(self.base),
-            "rows": len(trainer.train_dataset),
-            "steps": trainer.state.global_step,
-            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-            "total_parameters": sum(p.numel() for p in parameters),
-            "seconds": round(seconds, 1),
-            "peak_memory_mib": peak_memory_mib(),
-            "provenance": provenance.collect(),
-        }
-        write_json(self.out / "run.json", facts)
-
-
-def peak_memory_mib() -> float:
-    """Return the peak memory of this process: on the GPU where there is one, else resident."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def _numbers(log: dict[str, Any]) -> dict[str, float]:
-    """Return the numeric part of a log record; transformers writes some numbers as strings."""
-    numbers = {}
-    for key, value in log.items():
         try:
-            numbers[key] = float(value)
-        except (TypeError, ValueError):
-            continue
-        if numbers[key] != numbers[key] or abs(numbers[key]) == float("inf"):
-            del numbers[key]
-    return numbers
-
-
-class Steps(TrainerCallback):
-    """Says every few seconds where the training stands, with its latest loss and reward."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.latest: dict[str, float] = {}
-        self.progress: Progress | None = None  # shown by the first process only
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock: a resumed training does not start at step 0."""
-        if state.is_world_process_zero:
-            done, total = state.global_step, state.max_steps
-            self.progress = Progress(initial=done, total=total, desc=self.name, unit="steps")
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Keep the latest loss and reward for the next line."""
-        self.latest |= {k: v for k, v in _numbers(logs or {}).items() if k in ("loss", "reward")}
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Say where it stands, on the first process only."""
-        if self.progress is not None:
-            self.progress.set_postfix(self.latest, refresh=False)
-            self.progress.update()
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """End the display."""
-        if self.progress is not None:
-            self.progress.close()
+            trainer.train(resume_from_checkpoint=checkpoints.resume())
+        except Exception as error:
+            raise checkpoints.explain(error) from error
+        if not trainer.is_world_process_zero():
+            pass
+        elif stops.reason:
+            note_stop(self.work, trainer.state.global_step, trainer.state.max_steps, stops.reason)
+        else:
+            publish(self, trainer, checkpoints.seconds())
+        trainer.accelerator.end_training()
 
 
 def main(run: Any) -> None:
     """Run a training module: its one argument is the job file; a user's error ends in one line."""
-    try:
-        run(Job(Path(sys.argv[1])))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    job = Job(Path(sys.argv[1]))
+    end_with(job.launcher)
+    with join(job.work):
+        try:
+            run(job)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)

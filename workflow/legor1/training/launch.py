@@ -4,15 +4,18 @@ The job itself is ``legor1.training.sft`` or ``legor1.training.grpo``; this modu
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1.errors import UserError
+from legor1.errors import Stopped, UserError
 from legor1.files import write_json
 from legor1.resume import fingerprint
+from legor1.training import work as work_folder
 
 METHODS = ("sft", "grpo")
 
@@ -37,6 +40,11 @@ def train(
     work: Path,
     out: Path,
     code: Sequence[Path] = (),
+    *,
+    manifest: Path | None = None,
+    minutes: float | None = None,
+    attempt: int = 1,
+    log: Path | None = None,
 ) -> None:
     """Train one experiment's adapter into ``out``, resuming from ``work`` where it can.
 
@@ -48,26 +56,63 @@ def train(
         work: where checkpoints of all trainings lie, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
         code: the files of the package that do it; a checkpoint of other code is left alone.
+        manifest: that of the tree, whose images are part of what the result depends on.
+        minutes: the training stops in good order before they are over; None or 0: never.
+        attempt: which one it is, where a scheduler tries again by itself.
+        log: where the attempt before said why it ended.
 
     Raises:
-        UserError: the training ended with an error; its message stands above.
+        UserError: the training ended with an error, its message stands above; or another is at
+            work in the folder; or the attempt before came no further than where it began.
+        Stopped: it stopped in good order, on SIGTERM or for lack of time.
     """
-    folder = work / fingerprint(recipe, [conversations, base, *code])
+    deadline = time.time() + 60 * minutes if minutes else None
+    listed = [manifest] if manifest else []
+    folder = work / fingerprint(recipe, [conversations, base, *listed, *code])
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
-    job = folder / "job.json"
-    write_json(job, {"recipe": recipe} | {k: str(p.resolve()) for k, p in paths.items()})
-    status = subprocess.run(command(recipe, job), env=environment(recipe), check=False).returncode
+    with work_folder.enter(folder):
+        work_folder.begin(folder, attempt, log)
+        facts = {"recipe": recipe, "deadline": deadline, "launcher": os.getpid()}
+        facts["manifest"] = str(manifest.resolve()) if manifest else None
+        job = folder / "job.json"
+        write_json(job, facts | {k: str(p.resolve()) for k, p in paths.items()})
+        status = supervise(command(recipe, job), environment(recipe), folder)
+    name = recipe["experiment"]
     if status:
         raise UserError(
-            f"training {recipe['experiment']} ended with status {status}; the reason stands above. "
+            f"training {name} ended with status {status}; the reason stands above. "
             "Remedy: put it right and run again: it goes on from the last checkpoint."
         )
+    if stop := work_folder.stop_noted(folder):
+        raise Stopped(
+            f"training {name} stopped {stop['why']}, at step {stop['step']} of {stop['steps']}; "
+            "run again, and it goes on from there"
+        )
+
+
+def supervise(command: list[str], environment: dict[str, str], folder: Path) -> int:
+    """Run ``command`` to its end and return its status; SIGTERM asks the training to stop.
+
+    accelerate's launcher would kill the processes 30 seconds after it, in the middle of a long
+    step; so it does not hear the signal, whoever else it is sent to.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: work_folder.ask_to_stop(folder))
+    try:
+        with subprocess.Popen(command, env=environment, preexec_fn=_ignore_sigterm) as process:
+            return process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _ignore_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def environment(recipe: dict[str, Any]) -> dict[str, str]:
     """Return the environment of the job: threads and accelerator fixed, nothing sent anywhere."""
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     fixed["PYTHONWARNINGS"] = "ignore"
+    fixed["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's list, less SIGTERM
     if recipe["device"] == "cpu":
         fixed |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         fixed["OMP_NUM_THREADS"] = str(recipe["threads"])

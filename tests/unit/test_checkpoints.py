@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from legor1.training import checkpoints
+
+
+def checkpoint(work, step, *, whole=True):
+    folder = work / f"checkpoint-{step}"
+    (folder / "global_step").mkdir(parents=True)
+    (folder / "weights").write_bytes(b"12345")
+    (folder / "global_step/optimiser_0").write_bytes(b"678")
+    if whole:
+        checkpoints.mark_whole(folder)
+    return folder
+
+
+def names(work):
+    return sorted(path.name for path in work.iterdir())
+
+
+def test_a_checkpoint_is_used_only_once_it_is_marked(tmp_path):
+    assert checkpoints.newest(tmp_path / "nowhere") is None
+    checkpoint(tmp_path, 20, whole=False)
+    assert checkpoints.newest(tmp_path) is None
+    nine, ten = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    assert checkpoints.newest(tmp_path) == ten
+    (ten / "weights").write_bytes(b"1234")  # cut off
+    assert checkpoints.newest(tmp_path) == nine
+    (nine / "global_step/optimiser_0").unlink()
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_the_marker_lists_what_there_is(tmp_path):
+    marked = json.loads((checkpoint(tmp_path, 3) / checkpoints.MARKER).read_text())
+    assert marked == {
+        "schema_version": 1,
+        "step": 3,
+        "files": {"weights": 5, "global_step/optimiser_0": 3},
+    }
+
+
+@pytest.mark.parametrize("cut", ["", '{"schema_version": 1, "fi'])
+def test_a_marker_that_was_cut_off_marks_nothing(tmp_path, cut):
+    (checkpoint(tmp_path, 3) / checkpoints.MARKER).write_text(cut)
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_only_the_newest_whole_one_is_kept(tmp_path):
+    checkpoint(tmp_path, 2), checkpoint(tmp_path, 10), checkpoint(tmp_path, 12, whole=False)
+    (tmp_path / "job.json").touch()
+    checkpoints.keep_newest(tmp_path)
+    assert names(tmp_path) == ["checkpoint-10", "job.json"]
+
+
+def test_the_last_whole_one_stays_until_the_next_is_whole(tmp_path):
+    checkpoint(tmp_path, 2), checkpoint(tmp_path, 4, whole=False)
+    checkpoints.discard_incomplete(tmp_path)
+    assert names(tmp_path) == ["checkpoint-2"]
+    (tmp_path / "checkpoint-2" / checkpoints.MARKER).unlink()
+    checkpoint(tmp_path, 6, whole=False)
+    checkpoints.keep_newest(tmp_path)  # no whole one: nothing is taken for worthless
+    assert names(tmp_path) == ["checkpoint-2", "checkpoint-6"]

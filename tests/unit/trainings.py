@@ -1,0 +1,146 @@
+"""Trainings of the tiny model in a few steps: their data, their jobs, and what they leave."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from legor1 import prompts
+from legor1.check import TINY_BASE
+from legor1.data.sources import describe_model
+from legor1.files import write_json, write_jsonl
+from legor1.training.launch import environment
+
+HERE = Path(__file__).parent
+SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)] * 2
+RECIPE = {
+    "seed": 7,
+    "device": "cpu",
+    "precision": "float32",
+    "attention": "sdpa",
+    "threads": 1,
+    "processes": 1,
+    "max_tokens": None,
+    "pixel_budget": {"min_pixels": 9408, "max_pixels": 15680},
+    "demonstrations": True,
+    "tasks": ["object"],
+    "rows_per_task": 100,
+    "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
+}
+TRAINING = {
+    "steps": 8,
+    "batch_size": 1,
+    "accumulation": 2,
+    "learning_rate": 0.002,
+    "scheduler": "cosine",
+    "warmup": 2,
+    "max_grad_norm": 1.0,
+    "save_steps": 2,
+    "logging_steps": 3,  # no divisor of save_steps: a line then spans a checkpoint
+    "gradient_checkpointing": True,
+}
+GRPO = {
+    "batch_size": 4,
+    "generations": 2,
+    "max_new_tokens": 24,  # for one part
+    "temperature": 1.0,
+    "beta": 0.04,
+    "loss_type": "grpo",
+    "suite": "sound",
+    "rewards": {"format": 0.1, "object": 1.0},
+}
+
+
+def recipe(method: str, **changes) -> dict:
+    """Return a recipe; ``changes`` to its training come under ``training``."""
+    training = TRAINING | (GRPO if method == "grpo" else {}) | changes.pop("training", {})
+    name = {"experiment": method, "method": method}
+    return RECIPE | name | {"training": training} | changes
+
+
+def write_data(folder: Path) -> dict[str, Path]:
+    """Write a tree, its conversations and the note of the base model; return their paths."""
+    tree = folder / "tree"
+    tree.mkdir(parents=True)
+    turns = []
+    for number, (width, height) in enumerate(SIZES):
+        picture = Image.new("RGB", (width, height), "white")
+        corner = (30 + 10 * number, 40)
+        ImageDraw.Draw(picture).rectangle((*corner, 140, 130), fill="red")
+        picture.save(tree / f"{number}.png")
+        item = {"bbox_2d": [*corner, 140, 130], "label": f"{number} red 2x4 brick"}
+        turns.append(
+            {
+                "instance_id": f"object/{number}",
+                "image": f"{number}.png",
+                "width": width,
+                "height": height,
+                "prompt": prompts.query("object", "Which parts are needed for this step?"),
+                "response": json.dumps([item]),
+            }
+        )
+    facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
+    facts |= {"box_frame": "processed"}
+    shown = [turns[-1:], [], turns[:1], *([] for _ in turns[3:])]
+    rows = [facts | t | {"demonstrations": d} for t, d in zip(turns, shown, strict=True)]
+    paths = {"conversations": folder / "train.jsonl", "tree": tree, "base": folder / "model.json"}
+    write_jsonl(paths["conversations"], rows)
+    describe_model(TINY_BASE, "workflow/base/tiny", None, paths["base"])
+    return paths
+
+
+def write_job(data: dict[str, Path], folder: Path, recipe: dict) -> Path:
+    """Write what ``launch.train`` would; return the job file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = data | {"work": folder / "work", "out": folder / "out"}
+    paths["work"].mkdir(exist_ok=True)
+    facts = {"recipe": recipe, "deadline": None, "launcher": None, "manifest": None}
+    write_json(folder / "job.json", facts | {k: str(p) for k, p in paths.items()})
+    return folder / "job.json"
+
+
+def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:
+    """Run jobs one after the other, each with its fate; return their exit statuses.
+
+    ``config`` in a fate changes what TRL is given.
+    """
+    plan = [
+        {
+            "job": str(job),
+            "config": fate.get("config", {}),
+            "fate": {name: step for name, step in fate.items() if name != "config"},
+            "processes": json.loads(job.read_text())["recipe"]["processes"],
+            "log": str(job.with_name("log")),
+        }
+        for job, fate in runs
+    ]
+    write_json(folder / "runs.json", plan)
+    done = subprocess.run(
+        [sys.executable, HERE / "forked_runs.py", folder / "runs.json"],
+        env=environment(RECIPE) | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def log(job: Path) -> str:
+    return job.with_name("log").read_text()
+
+
+def adapter(job: Path) -> bytes:
+    return (job.parent / "out/adapter/adapter_model.safetensors").read_bytes()
+
+
+def history(job: Path) -> list[dict]:
+    """Return the history without times and without the note of where it was resumed."""
+    lines = (job.parent / "out/history.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if "resumed" not in row]
+    times = ("runtime", "per_second", "step_time", "seconds")
+    return [{k: v for k, v in row.items() if not k.endswith(times)} for row in rows]

@@ -1,0 +1,89 @@
+"""An adapter as it was saved, held against the model that was trained.
+
+What inference loads is the file. So peft loads it beside the adapter in memory, on the same base,
+and both score the first training rows; and the base with the adapter merged into it scores them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from legor1.modeling import open_image
+from legor1.prompts import chat_messages
+
+ROWS = 4
+SAVED = "saved"  # peft's name of the adapter that was read from disk
+# How far log-probabilities of answer tokens may lie apart: (read back, merged). In float32 the
+# saved adapter is the same to the last bit, and the largest difference is judged. In bfloat16 the
+# file is computed with in another precision than in training, merging rounds the weights, and
+# single tokens move far: there the mean is judged. An adapter that was lost differs by about 1.
+TOLERANCES = {"float32": (0.0, 1e-3), "bfloat16": (0.05, 0.05)}
+
+
+def compare(job: Any, model: Any, folder: Path) -> dict[str, Any]:
+    """Return how the adapter in ``folder`` agrees with the trained ``model``, a ``PeftModel``.
+
+    The base is left with rounding errors from merging: the training must be over.
+
+    Raises:
+        RuntimeError: they do not agree.
+    """
+    training = model.training
+    model.eval()
+    probes = [_probe(job, row, model.device) for row in job.rows()[:ROWS]]
+    trained = _scores(model, probes)
+    model.load_adapter(folder, SAVED)
+    model.set_adapter(SAVED)
+    saved = _scores(model, probes)
+    model.merge_adapter([SAVED])
+    merged = _scores(model, probes)
+    model.unmerge_adapter()
+    model.set_adapter("default")
+    model.delete_adapter(SAVED)
+    model.train(training)
+    facts = {"rows": len(probes), "tokens": len(trained)}
+    return facts | _judge(trained, saved, merged, job.recipe["precision"])
+
+
+def _judge(
+    trained: torch.Tensor, saved: torch.Tensor, merged: torch.Tensor, precision: str
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    pairs = {"saved": (trained, saved), "merged": (saved, merged)}
+    for (name, (one, other)), allowed in zip(pairs.items(), TOLERANCES[precision], strict=True):
+        apart = (one - other).abs()
+        facts[name] = {"largest": apart.max().item(), "mean": apart.mean().item()}
+        judged = "largest" if precision == "float32" else "mean"
+        facts[name] |= {"judged": judged, "allowed": allowed}
+        if not facts[name][judged] <= allowed:
+            raise RuntimeError(
+                f"the {name} adapter gives other log-probabilities than it should: {judged} "
+                f"difference {facts[name][judged]:g}, allowed {allowed:g}. Nothing was published."
+            )
+    return facts
+
+
+def _probe(job: Any, row: dict[str, Any], device: torch.device) -> tuple[dict[str, Any], int]:
+    """Return the model's inputs of a row with its true answer, and the tokens of the answer."""
+    turns = chat_messages(row, job.budget, demonstrations=job.recipe["demonstrations"])
+    said = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
+    parts = [part for turn in turns for part in turn["content"]]
+    images = [open_image(job.tree / p["image"]) for p in parts if p["type"] == "image"]
+    processor = job.processor()
+    asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    whole = processor.apply_chat_template([*turns, said], tokenize=False)
+    answer = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
+    inputs = processor(text=[whole], images=images, return_tensors="pt")
+    return dict(inputs.to(device)), answer
+
+
+@torch.no_grad()
+def _scores(model: Any, probes: list[tuple[dict[str, Any], int]]) -> torch.Tensor:
+    """Return the log-probabilities of all answers' tokens, one after the other."""
+    scores = []
+    for inputs, answer in probes:
+        logits = model(**inputs, use_cache=False, logits_to_keep=answer + 1).logits[0, :-1]
+        tokens = inputs["input_ids"][0, -answer:, None]
+        scores.append(logits.float().log_softmax(-1).gather(-1, tokens)[:, 0])
+    return torch.cat(scores)

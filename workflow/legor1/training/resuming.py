@@ -1,0 +1,129 @@
+"""Resuming bit for bit: what transformers' checkpoints leave out, and the order of their parts.
+
+Of its own, transformers keeps weights, optimiser, scheduler and the random state of each process.
+A training that goes on from there still logs other losses, since it forgets what had been added
+up since the last line; and GRPO forgets the completions that it had sampled for the next steps.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.data_loader import SeedableRandomSampler
+from torch import distributed
+from transformers import TrainerCallback
+from trl.trainer.utils import RepeatSampler
+
+from legor1.errors import UserError
+from legor1.training import checkpoints
+
+# Attributes of transformers' and TRL's trainers: sums since the last logged line, and counters.
+COUNTED = (
+    "_tr_loss",
+    "_total_loss_scalar",
+    "_globalstep_last_logged",
+    "_total_train_tokens",
+    "_step",
+)
+
+
+class Checkpoints(TrainerCallback):
+    """Completes each checkpoint of ``trainer``, marks it, and goes on from it.
+
+    Attributes:
+        saving: the step whose checkpoint is being written, or None.
+    """
+
+    def __init__(self, trainer: Any, work: Path) -> None:
+        self.trainer, self.work = trainer, work
+        self.saving: int | None = None
+        self.resumed: Path | None = None
+        self.started, self.before = time.monotonic(), 0.0
+
+    def seconds(self) -> float:
+        """Return how long the training has taken, up to the checkpoint and since."""
+        return self.before + time.monotonic() - self.started
+
+    def resume(self) -> str | None:
+        """Return the newest whole checkpoint, if there is one, for ``Trainer.train``."""
+        self.resumed = checkpoints.newest(self.work)
+        return str(self.resumed) if self.resumed else None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Put back what transformers leaves out; the history says where it went on."""
+        if self.resumed:
+            self.before = load(self.trainer, self.resumed / own_file(args.process_index))
+            shuffle_as_before(kwargs["train_dataloader"].get_sampler(), int(state.epoch))
+            state.log_history.append({"resumed": 1, "step": state.global_step})
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note that a checkpoint is about to be written, for ``explain``."""
+        self.saving = state.global_step if control.should_save else None
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Add this process's part; when all have, the first marks the checkpoint as whole."""
+        checkpoint = self.work / f"checkpoint-{state.global_step}"
+        save(self.trainer, checkpoint / own_file(args.process_index), self.seconds())
+        if distributed.is_initialized():
+            distributed.barrier()
+        if state.is_world_process_zero:
+            checkpoints.mark_whole(checkpoint)
+            checkpoints.keep_newest(self.work)
+        self.saving = None
+
+    def explain(self, error: Exception) -> Exception:
+        """Return ``error``, or what it means to the user if a checkpoint was being written."""
+        if self.saving is None:
+            return error
+        whole = checkpoints.newest(self.work)
+        rest = f"that of step {checkpoints.step_of(whole)} is whole" if whole else "there is none"
+        return UserError(
+            f"the checkpoint of step {self.saving} could not be written to {self.work}: {error}; "
+            f"{rest}. Remedy: make room on that disk and run again: it goes on from there."
+        )
+
+
+def own_file(process: int) -> str:
+    """Return the name of a process's own part of a checkpoint."""
+    return f"progress_{process}.pt"
+
+
+def save(trainer: Any, path: Path, seconds: float) -> None:
+    """Write what transformers leaves out: sums, counters, completions that wait for their step."""
+    kept: dict[str, Any] = {"seconds": seconds}
+    kept |= {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
+    kept["_metrics"] = {mode: dict(values) for mode, values in trainer._metrics.items()}
+    if _waiting(trainer):
+        kept["_buffered_inputs"] = trainer._buffered_inputs
+    torch.save(kept, path)
+
+
+def load(trainer: Any, path: Path) -> float:
+    """Put back what ``save`` wrote; return the seconds that the training had taken."""
+    kept = torch.load(path, weights_only=True)
+    seconds: float = kept.pop("seconds")
+    for mode, values in kept.pop("_metrics").items():
+        trainer._metrics[mode].update(values)
+    for name, value in kept.items():
+        setattr(trainer, name, value)
+    trainer._initial_global_step = 0  # the mean loss at the end is that of all steps
+    return seconds
+
+
+def shuffle_as_before(sampler: Any, epochs: int) -> None:
+    """Have a sampler, which is made anew, draw the order of the epoch after ``epochs``."""
+    if isinstance(sampler, RepeatSampler):  # TRL's keeps no count: its generator goes on
+        for _ in range(epochs if sampler.shuffle else 0):
+            torch.randperm(sampler.num_samples, generator=sampler.generator)
+    elif isinstance(sampler, SeedableRandomSampler):
+        sampler.set_epoch(epochs)
+    else:
+        raise TypeError(f"it is not known how to resume the order of {type(sampler).__name__}")
+
+
+def _waiting(trainer: Any) -> bool:
+    """Return whether completions were sampled that later steps train on."""
+    if getattr(trainer, "_buffered_inputs", None) is None:
+        return False
+    return trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations) != 0

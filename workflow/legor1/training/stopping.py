@@ -1,0 +1,73 @@
+"""Stopping in good order: after a step, with a whole checkpoint, all processes together."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback
+
+from legor1.training import work
+
+NO, ASKED, TIME = range(3)
+REASONS = {ASKED: "as it was asked to", TIME: "before its time was over"}
+STEPS_LEFT = 2  # the time must last for so many of the longest steps, or it stops
+
+
+class Stops(TrainerCallback):
+    """Stops the training on SIGTERM, on request, or before ``job.deadline``.
+
+    Attributes:
+        reason: why it stopped, or None.
+    """
+
+    def __init__(self, job: Any) -> None:
+        self.job = job
+        self.reason: str | None = None
+        self.signalled = False
+        self.longest = 0.0  # seconds of a step, saving included
+        self.last = time.time()
+        signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, *_: Any) -> None:
+        self.signalled = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.last = time.time()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop if any process has a reason; each hears it at the same step."""
+        now = time.time()
+        self.longest, self.last = max(self.longest, now - self.last), now
+        verdict = torch.tensor(self._verdict(now), device=args.device)
+        if distributed.is_initialized():
+            distributed.all_reduce(verdict, op=distributed.ReduceOp.MAX)
+        if verdict.item() != NO and state.global_step < state.max_steps:
+            self.reason = REASONS[int(verdict.item())]
+            control.should_save = control.should_training_stop = True
+
+    def _verdict(self, now: float) -> int:
+        if self.job.deadline and now + STEPS_LEFT * self.longest > self.job.deadline:
+            return TIME
+        return ASKED if self.signalled or work.is_asked_to_stop(self.job.work) else NO
+
+
+def end_with(launcher: int | None) -> None:
+    """End this process as soon as its parent or the launcher is gone.
+
+    Else a training whose launcher was killed would go on, and write over the one after it.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent and (launcher is None or work.is_running(launcher)):
+            time.sleep(0.5)
+        print("the launcher of this training is gone, so it ends", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,110 @@
+"""The work folder of a training: who is at work in it, requests to stop, attempts.
+
+The processes that train are not children of the one that started them, and a signal may reach some
+of them and not others, so they hear from each other by files in this folder. No torch here.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from legor1.errors import UserError
+from legor1.files import read_json, write_json
+from legor1.training import checkpoints
+
+REQUEST, STOPPED, ATTEMPT = "stop", "stopped.json", "attempt.json"
+SECONDS_TO_LEAVE = 60  # that an earlier training has to notice that its launcher is gone
+
+
+def enter(folder: Path) -> TextIO:
+    """Return the lock of ``folder``, held with others that do the same work as long as it is open.
+
+    Raises:
+        UserError: another training is still at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("a")
+    end = time.monotonic() + SECONDS_TO_LEAVE
+    while not _alone(lock):
+        if time.monotonic() > end:
+            raise UserError(
+                f"another training is at work in {folder}. Remedy: wait for it, or end it."
+            )
+        time.sleep(0.2)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def join(folder: Path) -> TextIO:
+    """Return the lock of ``folder``, held beside the launcher, which has seen to it."""
+    lock = (folder / "lock").open("a")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
+
+
+def _alone(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
+    """Clear away what earlier trainings left half done, and note where this one begins.
+
+    Args:
+        folder: the work folder, entered.
+        attempt: 1, or more where a scheduler tries again by itself.
+        log: where the attempt before said why it ended.
+
+    Raises:
+        UserError: the attempt before began here, too: trying again would end the same way.
+    """
+    checkpoints.discard_incomplete(folder)
+    whole = checkpoints.newest(folder)
+    step = checkpoints.step_of(whole) if whole else 0
+    note = folder / ATTEMPT
+    before = read_json(note) if note.exists() else None
+    if before and before["attempt"] < attempt and before["step"] >= step:
+        raise UserError(
+            f"attempt {attempt} stands at step {step}, where attempt {before['attempt']} began: "
+            f"it made no whole checkpoint in {folder}. Why stands in {log or 'its log'}. "
+            "Remedy: put that right, lower training.save_steps or allow more time, and run again."
+        )
+    write_json(note, {"schema_version": 1, "attempt": attempt, "step": step})
+    for name in (REQUEST, STOPPED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask the training to stop after its present step."""
+    (folder / REQUEST).touch()
+
+
+def is_asked_to_stop(folder: Path) -> bool:
+    """Return whether somebody asked."""
+    return (folder / REQUEST).exists()
+
+
+def note_stop(folder: Path, step: int, steps: int, why: str) -> None:
+    """Note that the training stopped in good order after ``step`` of ``steps``."""
+    write_json(folder / STOPPED, {"schema_version": 1, "step": step, "steps": steps, "why": why})
+
+
+def stop_noted(folder: Path) -> dict[str, Any] | None:
+    """Return the note of a stop in good order, if the last training left one."""
+    return read_json(folder / STOPPED) if (folder / STOPPED).exists() else None
+
+
+def is_running(process: int) -> bool:
+    """Return whether there is a process of that id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
