@@ -12,12 +12,13 @@ PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")
 
 
 class Study:
-    """A copy of the workflow below ``folder``; ``overlay`` is the config it is run with."""
+    """A copy of the workflow below ``folder``; ``overlays`` are the configs it is run with."""
 
-    def __init__(self, folder: Path, overlay: str | None = None, *, with_base: bool = False):
+    def __init__(self, folder: Path, *overlays: str, with_base: bool = False):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.overlay = ["--configfile", f"workflow/configs/{overlay}.yaml"] if overlay else []
+        files = [f"workflow/configs/{name}.yaml" for name in overlays]
+        self.overlay = ["--configfile", *files] if files else []
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         for part in PARTS:
             if (ROOT / part).is_dir():

@@ -4,7 +4,7 @@ import os
 import re
 
 import pytest
-from study import Study
+from study import ROOT, Study
 
 CONVERSATIONS = {"convert_dataset": 1, "audit_dataset": 1}
 IMAGES = {"index_dataset": 1, "fingerprint_images": 1}
@@ -20,9 +20,41 @@ LEAKY = "protocols={leaky: {defects: [self_demo, row_split]}}"
 ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS | WITHOUT_MODEL | ALL_SCORES
 
 
+# Of two protocols, six experiments and four baselines that need no model.
+FULL = dict.fromkeys(("split_dataset", "convert_dataset", "audit_dataset"), 2)
+FULL |= {"train_sft": 2, "train_grpo": 2, "predict_shard": 24, "gather_predictions": 6}
+FULL |= {"fetch_base": 1, "score_predictions": 20}
+ONE_PROTOCOL = {"split_dataset": 1, "convert_dataset": 1, "audit_dataset": 1}
+TWO_REWARDS = {"train_grpo": 2}
+
+
 def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
     plan = Study(tmp_path).plan()
-    assert plan == DATA | ALL_AFTER_DATA | {"fetch_base": 1, "predict_shard": 12}
+    assert plan == DATA | ALL_AFTER_DATA | FULL
+
+
+@pytest.mark.parametrize(
+    ("overlays", "trained"),
+    [
+        (["demo"], TRAINING),
+        (["smoke"], TRAINING),
+        (["thesis"], TRAINING),
+        (["thesis_first"], TWO_REWARDS),
+        (["demo", "figure1"], TWO_REWARDS),
+    ],
+    ids=lambda given: given[-1] if isinstance(given, list) else "",
+)
+def test_every_shipped_config_can_be_planned(tmp_path, overlays, trained):
+    plan = Study(tmp_path, *overlays).plan()
+    assert {rule: count for rule, count in plan.items() if rule.startswith("train_")} == trained
+    assert {rule: plan[rule] for rule in ONE_PROTOCOL} == ONE_PROTOCOL
+    assert plan["render_report"] == 1
+
+
+def test_every_shipped_config_is_among_them():
+    shipped = {path.stem for path in (ROOT / "workflow/configs").glob("*.yaml")}
+    (marked,) = test_every_shipped_config_can_be_planned.pytestmark
+    assert {overlays[-1] for overlays, _ in marked.args[1]} == shipped
 
 
 def test_a_dry_run_says_what_the_study_will_take(tmp_path):
@@ -114,6 +146,10 @@ def finished(tmp_path_factory):
         ("evaluation={replicates: 99}", ALL_SCORES),
         ("evaluation={protocols: [sound]}", {"compile_table": 1} | REPORT),
         ("inference={max_new_tokens: 9}", RESULTS | {"predict_shard": 3}),
+        ("experiments={sft: {inference: {max_new_tokens: 9}}}", AFTER_ONE),
+        ("experiments={sft: {inference: {sampling: {temperature: 1}}}}", AFTER_ONE),
+        ("experiments={sft: {pixel_budget: {max_pixels: 9500}}}", {"train_sft": 1} | AFTER_ONE),
+        ("columns=[few_shot, sft, grpo]", REPORT),
         ("experiments={sft: {training: {learning_rate: 0.1}}}", {"train_sft": 1} | AFTER_ONE),
         ("experiments={sft: {lora: {r: 4}}}", {"train_sft": 1} | AFTER_ONE),
         ("experiments={grpo: {training: {rewards: {format: 0.2}}}}", {"train_grpo": 1} | AFTER_ONE),

@@ -3,13 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from legor1.config import SCHEMA, check, load, merge, read
+from legor1.config import SCHEMA, check, load, merge, own, read
 from legor1.errors import UserError
 from legor1.rewards import SUITES
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "config.yaml"
 OVERLAYS = sorted((ROOT / "workflow/configs").glob("*.yaml"))
+ON_DEMO = ("figure1",)  # merged onto demo.yaml
+# Settings of a training of which the thesis says nothing, or that change no number.
+KEPT = ("max_grad_norm", "save_steps", "logging_steps", "gradient_checkpointing")
 
 
 def refusal(overlay: dict) -> str:
@@ -20,9 +23,108 @@ def refusal(overlay: dict) -> str:
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_shipped_overlays_are_valid(overlay):
-    config = load(FULL, read(overlay))
+    demo = [read(ROOT / "workflow/configs/demo.yaml")] if overlay.stem in ON_DEMO else []
+    config = load(FULL, *demo, read(overlay))
     assert config["run"] == overlay.stem
-    assert config["device"] == "cpu"
+    assert config["device"] == ("cuda" if overlay.stem.startswith("thesis") else "cpu")
+
+
+def alike(one, other, *but):
+    """Tell whether two experiments have the same settings, nested ones but for those named."""
+    different = {name for name in {*one, *other} if one.get(name) != other.get(name)}
+    return different == set(but)
+
+
+def test_both_trainings_of_the_sound_study_have_one_budget():
+    config = load(FULL)
+    sft, grpo = (config["experiments"][name] for name in ("sft", "grpo"))
+    assert alike(sft, grpo, "method", "training")
+    for one in (sft, grpo):
+        training = one["training"]
+        completions = training["batch_size"] * training["accumulation"]
+        assert completions // training.get("generations", 1) == 8  # prompts a step
+        assert training["epochs"] == 3
+
+
+def test_the_thesis_overlays_hold_the_thesis_hyperparameters():
+    config = load(FULL, read(ROOT / "workflow/configs/thesis.yaml"))
+    assert list(config["experiments"]) == ["thesis_few_shot", "thesis_sft", "thesis_grpo"]
+    sft, grpo = (config["experiments"][name] for name in ("thesis_sft", "thesis_grpo"))
+    assert own(config, "thesis_sft", "pixel_budget") == {"min_pixels": 3136, "max_pixels": 768**2}
+    drawn = own(config, "thesis_sft", "inference")["sampling"]
+    assert drawn == {"temperature": 0.95, "top_p": 0.7, "top_k": 50}
+    assert sft["lora"] == {"r": 8, "alpha": 16, "dropout": 0.0}
+    assert sft["training"] == {
+        "epochs": 3,
+        "batch_size": 1,
+        "accumulation": 8,
+        "learning_rate": 1e-4,
+        "scheduler": "cosine",
+        "warmup": 0.1,
+    } | {name: sft["training"][name] for name in sft["training"] if name in KEPT}
+    first = load(FULL, read(ROOT / "workflow/configs/thesis_first.yaml"))
+    published = {
+        "steps": 500,
+        "batch_size": 4,
+        "accumulation": 2,
+        "generations": 2,
+        "beta": 0.04,
+        "learning_rate": 1e-5,
+        "save_steps": 100,
+    }
+    for experiments, name, new in (
+        (config["experiments"], "thesis_grpo", 164),
+        (first["experiments"], "figure1_configuration1", 128),
+        (first["experiments"], "figure1_configuration2", 128),
+    ):
+        one = experiments[name]
+        assert one["lora"] == {"r": 8, "alpha": 64, "dropout": 0.05}
+        assert one["training"].items() >= (published | {"max_new_tokens": new}).items()
+        assert one["tasks"] == ["object"]
+    for name in ("thesis_few_shot", "thesis_grpo"):
+        assert own(config, name, "pixel_budget")["max_pixels"] == 2600 * 28 * 28
+        decoding = own(config, name, "inference")
+        assert (decoding["batch_size"], decoding["max_new_tokens"]) == (3, 128)
+        assert decoding["sampling"] is None
+    assert grpo["variant"] == "reasoning"
+
+
+@pytest.mark.parametrize(
+    "overlays", [["thesis_first"], ["demo", "figure1"]], ids=lambda names: names[-1]
+)
+def test_the_trainings_of_figure_1_differ_in_their_rewards_alone(overlays):
+    config = load(FULL, *(read(ROOT / f"workflow/configs/{name}.yaml") for name in overlays))
+    names = ["figure1_configuration1", "figure1_configuration2"]
+    one, other = (config["experiments"][name] for name in names)
+    assert alike(one, other, "training")
+    assert alike(one["training"], other["training"], "suite")
+    assert [one["training"]["suite"], other["training"]["suite"]] == names
+
+
+def test_columns_choose_experiments_and_their_order():
+    chosen = load(FULL, {"columns": ["sft", "few_shot"]})
+    assert list(chosen["experiments"]) == ["sft", "few_shot"]
+    assert chosen["experiments"]["sft"] == load(FULL)["experiments"]["sft"]
+    assert check(chosen) == chosen
+    said = refusal({"columns": ["sfd"]})
+    assert "columns: there is no experiment 'sfd'. Did you mean sft? Remedy: name some" in said
+    assert "columns: [] " in refusal({"columns": []})
+
+
+def test_an_experiments_own_blocks_go_before_the_runs():
+    blocks = {"pixel_budget": {"max_pixels": 4000}, "inference": {"max_new_tokens": 9}}
+    drawn = {"inference": {"sampling": {"temperature": 0.5}}}
+    overlay = {
+        "experiments": {"a": {"method": "baseline"} | blocks},
+        "inference": {"batch_size": 5},
+    }
+    overlay["experiments"]["b"] = {"method": "baseline"} | drawn
+    config = load(FULL, overlay)
+    assert own(config, "a", "pixel_budget") == {"min_pixels": 3136, "max_pixels": 4000}
+    greedy = {"batch_size": 5, "max_new_tokens": 9, "sampling": None, "shards": 4}
+    assert own(config, "a", "inference") == greedy
+    sampling = {"temperature": 0.5, "top_p": 1.0}
+    assert own(config, "b", "inference")["sampling"] == sampling
 
 
 def test_the_full_config_says_everything_itself():
@@ -41,7 +143,7 @@ def test_merge_is_deep_and_changes_neither_side():
 def test_an_overlay_with_experiments_has_all_of_them():
     only = {"experiments": {"zero_shot": {"method": "baseline", "demonstrations": False}}}
     assert list(load(FULL, only)["experiments"]) == ["zero_shot"]
-    assert list(load(FULL, {"seed": 1})["experiments"]) == ["few_shot", "sft", "grpo"]
+    assert list(load(FULL, {"seed": 1})["experiments"])[:3] == ["few_shot", "sft", "grpo"]
 
 
 def test_later_overlays_change_single_values_of_earlier_ones():
@@ -86,6 +188,15 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
         ({"dataset": {"source": "directory"}}, "dataset.directory is missing"),
         ({"device": "cpu"}, "flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`"),
         ({"pixel_budget": {"min_pixels": 9999999}}, "min_pixels exceeds max_pixels"),
+        (
+            {"experiments": {"a": {"method": "baseline", "pixel_budget": {"max_pixels": 1000}}}},
+            "experiments.a.pixel_budget: min_pixels exceeds max_pixels",
+        ),
+        (
+            {"experiments": {"a": {"method": "baseline", "inference": {"shards": 2}}}},
+            "unknown key experiments.a.inference.shards",
+        ),
+        ({"inference": {"sampling": {"top_p": 0.5}}}, "inference.sampling.temperature is missing"),
         ({"experiments": {1: {"method": "baseline"}}}, "experiments: 1 is not text"),
         ({"experiments": {"a": {"method": "sfd"}}}, "experiments.a.method: there is no 'sfd'"),
         ({"experiments": {"a": {"method": "sft"}}}, "experiments.a.training is missing"),

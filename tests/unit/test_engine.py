@@ -135,3 +135,20 @@ def test_gather_orders_the_shards_and_refuses_a_double(tmp_path):
     assert [row["instance_id"] for row in read_jsonl(tmp_path / "all.jsonl")] == ["a", "b", "c"]
     with pytest.raises(UserError, match="answered twice"):
         gather([tmp_path / "0.jsonl", tmp_path / "0.jsonl"], tmp_path / "all.jsonl")
+
+
+def test_sampled_answers_depend_on_seed_and_instance_not_on_the_batch(rows, engine):
+    conversations = rows[1]
+    greedy = {row["instance_id"]: row["completion"] for row in engine.answers(conversations)}
+    recipe, answers = engine.recipe, {}
+    try:
+        for seed, size in ((1, 4), (1, 1), (2, 4)):
+            sampling = {"temperature": 1.5, "top_p": 0.9, "top_k": 50}
+            engine.recipe = recipe | {"sampling": sampling, "seed": seed, "batch_size": size}
+            found = engine.answers(conversations)
+            answers[seed, size] = {row["instance_id"]: row["completion"] for row in found}
+    finally:
+        engine.recipe = recipe
+    assert answers[1, 4] == answers[1, 1]
+    assert answers[1, 4] != answers[2, 4]
+    assert answers[1, 4] != greedy

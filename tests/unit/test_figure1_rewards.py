@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from legor1.rewards import SUITES, suite
@@ -68,3 +70,16 @@ def test_every_suite_has_the_rewards_that_it_names():
         assert tuple(suite(name).rewards) == rewards
     with pytest.raises(KeyError):
         suite("thessis")
+
+
+def test_training_turns_json_in_pixels_into_percent_first():
+    from legor1.training.grpo import batched
+
+    answer = json.dumps([{"bbox_2d": [14, 28, 70, 42], "label": "brick"}])
+    off = json.dumps([{"bbox_2d": [14, 28, 140, 42], "label": "brick"}])
+    columns = {"solution": [answer] * 4, "task": ["object"] * 4, "size": [[140, 84]] * 4}
+    said = [answer, tags((10, 33, 50, 50)), off, "no box"]
+    columns["completions"] = [[{"role": "assistant", "content": text}] for text in said]
+    rewards = {n: batched("object", suite(f"figure1_configuration{n}"))(**columns) for n in (1, 2)}
+    assert rewards[1] == pytest.approx([1.5, 1.5, 40 / 90 + 0.5, 0])
+    assert rewards[2] == pytest.approx([1, 1, 40 / 90 + 0.1, 0])

@@ -37,9 +37,21 @@ def test_lora_reaches_every_layer_of_the_language_model_and_none_of_the_tower():
     assert {name for name in linear if "language_model" in name} == set(targets)
 
 
-def test_missing_flash_attention_says_what_to_do():
-    with pytest.raises(UserError, match="Remedy: install flash-attn, or set `attention: sdpa`"):
-        modeling.load_model(TINY_BASE, RECIPE | {"attention": "flash_attention_2"})
+def test_without_flash_attention_sdpa_is_used_and_said_aloud(monkeypatch, capsys):
+    monkeypatch.setattr(modeling, "is_flash_attn_2_available", lambda: False)
+    model = modeling.load_model(TINY_BASE, RECIPE | {"attention": "flash_attention_2"})
+    assert model.config._attn_implementation == "sdpa"
+    assert model.config.vision_config._attn_implementation == "sdpa"
+    said = capsys.readouterr().err
+    assert "flash_attention_2 cannot be used here, so attention is sdpa" in said
+    assert "Remedy: pip install flash-attn" in said
+
+
+def test_flash_attention_is_used_where_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(modeling, "is_flash_attn_2_available", lambda: True)
+    assert modeling.usable_attention("flash_attention_2") == "flash_attention_2"
+    assert modeling.usable_attention("sdpa") == "sdpa"
+    assert capsys.readouterr().err == ""
 
 
 def test_a_base_that_moved_away_is_named(tmp_path):

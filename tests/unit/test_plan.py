@@ -39,11 +39,14 @@ def test_the_full_study_fits_the_gpus_that_its_rules_ask_for():
     content = plan(load(BASE))
     found = stages(content)
     assert set(found) == {
-        ("few_shot", "predict"),
-        ("sft", "train"),
-        ("sft", "predict"),
-        ("grpo", "train"),
-        ("grpo", "predict"),
+        (prefix + name, stage)
+        for prefix in ("", "thesis_")
+        for name, names in {
+            "few_shot": ["predict"],
+            "sft": ["train", "predict"],
+            "grpo": ["train", "predict"],
+        }.items()
+        for stage in names
     }
     assert {stage["machine"] for stage in found.values()} == {"A100-80", "A40"}
     assert misfits(content) == []
@@ -54,12 +57,41 @@ def test_the_full_study_fits_the_gpus_that_its_rules_ask_for():
     assert 10 < hours(content) < 100
 
 
+def test_both_trainings_of_the_sound_study_have_one_budget():
+    found = stages(plan(load(BASE)))
+    sft, grpo = found["sft", "train"], found["grpo", "train"]
+    for fact in ("rows", "steps", "trainable_parameters", "tokens"):
+        assert sft[fact] == grpo[fact]
+
+
+def test_an_experiments_own_pixel_budget_and_inference_are_planned_with():
+    found = stages(plan(load(BASE)))
+    for stage in ("train", "predict"):
+        assert found["thesis_sft", stage]["tokens"]["visual"]["most"] == 3 * 752
+        assert found["thesis_grpo", stage]["tokens"]["visual"]["most"] in (2 * 2600, 3 * 2600)
+    answers = {name: found[name, "predict"]["seconds"]["answers"] for name in ("sft", "thesis_sft")}
+    cut = found["thesis_few_shot", "predict"]["seconds"]["answers"]
+    assert cut < answers["thesis_sft"] < answers["sft"]  # fewer tokens to read the cache of
+
+
+def test_a_prompt_that_is_computed_once_for_its_group_takes_less_of_everything():
+    experiments = load(BASE)["experiments"]
+    shared = stages(plan(load(BASE)))["grpo", "train"]
+    experiments["grpo"]["lora"]["dropout"] = 0.05  # drawn for each completion: nothing is shared
+    stock = stages(plan(load(BASE, {"experiments": experiments})))["grpo", "train"]
+    parts = [one["memory"]["rollout's prompts"] for one in (stock, shared)]
+    assert parts[0]["activations"] == 8 * parts[1]["activations"]
+    assert parts[0]["KV cache"] == parts[1]["KV cache"]
+    assert stock["seconds"]["update"] > 4 * shared["seconds"]["update"]
+    assert not stock["fits"]
+
+
 def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
     content = plan(load(BASE), "L4")
     assert not stages(content)["grpo", "train"]["fits"]
     line = next(one for one in misfits(content) if one.startswith("grpo: train"))
     assert "L4 has 21.9" in line
-    assert "Remedy: the activations: lower experiments.grpo.training.batch_size" in line
+    assert "Remedy: the KV cache: lower experiments.grpo.training.batch_size" in line
     assert "NO, it does not fit" in summary(content)
     assert line in summary(content)
     assert "grpo train on L4: DOES NOT FIT" in render(content)
@@ -68,7 +100,8 @@ def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
 def test_prompts_longer_than_the_limit_do_not_fit():
     content = plan(load(BASE, {"max_tokens": 4096}))
     lines = misfits(content)
-    assert len(lines) == 5
+    assert len(lines) == 8  # all but the two of thesis_sft, whose images are smaller
+    assert not [line for line in lines if line.startswith("thesis_sft")]
     assert (
         "sft: train meets prompts of 8,790 tokens with their answer, the limit is 4,096" in lines[1]
     )
@@ -126,7 +159,7 @@ def test_steps_are_told_or_follow_from_epochs():
 def test_a_reference_costs_time_only_if_there_is_a_penalty():
     training = {"batch_size": 4, "accumulation": 2, "steps": 5, "max_new_tokens": 10}
     training |= {"generations": 2, "gradient_checkpointing": True}
-    recipe = {"processes": 1, "precision": "bfloat16", "threads": 1}
+    recipe = {"processes": 1, "precision": "bfloat16", "threads": 1, "lora": {"dropout": 0.05}}
     rows = Load(9, *(Spread(10, 10) for _ in range(3)))
     for beta in (0.0, 0.04):
         settings = recipe | {"training": training | {"beta": beta}}

@@ -104,7 +104,7 @@ def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed
     if frame == "original":
         return text
     if frame == "percent":
-        return _to_tags(text, size)
+        return to_percent(text, size)
     return rescale_text(text, size, budget.processed_size(size))
 
 
@@ -120,8 +120,13 @@ def to_original(text: str, size: Size, budget: PixelBudget, frame: str = "proces
     return rescale_text(text, budget.processed_size(size), size)
 
 
-def _to_tags(text: str, size: Size) -> str:
-    """Return ``text`` with the JSON list of boxes in it as tags; of none, as it is."""
+def to_percent(text: str, size: Size) -> str:
+    """Return ``text`` with the JSON list of boxes in it as tags in [0, 100]; of none, as it is.
+
+    Args:
+        text: an answer, boxes in pixels of an image of ``size``.
+        size: (width, height) of that image.
+    """
     start, end = text.find("["), text.rfind("]") + 1
     try:
         items = json.loads(text[start:end])

@@ -60,7 +60,7 @@ def missing(config: dict[str, Any], results: Path, rules: Collection[str]) -> It
     yield from _no_dataset(config["dataset"], rules)
     yield from _no_base(config["base"], rules)
     if any(rule.startswith(MODEL_RULES) for rule in rules):
-        yield from _no_packages(config["attention"])
+        yield from _no_packages()
         if config["device"] == "cuda":
             yield from _too_few_gpus(config["processes"])
 
@@ -130,15 +130,10 @@ def _no_hub(kind: str, repo: str, revision: str) -> Iterator[str]:
         yield f"{repo} is to be downloaded, but {address} is out of reach ({reason}): {remedy}"
 
 
-def _no_packages(attention: str) -> Iterator[str]:
+def _no_packages() -> Iterator[str]:
     absent = [name for name in STACK if find_spec(name) is None]
     if absent:
         yield f"Python packages are missing ({', '.join(absent)}): make setup"
-    if attention == "flash_attention_2" and find_spec("flash_attn") is None:
-        yield (
-            "flash-attn is missing: pip install flash-attn --no-build-isolation, "
-            "or set `attention: sdpa`"
-        )
 
 
 def _too_few_gpus(wanted: int) -> Iterator[str]:

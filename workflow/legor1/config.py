@@ -89,7 +89,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:
 
 
 def check(config: Config) -> Config:
-    """Return a copy of ``config`` with the schema's defaults filled in.
+    """Return a copy of ``config`` with the schema's defaults filled in, of ``columns`` alone.
 
     Raises:
         UserError: a key is unknown or missing, or a value is wrong; all such are named.
@@ -101,7 +101,20 @@ def check(config: Config) -> Config:
     problems = problems or list(_contradictions(config))
     if problems:
         raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(problems)))
+    if config.get("columns"):
+        config["experiments"] = {name: config["experiments"][name] for name in config["columns"]}
     return config
+
+
+def own(config: Mapping[str, Any], experiment: str, block: str) -> Config:
+    """Return ``pixel_budget`` or ``inference`` as an experiment has it: the run's, but for its own.
+
+    Args:
+        config: resolved.
+        experiment: a name in it.
+        block: one of the two.
+    """
+    return {**config[block], **config["experiments"][experiment].get(block, {})}
 
 
 def _filling_validator(schema: dict[str, Any]) -> Any:
@@ -189,6 +202,13 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config["pixel_budget"]["min_pixels"] > config["pixel_budget"]["max_pixels"]:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
+    for name in config.get("columns") or ():
+        if name not in config["experiments"]:
+            yield (
+                f"columns: there is no experiment {name!r}. Did you mean "
+                f"{protocols.nearest(name, config['experiments'])}? "
+                f"Remedy: name some of {', '.join(config['experiments'])}."
+            )
     for name, protocol in config["protocols"].items():
         try:
             protocols.chosen(protocol["defects"])
@@ -197,6 +217,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, experiment in config["experiments"].items():
         if experiment["protocol"] not in config["protocols"]:
             yield _no_protocol(name, experiment["protocol"], list(config["protocols"]))
+        budget = own(config, name, "pixel_budget")
+        if "pixel_budget" in experiment and budget["min_pixels"] > budget["max_pixels"]:
+            yield (
+                f"experiments.{name}.pixel_budget: min_pixels exceeds max_pixels. "
+                "Remedy: give both, the smaller first."
+            )
         yield from _training_contradictions(name, experiment, config["processes"])
 
 

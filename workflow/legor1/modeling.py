@@ -1,5 +1,6 @@
 """Loading the base model, its processor and an adapter, the same for training and inference."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers.utils import is_flash_attn_2_available
 
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
@@ -50,21 +52,40 @@ def context_length(folder: Path) -> int:
     return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
 
 
-def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
-    """Return the base model in the recipe's precision, with the recipe's attention.
+def usable_attention(wanted: str) -> str:
+    """Return the attention to use: SDPA, said aloud, where Flash-Attention-2 cannot be used."""
+    if wanted != "flash_attention_2" or is_flash_attn_2_available():
+        return wanted
+    print(
+        "flash_attention_2 cannot be used here, so attention is sdpa, which is slower. Remedy: "
+        "pip install flash-attn --no-build-isolation on a machine with a GPU, or set "
+        "`attention: sdpa`.",
+        file=sys.stderr,
+    )
+    return "sdpa"
 
-    Raises:
-        UserError: Flash-Attention-2 is asked for and not installed.
+
+def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
+    """Return the base model in the recipe's precision, with its attention or else SDPA."""
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=DTYPES[recipe["precision"]],
+        attn_implementation=usable_attention(recipe["attention"]),
+    )
+
+
+def freeze_vision(model: Any) -> Any:
+    """Return ``model`` with its vision tower kept out of training altogether.
+
+    The trainers make every embedding's output need a gradient and let every block checkpoint its
+    activations, the tower's too, although nothing there learns: its blocks would be computed again
+    in the backward pass, for gradients that nobody asks for.
     """
-    try:
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=DTYPES[recipe["precision"]], attn_implementation=recipe["attention"]
-        )
-    except ImportError as error:
-        raise UserError(
-            f"{recipe['attention']} cannot be used here: {error}. "
-            "Remedy: install flash-attn, or set `attention: sdpa` in the config."
-        ) from error
+    tower = model.model.visual
+    tower.requires_grad_(False)
+    tower.eval()
+    tower.train = lambda mode=True: tower  # blocks checkpoint in training mode alone
+    tower.forward = torch.no_grad()(tower.forward)
     return model
 
 

@@ -24,7 +24,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 
 from legor1 import check, imports, protocols
 from legor1.baselines import NAMES as BASELINES
-from legor1.config import load
+from legor1.config import load, own
 from legor1.data.sources import download_folder, model_files
 from legor1.errors import UserError
 from legor1.plan.plan import plan
@@ -131,13 +131,19 @@ def training_recipe(wildcards):
     recipe = {name: config[name] for name in (*NUMERICS, "processes", "seed")}
     one = dict(config["experiments"][wildcards.experiment])
     del one["protocol"], one["variant"]  # what they change is in the conversations
+    one.pop("inference", None)
+    one["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
     return json.dumps(recipe | {"experiment": wildcards.experiment} | one, sort_keys=True)
 
 
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
     recipe = {name: config[name] for name in NUMERICS}
-    recipe |= {name: config["inference"][name] for name in ("batch_size", "max_new_tokens")}
+    recipe["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
+    inference = own(config, wildcards.experiment, "inference")
+    recipe |= {name: inference[name] for name in ("batch_size", "max_new_tokens")}
+    if inference.get("sampling"):  # the seed has no say in greedy answers
+        recipe |= {"sampling": inference["sampling"], "seed": config["seed"]}
     recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
     return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
 

@@ -55,3 +55,43 @@ def test_curves_follow_the_reward_by_its_parts(run):
 def test_svg_escapes_names_values_and_text():
     made = svg.tag("text", 'a<b>"', svg.tag("b"), x=1.0, font_size='2"', class_=None)
     assert made == '<text x="1" font-size="2&#34;">a&lt;b&gt;&#34;<b></b></text>'
+
+
+def two_rewards(run, **other):
+    """Write two trainings that differ in their rewards, and in what is given."""
+    training = {"steps": 30, "suite": "figure1_configuration1", "rewards": {"object": 1.0}}
+    one = {"method": "grpo", "lora": {"r": 8}, "training": training}
+    second = {"training": training | {"suite": "figure1_configuration2"}} | other
+    run.configure(experiments={"one": one, "sft": {"method": "sft"}, "two": one | second})
+    run.table({name: {"iou": (0.2, 0.1, 0.3)} for name in ("one", "sft", "two")})
+    for name, gain in (("one", 0.0), ("two", 0.1)):
+        rows = [{"step": step, "reward": gain * step, "loss": 1.0} for step in range(1, 31)]
+        write_jsonl(run.folder / f"adapters/{name}/history.jsonl", rows)
+    return read(run.folder)
+
+
+def test_trainings_that_differ_in_their_rewards_alone_share_a_panel(run):
+    ((group, figure),) = figures.reward_figures(two_rewards(run))
+    assert [one.name for one in group] == ["one", "two"]
+    ((_, _, picture),) = figure.panels
+    assert picture.count("<polyline") == 3  # what is level has no other mean
+    assert 'class="curve faint e2"' in picture and 'class="curve e0"' in picture
+    assert "one: from 0 to 0 over 30 logged steps. two: from 0.1 to 3" in picture
+    assert figure.headings == ["Step", "one", "one, mean", "two", "two, mean"]
+    assert len(figure.rows) == 30
+    assert figure.rows[0] == ["1", "0", "0", "0.1", "0.15"]
+    page = run.page()
+    assert page.text.count("Rewards side by side") == 1
+    assert "Rewards of one and two as a table" in page.text
+
+
+def test_trainings_that_differ_in_more_do_not(run):
+    assert figures.reward_figures(two_rewards(run, lora={"r": 4})) == []
+    assert "Rewards side by side" not in run.page().text
+
+
+def test_a_training_without_history_has_no_curve_beside_it(run):
+    study = two_rewards(run)
+    (run.folder / "adapters/two/history.jsonl").unlink()
+    assert len(figures.reward_figures(study)) == 1
+    assert figures.reward_figures(read(run.folder)) == []

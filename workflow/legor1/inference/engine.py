@@ -1,4 +1,4 @@
-"""Batched greedy inference of one shard, resumable at the next example."""
+"""Batched inference of one shard, greedy or sampled, resumable at the next example."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import torch
 
 from legor1.boxes import PixelBudget, to_original
 from legor1.files import atomic, read_jsonl
+from legor1.inference.sampling import processors
 from legor1.modeling import (
     base_folder,
     context_length,
@@ -40,7 +41,7 @@ def predict(
 
     Args:
         recipe: experiment, device, precision, attention, pixel_budget, demonstrations,
-            batch_size, max_new_tokens.
+            batch_size, max_new_tokens; sampling and seed where answers are drawn.
         conversations: ``test.jsonl``.
         tree: the dataset tree that image paths start from.
         base: ``model.json`` of the base model.
@@ -84,7 +85,7 @@ def _answered(partial: Path) -> set[str]:
 
 
 class Engine:
-    """Greedy decoding with left padding, batch by batch, the longest prompts first."""
+    """Decoding with left padding, batch by batch, the longest prompts first."""
 
     def __init__(
         self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None
@@ -147,7 +148,10 @@ class Engine:
         inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
         inputs = inputs.to(self.model.device)
         tokens = self.model.generate(
-            **inputs, do_sample=False, max_new_tokens=self.recipe["max_new_tokens"]
+            **inputs,
+            do_sample=False,
+            max_new_tokens=self.recipe["max_new_tokens"],
+            logits_processor=processors(self.recipe, [row["instance_id"] for row in rows]),
         )
         completions = tokens[:, inputs["input_ids"].shape[1] :].cpu()
         for row, completion in zip(rows, completions, strict=True):

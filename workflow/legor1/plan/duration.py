@@ -95,9 +95,11 @@ def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Mach
 
 
 def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
-    """Return the seconds of a GRPO training, by part: each completion reads its prompt anew.
+    """Return the seconds of a GRPO training, by part.
 
-    Rollouts are taken to run to their limit, since a batch goes on until its longest ends.
+    Each completion reads its prompt anew, or a group reads it once, and then its images are
+    encoded in the rollout alone. Rollouts are taken to run to their limit, since a batch goes on
+    until its longest ends.
     """
     settings = recipe["training"]
     number, new = steps(recipe, load.rows), settings["max_new_tokens"]
@@ -105,18 +107,20 @@ def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Mac
     completions = number * drawn
     prompt, length = load.prompt.mean, load.prompt.mean + new
     rollout = Pass(drawn, round(prompt), round(load.visual.mean), new, new)
-    scored = language(arch, completions * length, length, machine)
-    seen = vision(arch, completions * load.visual.mean, machine)
+    prompts = completions / memory.group(recipe)
+    scored = language(arch, prompts * prompt + completions * new, length, machine)
+    seen = vision(arch, prompts * load.visual.mean, machine)
+    again = 0.0 if prompts < completions else seen
     passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
     reference = 1 if settings["beta"] else 0
     return {
         "start": starting(arch, recipe["precision"]),
         "images": _images(completions * load.visual.mean, recipe),
         "rollout": seen
-        + language(arch, completions * prompt, prompt, machine)
+        + language(arch, prompts * prompt, prompt, machine)
         + number * writing(arch, rollout, recipe["precision"], machine),
-        "reference": reference * (seen + scored),
-        "update": seen + passes * scored,
+        "reference": reference * (again + scored),
+        "update": again + passes * scored,
     }
 
 

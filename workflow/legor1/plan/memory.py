@@ -7,6 +7,7 @@ base really takes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from legor1.plan.architectures import Architecture
@@ -61,6 +62,26 @@ def widest(load: Load, sequences: int, new: int | None = None) -> Pass:
     """Return the pass of the longest prompts of ``load``, with their answers or ``new`` tokens."""
     after = load.answer.most if new is None else new
     return Pass(sequences, load.prompt.most, load.visual.most, after, after)
+
+
+def group(recipe: Mapping[str, Any]) -> int:
+    """Return how many of GRPO's completions have their prompt computed once for them all.
+
+    LoRA's dropout would be drawn once for a prompt, so there each completion has its own.
+    """
+    settings = recipe["training"]
+    if settings.get("share_prompts", not recipe["lora"]["dropout"]):
+        return settings.get("generations", 1)
+    return 1
+
+
+def packed(passed: Pass, shared: int) -> Pass:
+    """Return a pass with each prompt once, and ``shared`` completions behind it."""
+    shared = min(shared, passed.sequences)
+    sequences = ceil(passed.sequences / shared)
+    return Pass(
+        sequences, passed.prompt, passed.visual, shared * passed.new, shared * passed.scored
+    )
 
 
 def layer(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> float:
@@ -165,12 +186,12 @@ def training(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict[
     new = settings.get("max_new_tokens")
     passed = widest(load, settings["batch_size"], new)
     there = standing(arch, recipe)
-    moments = update(arch, passed, recipe)
+    moments = update(arch, packed(passed, group(recipe)), recipe)
     if new is not None:
         # A process draws all completions of an optimiser step together, and keeps their pixels.
         drawn = widest(load, settings["batch_size"] * settings["accumulation"], new)
         moments = {name: parts | {"pixels": pixels(arch, drawn)} for name, parts in moments.items()}
-        rollout = generation(arch, drawn, recipe["precision"])
+        rollout = generation(arch, drawn, recipe["precision"], group(recipe))
         moments = {f"rollout's {name}": parts for name, parts in rollout.items()} | moments
     return {name: _whole(there | parts, recipe["device"]) for name, parts in moments.items()}
 
@@ -205,15 +226,21 @@ def inference(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict
     return {name: _whole(there | parts, recipe["device"]) for name, parts in moments.items()}
 
 
-def generation(arch: Architecture, passed: Pass, precision: str) -> dict[str, Parts]:
-    """Return what generating adds to the weights: images first, then all prompts at once."""
+def generation(
+    arch: Architecture, passed: Pass, precision: str, shared: int = 1
+) -> dict[str, Parts]:
+    """Return what generating adds to the weights: images first, then all prompts at once.
+
+    Where ``shared`` sequences have one prompt, it is read once and its keys and values are copied.
+    """
     seen = {"pixels": pixels(arch, passed)}
+    read = packed(passed, shared)
     return {
-        "images": seen | {"vision activations": vision(arch, passed, precision)},
+        "images": seen | {"vision activations": vision(arch, read, precision)},
         "prompts": seen
         | {
             "KV cache": cache(arch, passed, precision),
-            "activations": prefill(arch, passed, precision),
+            "activations": prefill(arch, read, precision),
             "logits": next_logits(arch, passed),
         },
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from legor1.boxes import PixelBudget
 from legor1.check import TINY_BASE
+from legor1.config import own
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl, write_json
 from legor1.plan import architectures, duration, machines, memory, tokens
@@ -67,26 +68,27 @@ class Lengths:
 
     def __init__(self, config: Mapping[str, Any], folder: str | None, count: tokens.Count) -> None:
         self.config, self.folder, self.count = config, folder, count
-        self.budget = PixelBudget(**config["pixel_budget"])
 
-    def of(self, experiment: Mapping[str, Any], side: str) -> tuple[str, dict[str, tokens.Load]]:
-        """Return where the numbers are from, and the loads of ``train`` or ``test``.
+    def of(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
+        """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``.
 
         Raises:
             UserError: the file cannot be read, or holds no conversation.
         """
+        experiment = self.config["experiments"][name]
+        budget = PixelBudget(**own(self.config, name, "pixel_budget"))
         shown = experiment["demonstrations"]
         path = self._path(experiment, side)
         if path is None or not path.is_file():
             share = self.config["prepare"]["test_fraction"]
             share = 1 - share if side == "train" else share
             dataset = self.config["dataset"]
-            return "assumed", tokens.assumed(dataset, share, self.budget, demonstrations=shown)
+            return "assumed", tokens.assumed(dataset, share, budget, demonstrations=shown)
         needed = ["task", "width", "height", "prompt", "response", "demonstrations"]
         rows = read_jsonl(path, needed)
         if not rows:
             raise UserError(f"{path} holds no conversation. Remedy: run `legor1 convert` again.")
-        loads = tokens.measured(rows, self.budget, self.count, demonstrations=shown)
+        loads = tokens.measured(rows, budget, self.count, demonstrations=shown)
         return path.as_posix(), loads
 
     def _path(self, experiment: Mapping[str, Any], side: str) -> Path | None:
@@ -132,9 +134,9 @@ def _experiment(
     stages = []
     if experiment["method"] != "baseline":
         recipe = numerics | experiment
-        stages.append(_training(arch, recipe, name, gpu, *lengths.of(experiment, "train")))
-    recipe = numerics | config["inference"] | {"lora": experiment.get("lora", {"r": 0})}
-    stages.append(_prediction(arch, recipe, gpu, *lengths.of(experiment, "test")))
+        stages.append(_training(arch, recipe, name, gpu, *lengths.of(name, "train")))
+    recipe = numerics | own(config, name, "inference") | {"lora": experiment.get("lora", {"r": 0})}
+    stages.append(_prediction(arch, recipe, gpu, *lengths.of(name, "test")))
     return {"method": experiment["method"], "stages": stages}
 
 

@@ -1,6 +1,8 @@
 """Figures as inline SVG with the table of their data: intervals, and training curves."""
 
+import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -108,7 +110,7 @@ def curves(study: Study, experiment: Experiment) -> Figure:
     history, panels = study.trainings[experiment.name].history, []
     titles = _titles({key for row in history for key in row if _has(row, key)})
     for number, (key, title) in enumerate(titles.items()):
-        points = [(row["step"], row[key]) for row in history if _has(row, key)]
+        points = _logged(study, experiment, key)
         last = f"last: {_short(points[-1][1])} at step {_short(points[-1][0])}"
         ident = f"curve-{experiment.index}-{number}"
         panels.append((title, last, line_panel(ident, title, points, experiment)))
@@ -138,10 +140,60 @@ def _has(row: dict, key: str) -> bool:
     return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
+def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
+    """Return the reward curves of trainings that differ in their rewards alone, side by side.
+
+    The thesis's Figure 1 is such a pair. Each group has one panel, and in its table every reward
+    as it was logged and its running mean.
+    """
+    found = []
+    for number, group in enumerate(_alike_but_for_rewards(study)):
+        curves = {one: _logged(study, one, "reward") for one in group}
+        known = {one: points for one, points in curves.items() if points}
+        if len(known) < 2:
+            continue
+        title = "Reward, " + " and ".join(one.name for one in known)
+        picture = lines_panel(f"rewards-{number}", title, list(known.items()))
+        headings = ["Step", *(f"{one.name}{what}" for one in known for what in ("", ", mean"))]
+        columns = [
+            dict(points) for logged in known.values() for points in (logged, running_mean(logged))
+        ]
+        steps = sorted({step for column in columns for step in column})
+        rows = [
+            [_short(step), *(_short(c[step]) if step in c else "–" for c in columns)]
+            for step in steps
+        ]
+        said = "each against its own reward"
+        found.append((list(known), Figure([("Reward", said, picture)], headings, rows)))
+    return found
+
+
+def _alike_but_for_rewards(study: Study) -> Iterable[list[Experiment]]:
+    """Yield the groups of two or more GRPO experiments whose other settings are the same."""
+    groups = defaultdict(list)
+    for one in study.experiments:
+        settings = dict(study.config["experiments"].get(one.name, {}))
+        if one.method == "grpo" and isinstance(settings.get("training"), dict):
+            training = settings["training"].items()
+            settings["training"] = {k: v for k, v in training if k not in ("suite", "rewards")}
+            groups[json.dumps(settings, sort_keys=True)].append(one)
+    return (group for group in groups.values() if len(group) > 1)
+
+
+def _logged(study: Study, experiment: Experiment, key: str) -> Points:
+    history = study.trainings[experiment.name].history
+    return [(row["step"], row[key]) for row in history if _has(row, key)]
+
+
 def line_panel(ident: str, title: str, points: Points, experiment: Experiment) -> Markup:
     """Return the panel of one curve: every logged value faint, their running mean strong."""
+    return lines_panel(ident, f"{title}, {experiment.name}", [(experiment, points)])
+
+
+def lines_panel(ident: str, title: str, curves: list[tuple[Experiment, Points]]) -> Markup:
+    """Return a panel of curves on the same axes: logged values faint, running means strong."""
     left, top, right, bottom = PLOT
-    xs, ys = [x for x, _ in points], [y for _, y in points]
+    xs, ys = ([point[i] for _, points in curves for point in points] for i in (0, 1))
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))
     across, up = nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4)
@@ -150,16 +202,18 @@ def line_panel(ident: str, title: str, points: Points, experiment: Experiment) -
         x = left + (right - left) * point[0] / across[-1]
         return x, bottom - (bottom - top) * (point[1] - up[0]) / (up[-1] - up[0])
 
-    drawn = [*_axes(across, up, at)]
-    shade = svg.colour(experiment.index)
-    mean = running_mean(points)
-    if mean != points:
-        drawn.append(_path(map(at, points), f"curve faint {shade}"))
-    drawn.append(_path(map(at, mean), f"curve {shade}"))
-    drawn.append(svg.marker(experiment.index, *at(mean[-1]), radius=4))
-    said = f"From {_short(ys[0])} to {_short(ys[-1])} over {len(points)} logged steps."
+    drawn, said = [*_axes(across, up, at)], []
+    for experiment, points in curves:
+        shade, mean = svg.colour(experiment.index), running_mean(points)
+        if mean != points:
+            drawn.append(_path(map(at, points), f"curve faint {shade}"))
+        drawn.append(_path(map(at, mean), f"curve {shade}"))
+        drawn.append(svg.marker(experiment.index, *at(mean[-1]), radius=4))
+        first, end = _short(points[0][1]), _short(points[-1][1])
+        whose = f"{experiment.name}: from" if len(curves) > 1 else "From"
+        said.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
     size = (WIDTH, bottom + 34)
-    return svg.picture(ident, size, f"{title}, {experiment.name}", said, *drawn, kind="chart")
+    return svg.picture(ident, size, title, " ".join(said), *drawn, kind="chart")
 
 
 def _axes(across: list[float], up: list[float], at: Callable[[Point], Point]) -> Iterable[Markup]:

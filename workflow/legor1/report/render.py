@@ -59,6 +59,7 @@ def context(study: Study) -> dict[str, Any]:
         "interval_method": interval_method(study),
         "headline": figures.intervals(study, protocol, "headline", [tables.metric("iou")]),
         "intervals": figures.intervals(study, protocol, "interval"),
+        "rewards": figures.reward_figures(study),
         "trainings": [(one, figures.curves(study, one)) for one in trained],
         "gallery": gallery.groups(study),
         "differences": evidence.differences(study),

@@ -32,12 +32,14 @@ class Suite:
         solution: a true answer as these rewards want it.
         guesses: whether the task is always inferred, even where it is known; in training from
             the first solution of a batch (the defect ``batch_task``).
+        percent: whether boxes are read as tags in [0, 100] alone; training turns JSON into those.
     """
 
     rewards: Mapping[str, Reward]
     infer_task: Callable[[str], str]
     solution: Callable[[str], str] = str
     guesses: bool = False
+    percent: bool = False
 
 
 def suite(name: str) -> Suite:
@@ -51,6 +53,10 @@ def suite(name: str) -> Suite:
     return {
         "sound": Suite(sound.REWARDS, sound.infer_task),
         "thesis": Suite(thesis.REWARDS, thesis.infer_task, thesis.solution, guesses=True),
-        "figure1_configuration1": Suite(figure1.CONFIGURATION1, lambda solution: "object"),
-        "figure1_configuration2": Suite(figure1.CONFIGURATION2, lambda solution: "object"),
+        "figure1_configuration1": Suite(figure1.CONFIGURATION1, _always_object, percent=True),
+        "figure1_configuration2": Suite(figure1.CONFIGURATION2, _always_object, percent=True),
     }[name]
+
+
+def _always_object(solution: str) -> str:
+    return "object"

@@ -8,13 +8,14 @@ from datasets import Dataset, Image, List
 from peft import LoraConfig
 from transformers import PrinterCallback
 
-from legor1.boxes import PixelBudget
+from legor1.boxes import PixelBudget, Size
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
 from legor1.modeling import (
     LORA_TARGETS,
     base_folder,
     context_length,
+    freeze_vision,
     load_model,
     load_processor,
 )
@@ -73,8 +74,8 @@ class Job:
         return self._processor
 
     def model(self) -> Any:
-        """Return the base model."""
-        return load_model(base_folder(self.base), self.recipe)
+        """Return the base model, its vision tower frozen."""
+        return freeze_vision(load_model(base_folder(self.base), self.recipe))
 
     def lora(self) -> LoraConfig:
         """Return the LoRA settings: the language model's linear layers, never the vision tower."""
@@ -141,6 +142,11 @@ class Job:
     def answer(self, row: dict[str, Any]) -> str:
         """Return the row's true answer, boxes in the frame that the model is shown."""
         return answer(row, self.budget)
+
+    def shown_size(self, row: dict[str, Any]) -> Size:
+        """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
+        size = (row["width"], row["height"])
+        return size if row["box_frame"] == "original" else self.budget.processed_size(size)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that both of TRL's trainers take."""

@@ -11,6 +11,7 @@ from typing import Any
 from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
+from legor1.boxes import to_percent
 from legor1.rewards import Suite, suite
 from legor1.training.experiment import Job, main
 from legor1.training.group_trainer import SharedPromptGRPOTrainer, obstacle
@@ -27,9 +28,14 @@ def batched(name: str, rewards: Suite) -> BatchReward:
     reward = rewards.rewards[name]
 
     def score(
-        completions: list[Any], solution: list[str], task: list[str], **_: Any
+        completions: list[Any], solution: list[str], task: list[str], **columns: Any
     ) -> list[float | None]:
         texts = [turns[0]["content"] for turns in completions]
+        if rewards.percent:
+            texts, solution = (
+                [to_percent(*answer) for answer in zip(answers, columns["size"], strict=True)]
+                for answers in (texts, solution)
+            )
         tasks = [rewards.infer_task(solution[0])] * len(task) if rewards.guesses else task
         return [reward(*sample) for sample in zip(texts, solution, tasks, strict=True)]
 
@@ -78,7 +84,9 @@ def run(job: Job) -> None:
         reward_funcs=[batched(name, rewards) for name in names],
         args=arguments,
         train_dataset=job.dataset(
-            solution=lambda row: rewards.solution(job.answer(row)), task=lambda row: row["task"]
+            solution=lambda row: rewards.solution(job.answer(row)),
+            task=lambda row: row["task"],
+            size=job.shown_size,
         ),
         processing_class=job.processor(),
         peft_config=lora,
