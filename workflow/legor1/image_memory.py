@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -27,13 +27,29 @@ class ImageMemory:
             encode: the vision tower; returns (tokens, hidden) of each image.
         """
         keys = [fingerprint(*image) for image in images]
+        return self.recall(keys, lambda missing: encode([images[place] for place in missing]))
+
+    def recall(
+        self, keys: Sequence[bytes], make: Callable[[list[int]], list[torch.Tensor]]
+    ) -> list[torch.Tensor]:
+        """Return what is remembered under each key; what is not is made in one call.
+
+        Args:
+            keys: digests of the images' content.
+            make: returns what belongs to the keys at the given places.
+        """
         known = {key: self.kept[key] for key in keys if key in self.kept}
-        missing = {k: image for k, image in zip(keys, images, strict=True) if k not in known}
+        missing = {key: place for place, key in enumerate(keys) if key not in known}
         if missing:
-            known |= zip(missing, encode([*missing.values()]), strict=True)
+            known |= zip(missing, make([*missing.values()]), strict=True)
         for key in keys:
             self._keep(key, known[key])
         return [known[key] for key in keys]
+
+    def forget(self, key: bytes) -> None:
+        """Remember nothing under a key."""
+        if key in self.kept:
+            self.size -= self.kept.pop(key).nbytes
 
     def _keep(self, key: bytes, features: torch.Tensor) -> None:
         if key not in self.kept:
