@@ -18,6 +18,7 @@ from trl import SFTTrainer
 
 from legor1.image_memory import ImageMemory
 from legor1.training.examples import Examples, Picture, Pictures, collate
+from legor1.training.fused_lora import fuse_lora
 from legor1.training.packed_examples import PACKED, Packing, install
 from legor1.training.packed_rows import rope_positions
 
@@ -45,6 +46,7 @@ class PackedSFTTrainer(SFTTrainer):
         if reason:
             raise ValueError(f"{reason}; use trl.SFTTrainer")
         install(self._base(self.model).model.language_model)
+        fuse_lora(self.model)
         self.data_collator = collate
         self.memory = ImageMemory(remember)
         self.pictures = Pictures(self.processing_class.image_processor, ahead)
