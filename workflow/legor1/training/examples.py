@@ -7,7 +7,7 @@ and what an image becomes is found again by its file's content.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,15 @@ UNOPENED = Image(decode=False)
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a dataset.
+    """An image of a dataset; equal if the files are.
 
     Attributes:
+        digest: of the file's content.
         source: its ``path`` or ``bytes``, as datasets has it.
-        key: a digest of the file's content.
-        grid: (3,): frames, rows and columns of patches.
     """
 
-    source: dict[str, Any]
-    key: bytes
-    grid: torch.Tensor
+    digest: bytes
+    source: dict[str, Any] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -55,41 +53,41 @@ class Example:
 
 
 class Pictures:
-    """Opens images and cuts them into patches, which are kept until they are used.
+    """Opens images and cuts them into patches, which are kept until they are taken.
 
     Args:
         image_processor: the model's.
-        limit: bytes of patches to keep; those cut first go first, to be cut again when needed.
+        limit: bytes of patches to keep; what does not fit is cut again when it is taken.
     """
 
     def __init__(self, image_processor: Any, limit: int) -> None:
         self.image_processor = image_processor
         self.memory = ImageMemory(limit)
-        self.grids: dict[bytes, torch.Tensor] = {}
+        self.grids: dict[Picture, torch.Tensor] = {}
 
     def find(self, source: dict[str, Any]) -> Picture:
-        """Return the image that datasets has as ``source``."""
+        """Return the image that datasets has as ``source``; its grid is then known."""
         content = source["bytes"] or Path(source["path"]).read_bytes()
-        key = hashlib.blake2b(content, digest_size=16).digest()
-        if key not in self.grids:
-            self.memory.recall([key], lambda _: [self._cut(key, source)])
-        return Picture(source, key, self.grids[key])
+        picture = Picture(hashlib.blake2b(content, digest_size=16).digest(), source)
+        if picture not in self.grids:
+            self.memory.recall([picture], self._cut)
+        return picture
 
     def take(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
         """Return the patches of each image, (n, width), and keep them no longer."""
-        patches = self.memory.recall(
-            [picture.key for picture in pictures],
-            lambda missing: [self._cut(pictures[n].key, pictures[n].source) for n in missing],
-        )
+        patches = self.memory.recall(pictures, self._cut)
         for picture in pictures:
-            self.memory.forget(picture.key)
+            self.memory.forget(picture)
         return patches
 
-    def _cut(self, key: bytes, source: dict[str, Any]) -> torch.Tensor:
-        image = Image().decode_example(source)
-        made = self.image_processor(images=[image], return_tensors="pt")
-        self.grids[key] = made["image_grid_thw"][0]
-        return made["pixel_values"]
+    def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
+        patches = []
+        for picture in pictures:
+            image = Image().decode_example(picture.source)
+            made = self.image_processor(images=[image], return_tensors="pt")
+            self.grids[picture] = made["image_grid_thw"][0]
+            patches.append(made["pixel_values"])
+        return patches
 
 
 class Examples(torch.utils.data.Dataset[Example]):
@@ -130,7 +128,7 @@ class Examples(torch.utils.data.Dataset[Example]):
     def _make(self, row: dict[str, Any]) -> Example:
         sources = [row["image"]] if "image" in row else row["images"] or []
         pictures = [self.pictures.find(source) for source in sources]
-        grids = [picture.grid for picture in pictures]
+        grids = [self.pictures.grids[picture] for picture in pictures]
         if is_conversational(row):
             # The template marks the places of images, whatever they are.
             row["prompt"] = prepare_multimodal_messages(row["prompt"], images=sources)

@@ -35,28 +35,22 @@ class PackedSFTTrainer(SFTTrainer):
         args, kwargs: those of ``SFTTrainer``.
 
     Raises:
-        ValueError: what cannot be packed, as ``unpackable`` says.
+        ValueError: this model or data cannot be packed.
     """
 
     def __init__(
         self, *args: Any, remember: int = 4 * 2**30, ahead: int = 256 * 2**20, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        reason = unpackable(self._base(self.model)) or self._unpackable_data()
+        reason = obstacle(self._base(self.model)) or unfit(self)
         if reason:
             raise ValueError(f"{reason}; use trl.SFTTrainer")
         install(self._base(self.model).model.language_model)
         fuse_lora(self.model)
         self.data_collator = collate
         self.memory = ImageMemory(remember)
-        self.pictures = Pictures(self.processing_class.image_processor, ahead)
-
-    def _unpackable_data(self) -> str:
-        if not {"prompt", "completion"} <= {*self.train_dataset.column_names}:
-            return "examples are packed that have a prompt and a completion"
-        if not self.completion_only_loss or self.args.max_length is not None:
-            return "examples are packed whole (max_length=None), with loss on completions only"
-        return ""
+        processor: Any = self.processing_class
+        self.pictures = Pictures(processor.image_processor, ahead)
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
@@ -109,29 +103,29 @@ class PackedSFTTrainer(SFTTrainer):
         """Return the model's arguments for images: features if the tower is frozen, else pixels."""
         if not pictures:
             return {}
-        backbone = self._base(self.model).model
-        grids = [picture.grid for picture in pictures]
-        if any(parameter.requires_grad for parameter in backbone.visual.parameters()):
-            pixels = torch.cat(self.pictures.take(pictures)).to(self.accelerator.device)
-            return {"pixel_values": pixels, "image_grid_thw": torch.stack(grids).to(pixels.device)}
-        features = self.memory.recall(
-            [picture.key for picture in pictures],
-            lambda missing: self._encode([pictures[place] for place in missing]),
-        )
-        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
+        visual = self._base(self.model).model.visual
+        if any(parameter.requires_grad for parameter in visual.parameters()):
+            return self._pixels(pictures)
+        features = self.memory.recall(pictures, self._encode)
+        encoded = BaseModelOutputWithPooling(pooler_output=features)  # type: ignore[arg-type]
+        return {"mm_encoder_outputs": {"image": encoded}}
+
+    def _pixels(self, pictures: list[Picture]) -> dict[str, torch.Tensor]:
+        pixels = torch.cat(self.pictures.take(pictures))
+        grids = torch.stack([self.pictures.grids[picture] for picture in pictures])
+        device = self.accelerator.device
+        return {"pixel_values": pixels.to(device), "image_grid_thw": grids.to(device)}
 
     def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
         """Return the features of each image, (tokens, hidden), in host memory."""
-        pixels = torch.cat(self.pictures.take(pictures)).to(self.accelerator.device)
-        grids = torch.stack([picture.grid for picture in pictures]).to(pixels.device)
         with torch.no_grad(), self.accelerator.autocast():
-            encoded = self._base(self.model).model.get_image_features(pixels, grids)
+            encoded = self._base(self.model).model.get_image_features(**self._pixels(pictures))
         # Each a tensor of its own, or one that is kept would keep them all.
         return [features.clone().cpu() for features in encoded.pooler_output]
 
 
-def unpackable(model: Any) -> str:
-    """Return why examples of ``model`` cannot be packed; nothing if they can."""
+def obstacle(model: Any) -> str | None:
+    """Return why examples of ``model`` cannot be packed, or None if they can."""
     if not isinstance(model, Qwen2_5_VLForConditionalGeneration):
         return f"examples are packed for Qwen2.5-VL, not {type(model).__name__}"
     text = model.config.get_text_config()
@@ -140,4 +134,13 @@ def unpackable(model: Any) -> str:
             f"examples are packed with the attention {' or '.join(PACKED)} in all layers, not "
             f"{text._attn_implementation} with {', '.join({*text.layer_types})}"
         )
-    return ""
+    return None
+
+
+def unfit(trainer: Any) -> str | None:
+    """Return why a trainer's data cannot be packed, or None if it can."""
+    if not {"prompt", "completion"} <= {*trainer.train_dataset.column_names}:
+        return "examples are packed that have a prompt and a completion"
+    if not trainer.completion_only_loss or trainer.args.max_length is not None:
+        return "examples are packed whole (max_length=None), with loss on completions alone"
+    return None
