@@ -1,11 +1,33 @@
-"""Supervised fine-tuning by TRL's ``SFTTrainer``; loss on the answer alone.
+"""Supervised fine-tuning by TRL's ``SFTTrainer``, examples packed; loss on the answer alone.
 
 Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.training.sft JOB``.
 """
 
+import sys
+from typing import Any
+
 from trl import SFTConfig, SFTTrainer
 
 from legor1.training.experiment import Job, main
+from legor1.training.packed_trainer import PackedSFTTrainer, obstacle
+
+
+def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) -> type[SFTTrainer]:
+    """Return the trainer's class: examples packed where that is asked for and exact, else stock.
+
+    Args:
+        model: the base model.
+        settings: ``training`` of the recipe.
+        quiet: do not say on stderr why the stock trainer is taken.
+    """
+    if not settings.get("pack_examples", True):
+        return SFTTrainer
+    reason = obstacle(model)
+    if reason is None:
+        return PackedSFTTrainer
+    if not quiet:
+        print(f"Examples are padded and made anew each epoch: {reason}.", file=sys.stderr)
+    return SFTTrainer
 
 
 def run(job: Job) -> None:
@@ -15,9 +37,13 @@ def run(job: Job) -> None:
             {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
         ]
     )
-    trainer = SFTTrainer(
-        model=job.model(),
-        args=SFTConfig(max_length=None, **job.arguments()),  # a cut prompt would lose image tokens
+    model = job.model()
+    arguments = SFTConfig(
+        max_length=None, **job.arguments()
+    )  # a cut prompt would lose image tokens
+    trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(
+        model=model,
+        args=arguments,
         train_dataset=dataset,
         processing_class=job.processor(),
         peft_config=job.lora(),
