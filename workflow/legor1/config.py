@@ -189,6 +189,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config["pixel_budget"]["min_pixels"] > config["pixel_budget"]["max_pixels"]:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
+    if (config["inference"]["batch_size"] is None) == (config["inference"]["batch_tokens"] is None):
+        yield (
+            "inference: the size of a batch is not clear. "
+            "Remedy: give either batch_tokens or batch_size, and null for the other."
+        )
     for name, protocol in config["protocols"].items():
         try:
             protocols.chosen(protocol["defects"])

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import torch
 
+Key = TypeVar("Key", bound=Hashable)
 Images = list[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -15,27 +17,39 @@ class ImageMemory:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        self.kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+        self.kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
     def features(
         self, images: Images, encode: Callable[[Images], list[torch.Tensor]]
     ) -> list[torch.Tensor]:
-        """Return the features of each image; those not remembered are encoded in one call.
+        """Return the features of each image, told apart by what the model sees of it.
 
         Args:
             images: each image's patches (n, width) and its grid (3,).
             encode: the vision tower; returns (tokens, hidden) of each image.
         """
         keys = [fingerprint(*image) for image in images]
+        by_key = dict(zip(keys, images, strict=True))
+        return self.recall(keys, lambda missing: encode([by_key[key] for key in missing]))
+
+    def recall(
+        self, keys: Sequence[Key], make: Callable[[list[Key]], list[torch.Tensor]]
+    ) -> list[torch.Tensor]:
+        """Return the features of each key's image; those not remembered are made in one call."""
         known = {key: self.kept[key] for key in keys if key in self.kept}
-        missing = {k: image for k, image in zip(keys, images, strict=True) if k not in known}
+        missing = [key for key in dict.fromkeys(keys) if key not in known]
         if missing:
-            known |= zip(missing, encode([*missing.values()]), strict=True)
+            known |= zip(missing, make(missing), strict=True)
         for key in keys:
             self._keep(key, known[key])
         return [known[key] for key in keys]
 
-    def _keep(self, key: bytes, features: torch.Tensor) -> None:
+    def forget(self, key: Hashable) -> None:
+        """Drop the features of an image that will not be asked for again."""
+        if key in self.kept:
+            self.size -= self.kept.pop(key).nbytes
+
+    def _keep(self, key: Hashable, features: torch.Tensor) -> None:
         if key not in self.kept:
             self.size += features.nbytes
         self.kept[key] = features

@@ -6,7 +6,12 @@ from typing import Any
 import torch
 from peft import PeftModel
 from PIL import Image
-from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    GenerationConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
 
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
@@ -48,6 +53,12 @@ def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> A
 def context_length(folder: Path) -> int:
     """Return how many tokens the model in ``folder`` can read and write in one go."""
     return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+
+
+def end_tokens(folder: Path) -> set[int]:
+    """Return the tokens with which the model in ``folder`` ends its answers."""
+    ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    return set(ends) if isinstance(ends, list) else {ends}
 
 
 def load_model(folder: Path, recipe: dict[str, Any]) -> Any:

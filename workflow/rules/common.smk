@@ -137,7 +137,7 @@ def training_recipe(wildcards):
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
     recipe = {name: config[name] for name in NUMERICS}
-    recipe |= {name: config["inference"][name] for name in ("batch_size", "max_new_tokens")}
+    recipe |= {name: value for name, value in config["inference"].items() if name != "shards"}
     recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
     return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
 
