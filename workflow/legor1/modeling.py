@@ -55,10 +55,15 @@ def context_length(folder: Path) -> int:
     return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
 
 
-def end_tokens(folder: Path) -> set[int]:
+def end_tokens(folder: Path) -> list[int]:
     """Return the tokens with which the model in ``folder`` ends its answers."""
     ends = GenerationConfig.from_pretrained(folder).eos_token_id
-    return set(ends) if isinstance(ends, list) else {ends}
+    return ends if isinstance(ends, list) else [ends]
+
+
+def repetition_penalty(folder: Path) -> float:
+    """Return the model's own penalty of what was said before; 1 is none."""
+    return GenerationConfig.from_pretrained(folder).repetition_penalty or 1.0
 
 
 def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
