@@ -196,7 +196,7 @@ def test_only_what_an_experiment_uses_is_prepared(tmp_path):
         ("baselines.py", WITHOUT_MODEL | REPORT | {"score_predictions": 8, "compile_table": 1}),
         ("rewards/sound.py", {"train_grpo": 1} | AFTER_ONE),
         ("training/sft.py", {"train_sft": 1} | AFTER_ONE),
-        ("inference/engine.py", RESULTS | {"predict_shard": 3}),
+        ("inference/predict.py", RESULTS | {"predict_shard": 3}),
         ("prompts.py", ALL_AFTER_DATA | CONVERSATIONS),
         ("data/audit/leaks.py", {"audit_dataset": 1} | REPORT),
         ("data/synthetic.py", ALL_AFTER_DATA | DATA),

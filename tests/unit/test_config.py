@@ -12,7 +12,13 @@ FULL = ROOT / "config.yaml"
 OVERLAYS = sorted((ROOT / "workflow/configs").glob("*.yaml"))
 ON_DEMO = ("figure1",)  # merged onto demo.yaml
 # Settings of a training of which the thesis says nothing, or that change no number.
-KEPT = ("max_grad_norm", "save_steps", "logging_steps", "gradient_checkpointing")
+KEPT = (
+    "max_grad_norm",
+    "save_steps",
+    "logging_steps",
+    "gradient_checkpointing",
+    "pack_examples",
+)
 
 
 def refusal(overlay: dict) -> str:
@@ -116,12 +122,13 @@ def test_an_experiments_own_blocks_go_before_the_runs():
     drawn = {"inference": {"sampling": {"temperature": 0.5}}}
     overlay = {
         "experiments": {"a": {"method": "baseline"} | blocks},
-        "inference": {"batch_size": 5},
+        "inference": {"batch_tokens": None, "batch_size": 5},
     }
     overlay["experiments"]["b"] = {"method": "baseline"} | drawn
     config = load(FULL, overlay)
     assert own(config, "a", "pixel_budget") == {"min_pixels": 3136, "max_pixels": 4000}
-    greedy = {"batch_size": 5, "max_new_tokens": 9, "sampling": None, "shards": 4}
+    sizes = {"batch_tokens": None, "batch_size": 5, "max_new_tokens": 9}
+    greedy = {"engine": "transformers", "sampling": None, "shards": 4} | sizes
     assert own(config, "a", "inference") == greedy
     sampling = {"temperature": 0.5, "top_p": 1.0}
     assert own(config, "b", "inference")["sampling"] == sampling

@@ -10,8 +10,8 @@ from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_jsonl
-from legor1.inference.engine import Engine, predict
 from legor1.inference.gather import gather
+from legor1.inference.predict import Predictor, predict
 from legor1.resume import fingerprint
 
 RECIPE = {
@@ -22,7 +22,9 @@ RECIPE = {
     "threads": 1,
     "pixel_budget": {"min_pixels": 9408, "max_pixels": 15680},
     "demonstrations": True,
-    "batch_size": 4,
+    "engine": "transformers",
+    "batch_tokens": 2000,
+    "batch_size": None,
     "max_new_tokens": 24,
 }
 SIZES = [(480, 360), (360, 480), (420, 420), (270, 150), (480, 360)]
@@ -55,26 +57,26 @@ def rows(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def engine(rows):
-    return Engine(RECIPE, rows[0], TINY_BASE, None)
+def predictor(rows):
+    return Predictor(RECIPE, rows[0], TINY_BASE, None)
 
 
 def by_id(predictions):
     return {one["instance_id"]: one for one in predictions}
 
 
-def test_a_batch_answers_as_single_prompts_do(engine, rows):
-    batched = by_id(engine.answers(rows[1]))
+def test_a_batch_answers_as_single_prompts_do(predictor, rows):
+    batched = by_id(predictor.answers(rows[1]))
     assert len(batched) == len(SIZES)
     for row in rows[1]:
-        assert by_id(engine.answers([row])) == {row["instance_id"]: batched[row["instance_id"]]}
+        assert by_id(predictor.answers([row])) == {row["instance_id"]: batched[row["instance_id"]]}
 
 
-def test_boxes_of_a_prediction_are_in_original_pixels(engine, rows):
+def test_boxes_of_a_prediction_are_in_original_pixels(predictor, rows):
     for row in rows[1]:
-        (one,) = engine.answers([row])
+        (one,) = predictor.answers([row])
         size = (row["width"], row["height"])
-        processed = engine.budget.processed_size(size)
+        processed = predictor.budget.processed_size(size)
         assert "bbox_2d" in one["completion"]
         assert one["prediction"] == rescale_text(one["completion"], processed, size)
         assert one["prediction"] != one["completion"]
@@ -83,17 +85,17 @@ def test_boxes_of_a_prediction_are_in_original_pixels(engine, rows):
         check_schema("prediction", one)
 
 
-def test_a_prediction_follows_the_frame_of_its_row(engine, rows):
+def test_a_prediction_follows_the_frame_of_its_row(predictor, rows):
     row = rows[1][0]
     size = (row["width"], row["height"])
     for frame in FRAMES:
-        (one,) = engine.answers([row | {"box_frame": frame}])
+        (one,) = predictor.answers([row | {"box_frame": frame}])
         assert (one["box_frame"], one["variant"]) == (frame, "plain")
-        assert one["prediction"] == to_original(one["completion"], size, engine.budget, frame)
+        assert one["prediction"] == to_original(one["completion"], size, predictor.budget, frame)
         assert one["reference"] == row["response"]
 
 
-def test_a_killed_shard_goes_on_where_it_stopped(engine, rows, tmp_path, monkeypatch):
+def test_a_killed_shard_goes_on_where_it_stopped(predictor, rows, tmp_path, monkeypatch):
     tree, conversations = rows
     write_jsonl(tmp_path / "test.jsonl", conversations)
     describe_model(TINY_BASE, "tiny", None, tmp_path / "model.json")
@@ -112,16 +114,16 @@ def test_a_killed_shard_goes_on_where_it_stopped(engine, rows, tmp_path, monkeyp
     (out.parent / "0.another.partial.jsonl").write_bytes(b"of another recipe")
     out.unlink()
     answered = []
-    plain = Engine.answers
+    plain = Predictor.answers
 
     def counted(self, rows):
         for one in plain(self, rows):
             answered.append(one["instance_id"])
             yield one
 
-    monkeypatch.setattr(Engine, "answers", counted)
+    monkeypatch.setattr(Predictor, "answers", counted)
     run()
-    assert sorted(out.read_bytes().splitlines()) == sorted(whole.splitlines())
+    assert out.read_bytes() == whole
     assert len(answered) == 2
     assert [path.name for path in out.parent.iterdir()] == ["0.jsonl"]
 
@@ -137,18 +139,20 @@ def test_gather_orders_the_shards_and_refuses_a_double(tmp_path):
         gather([tmp_path / "0.jsonl", tmp_path / "0.jsonl"], tmp_path / "all.jsonl")
 
 
-def test_sampled_answers_depend_on_seed_and_instance_not_on_the_batch(rows, engine):
-    conversations = rows[1]
-    greedy = {row["instance_id"]: row["completion"] for row in engine.answers(conversations)}
-    recipe, answers = engine.recipe, {}
+def test_sampled_answers_depend_on_seed_and_instance_not_on_the_batch(predictor, rows):
+    def answers(**drawn):
+        predictor.engine.recipe = RECIPE | drawn
+        found = predictor.answers(rows[1])
+        return {row["instance_id"]: row["completion"] for row in found}
+
+    sampling = {"temperature": 1.5, "top_p": 0.9, "top_k": 50}
     try:
-        for seed, size in ((1, 4), (1, 1), (2, 4)):
-            sampling = {"temperature": 1.5, "top_p": 0.9, "top_k": 50}
-            engine.recipe = recipe | {"sampling": sampling, "seed": seed, "batch_size": size}
-            found = engine.answers(conversations)
-            answers[seed, size] = {row["instance_id"]: row["completion"] for row in found}
+        greedy = answers()
+        first = answers(sampling=sampling, seed=1)
+        alone = answers(sampling=sampling, seed=1, batch_tokens=1)
+        second = answers(sampling=sampling, seed=2)
     finally:
-        engine.recipe = recipe
-    assert answers[1, 4] == answers[1, 1]
-    assert answers[1, 4] != answers[2, 4]
-    assert answers[1, 4] != greedy
+        predictor.engine.recipe = RECIPE
+    assert first == alone
+    assert first != second
+    assert first != greedy

@@ -16,7 +16,7 @@ from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.errors import UserError
 from legor1.files import write_json, write_jsonl
-from legor1.inference.engine import predict
+from legor1.inference.predict import predict
 from legor1.prompts import answer, chat_messages
 from legor1.training.experiment import Job
 
@@ -140,7 +140,8 @@ def stage(tmp_path):
 
 def test_inference_stops_before_its_first_answer(stage):
     folder, recipe = stage
-    recipe |= {"batch_size": 1, "max_new_tokens": 8}
+    recipe |= {"engine": "transformers", "batch_size": 1, "batch_tokens": None}
+    recipe |= {"max_new_tokens": 8}
     rows, base = folder / "rows.jsonl", folder / "model.json"
     with pytest.raises(UserError, match=r"^object/1 takes \d+ tokens with room for 8 new ones"):
         predict(recipe, rows, folder, base, None, (0, 1), folder / "out.jsonl")

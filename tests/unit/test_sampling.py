@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from legor1.inference.sampling import processors
+from legor1.inference.sampling import choice, greedy
 
 RECIPE = {"seed": 42, "sampling": {"temperature": 0.5, "top_p": 1.0}}
 
 
 def drawn(recipe, names, scores, tokens=1):
     """Return the tokens that each row draws from the same scores, (rows, tokens)."""
-    chosen = processors(recipe, names)
-    ids = torch.zeros(len(names), 1, dtype=torch.long)
-    rows = scores.expand(len(names), -1)
-    return torch.stack([chosen(ids, rows).argmax(-1) for _ in range(tokens)], dim=1)
+    draw, rows = choice(recipe, names), range(len(names))
+    scores = scores.expand(len(names), -1)
+    return torch.stack([draw(scores, rows) for _ in range(tokens)], dim=1)
 
 
 def test_a_recipe_without_sampling_is_greedy():
-    assert len(processors({"seed": 1}, ["a"])) == len(processors({"sampling": None}, ["a"])) == 0
+    assert choice({"seed": 1}, ["a"]) is choice({"sampling": None}, ["a"]) is greedy
+    assert greedy(torch.tensor([[0.1, 0.3, 0.2]]), [0]).tolist() == [1]
 
 
 def test_tokens_are_drawn_as_often_as_the_temperature_says():
@@ -41,5 +41,8 @@ def test_a_row_draws_the_same_whatever_stands_beside_it():
     together = drawn(RECIPE, ["a", "b", "c"], scores, tokens=8)
     assert torch.equal(alone[0], together[1])
     assert not torch.equal(together[0], together[1])
+    draw = choice(RECIPE, ["a", "b", "c"])  # the first has ended and left the batch
+    left = torch.stack([draw(scores.expand(2, -1), [1, 2]) for _ in range(8)], dim=1)
+    assert torch.equal(left, together[1:])
     other = drawn(RECIPE | {"seed": 43}, ["b"], scores, tokens=8)
     assert not torch.equal(alone, other)

@@ -217,6 +217,13 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, experiment in config["experiments"].items():
         if experiment["protocol"] not in config["protocols"]:
             yield _no_protocol(name, experiment["protocol"], list(config["protocols"]))
+        inference = own(config, name, "inference")
+        if (inference["batch_size"] is None) == (inference["batch_tokens"] is None):
+            where = f"experiments.{name}.inference" if "inference" in experiment else "inference"
+            yield (
+                f"{where}: the size of a batch is not clear. "
+                "Remedy: give either batch_tokens or batch_size, and null for the other."
+            )
         budget = own(config, name, "pixel_budget")
         if "pixel_budget" in experiment and budget["min_pixels"] > budget["max_pixels"]:
             yield (

@@ -25,7 +25,7 @@ STAGES = {
     "build-base": ["training.tiny"],
     "train sft": ["training.launch", "training.sft"],
     "train grpo": ["training.launch", "training.grpo"],
-    "predict": ["inference.engine"],
+    "predict": ["inference.predict"],
     "gather": ["inference.gather"],
     "baselines": ["baselines"],
     "score": ["scoring"],

@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from peft import PeftModel
 from PIL import Image
-from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    GenerationConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
 from transformers.utils import is_flash_attn_2_available
 
 from legor1.boxes import PixelBudget
@@ -63,6 +68,17 @@ def usable_attention(wanted: str) -> str:
         file=sys.stderr,
     )
     return "sdpa"
+
+
+def end_tokens(folder: Path) -> list[int]:
+    """Return the tokens with which the model in ``folder`` ends its answers."""
+    ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    return ends if isinstance(ends, list) else [ends]
+
+
+def repetition_penalty(folder: Path) -> float:
+    """Return the model's own penalty of what was said before; 1 is none."""
+    return GenerationConfig.from_pretrained(folder).repetition_penalty or 1.0
 
 
 def load_model(folder: Path, recipe: dict[str, Any]) -> Any:

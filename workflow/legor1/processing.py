@@ -73,8 +73,8 @@ def check_lengths(
     demonstrations: bool,
     limit: int,
     new_tokens: int | None,
-) -> None:
-    """Stop if a prompt with what follows it has more than ``limit`` tokens: nothing is ever cut.
+) -> list[int]:
+    """Return the tokens of each prompt; stop if one with what follows it exceeds ``limit``.
 
     Args:
         rows: conversations.
@@ -82,13 +82,14 @@ def check_lengths(
         budget: of its images.
         demonstrations: whether solved examples are shown.
         limit: the model's context, or fewer.
-        new_tokens: room for the completion; None where the true answer follows the prompt.
+        new_tokens: room for the completion; None where the true answer follows the prompt, and
+            is counted with it.
 
     Raises:
         UserError: names the longest such instance, and how many there are.
     """
     room = new_tokens or 0
-    tokens = lengths(rows, processor, budget, demonstrations, answered=new_tokens is None)
+    tokens = [*lengths(rows, processor, budget, demonstrations, answered=new_tokens is None)]
     long = [(n + room, row["instance_id"]) for n, row in zip(tokens, rows, strict=True)]
     long = sorted((one for one in long if one[0] > limit), reverse=True)
     if long:
@@ -100,6 +101,7 @@ def check_lengths(
             "never cut. Remedy: lower pixel_budget.max_pixels, show no demonstrations, or raise "
             "max_tokens."
         )
+    return tokens
 
 
 def lengths(

@@ -216,7 +216,7 @@ def predict(given: Namespace) -> None:
     """
     _silence_libraries()
     from legor1.imports import code
-    from legor1.inference.engine import predict
+    from legor1.inference.predict import predict
 
     predict(
         given.recipe,

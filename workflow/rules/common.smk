@@ -141,9 +141,9 @@ def prediction_recipe(wildcards):
     recipe = {name: config[name] for name in NUMERICS}
     recipe["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
     inference = own(config, wildcards.experiment, "inference")
-    recipe |= {name: inference[name] for name in ("batch_size", "max_new_tokens")}
+    recipe |= {name: value for name, value in inference.items() if name != "shards"}
     if inference.get("sampling"):  # the seed has no say in greedy answers
-        recipe |= {"sampling": inference["sampling"], "seed": config["seed"]}
+        recipe["seed"] = config["seed"]
     recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
     return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
 

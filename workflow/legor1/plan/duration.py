@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
+from legor1.inference.batching import room
 from legor1.plan import memory
 from legor1.plan.architectures import Architecture
 from legor1.plan.machines import Machine, assumed
@@ -132,12 +133,13 @@ def predict(
     Answers are taken to be as long as the true ones, at most the limit; a batch runs to its
     longest.
     """
-    batch, limit = recipe["batch_size"], recipe["max_new_tokens"]
+    limit, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
     parts = {"start": recipe["shards"] * starting(arch, recipe["precision"])}
     parts |= dict.fromkeys(("images", "vision", "prompts", "answers"), 0.0)
     for load in loads.values():
         prompt = load.prompt.mean
         new = min(limit, load.answer.most)
+        batch = room(round(prompt), limit, *sizes)
         passed = Pass(batch, round(prompt), round(load.visual.mean), new, 0)
         each = writing(arch, passed, recipe["precision"], machine)
         parts["images"] += _images(load.rows * load.visual.mean, recipe)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from legor1.inference.batching import room
 from legor1.plan.architectures import Architecture
 from legor1.plan.machines import Machine, assumed
 from legor1.plan.tokens import Load
@@ -24,11 +25,11 @@ TILE_COPIES = 9.5  # as measured on a CPU; the GPU's kernel works in place and n
 # What makes a part smaller: settings of the stage, and the pixel budget.
 PIXELS = "pixel_budget.max_pixels"
 LOWERED_BY = {
-    "activations": ("batch_size", PIXELS),
-    "logits": ("batch_size",),
-    "vision activations": (PIXELS, "batch_size"),
-    "pixels": (PIXELS, "batch_size"),
-    "KV cache": ("batch_size", "max_new_tokens", PIXELS),
+    "activations": ("batch_size", "batch_tokens", PIXELS),
+    "logits": ("batch_size", "batch_tokens"),
+    "vision activations": (PIXELS, "batch_size", "batch_tokens"),
+    "pixels": (PIXELS, "batch_size", "batch_tokens"),
+    "KV cache": ("batch_size", "batch_tokens", "max_new_tokens", PIXELS),
 }
 # Parts that lie there all the time; the others come and go, and so leave gaps.
 STANDING = ("weights", "LoRA parameters", "LoRA gradients", "optimiser states", "gradient bucket")
@@ -215,11 +216,13 @@ def inference(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict
 
     Args:
         arch: of the base model.
-        recipe: device, precision, batch_size, max_new_tokens, and the adapter's lora (r 0: none).
+        recipe: device, precision, batch_size, batch_tokens, max_new_tokens, and the adapter's
+            lora (r 0: none).
         load: the rows to answer.
     """
     e = BYTES[recipe["precision"]]
-    passed = widest(load, recipe["batch_size"], recipe["max_new_tokens"])
+    new, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
+    passed = widest(load, room(load.prompt.most, new, *sizes), new)
     lora = arch.lora_parameters(recipe["lora"]["r"])
     there = {"weights": arch.parameters() * e, "LoRA parameters": lora * e}
     moments = generation(arch, passed, recipe["precision"])
@@ -281,6 +284,6 @@ def remedy(
     settings = recipe.get("training", recipe)
     if largest == "activations" and not settings.get("gradient_checkpointing", True):
         return f"the activations: set {where}.gradient_checkpointing: true"
-    names = [name for name in LOWERED_BY[largest] if settings.get(name) != 1]
+    names = [n for n in LOWERED_BY[largest] if n == PIXELS or settings.get(n) not in (None, 1)]
     paths = [name if name == PIXELS else f"{where}.{name}" for name in names]
     return f"the {largest}: lower {' or '.join(paths) or 'nothing; take a larger GPU'}"

@@ -1,0 +1,73 @@
+"""Decoding of a batch from which answers leave as they end.
+
+``generate`` of transformers goes on with a whole batch until its longest answer ends; here the
+rows whose answers have ended are taken out of the batch on the way.
+"""
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from legor1.inference.sampling import Choice
+
+LEAVE = 8  # an eighth of the batch leaves together: taking rows out copies the cache
+
+
+def decode(
+    model: Any,
+    input_ids: torch.Tensor,
+    *,
+    logits_processor: Any,
+    generation_config: Any,
+    choice: Choice,
+    **given: Any,
+) -> list[list[int]]:
+    """Return each row's new tokens, an end token last if there is one; for ``custom_generate``.
+
+    Args:
+        model: for causal generation.
+        input_ids: (rows, prompt), padded on the left.
+        logits_processor: what changes the next token's scores, such as a penalty of repetition.
+        generation_config: its end tokens and length count.
+        choice: of each row's next token.
+        given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded,
+            position_ids (3, rows, prompt), and mm_encoder_outputs, the features of the images.
+    """
+    attention_mask, position_ids = given["attention_mask"], given["position_ids"]
+    ends = generation_config._eos_token_tensor
+    answers: list[list[int]] = [[] for _ in input_ids]
+    rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
+    ended = torch.zeros_like(rows, dtype=torch.bool)
+    cache = DynamicCache(config=model.config)
+    inputs = {"input_ids": input_ids, "mm_encoder_outputs": given["mm_encoder_outputs"]}
+    for step in range(generation_config.max_length - input_ids.size(1)):
+        logits = model(
+            **inputs,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        tokens = choice(logits_processor(input_ids, logits.float()), rows.tolist())
+        for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
+            if not over:
+                answers[row].append(token)
+        ended |= torch.isin(tokens, ends)
+        if ended.all():
+            break
+        input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
+        if step == 0:  # the axes of an image have ended apart
+            position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
+        position_ids = position_ids + 1
+        if attention_mask is not None:
+            attention_mask = torch.cat([attention_mask, torch.ones_like(tokens[:, None])], dim=1)
+        if ended.sum() * LEAVE >= len(rows):
+            kept = (~ended).nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
+            position_ids = position_ids[:, kept]
+            attention_mask = None if attention_mask is None else attention_mask[kept]
+        inputs = {"input_ids": input_ids[:, -1:]}
+    return answers

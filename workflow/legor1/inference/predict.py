@@ -1,0 +1,133 @@
+"""Inference of one shard, greedy or sampled, resumable at the next example."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from legor1.boxes import PixelBudget, to_original
+from legor1.files import atomic, read_jsonl
+from legor1.inference.engine import Engine, load_engine, make_prompt
+from legor1.modeling import base_folder, context_length, end_tokens, load_processor
+from legor1.processing import check_lengths
+from legor1.progress import Progress
+from legor1.resume import fingerprint
+
+
+def predict(
+    recipe: dict[str, Any],
+    conversations: Path,
+    tree: Path,
+    base: Path,
+    adapter: Path | None,
+    shard: tuple[int, int],
+    out: Path,
+    code: Sequence[Path] = (),
+) -> None:
+    """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
+
+    Answers are appended to a file beside ``out`` as they come and put into the conversations'
+    order at the end, so that a killed shard goes on where it stopped; unless its recipe, inputs or
+    code changed.
+
+    Args:
+        recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
+            batch_tokens, batch_size, max_new_tokens; sampling and seed where answers are drawn.
+        conversations: ``test.jsonl``.
+        tree: the dataset tree that image paths start from.
+        base: ``model.json`` of the base model.
+        adapter: folder of the trained adapter, or None for the base model itself.
+        shard: (index, count).
+        out: the shard's predictions.
+        code: the files of the package that do it.
+    """
+    index, count = shard
+    facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
+    rows = read_jsonl(conversations, facts)[index::count]
+    weights = [adapter / "adapter_model.safetensors"] if adapter else []
+    name = fingerprint(recipe, [conversations, base, *weights, *code])
+    partial = out.with_suffix(f".{name}.partial.jsonl")
+    done = _answered(partial)
+    todo = [row for row in rows if row["instance_id"] not in done]
+    if todo:
+        predictor = Predictor(recipe, tree, base_folder(base), adapter)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("a", encoding="utf-8") as file:
+            shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
+            for prediction in Progress(predictor.answers(todo), initial=len(done), **shown):
+                file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
+                file.flush()
+    with atomic(out) as temporary:
+        lines = _answered(partial)
+        temporary.write_bytes(b"".join(lines[row["instance_id"]] for row in rows))
+    for answered in out.parent.glob(f"{out.stem}.*.partial.jsonl"):
+        answered.unlink()
+
+
+def _answered(partial: Path) -> dict[str, bytes]:
+    """Return the line of each id already answered; a last one cut off is dropped from the file."""
+    if not partial.exists():
+        return {}
+    whole = partial.read_bytes()
+    whole = whole[: whole.rfind(b"\n") + 1]
+    os.truncate(partial, len(whole))
+    return {json.loads(line)["instance_id"]: line for line in whole.splitlines(keepends=True)}
+
+
+class Predictor:
+    """From conversations to predictions, by way of an engine."""
+
+    def __init__(
+        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None
+    ) -> None:
+        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
+        self.recipe = recipe
+        self.budget = PixelBudget(**recipe["pixel_budget"])
+        self.processor = load_processor(base, self.budget, padding_side="left")
+        self.context = context_length(base)
+        self.ends = end_tokens(base)
+        self.engine: Engine = load_engine(recipe, tree, base, adapter, self.processor)
+
+    def answers(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the prediction of every conversation, in the order of the engine.
+
+        Raises:
+            UserError: the model cannot read a prompt whole and answer it; before any answer.
+        """
+        demonstrations = self.recipe["demonstrations"]
+        lengths = check_lengths(
+            rows,
+            self.processor,
+            self.budget,
+            demonstrations=demonstrations,
+            limit=self.recipe.get("max_tokens") or self.context,
+            new_tokens=self.recipe["max_new_tokens"],
+        )
+        prompts = [
+            make_prompt(row, tokens, self.processor, self.budget, demonstrations=demonstrations)
+            for row, tokens in zip(rows, lengths, strict=True)
+        ]
+        for number, completion in self.engine.complete(prompts):
+            yield self._prediction(rows[number], completion)
+
+    def _prediction(self, row: dict[str, Any], completion: list[int]) -> dict[str, Any]:
+        finished = bool(completion) and completion[-1] in self.ends
+        said = completion[:-1] if finished else completion
+        text = self.processor.tokenizer.decode(said, skip_special_tokens=True)
+        size = (row["width"], row["height"])
+        seen = self.budget.processed_size(size)
+        facts = ("instance_id", "task", "manual", "image", "width", "height")
+        return {
+            "schema_version": 1,
+            **{name: row[name] for name in facts},
+            "processed_width": seen[0],
+            "processed_height": seen[1],
+            "box_frame": row["box_frame"],
+            "variant": row["variant"],
+            "completion": text,
+            "prediction": to_original(text, size, self.budget, row["box_frame"]),
+            "reference": row["response"],
+            "completion_tokens": len(said),
+            "finished": finished,
+        }

@@ -1,0 +1,120 @@
+"""The default engine: transformers, in batches, with each distinct image encoded once."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from legor1.boxes import PixelBudget
+from legor1.errors import UserError
+from legor1.image_memory import ImageMemory
+from legor1.inference.batching import batches
+from legor1.inference.decoding import decode
+from legor1.inference.engine import Picture, Prompt
+from legor1.inference.sampling import choice
+from legor1.modeling import load_adapted, open_image
+
+REMEMBERED = 4 * 2**30  # bytes of image features, in the host's memory
+
+
+class TransformersEngine:
+    """Decoding with left padding, the longest prompts first."""
+
+    def __init__(
+        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
+    ) -> None:
+        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
+
+        Raises:
+            ValueError: the adapter changes the vision tower, so that features cannot be shared.
+        """
+        if recipe["device"] == "cpu":
+            torch.set_num_threads(recipe["threads"])
+        self.recipe, self.tree, self.processor = recipe, tree, processor
+        self.budget = PixelBudget(**recipe["pixel_budget"])
+        self.model = load_adapted(base, adapter, recipe)
+        self.backbone = self.model.get_base_model().model if adapter else self.model.model
+        adapted = [name for name, _ in self.backbone.visual.named_parameters() if "lora_" in name]
+        if adapted:
+            raise ValueError(f"{adapter} changes the vision tower: {adapted[0]}")
+        self.memory = ImageMemory(REMEMBERED)
+
+    def complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, list[int]]]:
+        """Yield the number of each prompt with the tokens of its completion, batch by batch."""
+        lengths = [prompt.tokens for prompt in prompts]
+        sizes = (self.recipe["batch_size"], self.recipe["batch_tokens"])
+        uses = Counter(picture for prompt in prompts for picture in prompt.pictures)
+        for batch in batches(lengths, self.recipe["max_new_tokens"], *sizes):
+            asked = [prompts[at] for at in batch]
+            yield from zip(batch, self._answer(asked), strict=True)
+            uses.subtract(picture for prompt in asked for picture in prompt.pictures)
+            for picture in {picture for prompt in asked for picture in prompt.pictures}:
+                if not uses[picture]:
+                    self.memory.forget(picture)
+
+    @torch.inference_mode()
+    def _answer(self, prompts: list[Prompt]) -> list[list[int]]:
+        """Return the tokens of each prompt's completion."""
+        pictures = [picture for prompt in prompts for picture in prompt.pictures]
+        features = self.memory.recall(pictures, self._encode)
+        grids = torch.tensor([self._grid(picture) for picture in pictures])
+        device = self.model.device
+        ids, mask = self._padded(prompts)
+        types = (ids == self.backbone.config.image_token_id).int()
+        positions, _ = self.backbone.get_rope_index(
+            ids, types, image_grid_thw=grids, attention_mask=mask
+        )
+        chosen = choice(self.recipe, [prompt.instance for prompt in prompts])
+        seen = BaseModelOutputWithPooling(pooler_output=[one.to(device) for one in features])
+        return self.model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            mm_encoder_outputs={"image": seen},
+            custom_generate=partial(decode, choice=chosen),
+            do_sample=False,
+            max_new_tokens=self.recipe["max_new_tokens"],
+        )
+
+    def _padded(self, prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the prompts' tokens and mask, (prompts, longest), padded on the left."""
+        tokenizer = self.processor.tokenizer
+        texts = tokenizer([prompt.text for prompt in prompts])["input_ids"]
+        rows = [self._expanded(ids, prompt) for ids, prompt in zip(texts, prompts, strict=True)]
+        padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
+        return padded["input_ids"], padded["attention_mask"]
+
+    def _expanded(self, ids: list[int], prompt: Prompt) -> list[int]:
+        """Return the tokens of a prompt with as many for each image as it has features."""
+        image = self.backbone.config.image_token_id
+        counts = (self.budget.visual_tokens(picture.size) for picture in prompt.pictures)
+        return [one for id in ids for one in ([id] * next(counts) if id == image else [id])]
+
+    def _grid(self, picture: Picture) -> tuple[int, int, int]:
+        """Return frames, rows and columns of an image's patches."""
+        width, height = self.budget.processed_size(picture.size)
+        patch = self.processor.image_processor.patch_size
+        return 1, height // patch, width // patch
+
+    def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
+        """Return the features (tokens, hidden) of images, read from disk.
+
+        Raises:
+            UserError: an image has another size than the conversations say.
+        """
+        images = [open_image(self.tree / picture.path) for picture in pictures]
+        for picture, image in zip(pictures, images, strict=True):
+            if image.size != picture.size:
+                raise UserError(
+                    f"{self.tree / picture.path} has {image.size} pixels, the conversations say "
+                    f"{picture.size}. Remedy: index and convert the dataset again."
+                )
+        inputs = self.processor.image_processor(images=images, return_tensors="pt")
+        inputs = inputs.to(self.model.device)
+        encoded = self.backbone.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"])
+        # Each a tensor of its own, or one that is kept would keep them all.
+        return [features.cpu().clone() for features in encoded.pooler_output]
