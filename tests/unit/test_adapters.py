@@ -1,0 +1,151 @@
+"""What a training publishes: an adapter that plain peft loads, its card, and its facts."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+import trainings
+import yaml
+from peft import PeftModel, get_peft_model
+from safetensors import safe_open
+from transformers import AutoModelForImageTextToText
+from trees import check_schema
+
+from legor1.check import TINY_BASE
+from legor1.files import sha256
+from legor1.training import adapters, read_back
+from legor1.training.experiment import Job
+
+
+def job_of(folder, **changes) -> Job:
+    data = trainings.write_data(folder / "data")
+    path = trainings.write_job(data, folder, trainings.recipe("sft", **changes))
+    return Job(path)
+
+
+def trained(job: Job):
+    """Return what ``publish`` needs of a trainer whose adapter has learnt something."""
+    model = get_peft_model(job.model(), job.lora())
+    draw = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(0, 0.05, generator=draw)
+    history = [{"loss": "2.5", "step": 1}, {"resumed": 1, "step": 1}, {"loss": 1.25, "step": 2}]
+    return SimpleNamespace(
+        model=model,
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        state=SimpleNamespace(log_history=history, global_step=2),
+        train_dataset=range(8),
+    )
+
+
+def logits(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.tensor([[5, 6, 7, 8]])).logits
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    job = job_of(tmp_path_factory.mktemp("published"))
+    job.manifest = job.conversations  # any file
+    trainer = trained(job)
+    before = logits(trainer.model)
+    adapters.publish(job, trainer, 12.34)
+    return job, before
+
+
+def test_plain_peft_loads_it(published):
+    job, before = published
+    base = AutoModelForImageTextToText.from_pretrained(TINY_BASE, dtype=torch.float32)
+    assert torch.equal(logits(PeftModel.from_pretrained(base, job.out / "adapter")), before)
+
+
+def test_it_is_the_language_models_lora_and_no_more(published):
+    job, _ = published
+    layers = 4 * 7  # q, k, v, o, gate, up and down of each
+    with safe_open(job.out / "adapter/adapter_model.safetensors", "pt") as weights:
+        keys = list(weights.keys())
+    assert len(keys) == 2 * layers
+    assert all(".language_model.layers." in key and ".lora_" in key for key in keys)
+    files = sorted(path.name for path in (job.out / "adapter").iterdir())
+    assert files == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in job.out.iterdir()) == [
+        "adapter",
+        "history.jsonl",
+        "run.json",
+    ]
+    assert [path.name for path in job.work.iterdir()] == []  # no second copy
+
+
+def test_its_settings_name_the_base_and_not_where_it_lay(published):
+    job, _ = published
+    settings = json.loads((job.out / "adapter/adapter_config.json").read_text())
+    assert settings["base_model_name_or_path"] == "workflow/base/tiny"
+
+
+def test_the_facts_say_how_it_read_back(published):
+    job, _ = published
+    facts = json.loads((job.out / "run.json").read_text())
+    check_schema("run", facts)
+    assert facts["resumed"] == [1]
+    assert facts["seconds"] == 12.3
+    assert facts["data"]["conversations"] == sha256(job.conversations)
+    read = facts["read_back"]
+    assert read["rows"] == read_back.ROWS
+    assert read["saved"]["largest"] == 0
+    assert 0 < read["merged"]["largest"] <= 1e-3
+
+
+def test_the_card_says_what_it_was_made_of(published):
+    job, _ = published
+    facts = json.loads((job.out / "run.json").read_text())
+    card = (job.out / "adapter/README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "apache-2.0"
+    assert front["library_name"] == "peft"
+    assert front["tags"] == ["lora", "sft", "legor1"]
+    assert "| loss | 1.25 |" in card
+    for said in (sha256(job.conversations), '"learning_rate": 0.002', "PeftModel.from_pretrained"):
+        assert said in card
+    assert str(facts["provenance"]["commit"]) in card
+    assert f"torch {facts['provenance']['versions']['torch']}" in card
+
+
+def test_in_bfloat16_the_mean_difference_is_judged(tmp_path):
+    job = job_of(tmp_path, precision="bfloat16")
+    adapters.publish(job, trained(job), 1)
+    read = json.loads((job.out / "run.json").read_text())["read_back"]
+    assert read["merged"]["judged"] == "mean"
+    assert 0 < read["merged"]["mean"] <= 0.05
+
+
+@pytest.mark.parametrize("broken", ["weights", "merge", "keys"])
+def test_an_adapter_that_is_not_what_was_trained_is_not_published(tmp_path, monkeypatch, broken):
+    job = job_of(tmp_path)
+    (job.out / "adapter").mkdir(parents=True)
+    (job.out / "run.json").touch()  # of an earlier training
+    trainer = trained(job)
+    save = trainer.model.save_pretrained
+
+    def save_other(folder, **kwargs):
+        with torch.no_grad():
+            first = next(p for n, p in trainer.model.named_parameters() if "lora_B" in n)
+            first += 0.01
+            save(folder, **kwargs)
+            first -= 0.01
+
+    if broken == "weights":
+        monkeypatch.setattr(trainer.model, "save_pretrained", save_other)
+        said = "the saved adapter gives other log-probabilities"
+    elif broken == "merge":
+        monkeypatch.setattr(trainer.model, "merge_adapter", lambda names: trainer.model.disable())
+        trainer.model.disable = lambda: trainer.model.base_model.disable_adapter_layers()
+        said = "the merged adapter gives other log-probabilities"
+    else:
+        next(trainer.model.base_model.model.model.visual.parameters()).requires_grad_(True)
+        said = "trained or saved, but not both: .*visual"
+    with pytest.raises(RuntimeError, match=said):
+        adapters.publish(job, trainer, 1)
+    assert [path.name for path in job.out.iterdir()] == ["adapter"]
+    assert list((job.out / "adapter").iterdir()) == []
