@@ -202,6 +202,7 @@ class Job:
             "recipe": self.recipe,
             "base": read_json(self.base),
             "attention": trainer.model.config._attn_implementation,  # in the recipe: what was asked
+            "processes": trainer.args.world_size,
             "rows": len(trainer.train_dataset),
             "steps": trainer.state.global_step,
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
