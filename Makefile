@@ -4,12 +4,13 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow benchmark-data benchmark-grpo benchmark-rewards benchmark-scoring lint setup clean help
+.PHONY: demo test test-slow test-large benchmark-data benchmark-grpo benchmark-rewards benchmark-scoring lint setup clean help
 
 help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take long"
+	@echo "make test-large  run the real 3B and 7B architectures with random weights: 18 GiB of memory"
 	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
 	@echo "make benchmark-rewards  time the rewards"
 	@echo "make benchmark-grpo  a GRPO step with shared prompts against the stock trainer"
@@ -29,6 +30,9 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+test-large: setup
+	@$(BIN)/python -m pytest -m large -s
 
 benchmark-scoring: setup
 	@$(BIN)/python benchmarks/scoring.py

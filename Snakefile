@@ -3,7 +3,8 @@
 #   snakemake --configfile workflow/configs/demo.yaml     on a laptop
 #   snakemake --workflow-profile slurm                    the full study on a cluster
 #
-# Targets: all (default), fetch (what needs the network), rebuild_base (the tiny base model).
+# Targets: all (default), fetch (what needs the network), rebuild_base (the tiny base model),
+# figure1 (two rewards side by side, with workflow/configs/thesis_first.yaml or figure1.yaml).
 
 from snakemake.utils import min_version
 
@@ -23,6 +24,11 @@ rule fetch:
     input:
         dataset=f"{RUN}/data/manifest.json",
         base=f"{RUN}/base/model.json",
+
+
+rule figure1:
+    input:
+        figure=f"{RUN}/figure1.html",
 
 
 rule rebuild_base:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("all", "fetch", "rebuild_base")
+TARGETS = ("all", "fetch", "rebuild_base", "figure1")
 PARTS = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")
 
 

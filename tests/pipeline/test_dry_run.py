@@ -51,6 +51,13 @@ def test_every_shipped_config_can_be_planned(tmp_path, overlays, trained):
     assert plan["render_report"] == 1
 
 
+@pytest.mark.parametrize("overlays", [["thesis_first"], ["demo", "figure1"]])
+def test_figure_1_needs_its_two_trainings_and_no_predictions(tmp_path, overlays):
+    plan = Study(tmp_path, *overlays).plan("figure1")
+    assert plan["train_grpo"] == 2 and plan["draw_figure1"] == 1
+    assert set(plan) <= {*DATA, "fetch_base", "train_grpo", "draw_figure1"} - {"audit_dataset"}
+
+
 def test_every_shipped_config_is_among_them():
     shipped = {path.stem for path in (ROOT / "workflow/configs").glob("*.yaml")}
     (marked,) = test_every_shipped_config_can_be_planned.pytestmark

@@ -315,6 +315,11 @@ def _declare_results(stage: Callable[..., None]) -> None:
         OUT,
     )
     stage(
+        stages.figure1,
+        Option("trainings", metavar="EXPERIMENT=DIR", type=_named_path, nargs="*"),
+        OUT,
+    )
+    stage(
         stages.config,
         *CONFIG,
         _path("--out", "write it here as JSON", required=False),

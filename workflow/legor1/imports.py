@@ -33,13 +33,14 @@ STAGES = {
     "reward": ["rewards.rollouts"],
     "table": ["table"],
     "report": ["report.render"],
+    "figure1": ["report.render"],
 }
 
 
 def code(stage: str) -> list[Path]:
     """Return the absolute paths of the files that ``stage`` depends on, sorted.
 
-    The report depends on its templates too.
+    The report and its figure depend on their templates too.
 
     Raises:
         KeyError: there is no such stage.
@@ -47,7 +48,7 @@ def code(stage: str) -> list[Path]:
     reached: set[Path] = set()
     for name in STAGES[stage]:
         _follow(PACKAGE.joinpath(*name.split(".")).with_suffix(".py"), reached)
-    if stage == "report":
+    if stage in ("report", "figure1"):
         reached |= {path for path in REPORT.rglob("*") if path.is_file()}
     return sorted(reached)
 

@@ -323,6 +323,17 @@ def report(given: Namespace) -> None:
     _say("report", {"written": given.out})
 
 
+def figure1(given: Namespace) -> None:
+    """Draw the reward curves of trainings side by side, as in the thesis's Figure 1.
+
+    legor1 figure1 one=adapters/one two=adapters/two --out figure1.html
+    """
+    from legor1.report.render import render_rewards
+
+    render_rewards(dict(given.trainings), given.out)
+    _say("figure1", {"written": given.out})
+
+
 def _resolved(given: Namespace) -> dict[str, Any]:
     from legor1.config import load, read
 

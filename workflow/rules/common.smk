@@ -29,6 +29,7 @@ from legor1.data.sources import download_folder, model_files
 from legor1.errors import UserError
 from legor1.plan.plan import plan
 from legor1.plan.render import summary
+from legor1.report.figures import alike_but_for_rewards
 
 
 @contextlib.contextmanager
@@ -50,6 +51,8 @@ TRAINED = [name for name, one in config["experiments"].items() if one["method"] 
 COMPARED = sorted(EXPERIMENTS, key=TRAINED.__contains__)
 EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
+# Those that differ in their rewards alone, the first such group.
+SIDE_BY_SIDE = next(iter(alike_but_for_rewards(config["experiments"])), [])
 # The protocols of data preparation that are needed.
 PREPARED = sorted({one["protocol"] for one in config["experiments"].values()})
 # What fixes a model's numbers, in training and in inference, and how long a prompt may be.

@@ -1,5 +1,6 @@
 # Needs: table.csv and all that the numbers in it come from.
-# Gives: report.html, and config.json, the resolved config that it shows.
+# Gives: report.html, and config.json, the resolved config that it shows; figure1.html, the rewards of
+#        trainings that differ in nothing else, which needs the trainings alone.
 
 
 rule render_report:
@@ -50,3 +51,26 @@ rule render_report:
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"
         " && legor1 report {params.run:q} --out {output.report:q}) 2>&1 | tee {log:q}"
+
+
+rule draw_figure1:
+    input:
+        history=expand(f"{RUN}/adapters/{{experiment}}/history.jsonl", experiment=SIDE_BY_SIDE),
+        code=code("figure1"),
+    output:
+        figure=f"{RUN}/figure1.html",
+    log:
+        f"{RUN}/logs/draw_figure1.log",
+    benchmark:
+        f"{RUN}/benchmarks/draw_figure1.tsv"
+    localrule: True
+    conda:
+        "../../envs/demo.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        trainings=[f"{name}={RUN}/adapters/{name}" for name in SIDE_BY_SIDE],
+    shell:
+        "legor1 figure1 {params.trainings:q} --out {output.figure:q} 2>&1 | tee {log:q}"

@@ -1,7 +1,9 @@
 import re
 
 import pytest
+from report_run import Page
 
+from legor1 import cli
 from legor1.files import write_jsonl
 from legor1.report import figures, svg
 from legor1.report.study import Experiment, Score, read
@@ -95,3 +97,15 @@ def test_a_training_without_history_has_no_curve_beside_it(run):
     (run.folder / "adapters/two/history.jsonl").unlink()
     assert len(figures.reward_figures(study)) == 1
     assert figures.reward_figures(read(run.folder)) == []
+
+
+def test_figure_1_is_a_page_of_its_own_that_needs_the_trainings_alone(run, capsys):
+    two_rewards(run)
+    out = run.folder / "figure1.html"
+    given = [f"{name}={run.folder / 'adapters' / name}" for name in ("one", "two")]
+    assert cli.main(["figure1", *given, "--out", str(out)]) == 0
+    page = Page(out.read_text(encoding="utf-8"))
+    assert "Rewards side by side" in page.text and "two, mean" in page.text
+    assert len([tag for tag, given in page.elements if given.get("class") == "chart"]) == 1
+    assert cli.main(["figure1", given[0], "--out", str(out)]) != 0
+    assert "no trainings that differ in their rewards alone. Remedy: " in capsys.readouterr().err

@@ -3,13 +3,14 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from legor1.report import svg
-from legor1.report.study import Experiment, Score, Study
+from legor1.report.study import Experiment, Record, Score, Study
 from legor1.report.svg import tag
 from legor1.report.tables import METRICS, Metric, percent
 
@@ -110,7 +111,7 @@ def curves(study: Study, experiment: Experiment) -> Figure:
     history, panels = study.trainings[experiment.name].history, []
     titles = _titles({key for row in history for key in row if _has(row, key)})
     for number, (key, title) in enumerate(titles.items()):
-        points = _logged(study, experiment, key)
+        points = logged(history, key)
         last = f"last: {_short(points[-1][1])} at step {_short(points[-1][0])}"
         ident = f"curve-{experiment.index}-{number}"
         panels.append((title, last, line_panel(ident, title, points, experiment)))
@@ -141,47 +142,50 @@ def _has(row: dict, key: str) -> bool:
 
 
 def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
-    """Return the reward curves of trainings that differ in their rewards alone, side by side.
+    """Return the reward curves of trainings that differ in their rewards alone, side by side."""
+    by_name = {one.name: one for one in study.experiments}
+    made = []
+    for number, names in enumerate(alike_but_for_rewards(study.config["experiments"])):
+        curves = [(by_name[n], logged(study.trainings[n].history, "reward")) for n in names]
+        known = [curve for curve in curves if curve[1]]
+        if len(known) > 1:
+            made.append(([one for one, _ in known], rewards(f"rewards-{number}", known)))
+    return made
 
-    The thesis's Figure 1 is such a pair. Each group has one panel, and in its table every reward
-    as it was logged and its running mean.
+
+def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
+    """Return the groups of GRPO experiments, two or more, whose other settings are the same.
+
+    The thesis's Figure 1 is such a pair.
+
+    Args:
+        experiments: the config's block.
     """
-    found = []
-    for number, group in enumerate(_alike_but_for_rewards(study)):
-        curves = {one: _logged(study, one, "reward") for one in group}
-        known = {one: points for one, points in curves.items() if points}
-        if len(known) < 2:
-            continue
-        title = "Reward, " + " and ".join(one.name for one in known)
-        picture = lines_panel(f"rewards-{number}", title, list(known.items()))
-        headings = ["Step", *(f"{one.name}{what}" for one in known for what in ("", ", mean"))]
-        columns = [
-            dict(points) for logged in known.values() for points in (logged, running_mean(logged))
-        ]
-        steps = sorted({step for column in columns for step in column})
-        rows = [
-            [_short(step), *(_short(c[step]) if step in c else "–" for c in columns)]
-            for step in steps
-        ]
-        said = "each against its own reward"
-        found.append((list(known), Figure([("Reward", said, picture)], headings, rows)))
-    return found
-
-
-def _alike_but_for_rewards(study: Study) -> Iterable[list[Experiment]]:
-    """Yield the groups of two or more GRPO experiments whose other settings are the same."""
     groups = defaultdict(list)
-    for one in study.experiments:
-        settings = dict(study.config["experiments"].get(one.name, {}))
-        if one.method == "grpo" and isinstance(settings.get("training"), dict):
+    for name, settings in experiments.items():
+        if settings["method"] == "grpo" and "training" in settings:
             training = settings["training"].items()
-            settings["training"] = {k: v for k, v in training if k not in ("suite", "rewards")}
-            groups[json.dumps(settings, sort_keys=True)].append(one)
-    return (group for group in groups.values() if len(group) > 1)
+            others = {key: value for key, value in training if key not in ("suite", "rewards")}
+            groups[json.dumps(settings | {"training": others}, sort_keys=True)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
-def _logged(study: Study, experiment: Experiment, key: str) -> Points:
-    history = study.trainings[experiment.name].history
+def rewards(ident: str, curves: list[tuple[Experiment, Points]]) -> Figure:
+    """Return one panel with all curves; its table has the logged values and their running means."""
+    title = "Reward, " + " and ".join(one.name for one, _ in curves)
+    picture = lines_panel(ident, title, curves)
+    headings = ["Step", *(f"{one.name}{what}" for one, _ in curves for what in ("", ", mean"))]
+    columns = [dict(points) for _, one in curves for points in (one, running_mean(one))]
+    steps = sorted({step for column in columns for step in column})
+    rows = [
+        [_short(step), *(_short(column[step]) if step in column else "–" for column in columns)]
+        for step in steps
+    ]
+    return Figure([("Reward", "each against its own", picture)], headings, rows)
+
+
+def logged(history: Iterable[Record], key: str) -> Points:
+    """Return a logged quantity by optimiser step, from the rows of a training's history."""
     return [(row["step"], row[key]) for row in history if _has(row, key)]
 
 

@@ -5,15 +5,17 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from legor1.files import write_text
+from legor1.errors import UserError
+from legor1.files import read_jsonl, write_text
 from legor1.report import evidence, facts, figures, findings, gallery, svg, tables
-from legor1.report.study import Study, read
+from legor1.report.study import Experiment, Study, read
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
@@ -24,7 +26,36 @@ def render(run_dir: Path, out: Path) -> None:
     Raises:
         UserError: the run has no resolved config or no table yet, or a file of it is damaged.
     """
-    text = environment().get_template("report.html.j2").render(context(read(Path(run_dir))))
+    _write("report.html.j2", context(read(Path(run_dir))), out)
+
+
+def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
+    """Write a page with the reward curves of trainings, side by side: the thesis's Figure 1.
+
+    Args:
+        trainings: experiment → its folder, with ``history.jsonl``.
+        out: the page.
+
+    Raises:
+        UserError: there are no two trainings, or one of them logged no reward.
+    """
+    if len(trainings) < 2:
+        raise UserError(
+            "there are no trainings that differ in their rewards alone. Remedy: add "
+            "--configfile workflow/configs/figure1.yaml, or thesis_first.yaml."
+        )
+    curves = []
+    for index, (name, folder) in enumerate(trainings.items()):
+        points = figures.logged(read_jsonl(folder / "history.jsonl", ["step"]), "reward")
+        if not points:
+            raise UserError(f"{folder} logged no reward. Remedy: name a GRPO training.")
+        curves.append((Experiment(index, name, "grpo"), points))
+    shown = {"figure": figures.rewards("rewards", curves), "group": [one for one, _ in curves]}
+    _write("figure1.html.j2", _style() | shown, out)
+
+
+def _write(template: str, shown: Mapping[str, Any], out: Path) -> None:
+    text = environment().get_template(template).render(shown)
     # A lone surrogate, which JSON can carry, cannot be written as UTF-8.
     write_text(out, text.encode("utf-8", "replace").decode("utf-8"))
 
@@ -82,14 +113,20 @@ def context(study: Study) -> dict[str, Any]:
     }
 
 
-def _page(study: Study) -> dict[str, Any]:
-    """Return what the page itself needs: its style, and a policy that allows this style alone."""
+def _style() -> dict[str, Any]:
+    """Return what a page needs: its style, and a policy that allows this style alone."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return {
         "style": Markup(style),
         "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'",
+    }
+
+
+def _page(study: Study) -> dict[str, Any]:
+    """Return what stands at the report's head and foot."""
+    return _style() | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
         "seed": study.config["seed"],

@@ -67,6 +67,7 @@ def collect(job: Any, trainer: Any, seconds: float) -> dict[str, Any]:
         "recipe": job.recipe,
         "base": read_json(job.base),
         "attention": trainer.model.config._attn_implementation,  # in the recipe: what was asked
+        "processes": trainer.args.world_size,
         "data": {
             "conversations": sha256(job.conversations),
             "manifest": sha256(job.manifest) if job.manifest else None,

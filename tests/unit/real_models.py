@@ -1,0 +1,101 @@
+"""The real architectures with random weights, a real vocabulary, and rows to train them on."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.initialization import no_init_weights
+
+from legor1 import prompts
+from legor1.files import write_json, write_jsonl
+from legor1.plan.architectures import HUB
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
+LENGTH = 1_000_003  # of the numbers that weights repeat: no row's width divides it
+
+
+def random_model(repo: str) -> Qwen2_5_VLForConditionalGeneration:
+    """Return a model of ``HUB`` in bfloat16 with small normal weights, each copied, not drawn."""
+    with no_init_weights():
+        model = Qwen2_5_VLForConditionalGeneration._from_config(
+            Qwen2_5_VLConfig(**HUB[repo]), dtype=torch.bfloat16
+        )
+    numbers = torch.randn(LENGTH, generator=torch.Generator().manual_seed(1)).mul(0.02).bfloat16()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+                continue
+            for part in parameter.view(-1).split(LENGTH):
+                part.copy_(numbers[: len(part)])
+    return model.eval()
+
+
+def processor():
+    """Return Qwen2.5-VL's processor with its own vocabulary, which a package index has."""
+    spec = importlib.util.spec_from_file_location("make_prompts", FIXTURE / "make.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made.processor()
+
+
+def write_base(folder: Path, repo: str) -> Path:
+    """Write a random model as the hub has it, in shards; return its ``model.json``."""
+    model = random_model(repo)
+    model.generation_config = GenerationConfig(
+        eos_token_id=[151645, 151643], pad_token_id=151643, do_sample=True, temperature=1e-6
+    )
+    model.save_pretrained(folder, max_shard_size="2GB")
+    processor().save_pretrained(folder)
+    write_json(folder.with_suffix(".json"), {"path": folder.name, "source": "random weights"})
+    return folder.with_suffix(".json")
+
+
+def write_rows(folder: Path, count: int) -> tuple[Path, Path]:
+    """Write object rows with their images; return the conversations and their tree."""
+    rows, tree = [], folder / "tree"
+    tree.mkdir(parents=True)
+    for number in range(count):
+        size, box = ((480, 360), (360, 480))[number % 2], (40 + 30 * number, 60, 260, 200)
+        picture = Image.new("RGB", size, "white")
+        ImageDraw.Draw(picture).rectangle(box, fill="red")
+        picture.save(tree / f"{number}.png")
+        facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
+        facts |= {"instance_id": f"object/{number}", "image": f"{number}.png"}
+        facts |= {"width": size[0], "height": size[1], "box_frame": "processed"}
+        asked = prompts.query("object", "Which parts are needed for this step?")
+        response = json.dumps([{"bbox_2d": box, "label": "1 red 2x4 brick"}])
+        rows.append(facts | {"prompt": asked, "response": response, "demonstrations": []})
+    write_jsonl(folder / "train.jsonl", rows)
+    return folder / "train.jsonl", tree
+
+
+def recipe(method: str, **changes) -> dict:
+    """Return the recipe of one step; ``changes`` come last."""
+    training = {"steps": 1, "batch_size": 2, "accumulation": 1, "learning_rate": 0.001}
+    training |= {"scheduler": "constant", "warmup": 0, "max_grad_norm": 1.0, "save_steps": 100}
+    training |= {"logging_steps": 1, "gradient_checkpointing": True}
+    if method == "grpo":
+        training |= {"generations": 2, "max_new_tokens": 4, "temperature": 1.0, "beta": 0.0}
+        training |= {"loss_type": "dapo", "suite": "sound"}
+        training |= {"rewards": {"format": 0.1, "object": 1.0}}
+    return {
+        "experiment": method,
+        "method": method,
+        "seed": 42,
+        "device": "cpu",
+        "precision": "bfloat16",
+        "attention": "sdpa",
+        "threads": 2,
+        "processes": 1,
+        "max_tokens": None,
+        "pixel_budget": {"min_pixels": 3136, "max_pixels": 15680},
+        "demonstrations": False,
+        "tasks": ["object"],
+        "rows_per_task": 4,
+        "lora": {"r": 8, "alpha": 16, "dropout": 0.0},
+        "training": training,
+    } | changes
