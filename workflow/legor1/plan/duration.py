@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from legor1.plan import memory
 from legor1.inference.batching import room
+from legor1.plan import memory
 from legor1.plan.architectures import Architecture
 from legor1.plan.machines import Machine, assumed
 from legor1.plan.memory import BYTES, Pass
