@@ -1,59 +1,34 @@
-import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
-from PIL import Image, ImageDraw
+import torch
+from inference_cases import RECIPE, SIZES, draw_rows
+from peft import LoraConfig, get_peft_model
 from trees import check_schema
 
-from legor1 import prompts
 from legor1.boxes import FRAMES, rescale_text, to_original
 from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.errors import UserError
-from legor1.files import read_jsonl, write_jsonl
+from legor1.files import read_jsonl, write_json, write_jsonl
+from legor1.imports import code
+from legor1.inference import transformers_engine
+from legor1.inference.batching import batches
 from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
+from legor1.modeling import load_model, open_image
+from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
-
-RECIPE = {
-    "experiment": "few_shot",
-    "device": "cpu",
-    "precision": "float32",
-    "attention": "sdpa",
-    "threads": 1,
-    "pixel_budget": {"min_pixels": 9408, "max_pixels": 15680},
-    "demonstrations": True,
-    "engine": "transformers",
-    "batch_tokens": 2000,
-    "batch_size": None,
-    "max_new_tokens": 24,
-}
-SIZES = [(480, 360), (360, 480), (420, 420), (270, 150), (480, 360)]
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     tree = tmp_path_factory.mktemp("tree")
-    turns = []
-    for number, (width, height) in enumerate(SIZES):
-        picture = Image.new("RGB", (width, height), "white")
-        corner = (30 + 20 * number, 40)
-        ImageDraw.Draw(picture).rectangle((*corner, 200, 130), fill="red")
-        picture.save(tree / f"{number}.png")
-        item = {"bbox_2d": [*corner, 200, 130], "label": "1 red 2x4 brick"}
-        turns.append(
-            {
-                "instance_id": f"object/{number}",
-                "image": f"{number}.png",
-                "width": width,
-                "height": height,
-                "prompt": prompts.query("object", "Which parts are needed for this step?"),
-                "response": json.dumps([item]),
-            }
-        )
-    shown = [[], [turns[0]], [], [turns[1], turns[0]], [turns[2]]]
-    facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
-    facts |= {"box_frame": "processed"}
-    return tree, [facts | t | {"demonstrations": d} for t, d in zip(turns, shown, strict=True)]
+    return tree, draw_rows(tree)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +45,86 @@ def test_a_batch_answers_as_single_prompts_do(predictor, rows):
     assert len(batched) == len(SIZES)
     for row in rows[1]:
         assert by_id(predictor.answers([row])) == {row["instance_id"]: batched[row["instance_id"]]}
+
+
+def plainly(predictor, tree, rows):
+    """Return what the processor and ``generate`` make of the rows, all in one batch."""
+    shown = [chat_messages(row, predictor.budget, demonstrations=True) for row in rows]
+    texts = predictor.processor.apply_chat_template(
+        shown, tokenize=False, add_generation_prompt=True
+    )
+    parts = [part for turns in shown for turn in turns for part in turn["content"]]
+    images = [open_image(tree / part["image"]) for part in parts if part["type"] == "image"]
+    inputs = predictor.processor(text=texts, images=images, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        tokens = predictor.engine.model.generate(
+            **inputs, do_sample=False, max_new_tokens=RECIPE["max_new_tokens"]
+        )
+    answers = tokens[:, inputs["input_ids"].shape[1] :]
+    return predictor.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+
+
+def test_answers_are_those_of_plain_generation(predictor, rows):
+    tree, conversations = rows
+    ours = by_id(predictor.answers(conversations))
+    said = plainly(predictor, tree, conversations)
+    assert [ours[row["instance_id"]]["completion"] for row in conversations] == said
+    assert len(set(said)) > 1
+
+
+def test_logits_of_a_batch_are_those_of_single_prompts(predictor, rows):
+    seen = []
+    head = predictor.engine.model.lm_head
+    hook = head.register_forward_hook(lambda _, __, logits: seen.append(logits[:, -1].clone()))
+    prompts = predictor.prompts(rows[1])
+    together = dict(predictor.engine.complete(prompts))
+    batch = seen[:]
+    (order,) = batches([prompt.tokens for prompt in prompts], 24, tokens=2000)
+    assert len({prompt.tokens for prompt in prompts}) > 2  # so there is padding
+    steps = min(len(answer) for answer in together.values())
+    for at, number in enumerate(order):
+        seen.clear()
+        assert [*predictor.engine.complete([prompts[number]])] == [(0, together[number])]
+        for step in range(steps):
+            torch.testing.assert_close(batch[step][at], seen[step][0], atol=1e-4, rtol=0)
+    hook.remove()
+
+
+def test_an_image_is_opened_and_encoded_once_however_often_it_is_shown(
+    predictor, rows, monkeypatch
+):
+    opened, encoded = [], []
+
+    def counted(path):
+        opened.append(path.name)
+        return open_image(path)
+
+    def hooked(_, inputs, kwargs):
+        encoded.extend(kwargs["grid_thw"].tolist())
+
+    monkeypatch.setattr(transformers_engine, "open_image", counted)
+    monkeypatch.setitem(predictor.recipe, "batch_tokens", 600)
+    hook = predictor.engine.backbone.visual.register_forward_pre_hook(hooked, with_kwargs=True)
+    shown = [picture for prompt in predictor.prompts(rows[1]) for picture in prompt.pictures]
+    assert len([*predictor.answers(rows[1])]) == len(SIZES)
+    hook.remove()
+    assert sorted(opened) == [f"{number}.png" for number in range(len(SIZES))]
+    assert len(encoded) == len(SIZES) < len(shown)
+    assert not predictor.engine.memory.kept  # what is not shown again is not kept
+
+
+def test_an_image_of_another_size_than_announced_is_an_error(predictor, rows):
+    row = rows[1][0] | {"width": 300}
+    with pytest.raises(UserError, match=r"0\.png has .* pixels, the conversations say .*Remedy: "):
+        list(predictor.answers([row]))
+
+
+def test_an_adapter_on_the_vision_tower_is_refused(rows, tmp_path):
+    model = load_model(TINY_BASE, RECIPE)
+    config = LoraConfig(r=2, target_modules=r".*visual.*\.qkv")
+    get_peft_model(model, config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="changes the vision tower"):
+        Predictor(RECIPE, rows[0], TINY_BASE, tmp_path)
 
 
 def test_boxes_of_a_prediction_are_in_original_pixels(predictor, rows):
@@ -126,6 +181,68 @@ def test_a_killed_shard_goes_on_where_it_stopped(predictor, rows, tmp_path, monk
     assert out.read_bytes() == whole
     assert len(answered) == 2
     assert [path.name for path in out.parent.iterdir()] == ["0.jsonl"]
+
+
+def predict_here(folder, tree, shard, out, code=()):
+    paths = (folder / "test.jsonl", tree, folder / "model.json", None)
+    predict(ONE_BY_ONE, *paths, shard, out, code)
+
+
+ONE_BY_ONE = RECIPE | {"batch_size": 1, "batch_tokens": None}
+
+
+@pytest.fixture
+def many(rows, tmp_path):
+    """A folder with the inputs of a stage: more conversations than are answered in no time."""
+    tree, conversations = rows
+    copies = [
+        r | {"instance_id": f"{r['instance_id']}/{n}"} for n in range(4) for r in conversations
+    ]
+    write_jsonl(tmp_path / "test.jsonl", copies)
+    describe_model(TINY_BASE, "tiny", None, tmp_path / "model.json")
+    return tmp_path, tree
+
+
+def test_shards_together_equal_a_single_run(many):
+    folder, tree = many
+    predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
+    shards = [folder / f"shards/{number}.jsonl" for number in range(3)]
+    for number, out in enumerate(shards):
+        predict_here(folder, tree, (number, 3), out)
+    gather(shards, folder / "gathered.jsonl")
+    gather([folder / "whole.jsonl"], folder / "expected.jsonl")
+    assert (folder / "gathered.jsonl").read_bytes() == (folder / "expected.jsonl").read_bytes()
+    ids = [row["instance_id"] for row in read_jsonl(folder / "whole.jsonl")]
+    assert ids == [row["instance_id"] for row in read_jsonl(folder / "test.jsonl")]
+
+
+def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
+    folder, tree = many
+    write_json(folder / "recipe.json", ONE_BY_ONE)
+    out = folder / "killed.jsonl"
+    options = {"recipe": folder / "recipe.json", "conversations": folder / "test.jsonl"}
+    options |= {"tree": tree, "base": folder / "model.json", "out": out}
+    flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    process = subprocess.Popen([sys.executable, "-m", "legor1.cli", "predict", *flags])
+    answered = []
+    while not answered:
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.005)
+        answered = [line for path in folder.glob("killed.*") for line in path.open("rb")]
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    (partial,) = folder.glob("killed.*.partial.jsonl")
+    left = partial.read_bytes().count(b"\n")
+    asked = []
+    plain = Predictor.answers
+    monkeypatch.setattr(
+        Predictor, "answers", lambda self, rows: (asked.extend(rows), plain(self, rows))[1]
+    )
+    predict_here(folder, tree, (0, 1), out, code("predict"))
+    assert left > 0 and len(asked) == 20 - left
+    predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
+    assert out.read_bytes() == (folder / "whole.jsonl").read_bytes()
 
 
 def test_gather_orders_the_shards_and_refuses_a_double(tmp_path):

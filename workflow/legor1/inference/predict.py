@@ -8,7 +8,7 @@ from typing import Any
 
 from legor1.boxes import PixelBudget, to_original
 from legor1.files import atomic, read_jsonl
-from legor1.inference.engine import Engine, load_engine, make_prompt
+from legor1.inference.engine import Engine, Prompt, load_engine, make_prompt
 from legor1.modeling import base_folder, context_length, end_tokens, load_processor
 from legor1.processing import check_lengths
 from legor1.progress import Progress
@@ -95,6 +95,15 @@ class Predictor:
         Raises:
             UserError: the model cannot read a prompt whole and answer it; before any answer.
         """
+        for number, completion in self.engine.complete(self.prompts(rows)):
+            yield self._prediction(rows[number], completion)
+
+    def prompts(self, rows: list[dict[str, Any]]) -> list[Prompt]:
+        """Return the prompt of every conversation.
+
+        Raises:
+            UserError: as of ``answers``.
+        """
         demonstrations = self.recipe["demonstrations"]
         lengths = check_lengths(
             rows,
@@ -104,12 +113,10 @@ class Predictor:
             limit=self.recipe.get("max_tokens") or self.context,
             new_tokens=self.recipe["max_new_tokens"],
         )
-        prompts = [
+        return [
             make_prompt(row, tokens, self.processor, self.budget, demonstrations=demonstrations)
             for row, tokens in zip(rows, lengths, strict=True)
         ]
-        for number, completion in self.engine.complete(prompts):
-            yield self._prediction(rows[number], completion)
 
     def _prediction(self, row: dict[str, Any], completion: list[int]) -> dict[str, Any]:
         finished = bool(completion) and completion[-1] in self.ends

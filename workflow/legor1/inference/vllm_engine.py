@@ -44,7 +44,7 @@ class VllmEngine:
                 f"vLLM cannot be used here: {error}. Remedy: run in the environment of "
                 "envs/vllm.yaml, or set `inference: {engine: transformers}` in the config."
             ) from error
-        self.tree = tree
+        self.tree, budget = tree, recipe["pixel_budget"]
         self.lora = LoRARequest(adapter.name, 1, str(adapter)) if adapter else None
         self.recipe = recipe
         drawn = {name: v for name, v in (recipe.get("sampling") or {}).items() if v is not None}
@@ -62,7 +62,12 @@ class VllmEngine:
             dtype=recipe["precision"],
             max_model_len=recipe.get("max_tokens") or context_length(base),
             max_num_seqs=recipe["batch_size"] or IN_FLIGHT,
-            mm_processor_kwargs=recipe["pixel_budget"],
+            mm_processor_kwargs={
+                "size": {
+                    "shortest_edge": budget["min_pixels"],
+                    "longest_edge": budget["max_pixels"],
+                }
+            },
             enable_lora=adapter is not None,
             max_lora_rank=max(8, rank),
             enforce_eager=on_cpu,

@@ -1,0 +1,54 @@
+"""vLLM against transformers; runs where vLLM is: see envs/vllm.yaml."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from inference_cases import RECIPE, draw_rows
+from peft import LoraConfig, get_peft_model
+
+from legor1.check import TINY_BASE
+from legor1.errors import UserError
+from legor1.inference.predict import Predictor
+from legor1.modeling import LORA_TARGETS, load_model
+
+HERE = importlib.util.find_spec("vllm") is not None
+BOTH = ("transformers", "vllm")
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A LoRA adapter that changes the answers."""
+    torch.manual_seed(1)
+    config = LoraConfig(r=8, lora_alpha=8, target_modules=LORA_TARGETS, init_lora_weights=False)
+    model = get_peft_model(load_model(TINY_BASE, RECIPE), config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data *= 0.5
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HERE, reason="vLLM is not installed here: it has envs/vllm.yaml")
+def test_vllm_answers_as_transformers_do(adapter, tmp_path):
+    rows = [
+        row | {"instance_id": f"{row['instance_id']}/{shown}", "demonstrations": demonstrations}
+        for row in draw_rows(tmp_path)
+        for shown, demonstrations in enumerate([[], row["demonstrations"]])
+    ]
+    said = {}
+    for chosen in (None, adapter):
+        for engine in BOTH:
+            predictor = Predictor(RECIPE | {"engine": engine}, tmp_path, TINY_BASE, chosen)
+            answers = sorted(predictor.answers(rows), key=lambda one: one["instance_id"])
+            said[engine, chosen] = answers
+        assert said["vllm", chosen] == said["transformers", chosen]
+    assert said["vllm", None] != said["vllm", adapter]
+
+
+@pytest.mark.skipif(HERE, reason="vLLM is installed here")
+def test_without_vllm_the_error_names_its_environment(tmp_path):
+    with pytest.raises(UserError, match=r"vLLM cannot be used here.*Remedy: .*envs/vllm\.yaml"):
+        Predictor(RECIPE | {"engine": "vllm"}, tmp_path, TINY_BASE, None)
