@@ -74,7 +74,7 @@ def test_stopped_and_killed_it_ends_with_the_same_adapter(data, tmp_path):
     said = (hurt / "log").read_text()
     assert f"training sft stopped as it was asked to, at step {stopped} of 24; run again" in said
     assert "Traceback" not in said
-    assert not (hurt / "out").exists()
+    assert not (hurt / "out/adapter").exists()
 
     training = start(data, hurt, recipe)
     wait_for(lambda: saved(hurt)[-1:] > [stopped])
