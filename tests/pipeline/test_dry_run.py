@@ -150,6 +150,7 @@ def finished(tmp_path_factory):
     [
         ("report={title: Another}", REPORT),
         ("report={gallery: 3}", REPORT),
+        ("wall_minutes=30", REPORT),  # which shows the config
         ("evaluation={replicates: 99}", ALL_SCORES),
         ("evaluation={protocols: [sound]}", {"compile_table": 1} | REPORT),
         ("inference={max_new_tokens: 9}", RESULTS | {"predict_shard": 3}),

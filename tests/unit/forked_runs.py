@@ -30,12 +30,7 @@ class Fate(TrainerCallback):
     def __init__(self, fate):
         self.fate = fate
 
-    def _kill(self, event, step):
-        if self.fate.get(event) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     def on_step_begin(self, args, state, control, **kwargs):
-        self._kill("killed_in_step", state.global_step + 1)
         last = args.process_index == args.world_size - 1  # the others hear of it
         if last and self.fate.get("signalled") == state.global_step + 1:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -46,7 +41,8 @@ class Fate(TrainerCallback):
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
     def on_save(self, args, state, control, **kwargs):
-        self._kill("killed_in_save", state.global_step)
+        if self.fate.get("killed_in_save") == state.global_step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train(job: Path, fate, config) -> int:

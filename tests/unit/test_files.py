@@ -3,7 +3,15 @@ import json
 import pytest
 
 from legor1.errors import UserError
-from legor1.files import atomic, read_json, read_jsonl, write_json, write_jsonl, write_text
+from legor1.files import (
+    atomic,
+    atomic_folder,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
@@ -14,6 +22,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_no_rubbish(tmp_path):
+    path = tmp_path / "a"
+    with atomic_folder(path) as temporary:
+        (temporary / "b").mkdir()
+        (temporary / "b" / "old").touch()
+    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.rglob("*")) == [path / "b", path / "b/old"]
+    with atomic_folder(path) as temporary:
+        (temporary / "new").touch()
+    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.iterdir()) == [path / "new"]
 
 
 def test_rows_come_back_as_they_were(tmp_path):

@@ -118,15 +118,19 @@ def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:
         for job, fate in runs
     ]
     write_json(folder / "runs.json", plan)
+    compiled = folder / "compiled"
+    changes = {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    changes["TORCH_EXTENSIONS_DIR"] = str(compiled)
     done = subprocess.run(
         [sys.executable, HERE / "forked_runs.py", folder / "runs.json"],
-        env=environment(RECIPE) | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
+        env=environment(RECIPE) | changes,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert not compiled.exists()  # a training that is killed while it compiles would leave a lock
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import deepspeed
 from datasets import Dataset, Image, List
 from peft import LoraConfig
 from transformers import PrinterCallback
@@ -39,6 +40,9 @@ DEEPSPEED = {
     "train_micro_batch_size_per_gpu": "auto",
     "zero_allow_untested_optimizer": True,
 }
+# Of use to inference alone, but on CPU it would be compiled at the start of the first training, for
+# minutes; and whoever was killed meanwhile would leave a lock that all later ones wait for.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 class Job:

@@ -72,8 +72,9 @@ def train(
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
     with work_folder.enter(folder):
         work_folder.begin(folder, attempt, log)
-        facts = {"recipe": recipe, "deadline": deadline, "launcher": os.getpid()}
+        facts: dict[str, Any] = {"recipe": recipe, "deadline": deadline}
         facts["manifest"] = str(manifest.resolve()) if manifest else None
+        facts["launcher"] = os.getpid()
         job = folder / "job.json"
         write_json(job, facts | {k: str(p.resolve()) for k, p in paths.items()})
         status = supervise(command(recipe, job), environment(recipe), folder)

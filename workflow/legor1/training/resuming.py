@@ -54,7 +54,7 @@ class Checkpoints(TrainerCallback):
         """Put back what transformers leaves out; the history says where it went on."""
         if self.resumed:
             self.before = load(self.trainer, self.resumed / own_file(args.process_index))
-            shuffle_as_before(kwargs["train_dataloader"].get_sampler(), int(state.epoch))
+            shuffle_as_before(sampler_of(kwargs["train_dataloader"]), int(state.epoch))
             state.log_history.append({"resumed": 1, "step": state.global_step})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -109,6 +109,14 @@ def load(trainer: Any, path: Path) -> float:
         setattr(trainer, name, value)
     trainer._initial_global_step = 0  # the mean loss at the end is that of all steps
     return seconds
+
+
+def sampler_of(loader: Any) -> Any:
+    """Return what draws a data loader's rows, below the samplers that share out its batches."""
+    batches = loader.batch_sampler
+    while hasattr(batches, "batch_sampler"):
+        batches = batches.batch_sampler
+    return batches.sampler
 
 
 def shuffle_as_before(sampler: Any, epochs: int) -> None:

@@ -15,7 +15,8 @@ from legor1.training import work
 
 NO, ASKED, TIME = range(3)
 REASONS = {ASKED: "as it was asked to", TIME: "before its time was over"}
-STEPS_LEFT = 2  # the time must last for so many of the longest steps, or it stops
+# It stops unless the time lasts for so many of the longest steps, then to save and to leave.
+STEPS_LEFT, SECONDS_TO_SAVE = 2, 60
 
 
 class Stops(TrainerCallback):
@@ -52,7 +53,8 @@ class Stops(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def _verdict(self, now: float) -> int:
-        if self.job.deadline and now + STEPS_LEFT * self.longest > self.job.deadline:
+        end = now + STEPS_LEFT * self.longest + SECONDS_TO_SAVE
+        if self.job.deadline and end > self.job.deadline:
             return TIME
         return ASKED if self.signalled or work.is_asked_to_stop(self.job.work) else NO
 
