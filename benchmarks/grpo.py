@@ -250,7 +250,8 @@ def turns(connection: Connection, trainer: Any) -> Any:
             )
             if state.global_step == 1:
                 counter.__exit__(None, None, None)
-            log = {name: float(logs[name]) for name in ("loss", "completions/mean_length")}
+            logged = {"logged loss": "loss", "tokens": "completions/mean_length"}
+            log = {name: float(logs[key]) for name, key in logged.items()}
             facts = {"wall": wall, "cpu": cpu, "flops": counter.get_total_flops()}
             facts["peak"] = memory("VmHWM") - self.resident
             connection.send(facts | log | self.stages.read(cpu))
@@ -350,8 +351,8 @@ def summary(case: Case, stock: list[dict[str, float]], ours: list[dict[str, floa
     pairs = list(zip(stock, ours, strict=True))
     wall, cpu = (statistics.median(a[k] / b[k] for a, b in pairs) for k in ("wall", "cpu"))
     peak = max(b["peak"] for _, b in pairs) / max(a["peak"] for a, _ in pairs)
-    loss = max(abs(a["loss"] - b["loss"]) for a, b in pairs)
-    length = statistics.mean(b["completions/mean_length"] for b in ours)
+    loss = max(abs(a["logged loss"] - b["logged loss"]) for a, b in pairs)
+    length = statistics.mean(b["tokens"] for b in ours)
     return (
         f"        × {cpu:.2f} by CPU time (target {case.faster}), × {wall:.2f} by the clock; "
         f"peak × {peak:.2f}; losses equal within {loss:.1e}; {length:.0f} tokens a completion\n"

@@ -80,6 +80,21 @@ def test_an_adapter_was_trained_with_zero_2(run, experiment):
     assert states == ["zero_pp_rank_0_mp_rank_00_optim_states.pt"]
 
 
+@pytest.mark.parametrize("experiment", ["sft", "grpo"])
+def test_a_training_leaves_curves(run, experiment):
+    assert [*(run / "adapters" / experiment / "curves").glob("events.*")]
+
+
+def test_grpo_logs_what_tells_a_good_training_from_a_bad_one(run):
+    first = rows(run / "adapters" / "grpo" / "history.jsonl")[0]
+    parts = {f"rewards/{part}/{of}" for part in ("format", "object") for of in ("mean", "std")}
+    rewards = {"reward", "reward_std", "frac_reward_zero_std"} | parts
+    rest = {"entropy", "completions/clipped_ratio", "num_tokens", "step_time"}
+    assert rewards | rest <= {*first}
+    # The prompts were shared: fewer tokens were computed than the stock trainer computes.
+    assert first["shared_prompts/token_ratio"] < 1
+
+
 def test_an_adapter_moves_the_language_model_and_not_the_vision_tower(run):
     from safetensors import safe_open
 

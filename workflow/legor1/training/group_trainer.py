@@ -23,6 +23,7 @@ from trl.trainer.utils import (
 )
 
 from legor1.image_memory import ImageMemory
+from legor1.training.lean_lora import lean_lora
 from legor1.training.packed_rows import (
     Image,
     Rows,
@@ -244,6 +245,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 generation_kwargs=self.generation_kwargs,
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
+            lean_lora(model),
             torch.no_grad(),
         ):
             completions = self._sample(
