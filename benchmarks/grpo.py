@@ -25,29 +25,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import models
+from measuring import matrix_speed, memory, work_counter
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-TINY = Path(__file__).parents[1] / "workflow/base/tiny"
 GENERATIONS = 8
-MIDDLE_TEXT = {
-    "hidden_size": 512,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "intermediate_size": 1536,
-    "layer_types": ["full_attention"] * 8,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [8, 12, 12]},
-}
-MIDDLE_VISION = {
-    "depth": 6,
-    "hidden_size": 256,
-    "num_heads": 4,
-    "intermediate_size": 768,
-    "out_hidden_size": 512,
-    "fullatt_block_indexes": [5],
-}
 QUESTION = "Which parts are needed for this step of the manual? Give a box and a label for each."
 ANSWER = '[{"bbox_2d": [10, 20, 90, 100], "label": "2 red 1x2 plate"}]'
 
@@ -77,19 +62,7 @@ CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
 
 def make_model(case: Case) -> Any:
     """Return the case's model, float32."""
-    import torch
-    from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
-
-    if case.name == "tiny":
-        return Qwen2_5_VLForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32)
-    torch.manual_seed(0)
-    config = AutoConfig.from_pretrained(TINY)
-    config.text_config.update(MIDDLE_TEXT)
-    config.vision_config.update(MIDDLE_VISION)
-    config.dtype = torch.float32
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config.pad_token_id = config.text_config.pad_token_id
-    return model
+    return models.tiny() if case.name == "tiny" else models.middle()
 
 
 def make_dataset(case: Case, rows: int) -> Any:
@@ -131,7 +104,7 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
     from legor1.training.grpo import batched
 
     studied = [batched(name, suite("sound")) for name in ("format", "object")]
-    processor = AutoProcessor.from_pretrained(TINY, padding_side="left")
+    processor = AutoProcessor.from_pretrained(models.TINY, padding_side="left")
     processor.image_processor.size = {
         "shortest_edge": case.side**2,
         "longest_edge": case.side**2,
@@ -199,33 +172,11 @@ class Stages:
         return stages | {"rest": cpu - sum(stages.values())}
 
 
-def memory(field: str) -> float:
-    """Return a field of this process's memory, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(field + ":")[2].split()[0]) / 1024
-
-
 def turns(connection: Connection, trainer: Any) -> Any:
     """Return a callback that waits for its turn before a step and reports after it."""
-    import torch
-    from torch.utils.flop_counter import (
-        FlopCounterMode,
-        sdpa_backward_flop_count,
-        sdpa_flop_count,
-    )
     from transformers import TrainerCallback
 
-    # Torch counts the attention of GPUs only.
-    aten = torch.ops.aten
-    attention = {
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
-            q, k, v
-        ),
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
-            sdpa_backward_flop_count(g, q, k, v)
-        ),
-    }
-    counter = FlopCounterMode(display=False, custom_mapping=attention)
+    counter = work_counter()
 
     class Turns(TrainerCallback):
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
@@ -272,19 +223,6 @@ def work(connection: Connection, case: Case, shared: bool) -> None:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(turns(connection, trainer))
         trainer.train()
-
-
-def matrix_speed() -> float:
-    """Return the speed of a float32 matrix product here and now, FLOP a CPU second."""
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    left, right = torch.randn(512, 512), torch.randn(512, 1536)
-    left @ right
-    started = time.process_time()
-    for _ in range(100):
-        left @ right
-    return 100 * 2 * 512 * 512 * 1536 / (time.process_time() - started)
 
 
 def compare(case: Case) -> dict[bool, list[dict[str, float]]]:

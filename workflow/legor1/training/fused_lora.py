@@ -14,7 +14,7 @@ import torch
 from peft.tuners.lora import Linear
 
 
-def fuse_lora(model: torch.nn.Module) -> None:
+def fuse_lora(model: Any) -> None:
     """Give the LoRA layers of ``model`` a fused forward pass, for as long as it applies.
 
     Where it does not (adapter off or merged, several adapters, dropout, DoRA, a base that trains or
@@ -23,10 +23,10 @@ def fuse_lora(model: torch.nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, Linear) and not hasattr(module.forward, "fused"):
-            module.forward = fused(module, module.forward)
+            module.forward = fused(module, module.forward)  # type: ignore[method-assign]
 
 
-def fused(layer: Linear, forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+def fused(layer: Any, forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Return the fused forward pass of a LoRA layer, and ``forward`` where it does not apply."""
 
     @wraps(forward)
@@ -35,20 +35,21 @@ def fused(layer: Linear, forward: Callable[..., torch.Tensor]) -> Callable[..., 
         if name is None:
             return forward(x, *args, **kwargs)
         base = layer.get_base_layer()
-        weights = base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight
+        small = layer.lora_A[name].weight, layer.lora_B[name].weight
+        tensors = [x, base.weight, base.bias, *small]
         kind = x.device.type
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
-            x, *weights = (one if one is None else one.to(dtype) for one in (x, *weights))
-        elif {one.dtype for one in weights if one is not None} != {x.dtype}:
+            tensors = [None if one is None else one.to(dtype) for one in tensors]
+        elif len({one.dtype for one in tensors if one is not None}) > 1:
             return forward(x)
-        return FusedLora.apply(x, *weights, layer.scaling[name])
+        return FusedLora.apply(*tensors, layer.scaling[name])
 
     apply.fused = True  # type: ignore[attr-defined]
     return apply
 
 
-def fusible(layer: Linear) -> str | None:
+def fusible(layer: Any) -> str | None:
     """Return the name of the layer's adapter if it can be fused as things stand, else None."""
     if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
         return None

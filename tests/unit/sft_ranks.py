@@ -1,0 +1,37 @@
+"""Train SFT with ZeRO-2 on the ranks that torchrun starts: a program of its own.
+
+torchrun … sft_ranks.py stock|packed FOLDER        FOLDER gets numbers.json and a checkpoint
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from sft_cases import dataset, numbers, trainer
+
+from legor1.training.experiment import DEEPSPEED
+
+
+def main(kind: str, out: Path) -> None:
+    """Three steps of two batches a rank."""
+    made = trainer(
+        kind == "packed",
+        out,
+        dataset(8),
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        gradient_checkpointing=True,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        save_strategy="steps",
+        save_steps=3,
+        ddp_backend="gloo",
+        deepspeed=DEEPSPEED,
+    )
+    assert made.args.world_size == 2
+    made.train()
+    if made.is_world_process_zero():
+        (out / "numbers.json").write_text(json.dumps(numbers(made)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

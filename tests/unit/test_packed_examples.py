@@ -1,0 +1,75 @@
+"""Attention in a packed row of whole examples, against each example by itself."""
+
+import pytest
+import torch
+from test_shared_prompt import attention_layer, draw, emulated_flash, gradients
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from legor1.training.packed_examples import (
+    PACKED,
+    Packing,
+    flash_packed,
+    knowing_packings,
+    sdpa_packed,
+)
+
+__all__ = ["emulated_flash"]
+
+CPU = torch.device("cpu")
+GIVEN = {"dropout": 0.0, "scaling": 0.3}
+PACKINGS = {
+    "one example": ([7], [2]),
+    "unequal examples": ([5, 1, 9, 3], [2, 1, 9, 1]),
+    "equal examples": ([4, 4], [1, 3]),
+}
+
+
+def alone(packing, query, key, value):
+    """The oracle: the plain causal mask, and nothing seen of the neighbours."""
+    example = torch.repeat_interleave(torch.tensor(packing.lengths))
+    mask = (example[:, None] == example).tril()[None, None]
+    return sdpa_attention_forward(attention_layer(), query, key, value, mask, **GIVEN)[0]
+
+
+def assert_same(attention, implementation, packing, scored):
+    query, key, value = draw(sum(packing.lengths))
+    expected = alone(packing, query, key, value)
+    asked = query
+    if scored:
+        expected, asked = expected[:, packing.scored], query[:, :, packing.scored]
+    layer = attention_layer(implementation)
+    found, _ = attention(layer, asked, key, value, packing, **GIVEN)
+    torch.testing.assert_close(found, expected)
+    pairs = zip(
+        gradients(found, (query, key, value)), gradients(expected, (query, key, value)), strict=True
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_scored_tokens_are_the_last_of_each_example():
+    packing = Packing([3, 5, 1], [1, 2, 1], CPU)
+    assert packing.scored.tolist() == [2, 6, 7, 8]
+    assert [mask[0, 0].sum(1).tolist() for mask in packing.masks] == [[3], [4, 5], [1]]
+
+
+@pytest.mark.parametrize("scored", [False, True], ids=["all tokens", "scored tokens"])
+@pytest.mark.parametrize("lengths, scores", PACKINGS.values(), ids=PACKINGS)
+def test_sdpa_sees_each_example_alone(lengths, scores, scored):
+    assert_same(sdpa_packed, "sdpa", Packing(lengths, scores, CPU), scored)
+
+
+@pytest.mark.usefixtures("emulated_flash")
+@pytest.mark.parametrize("scored", [False, True], ids=["all tokens", "scored tokens"])
+@pytest.mark.parametrize("lengths, scores", PACKINGS.values(), ids=PACKINGS)
+def test_flash_sees_each_example_alone(lengths, scores, scored):
+    assert_same(flash_packed, "flash_attention_2", Packing(lengths, scores, CPU), scored)
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])
+def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
+    inputs = draw(6)
+    attention = knowing_packings(sdpa_attention_forward, PACKED["sdpa"])
+    found, _ = attention(attention_layer(), *inputs, mask, **GIVEN)
+    expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **GIVEN)
+    assert torch.equal(found, expected)
