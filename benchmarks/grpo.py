@@ -25,29 +25,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from models import TINY, flop_counter, make_model, matrix_speed
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-TINY = Path(__file__).parents[1] / "workflow/base/tiny"
 GENERATIONS = 8
-MIDDLE_TEXT = {
-    "hidden_size": 512,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "intermediate_size": 1536,
-    "layer_types": ["full_attention"] * 8,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [8, 12, 12]},
-}
-MIDDLE_VISION = {
-    "depth": 6,
-    "hidden_size": 256,
-    "num_heads": 4,
-    "intermediate_size": 768,
-    "out_hidden_size": 512,
-    "fullatt_block_indexes": [5],
-}
 QUESTION = "Which parts are needed for this step of the manual? Give a box and a label for each."
 
 
@@ -72,23 +56,6 @@ class Case:
 
 
 CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
-
-
-def make_model(case: Case) -> Any:
-    """Return the case's model, float32."""
-    import torch
-    from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
-
-    if case.name == "tiny":
-        return Qwen2_5_VLForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32)
-    torch.manual_seed(0)
-    config = AutoConfig.from_pretrained(TINY)
-    config.text_config.update(MIDDLE_TEXT)
-    config.vision_config.update(MIDDLE_VISION)
-    config.dtype = torch.float32
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config.pad_token_id = config.text_config.pad_token_id
-    return model
 
 
 def make_dataset(case: Case, rows: int) -> Any:
@@ -133,7 +100,7 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
         "longest_edge": case.side**2,
     }
     return (SharedPromptGRPOTrainer if shared else GRPOTrainer)(
-        model=make_model(case),
+        model=make_model(case.name),
         reward_funcs=reward,
         args=GRPOConfig(
             output_dir=out,
@@ -202,25 +169,9 @@ def memory(field: str) -> float:
 
 def turns(connection: Connection, trainer: Any) -> Any:
     """Return a callback that waits for its turn before a step and reports after it."""
-    import torch
-    from torch.utils.flop_counter import (
-        FlopCounterMode,
-        sdpa_backward_flop_count,
-        sdpa_flop_count,
-    )
     from transformers import TrainerCallback
 
-    # Torch counts the attention of GPUs only.
-    aten = torch.ops.aten
-    attention = {
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
-            q, k, v
-        ),
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda g, q, k, v, *_, **__: (
-            sdpa_backward_flop_count(g, q, k, v)
-        ),
-    }
-    counter = FlopCounterMode(display=False, custom_mapping=attention)
+    counter = flop_counter()
 
     class Turns(TrainerCallback):
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
@@ -266,19 +217,6 @@ def work(connection: Connection, case: Case, shared: bool) -> None:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(turns(connection, trainer))
         trainer.train()
-
-
-def matrix_speed() -> float:
-    """Return the speed of a float32 matrix product here and now, FLOP a CPU second."""
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    left, right = torch.randn(512, 512), torch.randn(512, 1536)
-    left @ right
-    started = time.process_time()
-    for _ in range(100):
-        left @ right
-    return 100 * 2 * 512 * 512 * 1536 / (time.process_time() - started)
 
 
 def compare(case: Case) -> dict[bool, list[dict[str, float]]]:
