@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-large benchmark-data benchmark-grpo benchmark-rewards benchmark-scoring lint setup clean help
+.PHONY: demo test test-slow test-large benchmark-data benchmark-grpo benchmark-inference benchmark-rewards benchmark-scoring lint setup clean help
 
 help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
 	@echo "make benchmark-rewards  time the rewards"
 	@echo "make benchmark-grpo  a GRPO step with shared prompts against the stock trainer"
+	@echo "make benchmark-inference  time few-shot predictions against the plain loop"
 	@echo "make lint       run formatters, linters and the type checker"
 	@echo "make setup      make .venv"
 	@echo "make benchmark-data  time the data stages on a tree of the dataset's full size"
@@ -39,6 +40,9 @@ benchmark-scoring: setup
 
 benchmark-rewards: setup
 	@$(BIN)/python benchmarks/rewards.py
+
+benchmark-inference: setup
+	@$(BIN)/python benchmarks/inference.py
 
 lint: setup
 	$(BIN)/ruff check .

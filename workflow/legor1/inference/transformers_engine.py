@@ -63,7 +63,7 @@ class TransformersEngine:
         features = self.memory.recall(pictures, self._encode)
         grids = torch.tensor([self._grid(picture) for picture in pictures])
         device = self.model.device
-        ids, mask = self._padded(prompts)
+        ids, mask = self.padded(prompts)
         types = (ids == self.backbone.config.image_token_id).int()
         positions, _ = self.backbone.get_rope_index(
             ids, types, image_grid_thw=grids, attention_mask=mask
@@ -80,7 +80,7 @@ class TransformersEngine:
             max_new_tokens=self.recipe["max_new_tokens"],
         )
 
-    def _padded(self, prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the prompts' tokens and mask, (prompts, longest), padded on the left."""
         tokenizer = self.processor.tokenizer
         texts = tokenizer([prompt.text for prompt in prompts])["input_ids"]

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Snakemake runs this in the repository, inside the new conda environment.
+pip install --no-deps -r envs/vllm.txt --editable .
