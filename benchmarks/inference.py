@@ -139,10 +139,9 @@ def load(case: Case, tree: Path, folder: Path, rows: Rows) -> Any:
     from legor1.inference.predict import Predictor
 
     if case.name != "tiny":
-        shutil.copytree(
-            models.TINY, folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json")
-        )
-        (models.tiny() if case.name == "tiny" else models.middle()).save_pretrained(folder)
+        own = shutil.ignore_patterns("*.safetensors", "config.json")
+        shutil.copytree(models.TINY, folder, ignore=own)
+        models.middle().save_pretrained(folder)
     recipe = {"engine": "transformers", "device": "cpu", "precision": "float32"}
     recipe |= {"attention": "sdpa", "threads": int(os.environ["OMP_NUM_THREADS"])}
     recipe |= {"pixel_budget": dict(zip(("min_pixels", "max_pixels"), case.pixels, strict=True))}

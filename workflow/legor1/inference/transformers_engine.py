@@ -69,7 +69,8 @@ class TransformersEngine:
             ids, types, image_grid_thw=grids, attention_mask=mask
         )
         chosen = choice(self.recipe, [prompt.instance for prompt in prompts])
-        seen = BaseModelOutputWithPooling(pooler_output=[one.to(device) for one in features])
+        shown: Any = [one.to(device) for one in features]
+        seen = BaseModelOutputWithPooling(pooler_output=shown)
         return self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),

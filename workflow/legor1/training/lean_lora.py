@@ -23,7 +23,7 @@ def lean_lora(model: torch.nn.Module) -> Iterator[int]:
     """
     layers = [layer for layer in model.modules() if isinstance(layer, Linear) and plain(layer)]
     for layer in layers:
-        layer.forward = products(layer)  # type: ignore[method-assign]
+        layer.forward = products(layer)  # type: ignore[method-assign, assignment]
     try:
         yield len(layers)
     finally:
