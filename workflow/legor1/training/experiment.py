@@ -187,7 +187,9 @@ class Job:
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())
         except Exception as error:
-            raise checkpoints.explain(error) from error
+            if meaning := checkpoints.explain(error):
+                raise meaning from error
+            raise
         if not trainer.is_world_process_zero():
             pass
         elif stops.reason:
