@@ -97,8 +97,7 @@ def write_job(data: dict[str, Path], folder: Path, recipe: dict) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     paths = data | {"work": folder / "work", "out": folder / "out"}
     paths["work"].mkdir(exist_ok=True)
-    facts = {"recipe": recipe, "deadline": None, "launcher": None, "manifest": None}
-    write_json(folder / "job.json", facts | {k: str(p) for k, p in paths.items()})
+    write_json(folder / "job.json", {"recipe": recipe} | {k: str(p) for k, p in paths.items()})
     return folder / "job.json"
 
 

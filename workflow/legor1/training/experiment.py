@@ -50,7 +50,8 @@ class Job:
 
     Attributes:
         recipe: the experiment's settings.
-        conversations, tree, base, work, out, manifest: paths, as in ``launch.train``.
+        conversations, tree, base, work, out, manifest: paths, as in ``launch.train``; manifest or
+            None.
         deadline: when it must have stopped, in seconds since 1970, or None.
         launcher: the process without which it must not go on, or None.
     """
@@ -64,9 +65,9 @@ class Job:
         self.base = Path(facts["base"])
         self.work = Path(facts["work"])
         self.out = Path(facts["out"])
-        self.manifest = Path(facts["manifest"]) if facts["manifest"] else None
-        self.deadline: float | None = facts["deadline"]
-        self.launcher: int | None = facts["launcher"]
+        self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
+        self.deadline: float | None = facts.get("deadline")
+        self.launcher: int | None = facts.get("launcher")
         self.budget = PixelBudget(**self.recipe["pixel_budget"])
         self._processor: Any = None
 
@@ -194,7 +195,9 @@ class Job:
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())
         except Exception as error:
-            raise checkpoints.explain(error) from error
+            if meaning := checkpoints.explain(error):
+                raise meaning from error
+            raise
         if not trainer.is_world_process_zero():
             pass
         elif stops.reason:

@@ -12,7 +12,7 @@ import torch
 from legor1.modeling import open_image
 from legor1.prompts import chat_messages
 
-ROWS = 4
+ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes
 SAVED = "saved"  # peft's name of the adapter that was read from disk
 # How far log-probabilities of answer tokens may lie apart: (read back, merged). In float32 the
 # saved adapter is the same to the last bit, and the largest difference is judged. In bfloat16 the

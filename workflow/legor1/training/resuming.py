@@ -72,10 +72,10 @@ class Checkpoints(TrainerCallback):
             checkpoints.keep_newest(self.work)
         self.saving = None
 
-    def explain(self, error: Exception) -> Exception:
-        """Return ``error``, or what it means to the user if a checkpoint was being written."""
+    def explain(self, error: Exception) -> UserError | None:
+        """Return what ``error`` means to the user, if a checkpoint was being written."""
         if self.saving is None:
-            return error
+            return None
         whole = checkpoints.newest(self.work)
         rest = f"that of step {checkpoints.step_of(whole)} is whole" if whole else "there is none"
         return UserError(
