@@ -248,7 +248,10 @@ def test_grpo_steps_are_made_of_whole_groups():
 def test_rewards_are_those_of_the_suite():
     group = {"generations": 2, "max_new_tokens": 8, "rewards": {"object": 1.0, "format": 0.1}}
     filled = load(FULL, experiment("grpo", **group))
-    assert filled["experiments"]["a"]["training"]["suite"] == "sound"
+    training = filled["experiments"]["a"]["training"]
+    assert training["suite"] == "sound"
+    assert training["share_prompts"] is True
+    assert training["check_sharing"] is False
     load(FULL, experiment("grpo", **group, suite="thesis"))
     first = experiment("grpo", **group, suite="figure1_configuration2")
     assert "has no reward 'format'. Did you mean object?" in refusal(first)

@@ -92,8 +92,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self.check_due = check
         self.memory = ImageMemory(remember)
         text = self._base(self.model).config.get_text_config()
-        reason = obstacle(text, getattr(self.model, "peft_config", {}).values())
-        if reason:
+        if reason := obstacle(text, getattr(self.model, "peft_config", {}).values()):
             raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Any) -> Any:

@@ -21,9 +21,9 @@ def lean_lora(model: torch.nn.Module) -> Iterator[int]:
     A layer is left as it is unless it has exactly one adapter, switched on, not merged, of the
     plain kind, on a plain layer, without dropout to draw. The weights must not change within.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, Linear) and plain(layer)]
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, Linear) and plain(m)]
     for layer in layers:
-        layer.forward = products(layer)  # type: ignore[method-assign, assignment]
+        layer.forward = products(layer)
     try:
         yield len(layers)
     finally:
