@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow benchmark-data benchmark-rewards benchmark-scoring lint setup clean help
+.PHONY: demo test test-slow benchmark-data benchmark-rewards benchmark-scoring benchmark-sft lint setup clean help
 
 help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-slow  run the tests that take long"
 	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
 	@echo "make benchmark-rewards  time the rewards"
+	@echo "make benchmark-sft  time SFT beside TRL's stock trainer"
 	@echo "make lint       run formatters, linters and the type checker"
 	@echo "make setup      make .venv"
 	@echo "make benchmark-data  time the data stages on a tree of the dataset's full size"
@@ -34,6 +35,9 @@ benchmark-scoring: setup
 
 benchmark-rewards: setup
 	@$(BIN)/python benchmarks/rewards.py
+
+benchmark-sft: setup
+	@$(BIN)/python benchmarks/sft.py
 
 lint: setup
 	$(BIN)/ruff check .
