@@ -3,22 +3,25 @@
 BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
+BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmark-data benchmark-grpo benchmark-inference benchmark-rewards benchmark-scoring lint setup clean help
+.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
 
 help:
-	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
-	@echo "make test       run the tests"
-	@echo "make test-slow  run the tests that take long"
+	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
+	@echo "make test        run the tests"
+	@echo "make test-slow   run the tests that take long"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 18 GiB of memory"
-	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
-	@echo "make benchmark-rewards  time the rewards"
-	@echo "make benchmark-grpo  a GRPO step with shared prompts against the stock trainer"
-	@echo "make benchmark-inference  time few-shot predictions against the plain loop"
-	@echo "make lint       run formatters, linters and the type checker"
-	@echo "make setup      make .venv"
-	@echo "make benchmark-data  time the data stages on a tree of the dataset's full size"
-	@echo "make clean      remove the results of demo and smoke, and caches"
+	@echo "make lint        run formatters, linters and the type checker"
+	@echo "make setup       make .venv"
+	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
+	@echo "make benchmark-rewards    time the rewards"
+	@echo "make benchmark-scoring    time the scoring of 9,000 predictions"
+	@echo "make benchmark-sft        time SFT beside TRL's stock trainer"
+	@echo "make benchmark-grpo       time a GRPO step beside TRL's stock trainer"
+	@echo "make benchmark-inference  time few-shot predictions beside the plain loop"
+	@echo "make benchmarks           time all of these"
+	@echo "make clean       remove the results of demo and smoke, and caches"
 
 demo: setup
 	@[ -e results/demo/report.html ] || echo "Running the demo: about 10 minutes on 2 cores, 8 GB of memory."
@@ -33,16 +36,12 @@ test-slow: setup
 	@$(BIN)/python -m pytest -m slow
 
 test-large: setup
-	@$(BIN)/python -m pytest -m large -s
+	@$(BIN)/python -m pytest -m large
 
-benchmark-scoring: setup
-	@$(BIN)/python benchmarks/scoring.py
+benchmarks: $(BENCHMARKS:%=benchmark-%)
 
-benchmark-rewards: setup
-	@$(BIN)/python benchmarks/rewards.py
-
-benchmark-inference: setup
-	@$(BIN)/python benchmarks/inference.py
+$(BENCHMARKS:%=benchmark-%): benchmark-%: setup
+	@$(BIN)/python benchmarks/$*.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -54,12 +53,6 @@ lint: setup
 
 setup:
 	@envs/setup.sh
-
-benchmark-grpo: setup
-	@$(BIN)/python benchmarks/grpo.py
-
-benchmark-data: setup
-	@$(BIN)/python benchmarks/data.py
 
 clean:
 	rm -rf results/demo results/smoke .pytest_cache .ruff_cache .mypy_cache .hypothesis
