@@ -61,5 +61,5 @@ class ImageMemory:
 def fingerprint(patches: torch.Tensor, grid: torch.Tensor) -> bytes:
     """Return a digest of an image as the model sees it; equal images have equal ones."""
     digest = hashlib.blake2b(str((patches.dtype, grid.tolist())).encode(), digest_size=16)
-    digest.update(patches.detach().contiguous().view(torch.uint8).cpu().numpy())
+    digest.update(patches.detach().contiguous().view(torch.uint8).cpu().numpy().data)
     return digest.digest()
