@@ -85,6 +85,8 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
         ({"evaluation": {"confidence": 95}}, "evaluation.confidence: 95"),
         ({"dataset": {"source": "directory"}}, "dataset.directory is missing"),
         ({"device": "cpu"}, "flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`"),
+        ({"inference": {"batch_size": 3}}, "inference: the size of a batch is not clear"),
+        ({"inference": {"batch_tokens": None}}, "inference: the size of a batch is not clear"),
         ({"pixel_budget": {"min_pixels": 9999999}}, "min_pixels exceeds max_pixels"),
         ({"experiments": {1: {"method": "baseline"}}}, "experiments: 1 is not text"),
         ({"experiments": {"a": {"method": "sfd"}}}, "experiments.a.method: there is no 'sfd'"),
