@@ -31,7 +31,7 @@ from measuring import matrix_speed, work_counter
 
 Rows = list[dict[str, Any]]
 TARGET = 3.0
-WARM = 12  # conversations
+WARM = 3  # conversations
 DRAWN = "--manuals 8 --steps 4 --objects 24 --seed 7 --image-size 480x360,360x480,420x420,540x300"
 
 
@@ -53,7 +53,7 @@ class Case:
     rounds: int
 
 
-CASES = [Case("tiny", (9408, 15680), 80, 72, 2), Case("middle", (80000, 130000), 128, 36, 1)]
+CASES = [Case("tiny", (9408, 15680), 80, 72, 2), Case("middle", (80000, 130000), 128, 24, 1)]
 
 
 def draw(folder: Path) -> Rows:

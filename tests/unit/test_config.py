@@ -194,6 +194,8 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
         ({"evaluation": {"confidence": 95}}, "evaluation.confidence: 95"),
         ({"dataset": {"source": "directory"}}, "dataset.directory is missing"),
         ({"device": "cpu"}, "flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`"),
+        ({"inference": {"batch_size": 3}}, "inference: the size of a batch is not clear"),
+        ({"inference": {"batch_tokens": None}}, "inference: the size of a batch is not clear"),
         ({"pixel_budget": {"min_pixels": 9999999}}, "min_pixels exceeds max_pixels"),
         (
             {"experiments": {"a": {"method": "baseline", "pixel_budget": {"max_pixels": 1000}}}},

@@ -37,4 +37,5 @@ def test_vllm_stands_on_the_same_model_code():
 
 @pytest.mark.parametrize("name", ["demo", "vllm"])
 def test_every_pin_is_exact(name):
-    assert [line for line in lock(name) if not str(Requirement(line).specifier).startswith("==")] == []
+    pins = [str(Requirement(line).specifier) for line in lock(name)]
+    assert [pin for pin in pins if not pin.startswith("==")] == []

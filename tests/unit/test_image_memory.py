@@ -36,6 +36,22 @@ def test_the_images_used_longest_ago_are_forgotten():
     assert memory.size == sum(f.nbytes for f in memory.kept.values()) <= memory.limit
 
 
+def test_what_is_known_by_a_name_is_made_once_until_it_is_forgotten():
+    memory, made = ImageMemory(1 << 20), []
+
+    def make(names):
+        made.append(names)
+        return [torch.full((2,), float(len(name))) for name in names]
+
+    features = memory.recall(["a", "bb", "a"], make)
+    assert [one[0].item() for one in features] == [1, 2, 1]
+    memory.forget("a")
+    memory.forget("unknown")
+    assert memory.size == 8
+    memory.recall(["a", "bb"], make)
+    assert made == [["a", "bb"], ["a"]]
+
+
 @pytest.mark.parametrize("limit", [0, 15])
 def test_what_does_not_fit_is_encoded_each_time_and_still_right(limit):
     memory, tower = ImageMemory(limit), Tower()

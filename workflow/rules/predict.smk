@@ -16,7 +16,9 @@ rule predict_shard:
     benchmark:
         f"{RUN}/benchmarks/predict/{{experiment}}/{{shard}}.tsv"
     conda:
-        "../../envs/vllm.yaml" if config["inference"]["engine"] == "vllm" else "../../envs/demo.yaml"
+        "../../envs/vllm.yaml"
+        if config["inference"]["engine"] == "vllm"
+        else "../../envs/demo.yaml"
     threads: config["threads"]
     resources:
         mem_mb=by_device(cpu=3000, cuda=32000),
