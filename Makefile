@@ -10,7 +10,7 @@ help:
 	@echo "make demo       run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take long"
-	@echo "make test-large  run the real 3B and 7B architectures with random weights: 18 GiB of memory"
+	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make benchmark-scoring  time the scoring of 9,000 predictions"
 	@echo "make benchmark-rewards  time the rewards"
 	@echo "make lint       run formatters, linters and the type checker"
