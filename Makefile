@@ -11,7 +11,7 @@ help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
-	@echo "make test-large  run the real 3B and 7B architectures with random weights: 18 GiB of memory"
+	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make setup       make .venv"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
