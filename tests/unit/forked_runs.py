@@ -44,6 +44,10 @@ class Fate(TrainerCallback):
         if self.fate.get("killed_in_save") == state.global_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.fate.get("killed_at_end") == state.global_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
 
 def train(job: Path, fate, config) -> int:
     """Train in this process, with changes to TRL's config; return the exit status."""

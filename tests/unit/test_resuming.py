@@ -15,10 +15,11 @@ SLOW = {
     "grpo_with_dropout": ("grpo", {}, {}),
     "lasting_completions": ("grpo", {"training": {"batch_size": 2}}, LASTING),
 }
-# Asked to stop in step 3; no room for the checkpoint of step 6, so that it goes on from step 4, an
-# epoch's end in SFT; killed when that of step 8 is all but marked: from 6, in an epoch's middle.
-FATES = [{"signalled": 3}, {"disk_full": 6}, {"killed_in_save": 8}, {}]
-STATUSES = [0, 0, 2, -9, 0]  # of the undisturbed training, and of these
+# Asked to stop in step 3; no room for the checkpoint of step 6, so that it goes on from step 4;
+# killed when that of step 8 is all but marked, and when all is done but nothing is published.
+# An epoch has 5 steps in SFT and 2 in GRPO, so these are in the middle of epochs and at their ends.
+FATES = [{"signalled": 3}, {"disk_full": 6}, {"killed_in_save": 8}, {"killed_at_end": 8}, {}]
+STATUSES = [0, 0, 2, -9, -9, 0]  # of the undisturbed training, and of these
 
 
 def trained(data, folder, processes, cases):
@@ -62,7 +63,7 @@ def judge(trained, name):
     assert trainings.history(killed) == trainings.history(whole)
     assert trainings.adapter(killed) == trainings.adapter(whole)
     lines = (killed.parent / "out/history.jsonl").read_text().splitlines()
-    assert [row["step"] for row in map(json.loads, lines) if "resumed" in row] == [3, 4, 6]
+    assert [row["step"] for row in map(json.loads, lines) if "resumed" in row] == [3, 4, 6, 8]
     left = killed.parent / "work"
     assert [path.name for path in left.glob("checkpoint-*")] == ["checkpoint-8"]
     assert stop_noted(left) == {

@@ -15,7 +15,7 @@ from legor1.files import write_json, write_jsonl
 from legor1.training.launch import environment
 
 HERE = Path(__file__).parent
-SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)] * 2
+SIZES = [(240, 180), (180, 240), (210, 210), (270, 150), (240, 180)] * 2
 RECIPE = {
     "seed": 7,
     "device": "cpu",

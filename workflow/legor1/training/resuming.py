@@ -56,6 +56,9 @@ class Checkpoints(TrainerCallback):
             self.before = load(self.trainer, self.resumed / own_file(args.process_index))
             shuffle_as_before(sampler_of(kwargs["train_dataloader"]), int(state.epoch))
             state.log_history.append({"resumed": 1, "step": state.global_step})
+            if state.global_step >= state.max_steps:  # transformers would take a step too many
+                self.trainer._run_epoch = lambda **_: None
+                control.should_training_stop = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note that a checkpoint is about to be written, for ``explain``."""
