@@ -138,3 +138,14 @@ def test_what_does_not_fit_names_the_setting_to_change(changes, gpu, said):
     moments = memory.training(QWEN, it, load(visual=7800))
     assert memory.fullest(moments)[1] > GPUS[gpu].memory
     assert memory.remedy(moments, GPUS[gpu], "experiments.sft.training", it).startswith(said)
+
+
+def test_a_budget_of_tokens_is_planned_as_the_batch_that_it_makes():
+    answering = {**recipe(), "max_new_tokens": 128, "batch_size": None, "batch_tokens": 32768}
+    del answering["training"]
+    longest = load().prompt.most + 128
+    as_size = answering | {"batch_size": 32768 // longest, "batch_tokens": None}
+    assert memory.inference(QWEN, answering, load()) == memory.inference(QWEN, as_size, load())
+    moments = memory.inference(QWEN, answering | {"batch_tokens": 10**6}, load())
+    said = memory.remedy(moments, GPUS["A40"], "inference", answering)
+    assert "inference.batch_tokens" in said and "inference.batch_size" not in said
