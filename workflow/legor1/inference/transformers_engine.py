@@ -66,7 +66,8 @@ class TransformersEngine:
         positions, _ = self.backbone.get_rope_index(
             ids, types, image_grid_thw=grids, attention_mask=mask
         )
-        seen = BaseModelOutputWithPooling(pooler_output=[one.to(device) for one in features])
+        shown: Any = [one.to(device) for one in features]  # a list, as the model itself makes it
+        seen = BaseModelOutputWithPooling(pooler_output=shown)
         return self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
