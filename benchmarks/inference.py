@@ -1,6 +1,6 @@
 """Few-shot predictions on CPU: the engine against the plain loop.
 
-    make benchmark-inference        about 5 minutes on one core
+    make benchmark-inference        some minutes on one core
 
 The plain loop takes three conversations at a time in the file's order, has the processor read and
 resize their images, and calls ``generate``. Both must say the same, token by token. They take

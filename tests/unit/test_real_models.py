@@ -20,7 +20,7 @@ from legor1.boxes import PixelBudget
 from legor1.files import read_json, read_jsonl
 from legor1.plan.architectures import HUB, from_config
 from legor1.prompts import chat_messages
-from legor1.training.experiment import peak_memory_mib
+from legor1.training.adapters import peak_memory_mib
 
 SMALLER, LARGER = (f"Qwen/Qwen2.5-VL-{size}-Instruct" for size in ("3B", "7B"))
 GIB = 2**20  # in the unit of /proc/meminfo
