@@ -37,6 +37,7 @@ def trained(job: Job):
         accelerator=SimpleNamespace(unwrap_model=lambda model: model),
         state=SimpleNamespace(log_history=history, global_step=2),
         train_dataset=range(8),
+        args=SimpleNamespace(world_size=1),
     )
 
 

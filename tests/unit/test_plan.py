@@ -70,8 +70,7 @@ def test_an_experiments_own_pixel_budget_and_inference_are_planned_with():
         assert found["thesis_sft", stage]["tokens"]["visual"]["most"] == 3 * 752
         assert found["thesis_grpo", stage]["tokens"]["visual"]["most"] in (2 * 2600, 3 * 2600)
     answers = {name: found[name, "predict"]["seconds"]["answers"] for name in ("sft", "thesis_sft")}
-    cut = found["thesis_few_shot", "predict"]["seconds"]["answers"]
-    assert cut < answers["thesis_sft"] < answers["sft"]  # fewer tokens to read the cache of
+    assert answers["thesis_sft"] < answers["sft"]  # smaller images: more prompts in a batch
 
 
 def test_a_prompt_that_is_computed_once_for_its_group_takes_less_of_everything():

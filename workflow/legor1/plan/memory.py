@@ -71,7 +71,7 @@ def group(recipe: Mapping[str, Any]) -> int:
     LoRA's dropout would be drawn once for a prompt, so there each completion has its own.
     """
     settings = recipe["training"]
-    if settings.get("share_prompts", not recipe["lora"]["dropout"]):
+    if settings.get("share_prompts", True) and not recipe["lora"]["dropout"]:
         return settings.get("generations", 1)
     return 1
 

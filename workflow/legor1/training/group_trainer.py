@@ -8,6 +8,7 @@ Loss, rewards and advantages are TRL's own, and so are the numbers, up to roundi
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,11 +30,11 @@ from legor1.training.packed_rows import (
     Rows,
     images_of_rows,
     pack,
-    rope_positions,
     runs,
     same,
     shuffle_groups,
 )
+from legor1.training.rope import rope_positions
 from legor1.training.shared_prompt import SHARED, install
 
 KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids"}
@@ -139,7 +140,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         There are no entropies where the model's fused head gives none.
         """
         backbone = self._base(model).model
-        packed = pack(rows, lambda *prompt: rope_positions(backbone, *prompt))
+        packed = pack(rows, partial(placed, backbone))
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["shared_prompts/token_ratio"].append(
             packed.layout.length / int(rows.mask.sum())
@@ -271,8 +272,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         device = self.accelerator.device
         ids = pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
         mask = pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
-        placed = [rope_positions(backbone, *prompt) for prompt in zip(prompts, images, strict=True)]
-        positions = pad([p[:, 0].T for p, _ in placed], 0, "left").permute(2, 0, 1).to(device)
+        places = [placed(backbone, *prompt) for prompt in zip(prompts, images, strict=True)]
+        positions = pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
         cache = model(
             input_ids=ids[:, :-1],
             attention_mask=mask[:, :-1],
@@ -284,7 +285,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         rows = torch.tensor(prompt_of_row, device=device)
         cache.batch_select_indices(rows)
         # How far the positions run ahead of the number of tokens; `generate` goes on from there.
-        ahead = [end - len(prompt) for (_, end), prompt in zip(placed, prompts, strict=True)]
+        ahead = [end - len(prompt) for (_, end), prompt in zip(places, prompts, strict=True)]
         backbone.rope_deltas = torch.tensor(ahead, device=device)[rows, None]
         sequences = model.generate(
             input_ids=ids[rows],
@@ -293,6 +294,11 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             generation_config=self.generation_config,
         )
         return sequences[:, ids.size(1) :]
+
+
+def placed(backbone: Any, ids: torch.Tensor, images: list[Image]) -> tuple[torch.Tensor, int]:
+    """Return what ``rope_positions`` does, given a prompt's images."""
+    return rope_positions(backbone, ids, [grid for _, grid in images])
 
 
 def until_end(ids: list[int], ends: list[int]) -> list[int]:

@@ -167,21 +167,6 @@ def pack(rows: Rows, positions_of: Positions) -> Packed:
     )
 
 
-def rope_positions(
-    backbone: Any, ids: torch.Tensor, images: list[Image]
-) -> tuple[torch.Tensor, int]:
-    """Return a prompt's rotary positions, (3, 1, tokens), and that of the token behind it.
-
-    Always computed and passed on: ``backbone`` would else use what it remembers of the last call.
-    """
-    if not images:
-        return torch.arange(len(ids), device=ids.device).expand(3, 1, -1), len(ids)
-    types = ids.eq(backbone.config.image_token_id).int()[None]
-    grids = torch.stack([grid for _, grid in images])
-    positions, _ = backbone.get_rope_index(ids[None], types, image_grid_thw=grids)
-    return positions, int(positions.max()) + 1
-
-
 def shuffle_groups(batch: dict[str, Any]) -> dict[str, Any]:
     """Return a batch, one entry a row, with its groups in random order and their rows together.
 

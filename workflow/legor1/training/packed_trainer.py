@@ -20,7 +20,7 @@ from legor1.image_memory import ImageMemory
 from legor1.training.examples import Examples, Picture, Pictures, collate
 from legor1.training.fused_lora import fuse_lora
 from legor1.training.packed_examples import PACKED, Packing, install
-from legor1.training.packed_rows import rope_positions
+from legor1.training.rope import rope_positions
 
 
 class PackedSFTTrainer(SFTTrainer):
@@ -64,8 +64,7 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _positions(self, ids: torch.Tensor, grids: list[torch.Tensor]) -> torch.Tensor:
         """Return the rotary positions of an example, (3, tokens)."""
-        images = [(grid, grid) for grid in grids]  # the grids alone are looked at
-        return rope_positions(self._base(self.model).model, ids, images)[0][:, 0]
+        return rope_positions(self._base(self.model).model, ids, grids)[0][:, 0]
 
     def compute_loss(
         self,
