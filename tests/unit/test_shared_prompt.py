@@ -6,6 +6,7 @@ import transformers.modeling_flash_attention_utils as flash
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from legor1.training.mask_kinds import knowing
 from legor1.training.shared_prompt import (
     SHARED,
     Layout,
@@ -149,7 +150,8 @@ def test_flash_gets_the_prompts_as_rows_of_their_own():
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
     given = {"dropout": 0.0, "scaling": 0.3}
-    found, _ = SHARED["sdpa"](attention_layer(), *inputs, mask, **given)
+    attention = knowing(sdpa_attention_forward, {Layout: sdpa_shared})
+    found, _ = attention(attention_layer(), *inputs, mask, **given)
     expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **given)
     assert torch.equal(found, expected)
 
@@ -159,6 +161,6 @@ def test_installing_extends_the_functions_by_their_names():
     try:
         install()
         for name, attention in SHARED.items():
-            assert AttentionInterface()[name] is attention
+            assert AttentionInterface()[name].forms[Layout] is attention
     finally:
         AttentionInterface._global_mapping = before

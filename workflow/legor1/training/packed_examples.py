@@ -18,13 +18,11 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
-Attention = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+from legor1.training.mask_kinds import Attention, teach
 
 
 class Packing:
@@ -131,37 +129,11 @@ PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_
 
 
 def install(decoder: Any) -> None:
-    """Make the attention functions, and the last layer of Qwen2.5-VL's decoder, know packings.
-
-    The functions keep their names: masks for ordinary forward passes are then made as before, and
-    the choice holds in a checkpoint's recomputation too, which runs in the backward pass.
-    """
-    for name, packed in PACKED.items():
-        known = ALL_ATTENTION_FUNCTIONS[name]
-        if getattr(known, "packed", None) is not packed:
-            AttentionInterface.register(name, knowing_packings(known, packed))
+    """Make the attention functions, and the last layer of Qwen2.5-VL's decoder, know packings."""
+    teach(Packing, PACKED)
     layer = decoder.layers[-1]
     if not hasattr(layer.forward, "packed"):
         layer.forward = scoring_alone(layer, layer.forward)
-
-
-def knowing_packings(attention: Attention, packed: Attention) -> Attention:
-    """Return ``attention``, but ``packed`` where the mask is a ``Packing``."""
-
-    @wraps(attention)
-    def attend(
-        module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: Any,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        chosen = packed if isinstance(attention_mask, Packing) else attention
-        return chosen(module, query, key, value, attention_mask, **kwargs)
-
-    attend.packed = packed  # type: ignore[attr-defined]
-    return attend
 
 
 def scoring_alone(layer: Any, forward: Callable[..., Any]) -> Callable[..., Any]:

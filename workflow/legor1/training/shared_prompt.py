@@ -12,19 +12,18 @@ The layout of the row travels as the attention mask of the model's full-attentio
 to know it; given any other mask they do what they did.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
-from transformers.integrations.flash_attention import flash_attention_forward, get_target_dtype
+from transformers.integrations.flash_attention import get_target_dtype
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_flash_attention_utils import _flash_attention_forward
 
-Attention = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+from legor1.training.mask_kinds import Attention, teach
 
 
 @dataclass(frozen=True)
@@ -252,36 +251,9 @@ def flash_shared(
     return torch.cat(outputs)[back][None], None
 
 
-def knowing_layouts(attention: Attention, shared: Attention) -> Attention:
-    """Return ``attention``, but ``shared`` where the mask is a ``Layout``."""
-
-    @wraps(attention)
-    def attend(
-        module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: Any,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        chosen = shared if isinstance(attention_mask, Layout) else attention
-        return chosen(module, query, key, value, attention_mask, **kwargs)
-
-    return attend
-
-
-SHARED = {
-    "sdpa": knowing_layouts(sdpa_attention_forward, sdpa_shared),
-    "flash_attention_2": knowing_layouts(flash_attention_forward, flash_shared),
-}
+SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}
 
 
 def install() -> None:
-    """Register the attention functions that know layouts.
-
-    They keep the names of those that they extend: masks for ordinary forward passes are then made
-    as before, transformers finds FlashAttention's kernels by the name, and the choice holds in a
-    checkpoint's recomputation too, which runs in the backward pass.
-    """
-    for name, attention in SHARED.items():
-        AttentionInterface.register(name, attention)
+    """Make transformers' attention functions know layouts; other masks they treat as they did."""
+    teach(Layout, SHARED)

@@ -1,0 +1,49 @@
+"""Masks of other kinds than tensors: attention functions of transformers that know them.
+
+A packed row says by its mask how its parts lie. Which function attends is then decided by the
+mask's kind, in each call.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+Attention = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+
+
+def teach(kind: type, forms: Mapping[str, Attention]) -> None:
+    """Have transformers' attention functions use ``forms``, by name, where the mask is a ``kind``.
+
+    They keep their names: masks for ordinary forward passes are then made as before, transformers
+    finds FlashAttention's kernels by the name, and the choice holds in a checkpoint's recomputation
+    too, which runs in the backward pass.
+    """
+    for name, form in forms.items():
+        known: Any = ALL_ATTENTION_FUNCTIONS[name]
+        if not hasattr(known, "forms"):
+            known = knowing(known, {})
+            AttentionInterface.register(name, known)
+        known.forms[kind] = form
+
+
+def knowing(attention: Attention, forms: dict[type, Attention]) -> Attention:
+    """Return ``attention``, but the form of the mask's kind where there is one."""
+
+    @wraps(attention)
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        chosen = forms.get(type(attention_mask), attention)
+        return chosen(module, query, key, value, attention_mask, **kwargs)
+
+    attend.forms = forms  # type: ignore[attr-defined]
+    return attend
