@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 
+from legor1.training.lora_layers import sole_adapter
+
 
 def fuse_lora(model: Any) -> None:
     """Give the LoRA layers of ``model`` a fused forward pass, for as long as it applies.
@@ -51,16 +53,13 @@ def fused(layer: Any, forward: Callable[..., torch.Tensor]) -> Callable[..., tor
 
 def fusible(layer: Any) -> str | None:
     """Return the name of the layer's adapter if it can be fused as things stand, else None."""
-    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+    name = sole_adapter(layer)
+    if name is None:
         return None
-    name = layer.active_adapters[0]
     base = layer.get_base_layer()
     plain = (
-        name in layer.lora_A
-        and name not in layer.lora_variant
-        and isinstance(layer.lora_dropout[name], torch.nn.Identity)
+        isinstance(layer.lora_dropout[name], torch.nn.Identity)
         and layer.lora_B[name].bias is None
-        and type(base) is torch.nn.Linear
         and not base.weight.requires_grad
         and (base.bias is None or not base.bias.requires_grad)
     )

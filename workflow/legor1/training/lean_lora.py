@@ -13,6 +13,8 @@ import torch
 from peft.tuners.lora import Linear
 from torch.nn.functional import linear
 
+from legor1.training.lora_layers import sole_adapter
+
 
 @contextmanager
 def lean_lora(model: torch.nn.Module) -> Iterator[int]:
@@ -33,22 +35,14 @@ def lean_lora(model: torch.nn.Module) -> Iterator[int]:
 
 def plain(layer: Any) -> bool:
     """Return whether ``products`` says all that the layer does."""
-    active, base = layer.active_adapters, layer.get_base_layer()
-    if (
-        layer.disable_adapters
-        or layer.merged
-        or len(active) != 1
-        or type(base) is not torch.nn.Linear
-    ):
+    name = sole_adapter(layer)
+    if name is None or "forward" in vars(layer):
         return False
-    (name,) = active
-    if name not in layer.lora_A or name in layer.lora_variant or "forward" in vars(layer):
-        return False
+    parts = (layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name])
+    if any(part._forward_pre_hooks or part._forward_hooks for part in parts):
+        return False  # ZeRO-3 fetches weights in hooks
     dropout = layer.lora_dropout[name]
-    parts = (base, layer.lora_A[name], layer.lora_B[name])  # ZeRO-3 fetches weights in hooks
-    hooked = any(part._forward_pre_hooks or part._forward_hooks for part in parts)
-    known = type(base) is torch.nn.Linear and not hooked
-    return known and (not dropout.training or isinstance(dropout, torch.nn.Identity))
+    return not dropout.training or isinstance(dropout, torch.nn.Identity)
 
 
 def products(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
