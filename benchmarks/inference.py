@@ -170,15 +170,14 @@ def plainly(predictor: Any, tree: Path, rows: Rows) -> Iterator[tuple[str, list[
     import torch
 
     from legor1.modeling import open_image
-    from legor1.prompts import chat_messages
+    from legor1.prompts import chat_messages, image_paths
 
     processor, model, ends = predictor.processor, predictor.engine.model, predictor.ends
     for at in range(0, len(rows), 3):
         three = rows[at : at + 3]
         chats = [chat_messages(row, predictor.budget, demonstrations=True) for row in three]
         texts = processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-        parts = [part for chat in chats for turn in chat for part in turn["content"]]
-        images = [open_image(tree / part["image"]) for part in parts if part["type"] == "image"]
+        images = [open_image(tree / path) for chat in chats for path in image_paths(chat)]
         inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
         with torch.inference_mode():
             tokens = model.generate(

@@ -3,9 +3,10 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 Key = TypeVar("Key", bound=Hashable)
 Images = list[tuple[torch.Tensor, torch.Tensor]]
@@ -56,6 +57,20 @@ class ImageMemory:
         self.kept.move_to_end(key)
         while self.size > self.limit:
             self.size -= self.kept.popitem(last=False)[1].nbytes
+
+
+def encode(backbone: Any, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
+    """Return the features (tokens, hidden) of each image that the vision tower makes.
+
+    Each is a tensor of its own, or one that is kept would keep them all.
+    """
+    encoded = backbone.get_image_features(pixels, grids)
+    return [features.clone() for features in encoded.pooler_output]
+
+
+def model_inputs(features: Any) -> dict[str, Any]:
+    """Return the model's arguments that give it features in place of pixels; a list, in order."""
+    return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
 
 def fingerprint(patches: torch.Tensor, grid: torch.Tensor) -> bytes:

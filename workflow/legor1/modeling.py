@@ -90,6 +90,16 @@ def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
     )
 
 
+def without_adapter(model: Any) -> Any:
+    """Return the base model inside ``model``, which PEFT may have been put around."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def is_frozen(module: Any) -> bool:
+    """Return whether nothing in ``module`` is trained."""
+    return not any(parameter.requires_grad for parameter in module.parameters())
+
+
 def freeze_vision(model: Any) -> Any:
     """Return ``model`` with its vision tower kept out of training altogether.
 

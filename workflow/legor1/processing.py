@@ -5,7 +5,7 @@ two image processors, qwen-vl-utils) must come to the same, or boxes are in the 
 prompt is ever cut: one that is too long is an error.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
@@ -63,6 +63,18 @@ def _processed(image_processor: Any, image: Image.Image) -> Size:
     inputs = image_processor(images=[image], return_tensors="pt")
     _, rows, columns = inputs["image_grid_thw"][0].tolist()
     return columns * image_processor.patch_size, rows * image_processor.patch_size
+
+
+def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) -> list[int]:
+    """Return a text's tokens with each image's one token as often as it has visual tokens.
+
+    Args:
+        ids: of the text.
+        image: the token that stands for an image.
+        counts: visual tokens of each image, in order.
+    """
+    visual = iter(counts)
+    return [token for one in ids for token in [one] * (next(visual) if one == image else 1)]
 
 
 def check_lengths(

@@ -3,7 +3,7 @@
 The directives are experimental constants of the thesis; changing one changes the experiment.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -83,6 +83,12 @@ def chat_messages(
         turns.append(_user(shown))
         turns.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
     return [*turns, _user(conversation)]
+
+
+def image_paths(turns: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the paths of the images that chat turns show, in order."""
+    parts = [part for turn in turns for part in turn["content"]]
+    return [part["image"] for part in parts if part["type"] == "image"]
 
 
 def answer(conversation: dict[str, Any], budget: PixelBudget) -> str:

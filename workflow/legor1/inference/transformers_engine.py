@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
-from legor1.image_memory import ImageMemory
+from legor1.image_memory import ImageMemory, encode, model_inputs
 from legor1.inference.batching import batches
 from legor1.inference.decoding import decode
 from legor1.inference.engine import Picture, Prompt
 from legor1.inference.sampling import choice
-from legor1.modeling import load_adapted, open_image
+from legor1.modeling import load_adapted, open_image, without_adapter
+from legor1.processing import with_visual_tokens
 
 REMEMBERED = 4 * 2**30  # bytes of image features, in the host's memory
 
@@ -37,7 +37,7 @@ class TransformersEngine:
         self.recipe, self.tree, self.processor = recipe, tree, processor
         self.budget = PixelBudget(**recipe["pixel_budget"])
         self.model = load_adapted(base, adapter, recipe)
-        self.backbone = self.model.get_base_model().model if adapter else self.model.model
+        self.backbone = without_adapter(self.model).model
         adapted = [name for name, _ in self.backbone.visual.named_parameters() if "lora_" in name]
         if adapted:
             raise ValueError(f"{adapter} changes the vision tower: {adapted[0]}")
@@ -69,13 +69,11 @@ class TransformersEngine:
             ids, types, image_grid_thw=grids, attention_mask=mask
         )
         chosen = choice(self.recipe, [prompt.instance for prompt in prompts])
-        shown: Any = [one.to(device) for one in features]
-        seen = BaseModelOutputWithPooling(pooler_output=shown)
         return self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             position_ids=positions.to(device),
-            mm_encoder_outputs={"image": seen},
+            **model_inputs([one.to(device) for one in features]),
             custom_generate=partial(decode, choice=chosen),
             do_sample=False,
             max_new_tokens=self.recipe["max_new_tokens"],
@@ -85,15 +83,14 @@ class TransformersEngine:
         """Return the prompts' tokens and mask, (prompts, longest), padded on the left."""
         tokenizer = self.processor.tokenizer
         texts = tokenizer([prompt.text for prompt in prompts])["input_ids"]
-        rows = [self._expanded(ids, prompt) for ids, prompt in zip(texts, prompts, strict=True)]
+        image = self.backbone.config.image_token_id
+        counts = [
+            [self.budget.visual_tokens(picture.size) for picture in prompt.pictures]
+            for prompt in prompts
+        ]
+        rows = [with_visual_tokens(ids, image, n) for ids, n in zip(texts, counts, strict=True)]
         padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
         return padded["input_ids"], padded["attention_mask"]
-
-    def _expanded(self, ids: list[int], prompt: Prompt) -> list[int]:
-        """Return the tokens of a prompt with as many for each image as it has features."""
-        image = self.backbone.config.image_token_id
-        counts = (self.budget.visual_tokens(picture.size) for picture in prompt.pictures)
-        return [one for id in ids for one in ([id] * next(counts) if id == image else [id])]
 
     def _grid(self, picture: Picture) -> tuple[int, int, int]:
         """Return frames, rows and columns of an image's patches."""
@@ -116,6 +113,5 @@ class TransformersEngine:
                 )
         inputs = self.processor.image_processor(images=images, return_tensors="pt")
         inputs = inputs.to(self.model.device)
-        encoded = self.backbone.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"])
-        # Each a tensor of its own, or one that is kept would keep them all.
-        return [features.cpu().clone() for features in encoded.pooler_output]
+        features = encode(self.backbone, inputs["pixel_values"], inputs["image_grid_thw"])
+        return [one.cpu() for one in features]

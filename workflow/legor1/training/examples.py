@@ -16,6 +16,7 @@ from datasets import Dataset, Image, List
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from legor1.image_memory import ImageMemory
+from legor1.processing import with_visual_tokens
 
 # An example's ids and its images' grids → rotary positions, (3, tokens).
 Positions = Callable[[torch.Tensor, list[torch.Tensor]], torch.Tensor]
@@ -135,18 +136,14 @@ class Examples(torch.utils.data.Dataset[Example]):
             row["completion"] = prepare_multimodal_messages(row["completion"])
             row = apply_chat_template(row, self.processor)
         prompt, completion = (self._ids(row[part]) for part in ("prompt", "completion"))
-        ids = torch.tensor([*self._with_images(prompt, grids), *completion])
+        merged = self.processor.image_processor.merge_size**2
+        visual = [int(grid.prod()) // merged for grid in grids]
+        prompt = with_visual_tokens(prompt, self.processor.image_token_id, visual)
+        ids = torch.tensor([*prompt, *completion])
         return Example(ids, len(completion), self.positions(ids, grids), pictures)
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _with_images(self, ids: list[int], grids: list[torch.Tensor]) -> list[int]:
-        """Return the ids with each image's one token repeated as often as it has visual tokens."""
-        merged = self.processor.image_processor.merge_size**2
-        visual = iter([int(grid.prod()) // merged for grid in grids])
-        image = self.processor.image_token_id
-        return [token for one in ids for token in [one] * (next(visual) if one == image else 1)]
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from peft import PeftModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import (
@@ -23,7 +21,8 @@ from trl.trainer.utils import (
     unsplit_pixel_values_by_grid,
 )
 
-from legor1.image_memory import ImageMemory
+from legor1.image_memory import ImageMemory, encode, model_inputs
+from legor1.modeling import is_frozen, without_adapter
 from legor1.training.lean_lora import lean_lora
 from legor1.training.packed_rows import (
     Image,
@@ -98,8 +97,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
-        model = self.accelerator.unwrap_model(model)
-        return model.get_base_model() if isinstance(model, PeftModel) else model
+        return without_adapter(self.accelerator.unwrap_model(model))
 
     # Loss and reference
 
@@ -162,19 +160,19 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if not images:
             return {}
         images = [(patches.to(backbone.visual.dtype), grid) for patches, grid in images]
-        if any(parameter.requires_grad for parameter in backbone.visual.parameters()):
-            pixels, grids = zip(*images, strict=True)
-            return {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.stack(grids)}
 
-        def encode(images: list[Image]) -> list[torch.Tensor]:
+        def joined(images: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
             pixels, grids = zip(*images, strict=True)
+            return torch.cat(pixels), torch.stack(grids)
+
+        if not is_frozen(backbone.visual):
+            return dict(zip(("pixel_values", "image_grid_thw"), joined(images), strict=True))
+
+        def features(images: list[Image]) -> list[torch.Tensor]:
             with torch.no_grad(), self.accelerator.autocast():
-                encoded = backbone.get_image_features(torch.cat(pixels), torch.stack(grids))
-            # Each a tensor of its own, or one that is kept would keep them all.
-            return [features.clone() for features in encoded.pooler_output]
+                return encode(backbone, *joined(images))
 
-        features: Any = self.memory.features(images, encode)  # a list, as transformers has it too
-        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
+        return model_inputs(self.memory.features(images, features))
 
     def _check(self, model: Any, *args: Any, **inputs: Any) -> None:
         """Compare log-probabilities with the stock trainer's, dropout off.

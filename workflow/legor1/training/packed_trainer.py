@@ -11,12 +11,11 @@ rounding.
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import Qwen2_5_VLForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
-from legor1.image_memory import ImageMemory
+from legor1.image_memory import ImageMemory, encode, model_inputs
+from legor1.modeling import is_frozen, without_adapter
 from legor1.training.examples import Examples, Picture, Pictures, collate
 from legor1.training.fused_lora import fuse_lora
 from legor1.training.packed_examples import PACKED, Packing, install
@@ -54,8 +53,7 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
-        model = self.accelerator.unwrap_model(model)
-        return model.get_base_model() if isinstance(model, PeftModel) else model
+        return without_adapter(self.accelerator.unwrap_model(model))
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the loader of the dataset's examples, in the stock trainer's order."""
@@ -102,12 +100,9 @@ class PackedSFTTrainer(SFTTrainer):
         """Return the model's arguments for images: features if the tower is frozen, else pixels."""
         if not pictures:
             return {}
-        visual = self._base(self.model).model.visual
-        if any(parameter.requires_grad for parameter in visual.parameters()):
+        if not is_frozen(self._base(self.model).model.visual):
             return self._pixels(pictures)
-        features = self.memory.recall(pictures, self._encode)
-        encoded = BaseModelOutputWithPooling(pooler_output=features)  # type: ignore[arg-type]
-        return {"mm_encoder_outputs": {"image": encoded}}
+        return model_inputs(self.memory.recall(pictures, self._encode))
 
     def _pixels(self, pictures: list[Picture]) -> dict[str, torch.Tensor]:
         pixels = torch.cat(self.pictures.take(pictures))
@@ -117,10 +112,10 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
         """Return the features of each image, (tokens, hidden), in host memory."""
+        given = self._pixels(pictures)
         with torch.no_grad(), self.accelerator.autocast():
-            encoded = self._base(self.model).model.get_image_features(**self._pixels(pictures))
-        # Each a tensor of its own, or one that is kept would keep them all.
-        return [features.clone().cpu() for features in encoded.pooler_output]
+            features = encode(self._base(self.model).model, *given.values())
+        return [one.cpu() for one in features]
 
 
 def obstacle(model: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from legor1.modeling import open_image
-from legor1.prompts import chat_messages
+from legor1.prompts import chat_messages, image_paths
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes
 SAVED = "saved"  # peft's name of the adapter that was read from disk
@@ -68,8 +68,7 @@ def _probe(job: Any, row: dict[str, Any], device: torch.device) -> tuple[dict[st
     """Return the model's inputs of a row with its true answer, and the tokens of the answer."""
     turns = chat_messages(row, job.budget, demonstrations=job.recipe["demonstrations"])
     said = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
-    parts = [part for turn in turns for part in turn["content"]]
-    images = [open_image(job.tree / p["image"]) for p in parts if p["type"] == "image"]
+    images = [open_image(job.tree / path) for path in image_paths(turns)]
     processor = job.processor()
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     whole = processor.apply_chat_template([*turns, said], tokenize=False)

@@ -38,9 +38,8 @@ def run(job: Job) -> None:
         ]
     )
     model = job.model()
-    arguments = SFTConfig(
-        max_length=None, **job.arguments()
-    )  # a cut prompt would lose image tokens
+    # A cut prompt would lose image tokens.
+    arguments = SFTConfig(max_length=None, **job.arguments())
     trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(
         model=model,
         args=arguments,

@@ -30,7 +30,7 @@ from transformers import (
 from legor1.boxes import PixelBudget
 from legor1.files import read_jsonl, write_json, write_jsonl, write_text
 from legor1.modeling import open_image
-from legor1.prompts import DIRECTIVES, REASONING, answer, chat_messages
+from legor1.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
 from legor1.seeding import generator
 
 NUMBERS = 512  # coordinates and counts below this are one token each
@@ -156,8 +156,7 @@ class Examples:
         texts, images = [], []
         for row in rows:
             turns = chat_messages(row, self.budget, demonstrations=demonstrations)
-            parts = [part for turn in turns for part in turn["content"]]
-            shown = [self._image(part["image"]) for part in parts if part["type"] == "image"]
+            shown = [self._image(path) for path in image_paths(turns)]
             truth = [{"type": "text", "text": answer(row, self.budget)}]
             turns.append({"role": "assistant", "content": truth})
             first, *rest = self.processor.apply_chat_template(turns, tokenize=False).split(IMAGE)
