@@ -4,38 +4,21 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset, Image, List
-from peft import LoraConfig
-from PIL import Image as Picture
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from trainer_cases import SETTINGS, learn, question, tiny
 from trl import GRPOConfig, GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
-from legor1.modeling import LORA_TARGETS
 from legor1.training.group_trainer import SharedPromptGRPOTrainer
-
-TINY = Path(__file__).parents[2] / "workflow/base/tiny"
-SIZES = [(120, 90), (90, 140), (200, 100)]
-
-
-def picture(seed: int) -> Picture.Image:
-    width, height = SIZES[seed % len(SIZES)]
-    values = np.random.default_rng(seed).integers(100, 256, (height // 10, width // 10, 3))
-    return Picture.fromarray(values.astype(np.uint8)).resize((width, height))
 
 
 def dataset(count: int = 4, images: tuple[int, ...] = (1, 2)) -> Dataset:
     """Prompts of unequal length with so many images by turns; the first image shows in all."""
     rows = []
     for number in range(count):
-        shown = [
-            picture(100 * place * (number + 1)) for place in range(images[number % len(images)])
-        ]
-        content: list[dict[str, Any]] = [{"type": "image"} for _ in shown]
-        content.append({"type": "text", "text": "What is here? " * (number + 1)})
-        rows.append({"prompt": [{"role": "user", "content": content}], "images": shown})
+        prompt, shown = question(number, images)
+        rows.append({"prompt": prompt, "images": shown})
     return Dataset.from_list(rows).cast_column("images", List(Image()))
 
 
@@ -87,12 +70,6 @@ def batch(
     return made | images | {"num_images": counts}
 
 
-def lora_weights(trainer: GRPOTrainer) -> dict[str, torch.Tensor]:
-    """Return what was trained, flat."""
-    named = trainer.model.named_parameters()
-    return {name: p.detach().flatten() for name, p in named if p.requires_grad}
-
-
 def numbers(trainer: GRPOTrainer) -> list[dict[str, float]]:
     """Return what the trainer logged of each step, but for times and our own entries."""
     steps = [log for log in trainer.state.log_history if "loss" in log]
@@ -105,40 +82,22 @@ def numbers(trainer: GRPOTrainer) -> list[dict[str, float]]:
 def trainer(shared: bool, out: Path, data: Dataset | None = None, **changes: Any) -> GRPOTrainer:
     """Return a trainer of the tiny base; LoRA's output matrices are not 0, as after some steps."""
     options = {name: changes.pop(name) for name in ("check", "remember") if name in changes}
-    attention = changes.pop("attention", "sdpa")
-    lora = changes.pop("lora", LoraConfig(r=4, lora_alpha=8, target_modules=LORA_TARGETS))
-    settings: dict[str, Any] = {
+    given = tiny(**{name: changes.pop(name) for name in ("attention", "lora") if name in changes})
+    settings = SETTINGS | {
         "output_dir": str(out),
         "per_device_train_batch_size": 8,
         "num_generations": 4,
         "max_completion_length": 12,
-        "max_steps": 3,
         "learning_rate": 1e-3,
         "beta": 0.1,
         "loss_type": "grpo",
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": 3,
     }
     made = (SharedPromptGRPOTrainer if shared else GRPOTrainer)(
-        model=Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            TINY, dtype=torch.float32, attn_implementation=attention
-        ),
         reward_funcs=reward,
         args=GRPOConfig(**settings | changes),
         train_dataset=data or dataset(),
-        processing_class=AutoProcessor.from_pretrained(TINY, padding_side="left"),
-        peft_config=lora,
+        **given,
         **options if shared else {},
     )
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in made.model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(0, 0.05, generator=draw)
+    learn(made.model)
     return made

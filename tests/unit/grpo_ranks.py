@@ -3,11 +3,11 @@
 torchrun … grpo_ranks.py stock|shared FOLDER        FOLDER gets numbers.json and a checkpoint
 """
 
-import json
 import sys
 from pathlib import Path
 
 from grpo_cases import numbers, trainer
+from trainer_cases import train_a_rank
 
 from legor1.training.experiment import DEEPSPEED
 
@@ -26,10 +26,7 @@ def main(kind: str, out: Path) -> None:
         ddp_backend="gloo",
         deepspeed=DEEPSPEED,
     )
-    assert made.args.world_size == 2
-    made.train()
-    if made.is_world_process_zero():
-        (out / "numbers.json").write_text(json.dumps(numbers(made)))
+    train_a_rank(made, numbers)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """The real architectures with random weights, a real vocabulary, and rows to train them on."""
 
 import importlib.util
-import json
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw
+from drawn_rows import conversations, draw_turns
 from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.initialization import no_init_weights
 
-from legor1 import prompts
 from legor1.files import write_json, write_jsonl
 from legor1.plan.architectures import HUB
 
@@ -56,19 +54,11 @@ def write_base(folder: Path, repo: str) -> Path:
 
 def write_rows(folder: Path, count: int) -> tuple[Path, Path]:
     """Write object rows with their images; return the conversations and their tree."""
-    rows, tree = [], folder / "tree"
+    tree = folder / "tree"
     tree.mkdir(parents=True)
-    for number in range(count):
-        size, box = ((480, 360), (360, 480))[number % 2], (40 + 30 * number, 60, 260, 200)
-        picture = Image.new("RGB", size, "white")
-        ImageDraw.Draw(picture).rectangle(box, fill="red")
-        picture.save(tree / f"{number}.png")
-        facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
-        facts |= {"instance_id": f"object/{number}", "image": f"{number}.png"}
-        facts |= {"width": size[0], "height": size[1], "box_frame": "processed"}
-        asked = prompts.query("object", "Which parts are needed for this step?")
-        response = json.dumps([{"bbox_2d": box, "label": "1 red 2x4 brick"}])
-        rows.append(facts | {"prompt": asked, "response": response, "demonstrations": []})
+    sizes = [((480, 360), (360, 480))[number % 2] for number in range(count)]
+    turns = draw_turns(tree, sizes, box=lambda number: (40 + 30 * number, 60, 260, 200))
+    rows = conversations(turns, [[]] * count)
     write_jsonl(folder / "train.jsonl", rows)
     return folder / "train.jsonl", tree
 

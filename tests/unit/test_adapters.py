@@ -9,6 +9,7 @@ import trainings
 import yaml
 from peft import PeftModel, get_peft_model
 from safetensors import safe_open
+from trainer_cases import learn
 from transformers import AutoModelForImageTextToText
 from trees import check_schema
 
@@ -27,10 +28,7 @@ def job_of(folder, **changes) -> Job:
 def trained(job: Job):
     """Return what ``publish`` needs of a trainer whose adapter has learnt something."""
     model = get_peft_model(job.model(), job.lora())
-    draw = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(0, 0.05, generator=draw)
+    learn(model)
     history = [{"loss": "2.5", "step": 1}, {"resumed": 1, "step": 1}, {"loss": 1.25, "step": 2}]
     return SimpleNamespace(
         model=model,

@@ -5,7 +5,8 @@ import pytest
 import torch
 from datasets import Dataset, Image, List
 from PIL import Image as Picture_
-from sft_cases import TINY, dataset, trainer
+from sft_cases import dataset, trainer
+from trainer_cases import TINY
 from transformers import AutoProcessor
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 

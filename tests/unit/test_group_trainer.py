@@ -1,15 +1,10 @@
 """GRPO with prompts computed once for their group, against the stock trainer, in float32."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from grpo_cases import batch, dataset, lora_weights, numbers, prompts, trainer
+from grpo_cases import batch, dataset, numbers, prompts, trainer
 from peft import LoraConfig
+from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
 from legor1.training import group_trainer
@@ -258,21 +253,5 @@ def test_dropout_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_of_zero_2_train_as_the_stock_trainer_does(tmp_path):
-    logs = []
-    for kind in ("stock", "shared"):
-        program = Path(__file__).with_name("grpo_ranks.py")
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        fixed = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            [*command, "--nproc_per_node", "2", program, kind, tmp_path / kind],
-            env=os.environ | fixed,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        logs.append(json.loads((tmp_path / kind / "numbers.json").read_text()))
-        assert [*(tmp_path / kind).glob("checkpoint-2/global_step2/zero_pp_rank_1*")]
-    expected, found = logs
+    expected, found = run_ranks("grpo_ranks.py", ("stock", "shared"), tmp_path, steps=2)
     assert_same_numbers(found, expected, in_parts=True)

@@ -1,15 +1,10 @@
 """SFT on packed examples, against the stock trainer, in float32."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from peft import LoraConfig
-from sft_cases import dataset, lora_weights, numbers, trainer
+from sft_cases import dataset, numbers, trainer
+from trainer_cases import lora_weights, run_ranks
 from trl import SFTTrainer
 
 from legor1.training.packed_trainer import PackedSFTTrainer
@@ -186,21 +181,5 @@ def test_the_stock_trainer_is_one_setting_away_and_taken_where_it_must_be(pair, 
 
 @pytest.mark.slow
 def test_two_ranks_of_zero_2_train_as_the_stock_trainer_does(tmp_path):
-    logs = []
-    for kind in ("stock", "packed"):
-        program = Path(__file__).with_name("sft_ranks.py")
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        fixed = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            [*command, "--nproc_per_node", "2", program, kind, tmp_path / kind],
-            env=os.environ | fixed,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        logs.append(json.loads((tmp_path / kind / "numbers.json").read_text()))
-        assert [*(tmp_path / kind).glob("checkpoint-3/global_step3/zero_pp_rank_1*")]
-    expected, found = logs
+    expected, found = run_ranks("sft_ranks.py", ("stock", "packed"), tmp_path, steps=3)
     assert_same_numbers(found, expected)

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from drawn_rows import conversations, draw_turns
 
-from legor1 import prompts
 from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.files import write_json, write_jsonl
@@ -65,27 +64,13 @@ def write_data(folder: Path) -> dict[str, Path]:
     """Write a tree, its conversations and the note of the base model; return their paths."""
     tree = folder / "tree"
     tree.mkdir(parents=True)
-    turns = []
-    for number, (width, height) in enumerate(SIZES):
-        picture = Image.new("RGB", (width, height), "white")
-        corner = (30 + 10 * number, 40)
-        ImageDraw.Draw(picture).rectangle((*corner, 140, 130), fill="red")
-        picture.save(tree / f"{number}.png")
-        item = {"bbox_2d": [*corner, 140, 130], "label": f"{number} red 2x4 brick"}
-        turns.append(
-            {
-                "instance_id": f"object/{number}",
-                "image": f"{number}.png",
-                "width": width,
-                "height": height,
-                "prompt": prompts.query("object", "Which parts are needed for this step?"),
-                "response": json.dumps([item]),
-            }
-        )
-    facts = {"schema_version": 1, "task": "object", "manual": "m", "variant": "plain"}
-    facts |= {"box_frame": "processed"}
-    shown = [turns[-1:], [], turns[:1], *([] for _ in turns[3:])]
-    rows = [facts | t | {"demonstrations": d} for t, d in zip(turns, shown, strict=True)]
+    turns = draw_turns(
+        tree,
+        SIZES,
+        box=lambda number: (30 + 10 * number, 40, 140, 130),
+        label=lambda number: f"{number} red 2x4 brick",
+    )
+    rows = conversations(turns, [turns[-1:], [], turns[:1], *([] for _ in turns[3:])])
     paths = {"conversations": folder / "train.jsonl", "tree": tree, "base": folder / "model.json"}
     write_jsonl(paths["conversations"], rows)
     describe_model(TINY_BASE, "workflow/base/tiny", None, paths["base"])

@@ -1,0 +1,104 @@
+"""What the small SFT and GRPO trainings have in common, which compare stock trainers with ours."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig
+from PIL import Image as Picture
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+from legor1.modeling import LORA_TARGETS
+
+TINY = Path(__file__).parents[2] / "workflow/base/tiny"
+SIZES = [(120, 90), (90, 140), (200, 100)]
+SETTINGS: dict[str, Any] = {
+    "max_steps": 3,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "seed": 3,
+}
+
+
+def picture(seed: int) -> Picture.Image:
+    width, height = SIZES[seed % len(SIZES)]
+    values = np.random.default_rng(seed).integers(100, 256, (height // 10, width // 10, 3))
+    return Picture.fromarray(values.astype(np.uint8)).resize((width, height))
+
+
+def question(number: int, images: tuple[int, ...]) -> tuple[list[Any], list[Picture.Image]]:
+    """Return a prompt, longer with its number, and its images, as many as ``images`` has by turns.
+
+    The first image shows in all.
+    """
+    shown = [picture(100 * place * (number + 1)) for place in range(images[number % len(images)])]
+    content: list[dict[str, Any]] = [{"type": "image"} for _ in shown]
+    content.append({"type": "text", "text": "What is here? " * (number + 1)})
+    return [{"role": "user", "content": content}], shown
+
+
+def tiny(attention: str = "sdpa", lora: LoraConfig | None = None) -> dict[str, Any]:
+    """Return what a trainer takes of the tiny base: model, processor, LoRA."""
+    return {
+        "model": Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            TINY, dtype=torch.float32, attn_implementation=attention
+        ),
+        "processing_class": AutoProcessor.from_pretrained(TINY, padding_side="left"),
+        "peft_config": lora or LoraConfig(r=4, lora_alpha=8, target_modules=LORA_TARGETS),
+    }
+
+
+def learn(model: Any) -> None:
+    """Make LoRA's output matrices other than 0, as after some steps."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.05, generator=draw)
+
+
+def lora_weights(trainer: Any) -> dict[str, torch.Tensor]:
+    """Return what was trained, flat."""
+    named = trainer.model.named_parameters()
+    return {name: p.detach().flatten() for name, p in named if p.requires_grad}
+
+
+def run_ranks(program: str, kinds: tuple[str, str], folder: Path, steps: int) -> list[Any]:
+    """Return the numbers that a program of two ranks leaves, of each kind; ZeRO-2 must be on."""
+    logs = []
+    for kind in kinds:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        fixed = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        path = Path(__file__).with_name(program)
+        done = subprocess.run(
+            [*command, "--nproc_per_node", "2", path, kind, folder / kind],
+            env=os.environ | fixed,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        logs.append(json.loads((folder / kind / "numbers.json").read_text()))
+        checkpoint = folder / kind / f"checkpoint-{steps}"
+        assert [*checkpoint.glob(f"global_step{steps}/zero_pp_rank_1*")]
+    return logs
+
+
+def train_a_rank(made: Any, numbers: Callable[[Any], Any]) -> None:
+    """Train on one of two ranks; the first writes ``numbers.json`` of the training."""
+    assert made.args.world_size == 2
+    made.train()
+    if made.is_world_process_zero():
+        (Path(made.args.output_dir) / "numbers.json").write_text(json.dumps(numbers(made)))
