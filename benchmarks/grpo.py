@@ -12,21 +12,18 @@ reference, loss, optimiser. Float32, G = 8, few-shot prompts of two images.
   to their full length. Its vision tower takes about as much of a stock step as in the 7B model.
 """
 
-import argparse
-import multiprocessing
 import os
 import statistics
-import tempfile
 import time
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import models
-from measuring import matrix_speed, memory, work_counter
+from measuring import run
+from side_by_side import compare
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -92,7 +89,7 @@ def reward(completions: list[Any], **_: Any) -> list[float]:
     return [zlib.crc32(turns[0]["content"].encode()) % 97 / 97 for turns in completions]
 
 
-def make_trainer(case: Case, shared: bool, out: str) -> Any:
+def make_trainer(case: Case, ours: bool, out: str) -> Any:
     """Return the trainer of one side."""
     from peft import LoraConfig
     from transformers import AutoProcessor
@@ -109,7 +106,7 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
         "shortest_edge": case.side**2,
         "longest_edge": case.side**2,
     }
-    return (SharedPromptGRPOTrainer if shared else GRPOTrainer)(
+    return (SharedPromptGRPOTrainer if ours else GRPOTrainer)(
         model=make_model(case),
         reward_funcs=[reward, *studied],
         args=GRPOConfig(
@@ -136,7 +133,7 @@ def make_trainer(case: Case, shared: bool, out: str) -> Any:
 
 
 class Stages:
-    """CPU seconds in the trainer's methods, since the last reading."""
+    """CPU seconds in the trainer's methods during a step."""
 
     METHODS = (
         ("_generate_single_turn", "rollout"),
@@ -151,6 +148,10 @@ class Stages:
         for method, name in self.METHODS:
             setattr(trainer, method, self._timed(getattr(trainer, method), name))
 
+    def begin(self) -> None:
+        """Begin anew."""
+        self.spent = defaultdict(float)
+
     def _timed(self, method: Any, name: str) -> Any:
         import torch
 
@@ -164,87 +165,13 @@ class Stages:
 
         return timed
 
-    def read(self, cpu: float) -> dict[str, float]:
-        """Return the stages of a step that took ``cpu`` seconds, and begin anew."""
-        spent, self.spent = self.spent, defaultdict(float)
+    def read(self, logs: dict[str, Any], cpu: float) -> dict[str, float]:
+        """Return the stages of a step that took ``cpu`` seconds, and its completions' length."""
+        spent = self.spent
         stages = {"rollout": spent["rollout"], "reference": spent["scores"]}
         stages |= {"loss": spent["step"] - spent["before"], "rewards": spent["rewards"]}
-        return stages | {"rest": cpu - sum(stages.values())}
-
-
-def turns(connection: Connection, trainer: Any) -> Any:
-    """Return a callback that waits for its turn before a step and reports after it."""
-    from transformers import TrainerCallback
-
-    counter = work_counter()
-
-    class Turns(TrainerCallback):
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.stages = Stages(trainer)
-            self.resident = memory("VmRSS")
-            self.begin()
-            counter.__enter__()  # over the first step, which is not timed
-
-        def begin(self) -> None:
-            connection.recv()
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-            self.started = time.perf_counter(), time.process_time()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" not in (logs or {}):
-                return
-            wall, cpu = (
-                now - started
-                for now, started in zip(
-                    (time.perf_counter(), time.process_time()), self.started, strict=True
-                )
-            )
-            if state.global_step == 1:
-                counter.__exit__(None, None, None)
-            logged = {"logged loss": "loss", "tokens": "completions/mean_length"}
-            log = {name: float(logs[key]) for name, key in logged.items()}
-            facts = {"wall": wall, "cpu": cpu, "flops": counter.get_total_flops()}
-            facts["peak"] = memory("VmHWM") - self.resident
-            connection.send(facts | log | self.stages.read(cpu))
-            if state.global_step < state.max_steps:
-                self.begin()
-
-    return Turns()
-
-
-def work(connection: Connection, case: Case, shared: bool) -> None:
-    """Train in a process of its own: a step for each message, answered with what it took."""
-    import torch
-    from transformers import PrinterCallback
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    with tempfile.TemporaryDirectory() as out:
-        trainer = make_trainer(case, shared, out)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(turns(connection, trainer))
-        trainer.train()
-
-
-def compare(case: Case) -> dict[bool, list[dict[str, float]]]:
-    """Return what the timed steps of the stock trainer (False) and of ours (True) took."""
-    context = multiprocessing.get_context("spawn")
-    sides, steps = {}, defaultdict(list)
-    for shared in (False, True):
-        here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, case, shared))
-        process.start()
-        there.close()
-        sides[shared] = here, process
-    for step in range(case.steps + 1):
-        for shared, (connection, _) in sides.items():
-            connection.send("go")
-            facts = connection.recv() | {"speed": matrix_speed()}
-            if step:
-                steps[shared].append(facts)
-    for connection, process in sides.values():
-        process.join()
-        connection.close()
-    return steps
+        stages["rest"] = cpu - sum(stages.values())
+        return stages | {"tokens": float(logs["completions/mean_length"])}
 
 
 def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
@@ -267,21 +194,13 @@ HEAD = """
 """
 
 
-def main() -> None:
-    """Run the cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    chosen = parser.parse_args().only
-    started = time.monotonic()
-    print(HEAD.strip("\n"))
-    for case in CASES:
-        if chosen in (None, case.name):
-            steps = compare(case)
-            stock, ours = steps[False], steps[True]
-            print(line("stock", case, stock))
-            print(line("shared", case, ours))
-            print(summary(case, stock, ours), flush=True)
-    print(f"{os.environ['OMP_NUM_THREADS']} thread, {time.monotonic() - started:.0f} s in all")
+def show(case: Case) -> None:
+    """Run a case and print its rows; the first step, in which work is counted, is not timed."""
+    took = compare(partial(make_trainer, case), Stages, steps=case.steps + 1, counted=1)
+    stock, ours = took[False][1:], took[True][1:]
+    print(line("stock", case, stock))
+    print(line("shared", case, ours))
+    print(summary(case, stock, ours), flush=True)
 
 
 def summary(case: Case, stock: list[dict[str, float]], ours: list[dict[str, float]]) -> str:
@@ -298,4 +217,4 @@ def summary(case: Case, stock: list[dict[str, float]], ours: list[dict[str, floa
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__.partition("\n")[0], HEAD, CASES, show)

@@ -12,13 +12,13 @@ the demo's, with fewer manuals: demonstrations come from one pool, so images are
   ended where the true ones end, in tokens of Qwen's vocabulary.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import models
-from measuring import matrix_speed, work_counter
+from measuring import matrix_speed, run, work_counter
 
 Rows = list[dict[str, Any]]
 TARGET = 3.0
@@ -250,23 +250,20 @@ HEAD = """
 """
 
 
+def show(folder: Path, drawn: Rows, case: Case) -> None:
+    """Run a case and print its rows."""
+    rows = drawn[: case.rows]
+    took = compare(case, folder / "tree", rows)
+    for side, rounds in took.items():
+        print(line(case, side, rounds, len(rows)))
+    print(summary(took, rows), flush=True)
+
+
 def main() -> None:
-    """Run the cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    chosen = parser.parse_args().only
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = draw(Path(folder))
-        print(HEAD.strip("\n"))
-        for case in CASES:
-            if chosen in (None, case.name):
-                rows = drawn[: case.rows]
-                took = compare(case, Path(folder) / "tree", rows)
-                for side, rounds in took.items():
-                    print(line(case, side, rounds, len(rows)))
-                print(summary(took, rows), flush=True)
-    print(f"{os.environ['OMP_NUM_THREADS']} thread, {time.monotonic() - started:.0f} s in all")
+    """Draw the data, run the cases and print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run(__doc__.partition("\n")[0], HEAD, CASES, partial(show, folder, draw(folder)))
 
 
 def summary(took: dict[str, list[dict[str, float]]], rows: Rows) -> str:

@@ -1,7 +1,9 @@
-"""What the benchmarks of training measure with: memory, work done, the machine's speed."""
+"""What the benchmarks measure with: memory, work done, the machine's speed; and their main loop."""
 
+import argparse
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,23 @@ def matrix_speed() -> float:
     for _ in range(100):
         left @ right
     return 100 * 2 * 512 * 512 * 1536 / (time.process_time() - started)
+
+
+def run(purpose: str, head: str, cases: Sequence[Any], show: Callable[[Any], None]) -> None:
+    """Print the table: its head, then what ``show`` prints of each case that is asked for.
+
+    Args:
+        purpose: of the benchmark, in a line.
+        head: of the table.
+        cases: each with a ``name``.
+        show: runs a case and prints its rows.
+    """
+    parser = argparse.ArgumentParser(description=purpose)
+    parser.add_argument("--only", choices=[case.name for case in cases])
+    chosen = parser.parse_args().only
+    started = time.monotonic()
+    print(head.strip("\n"))
+    for case in cases:
+        if chosen in (None, case.name):
+            show(case)
+    print(f"{os.environ['OMP_NUM_THREADS']} thread, {time.monotonic() - started:.0f} s in all")

@@ -15,22 +15,20 @@ both up, is not timed. Later epochs find the images known.
   visual.
 """
 
-import argparse
-import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import models
-from measuring import matrix_speed, memory, work_counter
+from measuring import run
+from side_by_side import compare
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -74,7 +72,7 @@ def draw(folder: Path) -> None:
         subprocess.run(legor1, check=True, capture_output=True)
 
 
-def make_trainer(case: Case, packed: bool, data: Path, out: str) -> Any:
+def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
     """Return the trainer of one side; it goes a step beyond the last epoch."""
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -84,7 +82,7 @@ def make_trainer(case: Case, packed: bool, data: Path, out: str) -> Any:
     from legor1.training.packed_trainer import PackedSFTTrainer
 
     budget = PixelBudget(case.pixels * 3 // 5, case.pixels)
-    return (PackedSFTTrainer if packed else SFTTrainer)(
+    return (PackedSFTTrainer if ours else SFTTrainer)(
         model=models.tiny() if case.name == "tiny" else models.middle(vision_layers=3),
         args=SFTConfig(
             output_dir=out,
@@ -126,85 +124,32 @@ def make_dataset(case: Case, budget: Any, data: Path) -> Any:
     return Dataset.from_list(table).cast_column("images", List(Image()))
 
 
-def turns(connection: Connection, trainer: Any) -> Any:
-    """Return a callback that waits for its turn before a step and reports after it."""
-    from transformers import TrainerCallback
+class Vision:
+    """CPU seconds in the vision tower during a step, and the tokens of the step."""
 
-    counter = work_counter()
-    visual = trainer.model.get_base_model().model.visual
+    def __init__(self, trainer: Any) -> None:
+        visual = trainer.model.get_base_model().model.visual
+        self.forward, visual.forward = visual.forward, self.see
+        self.tokens = 0.0  # so far
 
-    class Turns(TrainerCallback):
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.resident, self.tokens = memory("VmRSS"), 0.0
-            self.forward, visual.forward = visual.forward, self.see
-            self.begin()
+    def begin(self) -> None:
+        """Begin anew."""
+        self.spent = 0.0
 
-        def see(self, *args: Any, **kwargs: Any) -> Any:
-            started = time.process_time()
-            result = self.forward(*args, **kwargs)
-            self.vision += time.process_time() - started
-            return result
+    def see(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the tower does, and note how long it takes."""
+        started = time.process_time()
+        result = self.forward(*args, **kwargs)
+        self.spent += time.process_time() - started
+        return result
 
-        def begin(self) -> None:
-            self.vision = 0.0
-            connection.recv()
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-            self.started = time.perf_counter(), time.process_time()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" not in (logs or {}):
-                return
-            ended = time.perf_counter(), time.process_time()
-            wall, cpu = (end - start for end, start in zip(ended, self.started, strict=True))
-            tokens = float(logs["num_tokens"])
-            facts = {"wall": wall, "cpu": cpu, "vision": self.vision, "loss": float(logs["loss"])}
-            facts |= {"tokens": tokens - self.tokens, "flops": counter.get_total_flops()}
-            connection.send(facts | {"peak": memory("VmHWM") - self.resident})
-            self.tokens = tokens
-            if state.global_step < state.max_steps:
-                self.begin()
-            if state.global_step == state.max_steps - 1:
-                counter.__enter__()  # over the last step, which is not timed
-            if state.global_step == state.max_steps:
-                counter.__exit__(None, None, None)
-
-    return Turns()
-
-
-def work(connection: Connection, case: Case, packed: bool, data: Path) -> None:
-    """Train in a process of its own: a step for each message, answered with what it took."""
-    import torch
-    from transformers import PrinterCallback
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    with tempfile.TemporaryDirectory() as out:
-        trainer = make_trainer(case, packed, data, out)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(turns(connection, trainer))
-        trainer.train()
+    def read(self, logs: dict[str, Any], cpu: float) -> dict[str, float]:
+        """Return the step's seconds and tokens."""
+        before, self.tokens = self.tokens, float(logs["num_tokens"])
+        return {"vision": self.spent, "tokens": self.tokens - before}
 
 
 Steps = list[dict[str, float]]
-
-
-def compare(case: Case, data: Path) -> dict[bool, Steps]:
-    """Return what each step of the stock trainer (False) and of ours (True) took."""
-    context = multiprocessing.get_context("spawn")
-    sides, steps = {}, defaultdict(list)
-    for packed in (False, True):
-        here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, case, packed, data))
-        process.start()
-        there.close()
-        sides[packed] = here, process
-    for _ in range(EPOCHS * case.steps + 1):
-        for packed, (connection, _) in sides.items():
-            connection.send("go")
-            steps[packed].append(connection.recv() | {"speed": matrix_speed()})
-    for connection, process in sides.values():
-        process.join()
-        connection.close()
-    return steps
 
 
 def epochs(case: Case, steps: Steps) -> dict[str, Steps]:
@@ -252,29 +197,27 @@ def summary(case: Case, stock: Steps, ours: Steps) -> str:
 
     by_cpu = ", ".join(f"{epoch} × {ratio(epoch, 'cpu'):.2f}" for epoch in theirs)
     peak = max(step["peak"] for step in mine["all"]) / max(step["peak"] for step in theirs["all"])
-    loss = max(abs(a["loss"] - b["loss"]) for a, b in zip(stock, ours, strict=True))
+    loss = max(abs(a["logged loss"] - b["logged loss"]) for a, b in zip(stock, ours, strict=True))
     return (
         f"        by CPU time {by_cpu} (target {FASTER}); clock × {ratio('all', 'wall'):.2f};"
         f" peak × {peak:.2f}; losses equal within {loss:.1e}\n"
     )
 
 
+def show(data: Path, case: Case) -> None:
+    """Run a case and print its rows; work is counted in the last step, which is not timed."""
+    steps = EPOCHS * case.steps + 1
+    took = compare(partial(make_trainer, case, data), Vision, steps=steps, counted=steps)
+    print(line("stock", case, took[False]))
+    print(line("packed", case, took[True]))
+    print(summary(case, took[False], took[True]), flush=True)
+
+
 def main() -> None:
-    """Run the cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=[case.name for case in CASES])
-    chosen = parser.parse_args().only
-    started = time.monotonic()
+    """Draw the data, run the cases and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder))
-        print(HEAD.strip("\n"))
-        for case in CASES:
-            if chosen in (None, case.name):
-                steps = compare(case, Path(folder))
-                print(line("stock", case, steps[False]))
-                print(line("packed", case, steps[True]))
-                print(summary(case, steps[False], steps[True]), flush=True)
-    print(f"{os.environ['OMP_NUM_THREADS']} thread, {time.monotonic() - started:.0f} s in all")
+        run(__doc__.partition("\n")[0], HEAD, CASES, partial(show, Path(folder)))
 
 
 if __name__ == "__main__":
