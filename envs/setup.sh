@@ -31,8 +31,4 @@ echo "Setting up .venv, once: about 5 minutes and 7 GB of disk."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --disable-pip-version-check -r envs/demo.txt
 .venv/bin/python -m pip install --disable-pip-version-check --no-deps --editable .
-echo "Compiling DeepSpeed's communication for the CPU: about a minute."
-PATH="$PWD/.venv/bin:$PATH" DS_ACCELERATOR=cpu .venv/bin/python -W ignore -c \
-  'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as Builder
-if Builder().is_compatible(): Builder().load(verbose=False)'
 echo "$key" >.venv/ready
