@@ -5,13 +5,14 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
+.PHONY: demo test test-slow test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu lint setup clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
+	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make setup       make .venv"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
@@ -20,7 +21,8 @@ help:
 	@echo "make benchmark-sft        time SFT beside TRL's stock trainer"
 	@echo "make benchmark-grpo       time a GRPO step beside TRL's stock trainer"
 	@echo "make benchmark-inference  time few-shot predictions beside the plain loop"
-	@echo "make benchmarks           time all of these"
+	@echo "make benchmark-gpu        time the 7B model on a GPU: training, inference, and the plan of both"
+	@echo "make benchmarks           time all of these but the last"
 	@echo "make clean       remove the results of demo and smoke, and caches"
 
 demo: setup
@@ -38,9 +40,12 @@ test-slow: setup
 test-large: setup
 	@$(BIN)/python -m pytest -m large
 
+test-gpu: setup
+	@$(BIN)/python -m pytest -m gpu
+
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 
-$(BENCHMARKS:%=benchmark-%): benchmark-%: setup
+$(BENCHMARKS:%=benchmark-%) benchmark-gpu: benchmark-%: setup
 	@$(BIN)/python benchmarks/$*.py
 
 lint: setup
