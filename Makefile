@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
+.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint lock setup clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make setup       make .venv"
+	@echo "make lock        renew the pins in envs/; with UPGRADE=1 to the newest releases"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
 	@echo "make benchmark-rewards    time the rewards"
 	@echo "make benchmark-scoring    time the scoring of 9,000 predictions"
@@ -50,6 +51,9 @@ lint: setup
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
+
+lock: setup
+	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)
 
 setup:
 	@envs/setup.sh
