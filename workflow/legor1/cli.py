@@ -361,6 +361,13 @@ def _declare_results(stage: Callable[..., None]) -> None:
         OUT,
     )
     stage(
+        stages.crate,
+        _path("run_dir", "the run's folder", None, metavar="RUN_DIR"),
+        Option("--licence", metavar="URL", help="of what is in the run"),
+        # Without a role: the crate is no result, but the records of them all.
+        _path("--out", "the folder or .zip file to write", None),
+    )
+    stage(
         stages.figure1,
         Option(
             "trainings",
