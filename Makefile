@@ -5,10 +5,11 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint lock setup clean help
+.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint lock setup crate clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
+	@echo "make crate       pack a finished run as an RO-Crate: results/demo.crate.zip, or of RUN=…"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
@@ -28,6 +29,10 @@ demo: setup
 	@[ -e results/demo/report.html ] || echo "Running the demo: about 10 minutes on 2 cores, 8 GB of memory."
 	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
 	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+RUN ?= demo
+crate: setup
+	@$(BIN)/legor1 crate results/$(RUN) --out results/$(RUN).crate.zip
 
 test: setup
 	@echo "Running the tests: some minutes."
@@ -59,4 +64,4 @@ setup:
 	@envs/setup.sh
 
 clean:
-	rm -rf results/demo results/smoke .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf results/demo results/smoke results/*.crate.zip .pytest_cache .ruff_cache .mypy_cache .hypothesis
