@@ -3,13 +3,14 @@
 BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
+RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
 .PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint lock setup crate clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
-	@echo "make crate       pack a finished run as an RO-Crate: results/demo.crate.zip, or of RUN=…"
+	@echo "make crate       pack a finished run as an RO-Crate: RUN=study, or RUN=demo and so on"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
@@ -30,7 +31,6 @@ demo: setup
 	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
 	@echo "The report: $(CURDIR)/results/demo/report.html"
 
-RUN ?= demo
 crate: setup
 	@$(BIN)/legor1 crate results/$(RUN) --out results/$(RUN).crate.zip
 

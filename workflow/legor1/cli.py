@@ -126,6 +126,7 @@ RESULTS = (
 OUT = _out("the file to write")
 SOURCE = _path("tree", "the dataset tree", READ_TREE)
 INSTANCES = _path("instances", "instances.parquet")
+RUN_DIR = _path("run_dir", "the run's folder", None, metavar="RUN_DIR")
 TREE = _path("--tree", "the dataset tree", READ_TREE)
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
@@ -362,7 +363,7 @@ def _declare_results(stage: Callable[..., None]) -> None:
     )
     stage(
         stages.crate,
-        _path("run_dir", "the run's folder", None, metavar="RUN_DIR"),
+        RUN_DIR,
         Option("--licence", metavar="URL", help="of what is in the run"),
         # Without a role: the crate is no result, but the records of them all.
         _path("--out", "the folder or .zip file to write", None),
