@@ -323,6 +323,16 @@ def report(given: Namespace) -> None:
     _say("report", {"written": given.out})
 
 
+def crate(given: Namespace) -> None:
+    """Pack a finished run as an RO-Crate: its results, their records, and how they came about.
+
+    legor1 crate results/demo --out demo.crate.zip
+    """
+    from legor1.crate import write_crate
+
+    _say("crate", write_crate(given.run_dir, given.out, given.licence))
+
+
 def figure1(given: Namespace) -> None:
     """Draw the reward curves of trainings side by side, as in the thesis's Figure 1.
 

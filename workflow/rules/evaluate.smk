@@ -16,7 +16,7 @@ rule answer_without_model:
         f"{RUN}/benchmarks/answer_without_model.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -42,7 +42,7 @@ rule score_predictions:
     wildcard_constraints:
         experiment="|".join(SCORED),
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -71,7 +71,7 @@ rule compile_table:
         f"{RUN}/benchmarks/compile_table.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -96,7 +96,7 @@ rule compare_experiments:
     benchmark:
         f"{RUN}/benchmarks/compare_experiments.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -15,7 +15,7 @@ rule index_dataset:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/index_dataset.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -39,7 +39,7 @@ rule fingerprint_images:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/fingerprint_images.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 2
     resources:
         mem_mb=2000,
@@ -63,7 +63,7 @@ rule split_dataset:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/split_dataset.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -95,7 +95,7 @@ rule convert_dataset:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/convert_dataset.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -123,7 +123,7 @@ rule audit_dataset:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/audit_dataset.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=4000,

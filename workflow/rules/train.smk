@@ -21,7 +21,7 @@ rule train_sft:
     wildcard_constraints:
         experiment=trained_by("sft"),
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/train.yaml"
     threads: config["threads"]
     resources:
         mem_mb=by_device(cpu=3000, cuda=64000),
@@ -76,7 +76,7 @@ rule build_tiny_base:
     benchmark:
         f"{RUN}/benchmarks/base/build_tiny_base.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/train.yaml"
     threads: config["base"]["rebuild"]["training"]["threads"]
     resources:
         mem_mb=4000,
