@@ -3,9 +3,10 @@
 BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
+RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
+.PHONY: demo test test-slow test-large publish restore benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -13,6 +14,8 @@ help:
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make lint        run formatters, linters and the type checker"
+	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
+	@echo "make restore     bring a published run back and check it; likewise"
 	@echo "make setup       make .venv"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
 	@echo "make benchmark-rewards    time the rewards"
@@ -37,6 +40,9 @@ test-slow: setup
 
 test-large: setup
 	@$(BIN)/python -m pytest -m large
+
+publish restore: setup
+	@$(BIN)/legor1 $@ results/$(RUN)
 
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 

@@ -93,6 +93,7 @@ OUT = _path("--out", "the file to write")
 FOLDER_OUT = _path("--out", "the folder to write into")
 SOURCE = _path("tree", "the dataset tree")
 INSTANCES = _path("instances", "instances.parquet")
+RUN_DIR = _path("run_dir", "the run's folder", metavar="RUN_DIR")
 TREE = _path("--tree", "the dataset tree")
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
@@ -146,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     _declare_conversations(stage)
     _declare_models(stage)
     _declare_results(stage)
+    _declare_publishing(stage)
     return parser
 
 
@@ -309,11 +311,7 @@ def _declare_results(stage: Callable[..., None]) -> None:
         Option("scores", metavar="EXPERIMENT=scores.json", type=_named_path, nargs="+"),
         OUT,
     )
-    stage(
-        stages.report,
-        _path("run_dir", "the run's folder", metavar="RUN_DIR"),
-        OUT,
-    )
+    stage(stages.report, RUN_DIR, OUT)
     stage(
         stages.figure1,
         Option("trainings", metavar="EXPERIMENT=DIR", type=_named_path, nargs="*"),
@@ -337,6 +335,12 @@ def _declare_results(stage: Callable[..., None]) -> None:
         ),
         _path("--out", "write it here as JSON", required=False),
     )
+
+
+def _declare_publishing(stage: Callable[..., None]) -> None:
+    stage(stages.publish, RUN_DIR)
+    stage(stages.restore, RUN_DIR)
+    stage(stages.pull, _path("adapter", "the experiment's folder, RUN_DIR/adapters/NAME"), RECIPE)
 
 
 if __name__ == "__main__":
