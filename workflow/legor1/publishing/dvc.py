@@ -14,7 +14,7 @@ LOCK = Path(".snakemake/dvc.lock")
 REMEDIES = {
     "not inside of a dvc repository": "work in a git clone of this project",
     "not a git repository": "work in a git clone of this project",
-    "no remote specified": "name one: dvc remote add --local --default NAME URL",
+    "no default remote": "name one: dvc remote add --local --default NAME URL",
     "dvc-s3": "install it: .venv/bin/pip install -r envs/s3.txt",
     "unsaved files": "they are not as they were published: move them away, or publish them first",
     "is busy": "another dvc is at work in this clone: wait for it, and try again",
@@ -46,10 +46,20 @@ def dvc(*arguments: str) -> str:
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        reason = _reason(done.stderr)
+        reason = _reason(done.stderr or done.stdout)
         known = (remedy for said, remedy in REMEDIES.items() if said in reason.lower())
         raise UserError(f"dvc {arguments[0]}: {reason}. Remedy: {next(known, OTHERWISE)}.")
     return done.stdout
+
+
+def require_remote() -> None:
+    """Stop if there is nowhere to publish to.
+
+    Raises:
+        UserError: this is no clone of a project that uses DVC, or no remote is the default.
+    """
+    dvc("root")
+    dvc("remote", "default")
 
 
 def _reason(said: str) -> str:

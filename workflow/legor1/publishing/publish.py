@@ -9,7 +9,7 @@ import yaml
 from legor1 import files
 from legor1.errors import UserError
 from legor1.publishing import records
-from legor1.publishing.dvc import alone, dvc
+from legor1.publishing.dvc import alone, dvc, require_remote
 from legor1.publishing.objects import fetch, verify
 from legor1.publishing.outputs import RECORDS, files_of, listed, pointer, published
 
@@ -31,6 +31,7 @@ def publish(run: Path) -> dict[str, str | int]:
                 "Remedy: run the pipeline to its end first."
             )
     with alone():
+        require_remote()
         records.save(run)
         names = [*listed(run), RECORDS]
         _point(run, names)
