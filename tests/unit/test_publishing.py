@@ -142,6 +142,13 @@ def test_a_damaged_object_that_was_published_again_can_be_restored(origin, clone
     assert (RUN / PICTURE).read_text() == CONTENT[PICTURE]
 
 
+def test_restoring_says_what_else_is_needed_to_go_on(clone, capsys):
+    (RUN / "base").mkdir(parents=True)
+    (RUN / "base/model.json").write_text('{"path": "../../../resources/models/qwen"}')
+    restore(RUN)
+    assert f"snakemake --force {RUN}/base/model.json" in capsys.readouterr().err
+
+
 def test_results_that_are_not_the_published_ones_are_kept(clone):
     (RUN).mkdir(parents=True)
     (RUN / "table.csv").write_text("mine")

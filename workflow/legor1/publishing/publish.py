@@ -1,7 +1,8 @@
 """Publish a finished run to a DVC remote, and restore one in another clone."""
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -58,6 +59,8 @@ def restore(run: Path) -> dict[str, str | int]:
         dvc("checkout", str(pointer(run)))
         verify(run, wanted)
         records.load(run)
+    for lack in _elsewhere(run):
+        print(f"restore: {lack}", file=sys.stderr)
     return {"outputs": len(wanted), "restored and checked": str(run)}
 
 
@@ -71,6 +74,22 @@ def _point(run: Path, names: Iterable[str]) -> None:
         "outs": [{"path": name} for name in names],
     }
     files.write_text(path, yaml.safe_dump(content, sort_keys=False))
+
+
+def _elsewhere(run: Path) -> Iterator[str]:
+    """Yield what a restored run leans on that is not part of it and not here."""
+    model = run / "base/model.json"
+    if model.exists() and not (model.parent / files.read_json(model)["path"]).exists():
+        yield (
+            "the base model is not here; before more is trained or predicted, fetch it by "
+            f"`snakemake --force {model}` with the run's config"
+        )
+    dataset = files.read_json(run / "config.json").get("dataset", {})
+    if dataset.get("source") == "directory" and not Path(dataset["directory"]).exists():
+        yield (
+            f"dataset.directory {dataset['directory']} is not here; before Snakemake runs, "
+            f"make it a link to {run / 'data/tree'}"
+        )
 
 
 def _times(run: Path, names: Iterable[str]) -> dict[Path, int]:
