@@ -100,6 +100,15 @@ def test_publishing_again_changes_nothing(origin, monkeypatch):
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
+def test_publishing_goes_on_after_it_was_interrupted(clone):
+    restore(RUN)
+    path = Path("published/tiny.dvc")
+    before = path.read_text()
+    path.write_text("".join(line for line in before.splitlines(True) if "md5" not in line))
+    publish(RUN)
+    assert path.read_text() == before
+
+
 def test_a_restored_run_is_the_published_one_and_known_to_snakemake(origin, clone):
     restore(RUN)
     local = ("logs", "work")
@@ -108,6 +117,7 @@ def test_a_restored_run_is_the_published_one_and_known_to_snakemake(origin, clon
         assert not path.exists() if name.startswith(local) else path.read_text() == text
     assert (RUN / "table.csv").stat().st_mtime == 1e9 + 0.5
     (record,) = Path(".snakemake/metadata").iterdir()
+    assert Path(".snakemake/incomplete").is_dir()  # what Snakemake tells its present folder by
     assert record.name in [path.name for path in (origin / ".snakemake/metadata").iterdir()]
     assert '"compile_table"' in record.read_text()
 
@@ -238,3 +248,5 @@ def test_an_adapter_of_another_recipe_is_refused(clone):
         adapters.to_pull(RUN, {"sft": "{}"})
     with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
         adapters.to_pull(RUN, {"grpo": "{}"})
+    with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
+        adapters.pull(RUN / "adapters/grpo", {})

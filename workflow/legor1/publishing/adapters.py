@@ -26,14 +26,8 @@ def to_pull(run: Path, recipes: Mapping[str, str]) -> list[str]:
     Raises:
         UserError: an adapter was not published, or was trained by another recipe.
     """
-    wanted = published(run)
     names = {f"adapters/{experiment}": experiment for experiment in recipes}
-    for name in names:
-        if name not in wanted:
-            raise UserError(
-                f"no {name} was published with run {run.name}. "
-                "Remedy: set `adapters: train`, or publish it where it was trained."
-            )
+    wanted = _wanted(run, *names)
     found = hashed(run, names)
     here = [name for name in names if name in found and found[name].md5 == wanted[name]]
     for name in here:
@@ -53,7 +47,7 @@ def pull(folder: Path, recipe: dict[str, Any]) -> None:
             another recipe.
     """
     run, name = folder.parents[1], f"adapters/{folder.name}"
-    wanted = {name: published(run)[name]}
+    wanted = _wanted(run, name)
     with alone():
         fetch(run, wanted)
         dvc("checkout", "--force", str(folder))
@@ -61,6 +55,18 @@ def pull(folder: Path, recipe: dict[str, Any]) -> None:
     _check_recipe(folder, recipe)
     for path in folder.rglob("*"):
         os.utime(path)  # else it may seem older than the pointer, and be pulled for ever
+
+
+def _wanted(run: Path, *names: str) -> dict[str, str]:
+    """Return adapter → hash as it was published."""
+    known = published(run)
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"no {name} was published with run {run.name}. "
+                "Remedy: set `adapters: train`, or publish it where it was trained."
+            )
+    return {name: known[name] for name in names}
 
 
 def _check_recipe(folder: Path, recipe: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Publish a finished run to a DVC remote, and restore one in another clone."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -67,8 +68,9 @@ def restore(run: Path) -> dict[str, str | int]:
 def _point(run: Path, names: Iterable[str]) -> None:
     """Write which outputs DVC is to keep, unless it is known; DVC adds their hashes."""
     path, names = pointer(run), list(names)
-    if path.exists() and list(published(run)) == names:
-        return
+    with contextlib.suppress(UserError):  # none yet, or one that an interrupted DVC left
+        if list(published(run)) == names:
+            return
     content = {
         "wdir": os.path.relpath(run, path.parent),
         "outs": [{"path": name} for name in names],

@@ -41,6 +41,9 @@ def save(run: Path) -> None:
 
 def load(run: Path) -> None:
     """Give the records beside the files below ``run`` to Snakemake, and the files their times."""
+    (STORE.parent / "incomplete").mkdir(
+        parents=True, exist_ok=True
+    )  # or it is taken for an old one
     for name, record in files.read_json(run / RECORDS).items():
         files.write_json(STORE / name, record)
         made = round(record["endtime"] * 1e9)
