@@ -36,17 +36,20 @@ def legor1(study: Study, *words: str) -> None:
     command(study.folder, sys.executable, "-m", "legor1.cli", *words)
 
 
-def record_recipes(study: Study) -> None:
-    """Put into each run.json what Snakemake would have trained by, and leave its time alone."""
-    for name in ("sft", "grpo"):
-        path = study.folder / RUN / "adapters" / name / "run.json"
-        jobs = study.snakemake(
-            "-n", "-p", "-F", "-q", "host", "--", str(path.relative_to(study.folder))
-        )
-        (recipe,) = re.findall(r"legor1 train --recipe '(.*?)' ", jobs.stdout)
-        before = path.stat()
-        path.write_text(json.dumps({"recipe": json.loads(recipe)}))
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+def fill(study: Study, name: str, content: dict) -> None:
+    """Put JSON into a file of the pretended run, and leave its time alone."""
+    path = study.folder / RUN / name
+    before = path.stat()
+    path.write_text(json.dumps(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def recipe(study: Study, name: str) -> dict:
+    """Return what Snakemake trains the experiment by."""
+    target = f"{RUN}/adapters/{name}/run.json"
+    said = study.snakemake("-n", "-p", "-F", "-q", "host", "--", target).stdout
+    (found,) = re.findall(r"legor1 train --recipe '(.*?)' ", said)
+    return json.loads(found)
 
 
 def start_git(study: Study) -> None:
@@ -69,7 +72,10 @@ def published(tmp_path_factory, own_dvc):
     study = Study(tmp_path_factory.mktemp("published") / "study", "demo")
     start_git(study)
     study.pretend_finished()
-    record_recipes(study)
+    fill(study, "config.json", {})
+    fill(study, "base/model.json", {"path": "../../../workflow/base/tiny"})
+    for name in ("sft", "grpo"):
+        fill(study, f"adapters/{name}/run.json", {"recipe": recipe(study, name)})
     (study.folder / RUN / "data/tree").mkdir()
     (study.folder / RUN / "data/tree/a.png").write_text("a picture")
     publish(study, RUN)
