@@ -7,7 +7,7 @@ RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
 .PHONY: demo test test-slow test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
-	lint lock setup crate clean help
+	lint lock setup crate publish restore clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -17,6 +17,8 @@ help:
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
+	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
+	@echo "make restore     bring a published run back and check it; likewise"
 	@echo "make setup       make .venv"
 	@echo "make lock        renew the pins in envs/; with UPGRADE=1 to the newest releases"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
@@ -49,6 +51,9 @@ test-large: setup
 
 test-gpu: setup
 	@$(BIN)/python -m pytest -m gpu
+
+publish restore: setup
+	@$(BIN)/legor1 $@ results/$(RUN)
 
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 

@@ -16,7 +16,7 @@ from legor1 import imports
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
 STAGES = ("prepare", "train", "infer", "report")
-LOCKS = ("all", *STAGES, "vllm")
+LOCKS = ("all", *STAGES, "s3", "vllm")
 ELSEWHERE = {"vllm"}  # imported where it is asked for alone, and in an environment of its own
 RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
 

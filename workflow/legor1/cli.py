@@ -183,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     _declare_conversations(stage)
     _declare_models(stage)
     _declare_results(stage)
+    _declare_publishing(stage)
     return parser
 
 
@@ -397,6 +398,13 @@ def _declare_results(stage: Callable[..., None]) -> None:
         ),
         _out("write it here as JSON", required=False),
     )
+
+
+def _declare_publishing(stage: Callable[..., None]) -> None:
+    stage(stages.publish, RUN_DIR)
+    stage(stages.restore, RUN_DIR)
+    adapter = _path("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", WRITTEN)
+    stage(stages.pull, adapter, RECIPE)
 
 
 if __name__ == "__main__":

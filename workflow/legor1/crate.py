@@ -17,6 +17,7 @@ from rocrate.rocrate import ROCrate
 from legor1 import records
 from legor1.errors import UserError
 from legor1.files import atomic, atomic_folder, read_json, sha256
+from legor1.provenance import RECORD
 
 ROOT = Path(__file__).parents[2]
 PROFILES = {
@@ -90,11 +91,11 @@ class _Crate:
         self.run, self.files, self.actions = run, dict[Path, Any](), 0
         self.metadata = ROCrate(version="1.1")
         self.metadata.metadata.extra_terms.update(TERMS)
-        found = [(path, records.read(path)) for path in sorted(run.rglob(f"*{records.SUFFIX}"))]
-        if run / f"report.html{records.SUFFIX}" not in dict(found):
+        found = [(path, records.read(path)) for path in sorted(run.rglob(f"*{RECORD}"))]
+        if run / f"report.html{RECORD}" not in dict(found):
             raise UserError(f"{run} has no record of report.html. Remedy: finish the run.")
         self._describe_root(licence, found)
-        self._add_workflow(dict(found)[run / f"report.html{records.SUFFIX}"])
+        self._add_workflow(dict(found)[run / f"report.html{RECORD}"])
         for path, record in found:
             self._add_stage(path, record)
         self._add_run([record for _, record in found])
@@ -139,10 +140,10 @@ class _Crate:
         self._check(path, record)
         taken = [self._result(Path(one["path"])) for one in record["inputs"]]
         made = [self._result(Path(one["path"])) for one in record["outputs"]]
-        name = path.name.removesuffix(records.SUFFIX)
+        name = path.name.removesuffix(RECORD)
         properties = {"name": f"{record['stage']}: {name}", "instrument": self._stage(record)}
         properties["description"] = f"Settings: {json.dumps(record['settings'], sort_keys=True)}"
-        identifier = f"#{path.relative_to(self.run).as_posix().removesuffix(records.SUFFIX)}"
+        identifier = f"#{path.relative_to(self.run).as_posix().removesuffix(RECORD)}"
         action = self._add_action(identifier, properties, [record], taken, made)
         self._add_file(path, self._place(path))["about"] = action
 

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+RECORD = ".provenance.json"  # a result X has its record (``legor1.records``) in X.provenance.json
 PACKAGES = (
     "accelerate",
     "datasets",

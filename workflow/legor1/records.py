@@ -20,8 +20,7 @@ from typing import Any, Literal
 
 from legor1 import imports, provenance
 from legor1.files import read_json, sha256, write_json
-
-SUFFIX = ".provenance.json"
+from legor1.provenance import RECORD
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Role:
 
 def path_of(result: Path) -> Path:
     """Return where the record of a result lies, be it a file or a folder."""
-    return result.with_name(result.name + SUFFIX)
+    return result.with_name(result.name + RECORD)
 
 
 @contextlib.contextmanager
@@ -124,7 +123,7 @@ def _list(paths: list[Path], role: Role) -> list[dict[str, Any]]:
 
 
 def _counts(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".") and not file.name.endswith(SUFFIX)
+    return file.is_file() and not file.name.startswith(".") and not file.name.endswith(RECORD)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -344,6 +344,37 @@ def figure1(given: Namespace) -> None:
     _say("figure1", {"written": given.out})
 
 
+def publish(given: Namespace) -> None:
+    """Have DVC keep a finished run, and push it to the remote.
+
+    legor1 publish results/demo
+    """
+    from legor1.publishing.publish import publish
+
+    _say("publish", publish(given.run_dir))
+
+
+def restore(given: Namespace) -> None:
+    """Bring a published run back from the remote and check every file of it.
+
+    legor1 restore results/demo
+    """
+    from legor1.publishing.publish import restore
+
+    _say("restore", restore(given.run_dir))
+
+
+def pull(given: Namespace) -> None:
+    """Put the published adapter of an experiment where its training would.
+
+    legor1 pull results/demo/adapters/sft --recipe sft.json
+    """
+    from legor1.publishing.adapters import pull
+
+    pull(given.adapter, given.recipe)
+    _say("pull", {"adapter": given.adapter})
+
+
 def _resolved(given: Namespace) -> dict[str, Any]:
     from legor1.config import load, read
 
