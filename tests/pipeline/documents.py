@@ -8,7 +8,20 @@ from typing import NamedTuple
 from study import ROOT
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-FILES = "md json jsonl yaml yml txt csv html parquet py smk png in log tsv local".split()
+SUFFIXES = {
+    "csv",
+    "html",
+    "in",
+    "json",
+    "jsonl",
+    "local",
+    "md",
+    "parquet",
+    "py",
+    "smk",
+    "txt",
+    "yaml",
+}
 _BLOCK = re.compile(r"^```(\w*) *(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DOTTED = re.compile(r"`([a-z_]+(?:\.\w+)+)(?:: [^`]*)?`")
 
@@ -55,7 +68,7 @@ def anchors(path: Path) -> set[str]:
 def dotted_keys(page: str) -> list[str]:
     """Return the config keys that a page names with their block, ``like.this``."""
     found = _DOTTED.findall(prose(page))
-    return [key for key in found if key.rpartition(".")[2] not in FILES]
+    return [key for key in found if key.rpartition(".")[2] not in SUFFIXES]
 
 
 def printed_in_order(expected: str, output: str) -> str:

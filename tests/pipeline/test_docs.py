@@ -26,7 +26,7 @@ DOCS = [page for page in PAGES if page.startswith("docs/")]
 
 
 class Substitute(NamedTuple):
-    """What is run instead of a command; if that is nothing, where else the word ``held`` is used."""
+    """What is run instead of a command: if nothing, ``used`` are other files that use ``held``."""
 
     pattern: str
     instead: str
