@@ -42,9 +42,10 @@ def blocks(page: str) -> list[Block]:
     return [Block(*found.groups()) for found in _BLOCK.finditer(read(page))]
 
 
-def commands(text: str) -> Iterator[tuple[str, str]]:
+def commands(block: Block) -> Iterator[tuple[str, str]]:
     """Yield each command of a console block, and what the block says that it prints."""
-    for piece in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+    pieces = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
+    for piece in pieces if block.language == "console" else ():
         line, _, printed = piece.partition("\n")
         yield re.sub(r"\s{2,}# .*", "", line).strip(), printed
 
