@@ -5,12 +5,13 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
+.PHONY: demo test test-slow test-cluster test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
+	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make setup       make .venv"
@@ -34,6 +35,9 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster
 
 test-large: setup
 	@$(BIN)/python -m pytest -m large
