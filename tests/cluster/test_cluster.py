@@ -34,7 +34,7 @@ def test_a_gpu_job_has_the_gpu_and_memory_it_needs(study, rule, model, count, me
     for record in records:
         assert record["JobState"] == "COMPLETED"
         assert (record["Partition"], record["NodeList"]) == (model, f"node-{model}")
-        assert f"gres/gpu:{model}=1" in record["TRES"] or "gres/gpu=1" in record["TRES"]
+        assert record["TresPerJob"] == f"gres:gpu:{model}:1"
         assert record["MinMemoryNode"] in (f"{memory}M", f"{memory / 1000:g}G")
 
 
@@ -42,7 +42,7 @@ def test_other_jobs_in_the_queue_have_no_gpu(study):
     others = [one for one in jobs(study.folder) if one["Partition"] == "cpu"]
     rules = sorted(one["Comment"] for one in others)
     assert rules == ["rule_audit_dataset_wildcards_data_sound", "rule_fetch_dataset", "rule_fingerprint_images_wildcards_data"]
-    assert not [one for one in others if "gpu" in one["TRES"]]
+    assert not [one for one in others if "TresPerJob" in one]
 
 
 def test_the_short_jobs_stay_out_of_the_queue(study):
