@@ -87,3 +87,16 @@ def wait_for(what: Callable[[], Any], seconds: float = 180) -> Any:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.5)
     return found
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the processes, but the launcher, that train in ``folder``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode()
+        except OSError:
+            continue
+        if str(folder) in command and command.rstrip("\0").endswith("job.json"):
+            found.append(int(path.parent.name))
+    return found

@@ -26,7 +26,11 @@ def test_the_study_is_finished(study):
 
 @pytest.mark.parametrize(
     ("rule", "model", "count", "memory"),
-    [("train_sft", "a100", 1, 6000), ("train_grpo", "a100", 1, 6000), ("predict_shard", "a40", 6, 3000)],
+    [
+        ("train_sft", "a100", 1, 6000),
+        ("train_grpo", "a100", 1, 6000),
+        ("predict_shard", "a40", 6, 3000),
+    ],
 )
 def test_a_gpu_job_has_the_gpu_and_memory_it_needs(study, rule, model, count, memory):
     records = jobs(study.folder, rule)
@@ -41,7 +45,11 @@ def test_a_gpu_job_has_the_gpu_and_memory_it_needs(study, rule, model, count, me
 def test_other_jobs_in_the_queue_have_no_gpu(study):
     others = [one for one in jobs(study.folder) if one["Partition"] == "cpu"]
     rules = sorted(one["Comment"] for one in others)
-    assert rules == ["rule_audit_dataset_wildcards_data_sound", "rule_fetch_dataset", "rule_fingerprint_images_wildcards_data"]
+    assert rules == [
+        "rule_audit_dataset_wildcards_data_sound",
+        "rule_fetch_dataset",
+        "rule_fingerprint_images_wildcards_data",
+    ]
     assert not [one for one in others if "TresPerJob" in one]
 
 

@@ -28,7 +28,7 @@ from legor1.training.curves import Curves
 from legor1.training.history import Steps
 from legor1.training.resuming import Checkpoints
 from legor1.training.stopping import Stops, end_with
-from legor1.training.work import join, note_stop
+from legor1.training.work import join, note_failure, note_stop
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -214,6 +214,9 @@ def main(run: Any) -> None:
     with join(job.work):
         try:
             run(job)
-        except UserError as error:
+        except Exception as error:
+            note_failure(job.work)
+            if not isinstance(error, UserError):
+                raise
             print(error, file=sys.stderr)
             sys.exit(2)
