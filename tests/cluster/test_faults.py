@@ -1,7 +1,7 @@
 """What goes wrong on a cluster, and that the study ends as if nothing had: docs/recovery.md.
 
-Each study is disturbed while its training runs. After what that page says is to be done, or nothing,
-it is finished, and its adapter is that of an undisturbed training, byte for byte.
+Each study is disturbed while its training runs. After what that page says is to be done, if
+anything, it is finished, and its adapter is that of an undisturbed training, byte for byte.
 """
 
 import os
@@ -136,7 +136,7 @@ def test_a_preempted_job_is_put_back(study, undisturbed):
 
 
 def test_snakemake_waits_for_a_controller_that_was_killed(slurm, study, undisturbed):
-    submission, job = in_training(study)
+    submission, _ = in_training(study)
     slurm("kill-controller")
     wait_for(lambda: (study.folder / ADAPTER).exists())
     time.sleep(50)  # as long as five questions without an answer take
@@ -148,7 +148,7 @@ def test_snakemake_waits_for_a_controller_that_was_killed(slurm, study, undistur
 
 
 def test_snakemake_killed_is_run_again_without_a_second_training(study, undisturbed):
-    submission, job = in_training(study)
+    submission, _ = in_training(study)
     submission.process.kill()
     submission.process.wait()
     assert states(study) == ["RUNNING"]
