@@ -1,10 +1,9 @@
-"""A SLURM cluster on this machine, and studies that are run on it as a site would."""
+"""A SLURM cluster on this machine, for as long as its tests take."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
-from site_study import SiteStudy
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 
@@ -20,9 +19,3 @@ def slurm():
     run("start")
     yield run
     run("stop")
-
-
-@pytest.fixture
-def study(slurm, tmp_path):
-    """Return a smoke study in a folder of its own."""
-    return SiteStudy(tmp_path / "study", "smoke", with_base=True)

@@ -23,6 +23,7 @@ class SiteStudy(Study):
 
     def __init__(self, folder: Path, *overlays: str, **options: Any):
         super().__init__(folder, *overlays, **options)
+        self.submissions: list[Submission] = []
         path = folder / "profiles" / "slurm" / "config.yaml"
         profile = yaml.safe_load(path.read_text())
         for rule in GPU_RULES:
@@ -32,7 +33,13 @@ class SiteStudy(Study):
 
     def submit(self, *arguments: str) -> "Submission":
         """Start Snakemake on the cluster; its words go to a file of their own."""
-        return Submission(self, ["--workflow-profile", "slurm", *arguments])
+        self.submissions.append(Submission(self, ["--workflow-profile", "slurm", *arguments]))
+        return self.submissions[-1]
+
+    def end(self) -> None:
+        """End what is still running, after a test that failed."""
+        for submission in self.submissions:
+            submission.end()
 
     def finish(self, *arguments: str) -> str:
         """Run Snakemake on the cluster to a good end, and return what it said."""
@@ -60,13 +67,19 @@ class Submission:
         return re.search(r"SLURM run ID: (\S+)", self.said())[1]
 
     def wait(self, seconds: float = SECONDS) -> int:
-        """Return its status; end it and its jobs if it takes too long."""
+        """Return its status; end it if it takes too long."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            subprocess.run(["scancel", "--name", self.run_id()], check=False)
+            self.end()
             raise AssertionError(f"not done after {seconds} s:\n{self.said()}") from None
+
+    def end(self) -> None:
+        """End it and its jobs, if it is still running."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+            subprocess.run(["scancel", "--name", self.run_id()], check=False)
 
 
 def jobs(folder: Path, rule: str = "") -> list[dict[str, str]]:
