@@ -142,8 +142,7 @@ def test_snakemake_waits_for_a_controller_that_was_killed(slurm, study, undistur
     submission, _ = in_training(study)
     slurm("kill-controller")
     wait_for(lambda: (study.folder / ADAPTER).exists())
-    time.sleep(50)  # as long as five questions without an answer take
-    assert submission.process.poll() is None
+    wait_for(lambda: "controller does not answer" in submission.said())
     slurm("start-controller")
     assert submission.wait() == 0, submission.said()
     assert states(study) == ["COMPLETED"]

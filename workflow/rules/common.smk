@@ -26,7 +26,7 @@ if workflow.remote_exec:
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports, protocols
+from legor1 import check, imports, protocols, slurm
 from legor1.baselines import NAMES as BASELINES
 from legor1.config import load, own
 from legor1.data.sources import download_folder, model_files
@@ -43,6 +43,10 @@ def user_errors():
         yield
     except UserError as error:
         sys.exit(f"Error: {error}")
+
+
+if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
+    slurm.be_patient(plugin)
 
 
 with user_errors():
