@@ -1,6 +1,9 @@
 """A study on the SLURM of this machine: the profile filled in, its jobs watched and disturbed."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -37,9 +40,15 @@ class SiteStudy(Study):
         return self.submissions[-1]
 
     def end(self) -> None:
-        """End what is still running, after a test that failed."""
+        """End what is still running: after a test that failed, and what SLURM let slip.
+
+        It tells a job's processes by their parents here, where a real cluster has cgroups.
+        """
         for submission in self.submissions:
             submission.end()
+        for process in processes_of(self.folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def finish(self, *arguments: str) -> str:
         """Run Snakemake on the cluster to a good end, and return what it said."""
@@ -102,14 +111,14 @@ def wait_for(what: Callable[[], Any], seconds: float = 180) -> Any:
     return found
 
 
-def processes_of(folder: Path) -> list[int]:
-    """Return the processes, but the launcher, that train in ``folder``."""
+def processes_of(folder: Path, ending: str = "") -> list[int]:
+    """Return the processes whose command names ``folder`` and ends with ``ending``."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = path.read_bytes().decode()
         except OSError:
             continue
-        if str(folder) in command and command.rstrip("\0").endswith("job.json"):
+        if str(folder) in command and command.rstrip("\0").endswith(ending):
             found.append(int(path.parent.name))
     return found

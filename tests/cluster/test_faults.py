@@ -85,7 +85,7 @@ def test_a_cancelled_job_is_submitted_again(study, undisturbed):
 
 def test_a_job_at_its_time_limit_is_submitted_again(study, undisturbed):
     submission, job = in_training(study)
-    for process in processes_of(study.folder):
+    for process in processes_of(study.folder, "job.json"):
         os.kill(process, signal.SIGSTOP)  # it would be done before SLURM looks
     subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now+1"], check=True)
     assert submission.wait() == 0, submission.said()
@@ -192,8 +192,8 @@ def test_a_file_that_cannot_be_read_is_named(study, undisturbed):
         image.symlink_to("nowhere.png")
     submission = study.submit()
     assert submission.wait() != 0
-    said = submission.said()
-    assert [image for image in images if str(image) in said], said
+    named = [image for image in images if f"{image} cannot be read: No such" in submission.said()]
+    assert named, submission.said()
     for image in images:
         image.with_suffix(".away").rename(image)
     study.finish()
