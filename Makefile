@@ -3,31 +3,42 @@
 BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
+RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-cluster test-large benchmarks $(BENCHMARKS:%=benchmark-%) lint setup clean help
+.PHONY: demo test test-slow test-cluster test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+	lint lock setup crate publish restore clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
+	@echo "make crate       pack a finished run as an RO-Crate: RUN=study, or RUN=demo and so on"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
+	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
+	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
+	@echo "make restore     bring a published run back and check it; likewise"
 	@echo "make setup       make .venv"
+	@echo "make lock        renew the pins in envs/; with UPGRADE=1 to the newest releases"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
 	@echo "make benchmark-rewards    time the rewards"
 	@echo "make benchmark-scoring    time the scoring of 9,000 predictions"
 	@echo "make benchmark-sft        time SFT beside TRL's stock trainer"
 	@echo "make benchmark-grpo       time a GRPO step beside TRL's stock trainer"
 	@echo "make benchmark-inference  time few-shot predictions beside the plain loop"
-	@echo "make benchmarks           time all of these"
+	@echo "make benchmark-gpu        time the 7B model on a GPU: training, inference, and the plan of both"
+	@echo "make benchmarks           time all of these but the last"
 	@echo "make clean       remove the results of demo and smoke, and caches"
 
 demo: setup
 	@[ -e results/demo/report.html ] || echo "Running the demo: about 10 minutes on 2 cores, 8 GB of memory."
 	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
 	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+crate: setup
+	@$(BIN)/legor1 crate results/$(RUN) --out results/$(RUN).crate.zip
 
 test: setup
 	@echo "Running the tests: some minutes."
@@ -42,9 +53,15 @@ test-cluster: setup
 test-large: setup
 	@$(BIN)/python -m pytest -m large
 
+test-gpu: setup
+	@$(BIN)/python -m pytest -m gpu
+
+publish restore: setup
+	@$(BIN)/legor1 $@ results/$(RUN)
+
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 
-$(BENCHMARKS:%=benchmark-%): benchmark-%: setup
+$(BENCHMARKS:%=benchmark-%) benchmark-gpu: benchmark-%: setup
 	@$(BIN)/python benchmarks/$*.py
 
 lint: setup
@@ -55,8 +72,11 @@ lint: setup
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
 
+lock: setup
+	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)
+
 setup:
 	@envs/setup.sh
 
 clean:
-	rm -rf results/demo results/smoke .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf results/demo results/smoke results/*.crate.zip .pytest_cache .ruff_cache .mypy_cache .hypothesis

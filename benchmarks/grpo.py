@@ -44,6 +44,7 @@ class Case:
         prompts: of a step.
         steps: timed.
         faster: the target, stock CPU time by ours.
+        attention: of a model on the GPU.
     """
 
     name: str
@@ -52,13 +53,16 @@ class Case:
     prompts: int
     steps: int
     faster: float
+    attention: str = "sdpa"
 
 
 CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
 
 
-def make_model(case: Case) -> Any:
-    """Return the case's model, float32."""
+def make_model(case: Case, ours: bool) -> Any:
+    """Return the case's model: on CPU in float32, the real one on a GPU in bfloat16."""
+    if case.name == "real":
+        return models.real(case.attention, frozen=ours)
     return models.tiny() if case.name == "tiny" else models.middle()
 
 
@@ -107,7 +111,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
         "longest_edge": case.side**2,
     }
     return (SharedPromptGRPOTrainer if ours else GRPOTrainer)(
-        model=make_model(case),
+        model=make_model(case, ours),
         reward_funcs=[reward, *studied],
         args=GRPOConfig(
             output_dir=out,
@@ -118,9 +122,9 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
             learning_rate=1e-4,
             beta=0.04,
             loss_type="grpo",
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+            use_cpu=case.name != "real",
+            bf16=case.name == "real",
+            gradient_checkpointing=case.name == "real",
             logging_steps=1,
             save_strategy="no",
             report_to="none",

@@ -27,12 +27,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import models
+from drawing import draw
 from measuring import matrix_speed, run, work_counter
 
 Rows = list[dict[str, Any]]
 TARGET = 3.0
 WARM = 3  # conversations
-DRAWN = "--manuals 8 --steps 4 --objects 24 --seed 7 --image-size 480x360,360x480,420x420,540x300"
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,6 @@ class Case:
 CASES = [Case("tiny", (9408, 15680), 80, 72, 2), Case("middle", (80000, 130000), 128, 24, 1)]
 
 
-def draw(folder: Path) -> Rows:
-    """Return test conversations of manuals drawn into ``folder``."""
-    from legor1.cli import main
-    from legor1.files import read_jsonl
-
-    tree, instances, split = (str(folder / n) for n in ("tree", "instances.parquet", "split.json"))
-    main(["synthesize", tree, *DRAWN.split()])
-    main(["index", tree, "--out", instances, "--quarantine", str(folder / "quarantine.jsonl")])
-    main(["split", instances, "--tree", tree, "--seed", "42", "--out", split])
-    main(["convert", instances, split, "--seed", "42", "--out", str(folder / "conversations")])
-    return read_jsonl(folder / "conversations/plain/test.jsonl", ["instance_id"])
-
-
 class TrueLengths:
     """Ends each answer where the true one ends: a logits processor that knows prompts by sight."""
 
@@ -88,7 +75,7 @@ class TrueLengths:
 
     def keys(self, ids: Any) -> list[int]:
         """Return a number for each padded prompt that does not depend on its padding."""
-        seen = ids * (ids != self.pad)
+        seen = (ids * (ids != self.pad)).cpu()
         return (seen.flip(1) * self.weights[: ids.size(1)]).sum(1).tolist()
 
     def __call__(self, ids: Any, scores: Any) -> Any:
@@ -179,6 +166,7 @@ def plainly(predictor: Any, tree: Path, rows: Rows) -> Iterator[tuple[str, list[
         texts = processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
         images = [open_image(tree / path) for chat in chats for path in image_paths(chat)]
         inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
+        inputs = inputs.to(model.device)
         with torch.inference_mode():
             tokens = model.generate(
                 **inputs, do_sample=False, max_new_tokens=predictor.recipe["max_new_tokens"]
@@ -261,9 +249,13 @@ def show(folder: Path, drawn: Rows, case: Case) -> None:
 
 def main() -> None:
     """Draw the data, run the cases and print the table."""
+    from legor1.files import read_jsonl
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(__doc__.partition("\n")[0], HEAD, CASES, partial(show, folder, draw(folder)))
+        drawn = draw(folder, manuals=8, steps=4, objects=24)
+        rows = read_jsonl(drawn / "test.jsonl", ["instance_id"])
+        run(__doc__.partition("\n")[0], HEAD, CASES, partial(show, folder, rows))
 
 
 def summary(took: dict[str, list[dict[str, float]]], rows: Rows) -> str:

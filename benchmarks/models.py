@@ -1,8 +1,9 @@
-"""The models that the benchmarks of training and inference run, in float32."""
+"""The models that the benchmarks of training and inference run: on CPU in float32."""
 
 from pathlib import Path
 from typing import Any
 
+REAL = "Qwen/Qwen2.5-VL-7B-Instruct"
 TINY = Path(__file__).parents[1] / "workflow/base/tiny"
 MIDDLE_TEXT = {
     "hidden_size": 512,
@@ -43,3 +44,44 @@ def middle(vision_layers: int = 6) -> Any:
     model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     return model
+
+
+def real(attention: str, frozen: bool = True) -> Any:
+    """Return the 7B architecture on the GPU: random weights, bfloat16, the tiny base's tokens.
+
+    Args:
+        attention: flash_attention_2 or sdpa.
+        frozen: keep the vision tower out of training, as the pipeline does.
+    """
+    import torch
+    from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    from legor1.modeling import freeze_vision
+    from legor1.plan.architectures import HUB
+
+    tiny = AutoConfig.from_pretrained(TINY)
+    names = [name for name in vars(tiny) if name.endswith("_token_id")]
+    tokens = {name: getattr(tiny, name) for name in names}
+    config = Qwen2_5_VLConfig(**HUB[REAL] | tokens)
+    ends = {name: getattr(tiny.text_config, name) for name in ("eos_token_id", "pad_token_id")}
+    config.text_config.update(ends)
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = Qwen2_5_VLForConditionalGeneration._from_config(
+            config, dtype=torch.bfloat16, attn_implementation=attention
+        )
+    model.generation_config = model.generation_config.from_pretrained(TINY)
+    return freeze_vision(model) if frozen else model
+
+
+def write_real(folder: Path, attention: str) -> Path:
+    """Write ``real`` as a base model into ``folder``/7B, 17 GB; return its ``model.json``."""
+    import shutil
+
+    from legor1.data.sources import describe_model
+
+    own = shutil.ignore_patterns("*.safetensors", "config.json")
+    shutil.copytree(TINY, folder / "7B", ignore=own)
+    real(attention).save_pretrained(folder / "7B", max_shard_size="4GB")
+    describe_model(folder / "7B", "random weights", None, folder / "model.json")
+    return folder / "model.json"

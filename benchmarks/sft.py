@@ -17,8 +17,6 @@ both up, is not timed. Later epochs find the images known.
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import models
+from drawing import draw
 from measuring import run
 from side_by_side import compare
 
@@ -46,30 +45,24 @@ class Case:
         pixels: an image's at most, after resizing.
         batch: examples of a step.
         steps: of an epoch.
+        attention: of a model on the GPU.
     """
 
     name: str
     pixels: int
     batch: int
     steps: int
+    attention: str = "sdpa"
 
 
 CASES = [Case("tiny", 15680, 8, 12), Case("middle", 336 * 336, 4, 4)]
 
 
-def draw(folder: Path) -> None:
-    """Draw manuals and write their conversations, as the pipeline does."""
-    sizes = ["--image-size", "480x360,360x480,420x420,540x300"]
-    scenes = ["--manuals", "16", "--steps", "4", "--objects", "12", "--seed", "7", *sizes]
-    tree, instances, split = (str(folder / name) for name in ("tree", "rows.parquet", "split.json"))
-    for command in (
-        ["synthesize", tree, *scenes, "--look", "manual"],
-        ["index", tree, "--out", instances, "--quarantine", str(folder / "quarantine.jsonl")],
-        ["split", instances, "--seed", "42", "--out", split],
-        ["convert", instances, split, "--seed", "42", "--out", str(folder)],
-    ):
-        legor1 = [sys.executable, "-m", "legor1.cli", *command]
-        subprocess.run(legor1, check=True, capture_output=True)
+def make_model(case: Case, ours: bool) -> Any:
+    """Return the case's model: on CPU in float32, the real one on a GPU in bfloat16."""
+    if case.name == "real":
+        return models.real(case.attention, frozen=ours)
+    return models.tiny() if case.name == "tiny" else models.middle(vision_layers=3)
 
 
 def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
@@ -83,16 +76,16 @@ def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
 
     budget = PixelBudget(case.pixels * 3 // 5, case.pixels)
     return (PackedSFTTrainer if ours else SFTTrainer)(
-        model=models.tiny() if case.name == "tiny" else models.middle(vision_layers=3),
+        model=make_model(case, ours),
         args=SFTConfig(
             output_dir=out,
             per_device_train_batch_size=case.batch,
             max_length=None,
             max_steps=EPOCHS * case.steps + 1,
             learning_rate=1e-4,
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
+            use_cpu=case.name != "real",
+            bf16=case.name == "real",
+            gradient_checkpointing=case.name == "real",
             logging_steps=1,
             save_strategy="no",
             report_to="none",
@@ -111,7 +104,7 @@ def make_dataset(case: Case, budget: Any, data: Path) -> Any:
     from legor1.files import read_jsonl
     from legor1.prompts import answer, chat_messages
 
-    rows = read_jsonl(data / "plain/train.jsonl", ["task"])
+    rows = read_jsonl(data / "conversations/plain/train.jsonl", ["task"])
     rows = [row for row in rows if row["task"] != "state"][: case.batch * case.steps]
     table = []
     for row in rows:
@@ -216,7 +209,7 @@ def show(data: Path, case: Case) -> None:
 def main() -> None:
     """Draw the data, run the cases and print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        draw(Path(folder))
+        draw(Path(folder), manuals=16, steps=4, objects=12)
         run(__doc__.partition("\n")[0], HEAD, CASES, partial(show, Path(folder)))
 
 

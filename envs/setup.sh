@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-key=$(cat envs/demo.txt envs/setup.sh pyproject.toml | cksum)
+key=$(cat envs/all.txt envs/setup.sh pyproject.toml | cksum)
 if [ "$(cat .venv/ready 2>/dev/null)" = "$key" ]; then
   exit 0
 fi
@@ -20,15 +20,11 @@ command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.
   fail "$("$python" --version) is too old" "install Python 3.11 or newer, or name one: make PYTHON=python3.11 …"
 "$python" -c 'import ensurepip' 2>/dev/null ||
   fail "$python cannot make virtual environments" "install its venv package (Debian: apt install python3-venv)"
-"$python" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null ||
-  fail "$python has no C headers, which DeepSpeed compiles with" "install them (Debian: apt install python3-dev)"
-command -v "${CXX:-c++}" >/dev/null ||
-  fail "there is no C++ compiler, which DeepSpeed needs" "install one (Debian: apt install g++)"
 [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -gt 9000000 ] ||
   fail "less than 9 GB of disk are free here" "free some space"
 
 echo "Setting up .venv, once: about 5 minutes and 7 GB of disk."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --disable-pip-version-check -r envs/demo.txt
+.venv/bin/python -m pip install --disable-pip-version-check -r envs/all.txt
 .venv/bin/python -m pip install --disable-pip-version-check --no-deps --editable .
 echo "$key" >.venv/ready

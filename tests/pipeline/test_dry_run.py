@@ -15,7 +15,9 @@ ALL_SCORES = SCORES | {"score_predictions": 14}  # and four baselines that need 
 WITHOUT_MODEL = {"answer_without_model": 1}
 TRAINING = {"train_sft": 1, "train_grpo": 1}
 AFTER_ONE = SCORES | {"predict_shard": 1, "gather_predictions": 1}
+AFTER_TRAINING = {"predict_shard": 2, "gather_predictions": 2, "score_predictions": 4}
 REPORT = {"render_report": 1}
+BY_CONDA = ("--software-deployment-method", "conda")
 LEAKY = "protocols={leaky: {defects: [self_demo, row_split]}}"
 ALL_AFTER_DATA = TRAINING | {"predict_shard": 3} | RESULTS | WITHOUT_MODEL | ALL_SCORES
 
@@ -249,6 +251,52 @@ def test_changed_code_reruns_the_rules_that_reach_it(finished, module, expected)
     path.write_text(before + "\n# A comment changes the file's content.\n")
     try:
         assert finished.plan() == {k: n for k, n in expected.items() if n}
+    finally:
+        path.write_text(before)
+
+
+CONDA = """\
+#!/bin/sh
+case "$*" in
+  "info --json") echo '{"conda_prefix": "/none", "platform": "linux-64"}' ;;
+  --version) echo "conda 25.1.0" ;;
+  *) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def finished_with_conda(tmp_path_factory):
+    """A study whose jobs ran in conda environments, as Snakemake notes them; there is no conda."""
+    folder = tmp_path_factory.mktemp("conda")
+    (folder / "conda").write_text(CONDA)
+    (folder / "conda").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        study = Study(folder / "study", "demo")
+        study.pretend_finished(*BY_CONDA)
+        assert study.plan(*BY_CONDA) == {}
+        yield study
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ("report", WITHOUT_MODEL | ALL_SCORES),
+        ("infer", {"predict_shard": 3} | RESULTS),
+        ("train", TRAINING | RESULTS | AFTER_TRAINING),
+        ("prepare", ALL_AFTER_DATA | DATA | {"fetch_base": 1}),
+        ("vllm", {}),
+        ("all", {}),
+    ],
+)
+def test_a_new_environment_reruns_its_stage_alone(finished_with_conda, environment, expected):
+    """A plotting update retrains nothing."""
+    path = finished_with_conda.folder / "envs" / f"{environment}.yaml"
+    before = path.read_text()
+    path.write_text(before + "# A comment changes the environment's hash.\n")
+    try:
+        assert finished_with_conda.plan(*BY_CONDA) == expected
     finally:
         path.write_text(before)
 

@@ -2,9 +2,15 @@
 
 import csv
 import json
+from pathlib import Path
 
+import jsonschema
 import pytest
-from study import Study
+from crates import validate
+from study import ROOT, Study
+
+from legor1.crate import write_crate
+from legor1.files import sha256
 
 EXPERIMENTS = ("few_shot", "sft", "grpo")
 BASELINES = {
@@ -112,6 +118,27 @@ def test_the_report_stands_alone_and_shows_its_config(run):
     assert "<script src=" not in report
     assert 'href="http' not in report.partition("</head>")[0]
     assert json.loads((run / "config.json").read_text())["run"] == "smoke"
+
+
+def test_every_result_has_a_record_of_how_it_was_made(smoke, run):
+    schema = json.loads((ROOT / "workflow/schemas/record.schema.json").read_text())
+    recorded = {}
+    for path in run.rglob("*.provenance.json"):
+        record = json.loads(path.read_text())
+        jsonschema.validate(record, schema)
+        recorded |= {one["path"]: one["sha256"] for one in record["outputs"]}
+    outputs = smoke.snakemake("--summary").stdout.splitlines()
+    outputs = [line.split("\t")[0] for line in outputs if line.startswith("results/")]
+    assert len(outputs) > 40
+    assert {path: sha256(smoke.folder / path) for path in outputs}.items() <= recorded.items()
+
+
+def test_the_finished_study_is_a_valid_ro_crate(smoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(smoke.folder)
+    packed = write_crate(Path("results/smoke"), tmp_path / "crate")
+    assert packed["actions"] > 30
+    done = validate(tmp_path / "crate", tmp_path / "http")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_second_run_does_nothing(smoke):

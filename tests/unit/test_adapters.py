@@ -115,8 +115,10 @@ def test_in_bfloat16_the_mean_difference_is_judged(tmp_path):
     job = job_of(tmp_path, precision="bfloat16")
     adapters.publish(job, trained(job), 1)
     read = json.loads((job.out / "run.json").read_text())["read_back"]
-    assert read["merged"]["judged"] == "mean"
+    assert read["saved"]["judged"] == "mean"
+    assert read["saved"]["mean"] <= read["saved"]["allowed"] == 0.05
     assert 0 < read["merged"]["mean"] <= 0.05
+    assert read["merged"]["allowed"] is None
 
 
 @pytest.mark.parametrize("broken", ["weights", "merge", "keys"])

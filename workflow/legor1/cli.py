@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1 import protocols, stages
+from legor1 import protocols, records, stages
 from legor1.errors import Stopped, UserError
+from legor1.records import Role
 from legor1.rewards import SUITES
 
+READ, WRITTEN = Role("input"), Role("output")
+READ_TREE, WRITTEN_TREE = Role("input", ()), Role("output", ())
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 STOPPED = os.EX_TEMPFAIL  # 75: not done, but all is well; run it again
 
@@ -25,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(argv)
     try:
-        given.run(given)
+        options = {k: v for k, v in vars(given).items() if k not in ("run", "stage", "roles")}
+        with records.keeping(given.stage, options, given.roles):
+            given.run(given)
         sys.stdout.flush()
     except UserError as error:
         print(f"legor1 {given.stage}: {error}", file=sys.stderr)
@@ -44,17 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Option:
-    """An argument of a sub-command, as ``add_argument`` takes it."""
+    """An argument of a sub-command, as ``add_argument`` takes it; with a role if it names files."""
 
-    def __init__(self, *names: str, **settings: Any) -> None:
-        self.names, self.settings = names, settings
+    def __init__(self, *names: str, role: Role | None = None, **settings: Any) -> None:
+        self.names, self.role, self.settings = names, role, settings
 
 
-def _path(name: str, meaning: str, **settings: Any) -> Option:
+def _path(name: str, meaning: str, role: Role | None = READ, **settings: Any) -> Option:
     """Return an argument that is a path, required unless ``settings`` say otherwise."""
     if name.startswith("--"):
         settings = {"required": True} | settings
-    return Option(name, type=Path, help=meaning, **settings)
+    return Option(name, role=role, type=Path, help=meaning, **settings)
+
+
+def _out(meaning: str, *files: str, **settings: Any) -> Option:
+    """Return ``--out``; of a folder the stage writes the ``files`` (glob patterns), or all."""
+    role = Role("output", files) if files else WRITTEN
+    return _path("--out", meaning, role, **settings)
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -89,11 +100,34 @@ def _switch(text: str) -> tuple[str, bool]:
     return name, state == "on"
 
 
-OUT = _path("--out", "the file to write")
-FOLDER_OUT = _path("--out", "the folder to write into")
-SOURCE = _path("tree", "the dataset tree")
+INTO = "the folder to write into"
+BASELINES = (
+    "always_yes.jsonl",
+    "copy_demonstration.jsonl",
+    "mean_box.jsonl",
+    "previous_instruction.jsonl",
+)
+CONVERSATIONS = ("plain/*.jsonl", "reasoning/*.jsonl")
+# What the report reads of a run's folder.
+RESULTS = (
+    "*.json",
+    "*.csv",
+    "data/*.json*",
+    "data/*/split.json",
+    "data/*/audit.json",
+    "data/*/plain/test.jsonl",
+    "data/*/reasoning/test.jsonl",
+    "base/model.json",
+    "adapters/*/run.json",
+    "adapters/*/history.jsonl",
+    "predictions/*.jsonl",
+    "scores/*/*/*",
+)
+OUT = _out("the file to write")
+SOURCE = _path("tree", "the dataset tree", READ_TREE)
 INSTANCES = _path("instances", "instances.parquet")
-TREE = _path("--tree", "the dataset tree")
+RUN_DIR = _path("run_dir", "the run's folder", None, metavar="RUN_DIR")
+TREE = _path("--tree", "the dataset tree", READ_TREE)
 BASE = _path("--base", "model.json of the base model")
 SEED = Option("--seed", type=int, required=True)
 PROTOCOL = Option("--protocol", choices=("sound",), default="sound")
@@ -138,21 +172,25 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example:\n{textwrap.indent(example, '  ')}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        roles = {}
         for option in options:
-            one.add_argument(*option.names, **option.settings)
-        one.set_defaults(run=run)
+            argument = one.add_argument(*option.names, **option.settings)
+            if option.role:
+                roles[argument.dest] = option.role
+        one.set_defaults(run=run, roles=roles)
 
     _declare_data(stage)
     _declare_conversations(stage)
     _declare_models(stage)
     _declare_results(stage)
+    _declare_publishing(stage)
     return parser
 
 
 def _declare_data(stage: Callable[..., None]) -> None:
     stage(
         stages.synthesize,
-        _path("tree", "the folder to draw into", metavar="DIR"),
+        _path("tree", "the folder to draw into", WRITTEN_TREE, metavar="DIR"),
         Option("--manuals", type=int, required=True),
         Option("--steps", type=int, required=True, help="building steps a manual"),
         Option("--objects", type=int, required=True, help="part call-outs a manual"),
@@ -164,17 +202,17 @@ def _declare_data(stage: Callable[..., None]) -> None:
     stage(
         stages.fetch,
         Option("kind", choices=("dataset", "model")),
-        _path("--folder", "where it lies, or is downloaded to"),
+        _path("--folder", "where it lies, or is downloaded to", None),
         Option("--repo", metavar="OWNER/NAME", help="download this; else take what is there"),
         Option("--revision", default="main", help="commit, tag or branch"),
-        _path("--out", "dataset: a link to the folder; model: model.json"),
+        _path("--out", "dataset: a link to the folder; model: model.json", WRITTEN_TREE),
     )
     stage(stages.manifest, SOURCE, OUT)
     stage(
         stages.index,
         SOURCE,
         OUT,
-        _path("--quarantine", "the file that says what could not be used, and why"),
+        _path("--quarantine", "the file that says what could not be used, and why", WRITTEN),
     )
 
     stage(
@@ -193,7 +231,12 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         Option("--protocol", choices=(*protocols.PROTOCOLS, "authors"), default="sound"),
         DEFECTS[1],
         _path("--images", "images.parquet, to see which manuals share pictures", required=False),
-        _path("--tree", "the dataset tree: the same, slower; the authors' split", required=False),
+        _path(
+            "--tree",
+            "the dataset tree: the same, slower; the authors' split",
+            READ_TREE,
+            required=False,
+        ),
         SEED,
         Option("--test-fraction", type=float, default=0.25),
         OUT,
@@ -205,14 +248,18 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
         *DEFECTS,
         Option("--object-format", choices=protocols.OBJECT_FORMATS, default="json"),
         SEED,
-        _path("--out", "the folder of {plain,reasoning}/{train,test}.jsonl"),
+        _out("the folder of {plain,reasoning}/{train,test}.jsonl", *CONVERSATIONS),
     )
     stage(
         stages.audit,
         INSTANCES,
         _path("split", "split.json"),
-        _path("conversations", "the folder of {plain,reasoning}/{train,test}.jsonl"),
-        _path("--tree", "the dataset tree, to see the files' bytes", required=False),
+        _path(
+            "conversations",
+            "the folder of {plain,reasoning}/{train,test}.jsonl",
+            Role("input", CONVERSATIONS),
+        ),
+        _path("--tree", "the dataset tree, to see the files' bytes", READ_TREE, required=False),
         _path("--images", "images.parquet, to see which images are alike", required=False),
         OUT,
     )
@@ -229,7 +276,7 @@ def _declare_conversations(stage: Callable[..., None]) -> None:
             "those of larger images are off once LLaMA-Factory shrinks them",
         ),
         Option("--min-pixels", type=int, default=3136, help="images below it are enlarged"),
-        _path("--out", "the folder to write; an earlier export there is replaced"),
+        _out("the folder to write; an earlier export there is replaced"),
     )
 
 
@@ -239,7 +286,7 @@ def _declare_models(stage: Callable[..., None]) -> None:
         _path("--conversations", "train.jsonl"),
         TREE,
         RECIPE,
-        FOLDER_OUT,
+        _out(INTO),
     )
     stage(
         stages.train,
@@ -247,12 +294,12 @@ def _declare_models(stage: Callable[..., None]) -> None:
         TREE,
         BASE,
         RECIPE,
-        _path("--work", "the folder of checkpoints"),
-        FOLDER_OUT,
+        _path("--work", "the folder of checkpoints", None),
+        _out(INTO),
         _path("--manifest", "the tree's manifest.json, for the adapter's card", required=False),
         Option("--minutes", type=float, help="stop in good order before they are over; 0: never"),
         Option("--attempt", type=int, default=1, help="of a scheduler that tries again by itself"),
-        _path("--log", "where the attempt before said why it ended", required=False),
+        _path("--log", "where the attempt before said why it ended", None, required=False),
     )
     stage(
         stages.predict,
@@ -276,19 +323,20 @@ def _declare_results(stage: Callable[..., None]) -> None:
         stages.baselines,
         _path("--train", "the conversations that may be looked at"),
         _path("--test", "the conversations that are answered"),
-        FOLDER_OUT,
+        _out(INTO, *BASELINES),
     )
     stage(
         stages.score,
         _path("predictions", "predictions.jsonl"),
         SCORING,
         *BOOTSTRAP,
-        FOLDER_OUT,
+        _out(INTO, "scores.json", "per_example.parquet"),
     )
     stage(
         stages.compare,
         Option(
             "scores",
+            role=READ,
             metavar="[EXPERIMENT=]DIR",
             type=_maybe_named_path,
             nargs="+",
@@ -306,23 +354,36 @@ def _declare_results(stage: Callable[..., None]) -> None:
     )
     stage(
         stages.table,
-        Option("scores", metavar="EXPERIMENT=scores.json", type=_named_path, nargs="+"),
+        Option("scores", role=READ, metavar="EXPERIMENT=scores.json", type=_named_path, nargs="+"),
         OUT,
     )
     stage(
         stages.report,
-        _path("run_dir", "the run's folder", metavar="RUN_DIR"),
+        _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),
         OUT,
     )
     stage(
+        stages.crate,
+        RUN_DIR,
+        Option("--licence", metavar="URL", help="of what is in the run"),
+        # Without a role: the crate is no result, but the records of them all.
+        _path("--out", "the folder or .zip file to write", None),
+    )
+    stage(
         stages.figure1,
-        Option("trainings", metavar="EXPERIMENT=DIR", type=_named_path, nargs="*"),
+        Option(
+            "trainings",
+            role=Role("input", ("history.jsonl",)),
+            metavar="EXPERIMENT=DIR",
+            type=_named_path,
+            nargs="*",
+        ),
         OUT,
     )
     stage(
         stages.config,
         *CONFIG,
-        _path("--out", "write it here as JSON", required=False),
+        _out("write it here as JSON", required=False),
     )
     stage(stages.check, *CONFIG)
     stage(
@@ -335,8 +396,15 @@ def _declare_results(stage: Callable[..., None]) -> None:
             metavar="DIR",
             help="of train.jsonl and test.jsonl, to count; {protocol} stands for an experiment's",
         ),
-        _path("--out", "write it here as JSON", required=False),
+        _out("write it here as JSON", required=False),
     )
+
+
+def _declare_publishing(stage: Callable[..., None]) -> None:
+    stage(stages.publish, RUN_DIR)
+    stage(stages.restore, RUN_DIR)
+    adapter = _path("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", WRITTEN)
+    stage(stages.pull, adapter, RECIPE)
 
 
 if __name__ == "__main__":

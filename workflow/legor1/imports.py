@@ -25,6 +25,7 @@ STAGES = {
     "build-base": ["training.tiny"],
     "train sft": ["training.launch", "training.sft"],
     "train grpo": ["training.launch", "training.grpo"],
+    "pull": ["publishing.adapters"],
     "predict": ["inference.predict"],
     "gather": ["inference.gather"],
     "baselines": ["baselines"],

@@ -323,6 +323,16 @@ def report(given: Namespace) -> None:
     _say("report", {"written": given.out})
 
 
+def crate(given: Namespace) -> None:
+    """Pack a finished run as an RO-Crate: its results, their records, and how they came about.
+
+    legor1 crate results/demo --out demo.crate.zip
+    """
+    from legor1.crate import write_crate
+
+    _say("crate", write_crate(given.run_dir, given.out, given.licence))
+
+
 def figure1(given: Namespace) -> None:
     """Draw the reward curves of trainings side by side, as in the thesis's Figure 1.
 
@@ -332,6 +342,37 @@ def figure1(given: Namespace) -> None:
 
     render_rewards(dict(given.trainings), given.out)
     _say("figure1", {"written": given.out})
+
+
+def publish(given: Namespace) -> None:
+    """Have DVC keep a finished run, and push it to the remote.
+
+    legor1 publish results/demo
+    """
+    from legor1.publishing.publish import publish
+
+    _say("publish", publish(given.run_dir))
+
+
+def restore(given: Namespace) -> None:
+    """Bring a published run back from the remote and check every file of it.
+
+    legor1 restore results/demo
+    """
+    from legor1.publishing.publish import restore
+
+    _say("restore", restore(given.run_dir))
+
+
+def pull(given: Namespace) -> None:
+    """Put the published adapter of an experiment where its training would.
+
+    legor1 pull results/demo/adapters/sft --recipe sft.json
+    """
+    from legor1.publishing.adapters import pull
+
+    pull(given.adapter, given.recipe)
+    _say("pull", {"adapter": given.adapter})
 
 
 def _resolved(given: Namespace) -> dict[str, Any]:

@@ -100,8 +100,13 @@ def memory(cpu, cuda):
 
 
 def trained_by(method):
-    """Return a pattern of the experiments with this method, one that nothing matches if none."""
+    """Return a pattern of the experiments that are trained here by this method."""
     names = [name for name in EXPERIMENTS if config["experiments"][name]["method"] == method]
+    return any_of(names if config["adapters"] == "train" else [])
+
+
+def any_of(names):
+    """Return a pattern of the names, one that nothing matches if there are none."""
     return "|".join(names) or "$^"
 
 

@@ -16,7 +16,7 @@ rule answer_without_model:
         f"{RUN}/benchmarks/answer_without_model.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -43,7 +43,7 @@ rule score_predictions:
         experiment="|".join(SCORED),
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -72,7 +72,7 @@ rule compile_table:
         f"{RUN}/benchmarks/compile_table.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -98,7 +98,7 @@ rule compare_experiments:
         f"{RUN}/benchmarks/compare_experiments.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -14,7 +14,7 @@ if config["dataset"]["source"] == "synthetic":
         benchmark:
             f"{RUN}/benchmarks/data/fetch_dataset.tsv"
         conda:
-            "../../envs/demo.yaml"
+            "../../envs/prepare.yaml"
         threads: 2
         resources:
             mem_mb=1000,
@@ -40,7 +40,7 @@ else:
             f"{RUN}/benchmarks/data/fetch_dataset.tsv"
         localrule: True
         conda:
-            "../../envs/demo.yaml"
+            "../../envs/prepare.yaml"
         threads: 1
         resources:
             mem_mb=1000,
@@ -65,7 +65,7 @@ rule fetch_base:
         f"{RUN}/benchmarks/base/fetch_base.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -86,7 +86,7 @@ rule draw_base_scenes:
     benchmark:
         f"{RUN}/benchmarks/base/data/draw_base_scenes.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 2
     resources:
         mem_mb=1000,

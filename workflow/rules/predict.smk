@@ -18,7 +18,7 @@ rule predict_shard:
     conda:
         "../../envs/vllm.yaml"
         if config["inference"]["engine"] == "vllm"
-        else "../../envs/demo.yaml"
+        else "../../envs/infer.yaml"
     threads: config["threads"]
     resources:
         mem_mb=memory(cpu=3000, cuda=32000),
@@ -53,7 +53,7 @@ rule gather_predictions:
         f"{RUN}/benchmarks/predict/{{experiment}}/gather_predictions.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/infer.yaml"
     threads: 1
     resources:
         mem_mb=1000,

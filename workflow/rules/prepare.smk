@@ -16,7 +16,7 @@ rule index_dataset:
         f"{RUN}/benchmarks/{{data}}/index_dataset.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -40,7 +40,7 @@ rule fingerprint_images:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/fingerprint_images.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 2
     resources:
         mem_mb=2000,
@@ -65,7 +65,7 @@ rule split_dataset:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/split_dataset.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -98,7 +98,7 @@ rule convert_dataset:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/convert_dataset.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -126,7 +126,7 @@ rule audit_dataset:
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/audit_dataset.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/prepare.yaml"
     threads: 1
     resources:
         mem_mb=4000,

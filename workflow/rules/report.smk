@@ -40,7 +40,7 @@ rule render_report:
         f"{RUN}/benchmarks/render_report.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -65,7 +65,7 @@ rule draw_figure1:
         f"{RUN}/benchmarks/draw_figure1.tsv"
     localrule: True
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,

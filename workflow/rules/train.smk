@@ -21,7 +21,7 @@ rule train_sft:
     wildcard_constraints:
         experiment=trained_by("sft"),
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/train.yaml"
     threads: config["threads"]
     resources:
         mem_mb=memory(cpu=6000, cuda=64000),
@@ -74,7 +74,7 @@ rule build_tiny_base:
     benchmark:
         f"{RUN}/benchmarks/base/build_tiny_base.tsv"
     conda:
-        "../../envs/demo.yaml"
+        "../../envs/train.yaml"
     threads: config["base"]["rebuild"]["training"]["threads"]
     resources:
         mem_mb=4000,

@@ -86,6 +86,23 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
     assert "▲ Found: self_demo." in run.page().text
 
 
+def test_what_the_report_was_made_from_is_shown_with_dvcs_hashes(run):
+    write_json(run.folder / "adapters/sft/run.json", {})
+    write_json(run.folder / "work/checkpoint.json", {})
+    run.page()  # no report is made from an earlier one
+    headings, rows = evidence.hashes(read(run.folder))
+    assert headings == ["Output", "Files", "Size", "DVC hash (MD5)"]
+    assert [row[0] for row in rows] == [
+        "adapters/sft",
+        "config.json",
+        "provenance.json",
+        "table.csv",
+    ]
+    # As `dvc add` has them: {} and a line end, in a file and in a folder.
+    assert rows[0][1:] == ["1", "3 bytes", "15225197c515dcc5cba0c7464f6a3d16.dir"]
+    assert rows[0][3] in run.page().text
+
+
 def test_every_defect_is_listed_with_its_switch(run):
     headings, rows = evidence.defects(read(run.folder))
     assert headings[2:] == ["Data: sound"]

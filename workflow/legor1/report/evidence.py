@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from legor1 import baselines, protocols
+from legor1 import baselines, protocols, provenance
+from legor1.publishing import outputs
+from legor1.report.facts import size
 from legor1.report.study import Study
 from legor1.report.tables import METRICS, TASKS, percent
 
@@ -104,6 +106,20 @@ def defects(study: Study) -> Table:
             cells = [f"{defect.stage}: by {where}"] * len(used)
         rows.append([name, defect.meaning, *cells])
     return headings, rows
+
+
+def hashes(study: Study) -> Table:
+    """Return the DVC hash of every output that the report was made from.
+
+    Once the run is published, ``published/<run>.dvc`` has the same.
+    """
+    beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
+    names = [name for name in outputs.listed(study.folder) if not name.endswith(beside)]
+    rows = [
+        [name, f"{len(one.files):,}", size(one.size), one.md5]
+        for name, one in outputs.hashed(study.folder, names).items()
+    ]
+    return ["Output", "Files", "Size", "DVC hash (MD5)"], rows
 
 
 def _findings(audit: dict[str, Any]) -> Table:

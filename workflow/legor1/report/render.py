@@ -99,6 +99,7 @@ def context(study: Study) -> dict[str, Any]:
         "frames": evidence.frames(study),
         "audits": evidence.audits(study),
         "defects": evidence.defects(study),
+        "hashes": evidence.hashes(study),
         "not_run": facts.not_run(study),
         "costs": facts.costs(study),
         "recipes": facts.recipes(study),

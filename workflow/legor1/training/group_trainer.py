@@ -159,7 +159,9 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         """Return the model's arguments for images: features if the tower is frozen, else pixels."""
         if not images:
             return {}
-        images = [(patches.to(backbone.visual.dtype), grid) for patches, grid in images]
+        # Those of a rollout are still where the processor made them.
+        device, dtype = self.accelerator.device, backbone.visual.dtype
+        images = [(patches.to(device, dtype), grid.to(device)) for patches, grid in images]
 
         def joined(images: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
             pixels, grids = zip(*images, strict=True)

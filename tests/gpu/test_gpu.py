@@ -1,0 +1,124 @@
+"""What only a GPU can show: `make test-gpu`. Without one, or without FlashAttention, tests skip."""
+
+import json
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from real_models import recipe, write_rows
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.utils import is_flash_attn_2_available
+
+from legor1.boxes import PixelBudget
+from legor1.check import TINY_BASE
+from legor1.data.sources import describe_model
+from legor1.files import read_json, read_jsonl
+from legor1.inference.predict import predict
+from legor1.training.shared_prompt import Layout, flash_shared, sdpa_shared
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"),
+]
+ATTENTION = [
+    "sdpa",
+    pytest.param(
+        "flash_attention_2",
+        marks=pytest.mark.skipif(
+            not is_flash_attn_2_available(), reason="FlashAttention is not installed"
+        ),
+    ),
+]
+LAYOUTS = {
+    "shorter than the prompt": [(900, [48, 12, 77, 1])],
+    "longer than the prompt": [(40, [120, 64, 200])],
+    "several groups": [(130, [30, 75]), (1, [64, 3]), (700, [48] * 8)],
+}
+
+
+def attend(attention, layout, width, heads=(8, 2)):
+    """Attend in bfloat16; return the output, its gradients, and both in float32, as the oracle."""
+    drawn = torch.Generator("cuda").manual_seed(layout.length)
+    shapes = [(1, n, layout.length, width) for n in (heads[0], heads[1], heads[1])]
+    inputs = [torch.randn(s, generator=drawn, device="cuda").bfloat16() for s in shapes]
+    layer = torch.nn.Module()
+    layer.projection = torch.nn.Linear(1, 1, dtype=torch.bfloat16, device="cuda")
+    layer.num_key_value_groups, layer.is_causal = heads[0] // heads[1], True
+    layer.config = SimpleNamespace(_attn_implementation=attention, dtype=torch.bfloat16)
+    form = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}[attention]
+    given = {"dropout": 0.0, "scaling": width**-0.5}
+
+    def both(function, tensors, mask):
+        tensors = [tensor.requires_grad_() for tensor in tensors]
+        output = function(layer.eval(), *tensors, mask, **given)[0]
+        weights = torch.linspace(-1, 1, output.numel(), device="cuda").view_as(output)
+        return [output, *torch.autograd.grad((output.float() * weights).sum(), tensors)]
+
+    found = both(form, [x.detach().clone() for x in inputs], layout)
+    exact = [x.detach().float() for x in inputs]
+    return found, both(sdpa_attention_forward, exact, layout.dense())
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("groups", LAYOUTS.values(), ids=LAYOUTS)
+def test_attention_in_a_packed_row_is_that_under_the_plain_mask(groups, attention):
+    found, exact = attend(attention, Layout(groups, torch.device("cuda")), width=128)
+    for ours, theirs in zip(found, exact, strict=True):
+        assert ours.dtype == torch.bfloat16
+        difference = (ours.float() - theirs).norm() / theirs.norm()
+        assert difference < 0.01  # bfloat16 keeps eight bits
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    note = tmp_path_factory.mktemp("base") / "model.json"
+    describe_model(TINY_BASE, "workflow/base/tiny", None, note)
+    return note
+
+
+def train(given, base, folder):
+    """Run a training by the command of the rules; return its facts and its first logged line."""
+    conversations, tree = write_rows(folder, 6)
+    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(given)]
+    paths = {"conversations": conversations, "tree": tree, "base": base}
+    paths |= {"work": folder / "work", "out": folder / "out"}
+    command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_json(folder / "out/run.json"), read_jsonl(folder / "out/history.jsonl")[0]
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("method", ["sft", "grpo"])
+def test_a_training_by_the_command_of_the_rules(method, attention, base, tmp_path):
+    given = recipe(method, device="cuda", attention=attention)
+    given["training"] |= {"check_sharing": True, "max_new_tokens": 24} if method == "grpo" else {}
+    facts, logged = train(given, base, tmp_path)
+    assert facts["attention"] == attention
+    assert all(math.isfinite(value) for value in logged.values())
+    assert facts["read_back"]["saved"]["mean"] <= facts["read_back"]["saved"]["allowed"]
+
+
+def test_a_training_on_the_gpu_is_that_on_the_cpu(base, tmp_path):
+    losses = {}
+    for device in ("cpu", "cuda"):
+        given = recipe("sft", device=device, precision="float32")
+        losses[device] = train(given, base, tmp_path / device)[1]["loss"]
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)
+
+
+def test_predictions_on_the_gpu_are_those_on_the_cpu(base, tmp_path):
+    conversations, tree = write_rows(tmp_path, 6)
+    budget = PixelBudget(9408, 15680)
+    common = {"experiment": "few_shot", "engine": "transformers", "precision": "float32"}
+    common |= {"attention": "sdpa", "threads": 1, "demonstrations": False, "max_new_tokens": 40}
+    common |= {"pixel_budget": vars(budget), "batch_size": None, "batch_tokens": 2048}
+    said = {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / f"{device}.jsonl"
+        predict(common | {"device": device}, conversations, tree, base, None, (0, 1), out)
+        said[device] = [row["completion"] for row in read_jsonl(out)]
+    assert said["cuda"] == said["cpu"]

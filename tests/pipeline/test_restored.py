@@ -1,0 +1,203 @@
+"""A finished study, published and restored in a fresh clone: what Snakemake plans there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from study import ROOT, Study
+from test_dry_run import AFTER_ONE, ALL_SCORES, REPORT
+
+PULLING = ("--config", "adapters=pull")
+RUN = "results/demo"
+
+
+class Clone(Study):
+    """A git clone of a study."""
+
+    def __init__(self, origin: Study, folder):
+        self.folder, self.overlay = folder, origin.overlay
+        command(folder.parent, "git", "clone", "--quiet", str(origin.folder), str(folder))
+
+
+def command(folder, *words: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(folder / "workflow")}
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def legor1(study: Study, *words: str) -> None:
+    command(study.folder, sys.executable, "-m", "legor1.cli", *words)
+
+
+def fill(study: Study, name: str, content: dict) -> None:
+    """Put JSON into a file of the pretended run, and leave its time alone."""
+    path = study.folder / RUN / name
+    before = path.stat()
+    path.write_text(json.dumps(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def recipe(study: Study, name: str) -> dict:
+    """Return what Snakemake trains the experiment by."""
+    target = f"{RUN}/adapters/{name}/run.json"
+    said = study.snakemake("-n", "-p", "-F", "-q", "host", "--", target).stdout
+    (found,) = re.findall(r"legor1 train --recipe '(.*?)' ", said)
+    return json.loads(found)
+
+
+def start_git(study: Study) -> None:
+    """Make the study's folder a git repository with the DVC settings of this one."""
+    machine = shutil.ignore_patterns("tmp", "cache", "config.local")
+    shutil.copytree(ROOT / ".dvc", study.folder / ".dvc", ignore=machine)
+    shutil.copy2(ROOT / ".gitignore", study.folder)
+    command(study.folder, "git", "init", "--quiet")
+
+
+def publish(study: Study, run: str) -> None:
+    legor1(study, "publish", run)
+    command(study.folder, "git", "add", "--all")
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+    command(study.folder, "git", *who, "commit", "--quiet", "--message", "x")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, own_dvc):
+    study = Study(tmp_path_factory.mktemp("published") / "study", "demo")
+    start_git(study)
+    study.pretend_finished()
+    fill(study, "config.json", {})
+    fill(study, "base/model.json", {"path": "../../../workflow/base/tiny"})
+    for name in ("sft", "grpo"):
+        fill(study, f"adapters/{name}/run.json", {"recipe": recipe(study, name)})
+    (study.folder / RUN / "data/tree").mkdir()
+    (study.folder / RUN / "data/tree/a.png").write_text("a picture")
+    publish(study, RUN)
+    return study
+
+
+@pytest.fixture(scope="module")
+def restored(published):
+    clone = Clone(published, published.folder.parent / "restored")
+    legor1(clone, "restore", RUN)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def pulled(published):
+    """A clone that has pulled the adapters alone."""
+    clone = Clone(published, published.folder.parent / "pulled")
+    done = clone.snakemake(*PULLING, "--until", "pull_adapter")
+    assert done.returncode == 0, done.stdout
+    return clone
+
+
+def test_publishing_reruns_nothing(published):
+    assert published.plan() == {}
+
+
+def test_nothing_is_left_to_do_in_a_fresh_clone(published, restored):
+    assert restored.plan() == {}
+    for path in (published.folder / RUN).rglob("*"):
+        if path.is_file() and not {"logs", "benchmarks"} & {*path.parts}:
+            copy = restored.folder / path.relative_to(published.folder)
+            assert copy.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("report={gallery: 3}", REPORT),
+        ("evaluation={replicates: 99}", ALL_SCORES),
+        ("experiments={zero_shot: {method: baseline, demonstrations: false}}", AFTER_ONE),
+        ("experiments={sft: {training: {learning_rate: 0.1}}}", {"train_sft": 1} | AFTER_ONE),
+    ],
+)
+def test_a_restored_study_goes_on_from_there(restored, change, expected):
+    assert restored.plan("--config", change) == {rule: n for rule, n in expected.items() if n}
+
+
+def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, restored):
+    path = restored.folder / "workflow/legor1/training/sft.py"
+    before = path.read_text()
+    path.write_text(before + "\n# Other code.\n")
+    try:
+        assert restored.plan() == {"train_sft": 1} | AFTER_ONE
+    finally:
+        path.write_text(before)
+    assert restored.plan() == {}
+
+
+def test_adapters_are_pulled_in_place_of_training(published, pulled):
+    plan = Clone(published, published.folder.parent / "bare").plan(*PULLING)
+    assert plan["pull_adapter"] == 2 and plan["predict_shard"] == 3
+    assert not [rule for rule in plan if rule.startswith("train_")]
+    for name in ("sft", "grpo"):
+        file = f"{RUN}/adapters/{name}/run.json"
+        assert (pulled.folder / file).read_text() == (published.folder / file).read_text()
+
+
+def test_a_pulled_adapter_is_pulled_once(pulled):
+    plan = pulled.plan(*PULLING)
+    assert plan["predict_shard"] == 3
+    assert not {"pull_adapter", "train_sft", "train_grpo"} & plan.keys()
+
+
+def test_pulling_what_was_restored_does_nothing(restored):
+    assert restored.plan(*PULLING) == REPORT  # which shows the config
+
+
+def test_another_adapter_is_replaced_by_the_published_one(restored):
+    path = restored.folder / RUN / "adapters/sft/adapter/adapter_model.safetensors"
+    before, time = path.read_bytes(), path.stat().st_mtime
+    path.write_text("other weights")
+    try:
+        assert restored.plan(*PULLING) == {"pull_adapter": 1} | AFTER_ONE
+    finally:
+        path.write_bytes(before)
+        os.utime(path, (time, time))
+
+
+def test_an_adapter_of_another_recipe_stops_the_plan(restored):
+    change = "experiments={sft: {training: {learning_rate: 0.1}}}"
+    done = restored.snakemake("--dry-run", *PULLING, change)
+    assert done.returncode != 0
+    assert "sft was trained with training {" in done.stdout and "Remedy: " in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_without_a_published_run_there_is_nothing_to_pull(tmp_path):
+    done = Study(tmp_path, "demo").snakemake("--dry-run", *PULLING)
+    assert "Error: published/demo.dvc does not exist" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_real_study_goes_on_in_a_fresh_clone(tmp_path, own_dvc):
+    study = Study(tmp_path / "study", "smoke", with_base=True)
+    start_git(study)
+    done = study.snakemake()
+    assert done.returncode == 0, done.stdout
+    publish(study, "results/smoke")
+    assert study.plan() == {}
+
+    report = (study.folder / "results/smoke/report.html").read_text()
+    outs = yaml.safe_load((study.folder / "published/smoke.dvc").read_text())["outs"]
+    shown = {one["path"] for one in outs if one["md5"] in report}
+    assert {one["path"] for one in outs} - shown == {"report.html", "snakemake.json"}
+
+    clone = Clone(study, tmp_path / "clone")
+    legor1(clone, "restore", "results/smoke")
+    assert clone.plan() == {}
+    assert clone.plan(*PULLING) == REPORT
+    more = "evaluation={replicates: 99}"
+    done = clone.snakemake("--config", more)
+    assert done.returncode == 0, done.stdout
+    assert not (clone.folder / "results/smoke/work").exists()
+    assert clone.plan("--config", more) == {}

@@ -1,0 +1,100 @@
+"""Publish a finished run to a DVC remote, and restore one in another clone."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from legor1 import files
+from legor1.errors import UserError
+from legor1.publishing import records
+from legor1.publishing.dvc import alone, dvc, require_remote
+from legor1.publishing.objects import fetch, verify
+from legor1.publishing.outputs import RECORDS, files_of, listed, pointer, published
+
+FINISHED = ("config.json", "table.csv", "report.html")
+
+
+def publish(run: Path) -> dict[str, str | int]:
+    """Have DVC keep the outputs of the run in ``run``, push them, and return what was done.
+
+    Git is left to the user: commit the pointer, ``published/<run>.dvc``.
+
+    Raises:
+        UserError: the run is not finished, or DVC or its remote fails.
+    """
+    for name in FINISHED:
+        if not (run / name).is_file():
+            raise UserError(
+                f"{run / name} does not exist, so run {run.name} is not finished. "
+                "Remedy: run the pipeline to its end first."
+            )
+    with alone():
+        require_remote()
+        records.save(run)
+        names = [*listed(run), RECORDS]
+        _point(run, names)
+        times = _times(run, names)
+        dvc("commit", "--force", str(pointer(run)))
+        for path, time in times.items():  # DVC puts another file in a file's place
+            os.utime(path, ns=(time, time))
+        dvc("push", str(pointer(run)))
+    return {"outputs": len(names), "files": len(times), "to commit to git": str(pointer(run))}
+
+
+def restore(run: Path) -> dict[str, str | int]:
+    """Bring the published run ``run`` back, check every file, and return what was done.
+
+    Snakemake then goes on from it, as it would where the run was made.
+
+    Raises:
+        UserError: the run was not published, its objects are missing or damaged, or there are
+            other results in its place.
+    """
+    wanted = published(run)
+    with alone():
+        fetch(run, wanted)
+        dvc("checkout", str(pointer(run)))
+        verify(run, wanted)
+        records.load(run)
+    for lack in _elsewhere(run):
+        print(f"restore: {lack}", file=sys.stderr)
+    return {"outputs": len(wanted), "restored and checked": str(run)}
+
+
+def _point(run: Path, names: Iterable[str]) -> None:
+    """Write which outputs DVC is to keep, unless it is known; DVC adds their hashes."""
+    path, names = pointer(run), list(names)
+    with contextlib.suppress(UserError):  # none yet, or one that an interrupted DVC left
+        if list(published(run)) == names:
+            return
+    content = {
+        "wdir": os.path.relpath(run, path.parent),
+        "outs": [{"path": name} for name in names],
+    }
+    files.write_text(path, yaml.safe_dump(content, sort_keys=False))
+
+
+def _elsewhere(run: Path) -> Iterator[str]:
+    """Yield what a restored run leans on that is not part of it and not here."""
+    model = run / "base/model.json"
+    if model.exists() and not (model.parent / files.read_json(model)["path"]).exists():
+        yield (
+            "the base model is not here; before more is trained or predicted, fetch it by "
+            f"`snakemake --force {model}` with the run's config"
+        )
+    dataset = files.read_json(run / "config.json").get("dataset", {})
+    if dataset.get("source") == "directory" and not Path(dataset["directory"]).exists():
+        yield (
+            f"dataset.directory {dataset['directory']} is not here; before Snakemake runs, "
+            f"make it a link to {run / 'data/tree'}"
+        )
+
+
+def _times(run: Path, names: Iterable[str]) -> dict[Path, int]:
+    """Return when each file of the outputs was written, in nanoseconds."""
+    paths = [run / name / file for name in names for file in files_of(run / name)]
+    return {path: path.stat().st_mtime_ns for path in paths}

@@ -1,0 +1,43 @@
+# Needs: published/<run>.dvc and the DVC remote, where the config says `adapters: pull`.
+# Gives: adapters/<experiment>/ as published, in place of its training.
+# An adapter that is here already, to the last byte, is no job's output: nothing after it is rerun.
+
+from types import SimpleNamespace
+
+from legor1.publishing.adapters import to_pull
+from legor1.publishing.outputs import pointer
+
+PULLED = []
+if config["adapters"] == "pull":
+    with user_errors():
+        recipes = {name: training_recipe(SimpleNamespace(experiment=name)) for name in TRAINED}
+        PULLED = to_pull(Path(RUN), recipes)
+
+
+rule pull_adapter:
+    input:
+        pointer=pointer(Path(RUN)),
+        code=code("pull"),
+    output:
+        weights=f"{RUN}/adapters/{{experiment}}/adapter/adapter_model.safetensors",
+        settings=f"{RUN}/adapters/{{experiment}}/adapter/adapter_config.json",
+        history=f"{RUN}/adapters/{{experiment}}/history.jsonl",
+        run=f"{RUN}/adapters/{{experiment}}/run.json",
+    log:
+        f"{RUN}/logs/pull/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/pull/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment=any_of(PULLED),
+    localrule: True
+    conda:
+        "../../envs/all.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        recipe=training_recipe,
+        out=lambda wildcards, output: Path(output.run).parent,
+    shell:
+        "legor1 pull {params.out:q} --recipe {params.recipe:q} 2>&1 | tee {log:q}"
