@@ -9,11 +9,18 @@ import sys
 
 import pytest
 import yaml
+from reruns import IN_A_CLONE, jobs, rows
 from study import ROOT, Study
-from test_dry_run import AFTER_ONE, ALL_SCORES, REPORT
 
 PULLING = ("--config", "adapters=pull")
 RUN = "results/demo"
+REPORT = {"render_report": 1}
+GOES_ON = (
+    "title of the report",
+    "metric: bootstrap samples",
+    "one experiment added",
+    "learning rate",
+)
 
 
 class Clone(Study):
@@ -103,7 +110,7 @@ def test_publishing_reruns_nothing(published):
 
 
 def test_nothing_is_left_to_do_in_a_fresh_clone(published, restored):
-    assert restored.plan() == {}
+    assert restored.plan() == jobs(IN_A_CLONE)
     for path in (published.folder / RUN).rglob("*"):
         if path.is_file() and not {"logs", "benchmarks"} & {*path.parts}:
             copy = restored.folder / path.relative_to(published.folder)
@@ -111,16 +118,12 @@ def test_nothing_is_left_to_do_in_a_fresh_clone(published, restored):
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ("report={gallery: 3}", REPORT),
-        ("evaluation={replicates: 99}", ALL_SCORES),
-        ("experiments={zero_shot: {method: baseline, demonstrations: false}}", AFTER_ONE),
-        ("experiments={sft: {training: {learning_rate: 0.1}}}", {"train_sft": 1} | AFTER_ONE),
-    ],
+    "row",
+    [row for row in rows() if row.change in GOES_ON],
+    ids=lambda row: row.change,
 )
-def test_a_restored_study_goes_on_from_there(restored, change, expected):
-    assert restored.plan("--config", change) == {rule: n for rule, n in expected.items() if n}
+def test_a_restored_study_goes_on_from_there(restored, row):
+    assert restored.plan(*row.options) == row.jobs
 
 
 def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, restored):
@@ -128,7 +131,7 @@ def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, rest
     before = path.read_text()
     path.write_text(before + "\n# Other code.\n")
     try:
-        assert restored.plan() == {"train_sft": 1} | AFTER_ONE
+        assert restored.plan() == jobs("code of one training")
     finally:
         path.write_text(before)
     assert restored.plan() == {}
@@ -158,7 +161,9 @@ def test_another_adapter_is_replaced_by_the_published_one(restored):
     before, time = path.read_bytes(), path.stat().st_mtime
     path.write_text("other weights")
     try:
-        assert restored.plan(*PULLING) == {"pull_adapter": 1} | AFTER_ONE
+        assert restored.plan(*PULLING) == {"pull_adapter": 1} | jobs(
+            "length of one experiment's answers"
+        )
     finally:
         path.write_bytes(before)
         os.utime(path, (time, time))

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from trees import check_schema
 
@@ -75,3 +77,15 @@ def test_a_real_folder_is_not_replaced_by_a_link(tmp_path):
 def test_a_folder_without_dialogues_is_no_dataset(tmp_path):
     with pytest.raises(UserError, match=r"no dataset tree.*Remedy: "):
         sources.link_dataset(tmp_path, tmp_path / "tree")
+
+
+def test_sizes_are_of_names_and_sizes_and_of_no_times_or_hidden_files(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"abc")
+    before = sources.sizes(tmp_path)
+    os.utime(tmp_path / "a.png", (0, 0))
+    (tmp_path / ".notes").write_text("x")
+    assert sources.sizes(tmp_path) == before
+    (tmp_path / "a.png").write_bytes(b"abcd")
+    longer = sources.sizes(tmp_path)
+    (tmp_path / "a.png").rename(tmp_path / "b.png")
+    assert len({before, longer, sources.sizes(tmp_path)}) == 3

@@ -29,7 +29,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 from legor1 import check, imports, protocols, slurm
 from legor1.baselines import NAMES as BASELINES
 from legor1.config import load, own
-from legor1.data.sources import download_folder, model_files
+from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.plan.plan import plan
 from legor1.plan.render import summary
@@ -197,6 +197,12 @@ def dialogue_files():
     if config["dataset"]["source"] != "directory":
         return []
     return sorted(map(str, Path(config["dataset"]["directory"]).glob("qwen_data/**/*.jsonl")))
+
+
+def own_sizes(wildcards):
+    """Return a hash of the sizes of the user's own dataset files: too many to be inputs."""
+    own = config["dataset"]["source"] == "directory"
+    return sizes(Path(config["dataset"]["directory"])) if own else None
 
 
 def base_files():

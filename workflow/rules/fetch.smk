@@ -48,6 +48,7 @@ else:
         params:
             tree=f"{RUN}/data/tree",
             source=source_options(config["dataset"], "dataset"),
+            sizes=own_sizes,
         shell:
             "(legor1 fetch dataset {params.source} --out {params.tree:q}"
             " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"

@@ -1,9 +1,10 @@
 """Where the dataset and the base model lie, and the notes of it: the tree's link, model.json."""
 
+import hashlib
 import os
 from pathlib import Path
 
-from legor1.data.manifest import Manifest, for_each
+from legor1.data.manifest import Manifest, for_each, visible
 from legor1.errors import UserError
 from legor1.files import sha256, write_json
 
@@ -47,6 +48,13 @@ def link_dataset(folder: Path, out: Path) -> None:
     out.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.symlink_to(folder.resolve(), target_is_directory=True)
+
+
+def sizes(folder: Path) -> str:
+    """Return a hash of the names and sizes of a dataset tree's files, which are not read."""
+    names = sorted(visible(folder.resolve()))
+    listed = "".join(f"{name} {(folder / name).lstat().st_size}\n" for name in names)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def model_files(folder: Path) -> list[Path]:

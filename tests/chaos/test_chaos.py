@@ -1,0 +1,87 @@
+"""The small study, killed again and again in every stage, ends as an undisturbed one does.
+
+A seed draws where and when; it is printed, and LEGOR1_CHAOS_SEED repeats it, as far as the machine
+is as fast.
+"""
+
+import os
+import random
+import re
+import time
+from collections import Counter
+
+import pytest
+from disturbed import Attempt
+from study import Study
+
+from legor1.files import sha256
+
+KILLS, MOST = 50, 150
+EACH = 3  # kills of every stage, at least
+LAST = "render_report"  # is killed until there are enough
+ANYWHERE = 0.1  # of the kills come at any moment of Snakemake's first seconds
+ALONE = 0.2  # of the kills leave the jobs alive
+RUN = "results/smoke"
+# What tells of times and attempts.
+OF_ITS_OWN = re.compile(
+    r"(logs|benchmarks|work)/.*|.*\.provenance\.json|report\.html"
+    r"|adapters/\w+/(run\.json|history\.jsonl|curves/.*)"
+)
+
+pytestmark = pytest.mark.chaos
+
+
+def results(study: Study) -> dict[str, str]:
+    """Return file → hash of all that a run has in common with another one."""
+    root = study.folder / RUN
+    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    return {name: sha256(root / name) for name in names if not OF_ITS_OWN.fullmatch(name)}
+
+
+def disturb(study: Study, took: Counter, draw: random.Random, log) -> Counter:
+    """Run the study to its end, killed on the way; return kills, in all and of each stage."""
+    kills = Counter()
+    forced = []
+    while True:
+        lacking = [stage for stage in took if kills[stage] < EACH]
+        if kills["all"] < KILLS:
+            lacking.append(LAST)
+        attempt = Attempt(study, log, *forced)
+        if draw.random() < ANYWHERE:
+            attempt.wait(5 * draw.random())
+        elif stage := attempt.wait_for(lacking):
+            attempt.wait(draw.uniform(0, took[stage]))
+        if attempt.process.poll() is None:
+            struck = {*attempt.running().values()} or {"between stages"}
+            attempt.kill(alone=draw.random() < ALONE)
+            kills.update({"all", *struck})
+            print(kills["all"], *sorted(struck), flush=True)
+            assert kills["all"] < MOST
+            unlock(study)
+        else:
+            assert attempt.process.returncode == 0, log.read_text()
+            if not lacking:
+                return kills
+            forced = ["--forcerun", lacking[0]]  # it was over before the kill came
+
+
+def unlock(study: Study) -> None:
+    """Do as Snakemake says where it was killed."""
+    if [*(study.folder / ".snakemake/locks").glob("*")]:
+        done = study.snakemake("--unlock")
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_study_that_is_killed_everywhere_ends_as_an_undisturbed_one(tmp_path):
+    seed = int(os.environ.get("LEGOR1_CHAOS_SEED", time.time_ns() % 10**6))
+    print(f"\nLEGOR1_CHAOS_SEED={seed}")
+    calm, disturbed = (Study(tmp_path / name, "smoke", with_base=True) for name in ("calm", "hit"))
+    attempt = Attempt(calm, tmp_path / "calm.log")
+    took = attempt.wait()
+    assert attempt.process.returncode == 0, attempt.log.read_text()
+    kills = disturb(disturbed, took, random.Random(seed), tmp_path / "hit.log")
+    for stage, count in kills.most_common():
+        print(f"{count:5} {stage}")
+    expected = results(calm)
+    assert {"table.csv", "comparison.json"} <= expected.keys()
+    assert results(disturbed) == expected
