@@ -1,5 +1,6 @@
 """A Snakemake that can be killed at any moment, and what it was doing then."""
 
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from study import Study
 
 POLL = 0.02  # seconds
+MOST_SECONDS = 300  # that a job takes
 STARTED = re.compile(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    jobid: (\d+)$", re.MULTILINE)
 FINISHED = re.compile(r"^Finished jobid: (\d+) ", re.MULTILINE)
 
@@ -57,7 +59,7 @@ class Attempt:
         return took
 
     def kill(self, *, alone: bool) -> None:
-        """Kill Snakemake with its jobs, or alone: its jobs go on then, and nobody waits for them.
+        """Kill Snakemake with its jobs, or alone: then its jobs go on, and end by themselves.
 
         The processes that train are in sessions of their own: they see that nobody waits, and end.
         """
@@ -66,3 +68,15 @@ class Attempt:
         else:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        end = time.monotonic() + MOST_SECONDS
+        while self._left():
+            assert time.monotonic() < end, f"jobs of {self.log} go on and on"
+            time.sleep(POLL)
+
+    def _left(self) -> bool:
+        """Return whether a process of the session is still there."""
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(path.name)) == self.process.pid:
+                    return True
+        return False

@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,14 @@ from legor1.files import (
     write_jsonl,
     write_text,
 )
+
+HANGING = """
+import pathlib, sys, time
+from legor1 import files
+with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
@@ -38,6 +50,32 @@ def test_a_failed_folder_leaves_the_old_one_and_no_rubbish(tmp_path):
         (temporary / "new").touch()
     assert list(tmp_path.iterdir()) == [path]
     assert list(path.iterdir()) == [path / "new"]
+
+
+@pytest.mark.parametrize("writing", [atomic, atomic_folder])
+def test_what_killed_processes_left_is_swept_and_what_is_held_is_not(tmp_path, writing):
+    path = tmp_path / "a.txt"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HANGING, writing.__name__, str(path)], stdout=subprocess.PIPE
+    )
+    held = Path(writer.stdout.readline().decode().strip())
+    os.utime(held, (0, 0))  # a second has passed
+    others = [
+        tmp_path / name for name in (".a.txt.notes", ".ab.txt.12345678.txt", "a.txt.12345678")
+    ]
+    for other in others:
+        other.touch()
+
+    def write():
+        with writing(path) as temporary:
+            os.utime(temporary)
+
+    write()
+    assert held.exists()
+    writer.kill()
+    writer.wait()
+    write()
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 def test_rows_come_back_as_they_were(tmp_path):

@@ -84,3 +84,23 @@ def test_a_process_that_has_ended_is_not_running():
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     assert not work.is_running(ended.pid)
+
+
+@pytest.mark.parametrize("gone", ["before", "later"])
+def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
+    launcher = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    if gone == "before":
+        launcher.kill()
+        launcher.wait()
+    command = "from legor1.training import work; work.end_with_launcher(); print(1, flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{command}; import time; time.sleep(60)"],
+        env=os.environ | {work.LAUNCHER: str(launcher.pid)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stderr.close()
+    assert gone == "before" or process.stdout.readline()
+    launcher.kill()
+    launcher.wait()
+    assert process.wait(30) == 1

@@ -1,37 +1,40 @@
 """Files that cross a stage: written whole or not at all, read with errors that name the row."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from legor1.errors import UserError
+
+SETTLED = 1  # seconds after which a new temporary file is certainly held by its process
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that replaces it only if the block succeeds.
 
-    The data are on disk before the rename, so a crash leaves the old file or the new one.
+    The data are on disk before the rename, so a crash leaves the old file or the new one. What
+    killed processes left half written beside it is removed.
+
+    Raises:
+        UserError: nothing can be written there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _beside(path, lambda **name: tempfile.mkstemp(suffix=path.suffix, **name)) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -39,11 +42,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling folder that replaces the folder ``path`` if the block succeeds.
 
     Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
-    none, never a part of one.
+    none, never a part of one. What killed processes left half written beside it is removed.
+
+    Raises:
+        UserError: nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with _beside(path, _make_folder) as temporary:
         yield temporary
         temporary.chmod(0o755)
         sync(temporary)
@@ -53,8 +57,52 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         temporary.replace(path)
         sync(path.parent, deep=False)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, make: Callable[..., tuple[int, str]]) -> Iterator[Path]:
+    """Yield what ``make`` makes beside ``path``; it is locked as long as this process needs it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        handle, name = make(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(
+            f"nothing can be written beside {path}: {error}. Remedy: name a place that can."
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: then nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield Path(name)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(Path(name))
+        os.close(handle)
+
+
+def _make_folder(**name: Any) -> tuple[int, str]:
+    folder = tempfile.mkdtemp(**name)
+    return os.open(folder, os.O_RDONLY), folder
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary siblings of ``path`` that no process holds any more."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}({re.escape(path.suffix)})?")
+    for left in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+        with contextlib.suppress(OSError):  # it is held, or gone
+            handle = os.open(left, os.O_RDONLY if left.is_dir() else os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(handle).st_mtime > SETTLED:
+                    _remove(left)
+            finally:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:
@@ -66,6 +114,19 @@ def sync(folder: Path, *, deep: bool = True) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+def locked(file: TextIO, seconds: float) -> bool:
+    """Lock an open file for this process; return False if another keeps it for so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+        time.sleep(0.2)
 
 
 def write_text(path: Path | str, text: str) -> None:

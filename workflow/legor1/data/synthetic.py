@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from PIL.Image import Image
 from legor1.data import scenes
 from legor1.data.looks import LOOKS
 from legor1.errors import UserError
-from legor1.files import write_json, write_text
+from legor1.files import atomic_folder, write_json, write_text
 from legor1.progress import Progress
 from legor1.seeding import generator
 
@@ -134,30 +133,12 @@ def synthesize(
     """
     root, plan = Path(root).resolve(), Plan(steps, objects, seed, tuple(image_sizes), look)
     _check(root, plan, manuals, workers)
-    temporary = _temporary_sibling(root)
-    try:
+    with atomic_folder(root) as temporary:
         drawn = list(_draw_all(temporary, plan, manuals, workers))
         _add_oddities(temporary, plan, drawn[0])
         _write_texts(temporary, drawn)
         settings = {"schema_version": 1, "manuals": manuals, **vars(plan)}
         write_json(temporary / MARKER, settings)
-        if root.exists():
-            shutil.rmtree(root)
-        temporary.replace(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _temporary_sibling(root: Path) -> Path:
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise UserError(
-            f"nothing can be written beside {root}: {error}. Remedy: name a folder that can."
-        ) from error
-    return folder
 
 
 def _check(root: Path, plan: Plan, manuals: int, workers: int) -> None:

@@ -4,15 +4,18 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from legor1.boxes import PixelBudget, to_original
-from legor1.files import atomic, read_jsonl
+from legor1.errors import UserError
+from legor1.files import atomic, locked, read_jsonl
 from legor1.inference.engine import Engine, Prompt, load_engine, make_prompt
 from legor1.modeling import base_folder, context_length, end_tokens, load_processor
 from legor1.processing import check_lengths
 from legor1.progress import Progress
 from legor1.resume import fingerprint
+
+SECONDS_TO_LEAVE = 60  # that an earlier attempt has to finish, or to end
 
 
 def predict(
@@ -41,6 +44,10 @@ def predict(
         shard: (index, count).
         out: the shard's predictions.
         code: the files of the package that do it.
+
+    Raises:
+        UserError: another process is at work on the same shard, as one whose Snakemake was killed
+            without it.
     """
     index, count = shard
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
@@ -48,21 +55,36 @@ def predict(
     weights = [adapter / "adapter_model.safetensors"] if adapter else []
     name = fingerprint(recipe, [conversations, base, *weights, *code])
     partial = out.with_suffix(f".{name}.partial.jsonl")
-    done = _answered(partial)
-    todo = [row for row in rows if row["instance_id"] not in done]
-    if todo:
-        predictor = Predictor(recipe, tree, base_folder(base), adapter)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("a", encoding="utf-8") as file:
+    with _open_alone(partial) as file:
+        done = _answered(partial)
+        todo = [row for row in rows if row["instance_id"] not in done]
+        if todo:
+            predictor = Predictor(recipe, tree, base_folder(base), adapter)
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
             for prediction in Progress(predictor.answers(todo), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
                 file.flush()
-    with atomic(out) as temporary:
-        lines = _answered(partial)
-        temporary.write_bytes(b"".join(lines[row["instance_id"]] for row in rows))
-    for answered in out.parent.glob(f"{out.stem}.*.partial.jsonl"):
-        answered.unlink()
+        with atomic(out) as temporary:
+            lines = _answered(partial)
+            temporary.write_bytes(b"".join(lines[row["instance_id"]] for row in rows))
+        for answered in out.parent.glob(f"{out.stem}.*.partial.jsonl"):
+            answered.unlink()
+
+
+def _open_alone(partial: Path) -> TextIO:
+    """Open the file of the answers so far, to add to it, for this process alone."""
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = partial.open("a", encoding="utf-8")
+        if not locked(file, SECONDS_TO_LEAVE):
+            file.close()
+            raise UserError(
+                f"another process adds its answers to {partial}. "
+                "Remedy: wait for it, or end it, and run again."
+            )
+        if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+            return file
+        file.close()  # the other one has finished, and removed it
 
 
 def _answered(partial: Path) -> dict[str, bytes]:

@@ -27,8 +27,8 @@ from legor1.training.adapters import publish
 from legor1.training.curves import Curves
 from legor1.training.history import Steps
 from legor1.training.resuming import Checkpoints
-from legor1.training.stopping import Stops, end_with
-from legor1.training.work import join, note_failure, note_stop
+from legor1.training.stopping import Stops
+from legor1.training.work import end_with_launcher, join, note_failure, note_stop
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -53,7 +53,6 @@ class Job:
         conversations, tree, base, work, out, manifest: paths, as in ``launch.train``; manifest or
             None.
         deadline: when it must have stopped, in seconds since 1970, or None.
-        launcher: the process without which it must not go on, or None.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +66,6 @@ class Job:
         self.out = Path(facts["out"])
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
         self.deadline: float | None = facts.get("deadline")
-        self.launcher: int | None = facts.get("launcher")
         self.budget = PixelBudget(**self.recipe["pixel_budget"])
         self._processor: Any = None
 
@@ -226,8 +224,8 @@ class Job:
 
 def main(run: Any) -> None:
     """Run a training module: its one argument is the job file; a user's error ends in one line."""
+    end_with_launcher()
     job = Job(Path(sys.argv[1]))
-    end_with(job.launcher)
     with join(job.work):
         try:
             run(job)

@@ -74,7 +74,6 @@ def train(
         work_folder.begin(folder, attempt, log)
         facts: dict[str, Any] = {"recipe": recipe, "deadline": deadline}
         facts["manifest"] = str(manifest.resolve()) if manifest else None
-        facts["launcher"] = os.getpid()
         job = folder / "job.json"
         write_json(job, facts | {k: str(p.resolve()) for k, p in paths.items()})
         status = supervise(command(recipe, job), environment(recipe), folder)
@@ -113,6 +112,7 @@ def environment(recipe: dict[str, Any]) -> dict[str, str]:
     """Return the environment of the job: threads and accelerator fixed, nothing sent anywhere."""
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     fixed["PYTHONWARNINGS"] = "ignore"
+    fixed[work_folder.LAUNCHER] = str(os.getpid())
     fixed["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's list, less SIGTERM
     if recipe["device"] == "cpu":
         fixed |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}

@@ -1,9 +1,6 @@
 """Stopping in good order: after a step, with a whole checkpoint, all processes together."""
 
-import os
 import signal
-import sys
-import threading
 import time
 from typing import Any
 
@@ -57,19 +54,3 @@ class Stops(TrainerCallback):
         if self.job.deadline and end > self.job.deadline:
             return TIME
         return ASKED if self.signalled or work.is_asked_to_stop(self.job.work) else NO
-
-
-def end_with(launcher: int | None) -> None:
-    """End this process as soon as its parent or the launcher is gone.
-
-    Else a training whose launcher was killed would go on, and write over the one after it.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent and (launcher is None or work.is_running(launcher)):
-            time.sleep(0.5)
-        print("the launcher of this training is gone, so it ends", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

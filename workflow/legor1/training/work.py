@@ -7,15 +7,18 @@ of them and not others, so they hear from each other by files in this folder. No
 import contextlib
 import fcntl
 import os
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
 from legor1.errors import UserError
-from legor1.files import read_json, write_json
+from legor1.files import locked, read_json, write_json
 from legor1.training import checkpoints
 
 REQUEST, STOPPED, FAILED, ATTEMPT = "stop", "stopped.json", "failed", "attempt.json"
+LAUNCHER = "LEGOR1_LAUNCHER"  # in the environment of the processes that train: their launcher's id
 SECONDS_TO_LEAVE = 60  # that an earlier training has to notice that its launcher is gone
 
 
@@ -27,13 +30,8 @@ def enter(folder: Path) -> TextIO:
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("a")
-    end = time.monotonic() + SECONDS_TO_LEAVE
-    while not _alone(lock):
-        if time.monotonic() > end:
-            raise UserError(
-                f"another training is at work in {folder}. Remedy: wait for it, or end it."
-            )
-        time.sleep(0.2)
+    if not locked(lock, SECONDS_TO_LEAVE):
+        raise UserError(f"another training is at work in {folder}. Remedy: wait for it, or end it.")
     fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
 
@@ -43,14 +41,6 @@ def join(folder: Path) -> TextIO:
     lock = (folder / "lock").open("a")
     fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
-
-
-def _alone(lock: TextIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
@@ -106,6 +96,26 @@ def note_failure(folder: Path) -> None:
 def stop_noted(folder: Path) -> dict[str, Any] | None:
     """Return the note of a stop in good order, if the last training left one."""
     return read_json(folder / STOPPED) if (folder / STOPPED).exists() else None
+
+
+def end_with_launcher() -> None:
+    """End this process as soon as its parent, or the launcher that its environment names, is gone.
+
+    Else a training whose launcher was killed would go on, and write over the one after it. The
+    launcher may be gone before this process has come so far.
+    """
+    parent = os.getppid()
+    launcher = int(os.environ.get(LAUNCHER, parent))
+
+    def watch() -> None:
+        while os.getppid() == parent and is_running(launcher):
+            time.sleep(0.5)
+        try:
+            print("the launcher of this training is gone, so it ends", file=sys.stderr, flush=True)
+        finally:  # whoever read that may be gone as well
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_running(process: int) -> bool:

@@ -5,8 +5,6 @@ system allows that (so they take no space, and are not to be edited), else copie
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from legor1.boxes import PixelBudget
 from legor1.data.export import coco, huggingface, llamafactory
 from legor1.data.export.images import Images, Row, check_rows
 from legor1.errors import UserError
-from legor1.files import read_jsonl, write_json
+from legor1.files import atomic_folder, read_jsonl, write_json
 
 FORMATS = {
     "llamafactory": llamafactory.write,
@@ -83,19 +81,7 @@ def _replacing(out: Path) -> Iterator[Path]:
             "Remedy: name another folder, or move this one away."
         )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise UserError(
-            f"nothing can be written beside {out}: {error}. Remedy: name a folder that can."
-        ) from error
-    try:
-        folder.chmod(0o755)
-        yield folder
-        if out.exists():
-            shutil.rmtree(out)
-        folder.replace(out)
+        with atomic_folder(out) as folder:
+            yield folder
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error}. Remedy: free space there.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
