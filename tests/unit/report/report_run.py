@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 
 from legor1.files import write_json, write_jsonl
@@ -111,6 +112,11 @@ class Page(HTMLParser):
 
     def all(self, attribute: str) -> list[str]:
         return [given[attribute] for _, given in self.elements if attribute in given]
+
+
+def plain(rows: list[list[str]]) -> list[list[str]]:
+    """Return the cells of a table without their markup."""
+    return [[Markup(cell).striptags() for cell in row] for row in rows]
 
 
 def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:
