@@ -10,13 +10,13 @@ from legor1.report.study import read
 NAMES = ("few_shot", "sft", "grpo")
 
 
-def compared(run, name: str, **metrics: tuple[float, float, float]):
+def compared(run, name: str, p=0.001, **metrics: tuple[float, float, float]):
     """Have the run compare one experiment with few_shot: metric → (difference, low, high)."""
     found = {
-        key: dict(zip(("difference", "low", "high"), numbers, strict=True))
+        key: dict(zip(("difference", "low", "high"), numbers, strict=True)) | {"p": p}
         for key, numbers in metrics.items()
     }
-    task = {"n": 40, "main": next(iter(metrics)), "p_holm": 0.5, "metrics": found}
+    task = {"n": 40, "main": next(iter(metrics)), "p_holm": p, "metrics": found}
     tasks = {"state" if "fpr" in metrics else "object": task}
     one = {"experiment": name, "tasks": tasks}
     whole = {"protocol": "sound", "baseline": "few_shot", "comparisons": [one]}
@@ -69,6 +69,13 @@ def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
     assert claims.standing(study, "sound", metric("iou"), grpo, few_shot) == "better"
     parts, *_ = findings.answers(study, "sound")
     assert "no clear difference between few_shot and sft" in parts.striptags()
+
+
+@pytest.mark.parametrize("p", [0.05, 1.0, None])
+def test_what_the_test_does_not_bear_out_is_not_claimed(run, p):
+    study = compared(run, "sft", p, iou=(0.25, 0.2, 0.3))  # two manuals: short intervals, p is 1
+    few_shot, sft, _ = study.experiments
+    assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == "unclear"
 
 
 def test_less_is_better_for_a_rate_of_errors(run):

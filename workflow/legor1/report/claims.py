@@ -1,8 +1,9 @@
 """When the report calls one experiment better than another: the only place that decides it.
 
-Beside the baseline, where the interval of the paired difference does not contain zero. Between two
-others, and where no paired difference is known, where their own intervals have no point in common.
-All else is "no clear difference", whatever the values.
+Beside the baseline, where the interval of the paired difference does not contain zero and its test
+agrees: few manuals make short intervals, and the test then has no power. Between two others, and
+where no paired difference is known, where their own intervals have no point in common. All else is
+"no clear difference", whatever the values.
 """
 
 from legor1.report.metrics import Metric
@@ -17,7 +18,8 @@ def standing(study: Study, protocol: str, one: Metric, a: Experiment, b: Experim
     paired = study.difference(protocol, one.task, one.name, a) if b == study.baseline else None
     first, second = (study.score(protocol, one.task, one.name, e) for e in (a, b))
     if paired:
-        gain = paired.value if paired.off_zero else 0.0
+        clear = (paired.low > 0 or paired.high < 0) and paired.p < round(1 - study.confidence, 9)
+        gain = paired.value if clear else 0.0
     else:
         gain = first.value - second.value if first and second and first.apart(second) else 0.0
     if not gain:

@@ -201,7 +201,7 @@ def quarantine(study: Study) -> Rows:
     reasons = Counter(str(row["reason"]) for row in study.quarantine)
     where = pointer("data/quarantine.jsonl", "*", "reason")
     return [
-        [reason, Cited(count(n), n, where, "rows with this reason")]
+        [reason, Cited(count(n), n, where, f"how many are {reason}")]
         for reason, n in reasons.most_common()
     ]
 

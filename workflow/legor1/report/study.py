@@ -33,7 +33,8 @@ class Experiment:
 class Score:
     """A number and its interval: fractions (NaN: none), over ``n`` examples.
 
-    ``source`` is where it stands, and ``called`` what its value is called there.
+    ``source`` is where it stands, and ``called`` what its value is called there. A difference has
+    the ``p`` of its test, adjusted where it is of a task's main metric.
     """
 
     value: float
@@ -42,15 +43,11 @@ class Score:
     n: int
     source: str = ""
     called: str = "value"
+    p: float = math.nan
 
     def apart(self, other: "Score") -> bool:
         """Tell whether the two intervals have no point in common."""
         return self.low > other.high or self.high < other.low
-
-    @property
-    def off_zero(self) -> bool:
-        """Tell whether the interval, of a difference, does not contain zero."""
-        return self.low > 0 or self.high < 0
 
     @property
     def bounded(self) -> bool:
@@ -242,7 +239,8 @@ def _differences(comparison: Record) -> dict[Key, Score]:
                 source = pointer(
                     "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
                 )
-                score = Score(value, low, high, compared["n"], source, DIFFERENCE[0])
+                p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
+                score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
                 found[comparison["protocol"], task, metric, one["experiment"]] = score
     return found
 

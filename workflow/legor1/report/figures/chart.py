@@ -39,15 +39,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of a panel, from the first to the last of their ticks."""
+    """The axes of a panel, from the first to the last of their ticks.
+
+    ``start`` is where the one across begins, if that is before its first tick.
+    """
 
     across: Sequence[float]
     up: Sequence[float]
+    start: float | None = None
 
     def at(self, point: Point) -> Point:
         """Return where a point of the data lies in the panel."""
         left, top, right, bottom = PLOT
-        x = (point[0] - self.across[0]) / (self.across[-1] - self.across[0])
+        first = self.across[0] if self.start is None else self.start
+        x = (point[0] - first) / (self.across[-1] - first)
         y = (point[1] - self.up[0]) / (self.up[-1] - self.up[0])
         return left + (right - left) * x, bottom - (bottom - top) * y
 
@@ -55,11 +60,11 @@ class Axes:
         """Yield the grid and the ticks; ``label`` names what lies across."""
         left, _, right, bottom = PLOT
         for tick in self.up:
-            y = self.at((self.across[0], tick))[1]
+            y = self.at((0, tick))[1]
             yield tag("line", x1=left, x2=right, y1=y, y2=y, class_="grid")
             yield tag("text", short(tick), x=left - 6, y=y + 4, class_="tick end")
         for tick in self.across:
-            x = self.at((tick, self.up[0]))[0]
+            x = self.at((tick, 0))[0]
             yield tag("text", short(tick), x=x, y=bottom + 15, class_="tick middle")
         yield tag("text", label, x=right, y=bottom + 29, class_="tick end")
 

@@ -182,7 +182,7 @@ def lines_panel(
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))
     axes = Axes(nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4))
-    drawn, said = [_interruption(axes.at((step, axes.up[0]))[0]) for step in resumed], []
+    drawn, said = [_interruption(axes.at((step, 0))[0]) for step in resumed], []
     for experiment, points in curves:
         shade, mean = svg.colour(experiment.index), running_mean(points)
         if mean != points:

@@ -17,6 +17,7 @@ from legor1.report.svg import tag
 
 BINS = 10  # of equal width, and one more for an IoU of 0
 THRESHOLDS = [round(0.05 * i, 2) for i in range(1, 20)]
+QUARTERS, PERCENTS = [0, 0.25, 0.5, 0.75, 1], [0, 25, 50, 75, 100]  # ticks
 SIZES = 5  # groups of true boxes, of about equal number
 
 
@@ -101,7 +102,7 @@ def _counted(n: int, file: str, i: int) -> Cited:
 
 
 def _histogram(one: Experiment, title: str, shares: np.ndarray) -> Markup:
-    axes = Axes([-0.1, 0, 0.25, 0.5, 0.75, 1], nice_ticks(0, 100 * float(shares.max()), 4))
+    axes = Axes(QUARTERS, nice_ticks(0, 100 * float(shares.max()), 4), start=-1 / BINS)
     drawn: list[Markup] = []
     for i, share in enumerate(shares.tolist()):
         left, top = axes.at(((i - 1) / BINS + 0.01, 100 * share))
@@ -115,7 +116,7 @@ def _histogram(one: Experiment, title: str, shares: np.ndarray) -> Markup:
 
 def by_threshold(found: dict[Experiment, Matched]) -> Figure:
     """Return the F1 of the boxes against the IoU that makes a hit."""
-    axes = Axes([0, 0.25, 0.5, 0.75, 1], [0, 25, 50, 75, 100])
+    axes = Axes(QUARTERS, PERCENTS)
     drawn: list[Markup] = []
     said = []
     for one, boxes in found.items():
@@ -139,8 +140,9 @@ def _f1(boxes: Matched, one: Experiment, threshold: float) -> Cited:
 def by_size(found: dict[Experiment, Matched]) -> Figure:
     """Return the mean IoU of true boxes against their size, in groups of about equal number."""
     areas = np.concatenate([boxes.areas for boxes in found.values()])
-    edges = np.unique(np.quantile(areas, np.linspace(0, 1, SIZES + 1)))
-    axes = Axes(nice_ticks(0, 100 * float(edges[-1]), 4), [0, 25, 50, 75, 100])
+    # At true boxes, so that it does not matter how many experiments were asked about each.
+    edges = np.unique(np.quantile(areas, np.linspace(0, 1, SIZES + 1), method="inverted_cdf"))
+    axes = Axes(nice_ticks(0, 100 * float(edges[-1]), 4), PERCENTS)
     means = {one: _means(boxes, edges) for one, boxes in found.items()}
     drawn: list[Markup] = []
     for one, groups in means.items():

@@ -29,8 +29,8 @@ def tradeoff(study: Study) -> Figure:
         panels,
         ["Protocol", "Textual metric", "Experiment", "Mean IoU, %", "Textual, %"],
         rows,
-        "Where against what",
-        "Right is better placed, up is better said; the lines are intervals.",
+        "Placing against naming",
+        "Spatial accuracy across, textual precision upwards; the lines are intervals.",
         shared=True,
     )
 
