@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+.PHONY: demo test test-slow test-cluster test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
 	lint lock setup crate publish restore clean help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make crate       pack a finished run as an RO-Crate: RUN=study, or RUN=demo and so on"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
+	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
@@ -45,6 +46,9 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster
 
 test-large: setup
 	@$(BIN)/python -m pytest -m large
