@@ -33,6 +33,7 @@ NAMES = re.compile(
 )
 # The first column of a table that has groups: they are no results.
 GROUPS = re.compile(r"0|[\d.]+ to [\d.]+|0\.\d\d")
+OF_ANSWERS = ("state: ", "F1 of boxes ", "mean IoU of true boxes ", "number of true boxes ")
 UNITS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -134,6 +135,8 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     if how in ("files", "bytes", "DVC's hash"):
         return of_output(files.run / file)[how]
     content = files.content(file)
+    if how.startswith(OF_ANSWERS):
+        return of_predictions(content, how)
     if how == "its length":
         return len(content[keys[0]])
     if how == "less /trainable_parameters":
@@ -150,7 +153,7 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     if bounds := re.fullmatch(r"how many in (?:([\d.]+) to )?([\d.]+)", how):
         ious = [row["iou"] for row in content.values() if row["task"] == "object"]
         return sum(_in_bin(iou, bounds[1], bounds[2]) for iou in ious)
-    return of_predictions(content, how)
+    raise KeyError(how)
 
 
 def of_predictions(rows: list[dict], how: str) -> Any:
@@ -167,20 +170,18 @@ def of_predictions(rows: list[dict], how: str) -> Any:
     if at := re.fullmatch(r"F1 of boxes at IoU ([\d.]+)", how):
         hits = sum(iou >= float(at[1]) for iou in boxes.ious.tolist())
         return 2 * hits / (boxes.predicted + len(boxes.ious))
-    kind, i, of = re.fullmatch(
-        r"(mean IoU|number) of true boxes in group (\d+) of (\d+) by size", how
-    ).groups()
-    ious = boxes.ious[_group(boxes, int(i), int(of))]
-    return len(ious) if kind == "number" else float(ious.mean())
+    by_size = re.fullmatch(r"(mean IoU|number) of true boxes in group (\d+) of (\d+) by size", how)
+    ious = boxes.ious[_group(boxes, int(by_size[2]), int(by_size[3]))]
+    return len(ious) if by_size[1] == "number" else float(ious.mean())
 
 
 def _group(boxes: Matched, i: int, of: int) -> np.ndarray:
     """Return which boxes lie in a group by size; all experiments have the same true boxes."""
-    edges = np.unique(np.quantile(boxes.areas, np.linspace(0, 1, 6), method="inverted_cdf"))
-    assert len(edges) == of + 1
-    last = i == of
-    above, below = boxes.areas >= edges[i - 1], boxes.areas < edges[i]
-    return above & (below | last)
+    ordered = np.sort(boxes.areas)
+    largest = sorted({ordered[math.ceil(len(ordered) * part / 5) - 1] for part in range(1, 6)})
+    assert len(largest) == of
+    above = boxes.areas > largest[i - 2] if i > 1 else np.ones(len(ordered), dtype=bool)
+    return above & (boxes.areas <= largest[i - 1])
 
 
 def _in_bin(iou: float, low: str | None, high: str) -> bool:
@@ -191,7 +192,7 @@ def _in_bin(iou: float, low: str | None, high: str) -> bool:
 
 
 def running_mean(history: list[dict], i: int, key: str) -> float:
-    values = [row[key] if key in row else math.nan for row in history]
+    values = [row.get(key, math.nan) for row in history]
     kept = [(n, value) for n, value in enumerate(values) if value == value]
     at = next(j for j, (n, _) in enumerate(kept) if n == i)
     reach = len(kept) // 24 if len(kept) > 24 else 0
@@ -217,7 +218,7 @@ def _walk(path: Path) -> Iterable[Path]:
 
 
 def says(text: str, value: Any) -> bool:
-    """Tell whether a text says a value: a number as exactly as its digits do, or the text itself."""
+    """Tell whether a text says a value: a number as exactly as its digits allow."""
     if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value) and text != value:
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

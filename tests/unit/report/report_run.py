@@ -71,10 +71,12 @@ class Run:
 
     def predict(self, experiment: str, *rows: dict, iou: list[float] | None = None) -> None:
         write_jsonl(self.folder / "predictions" / f"{experiment}.jsonl", rows)
+        given = zip(rows, iou or [0.5] * len(rows), strict=True)
         frame = pd.DataFrame(
             {
                 "instance_id": [row["instance_id"] for row in rows],
-                "iou": iou or [0.5] * len(rows),
+                "task": [row["task"] for row in rows],
+                "iou": [one if row["task"] == "object" else math.nan for row, one in given],
                 "f1_theme": [math.nan] * len(rows),
             }
         )

@@ -91,7 +91,7 @@ def test_confusions_count_unreadable_answers_apart(run):
         answer(5, "No.", "no"),
     )
     figure = confusion.confusions(read(run.folder))
-    assert figure.headings[2:] == ["Said Yes", "Said No", "Said unreadable"]
+    assert figure.headings[2:] == ["said Yes", "said No", "unreadable"]
     assert figure.rows == [["sft", "Yes", "1", "1", "0"], ["sft", "No", "1", "1", "1"]]
     ((_, _, picture),) = figure.panels
     assert re.findall(r'fill-opacity="([\d.]+)"', picture) == ["0.23", "0.23", "0"] + ["0.15"] * 3

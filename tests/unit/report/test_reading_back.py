@@ -36,7 +36,7 @@ def test_a_source_that_is_not_there_is_an_error(run):
     files = Files(run.folder)
     with pytest.raises(KeyError):
         files.value(Cited("1", "1", "config.json#/no/such/key", ""))
-    with pytest.raises(AttributeError):
+    with pytest.raises(KeyError, match="by guessing"):
         files.value(Cited("1", "1", "config.json#", "by guessing"))
 
 

@@ -12,6 +12,7 @@ from legor1.report.study import Experiment, Study
 from legor1.report.svg import tag
 
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
+SAID = ("said Yes", "said No", "unreadable")
 LEFT, TOP, CELL = 76, 24, (84, 44)  # in units of a panel
 
 Counts = Counter[tuple[bool | None, bool | None]]  # true, said
@@ -30,8 +31,8 @@ def confusions(study: Study) -> Figure:
             panels.append((one.name, "answers, by what is true", _panel(one, counts)))
             for true in (True, False):
                 cells = [_cited(one, counts, true, said) for said in WORDS]
-                rows.append([one.name, WORDS[true] or "", *cells])
-    headings = ["Experiment", "True", *(f"Said {word}" for word in WORDS.values())]
+                rows.append([one.name, WORDS[true], *cells])
+    headings = ["Experiment", "True", *SAID]
     about = "Shaded by the share of the row. Unreadable answers count as wrong."
     return Figure(panels, headings, rows, "Right steps and wrong ones", about)
 
@@ -44,8 +45,8 @@ def _cited(one: Experiment, counts: Counts, true: bool, said: bool | None) -> Ci
 def _panel(one: Experiment, counts: Counts) -> Markup:
     width, height = CELL
     drawn = [
-        tag("text", f"said {word}", x=LEFT + width * (i + 0.5), y=TOP - 8, class_="tick middle")
-        for i, word in enumerate(WORDS.values())
+        tag("text", words, x=LEFT + width * (i + 0.5), y=TOP - 8, class_="tick middle")
+        for i, words in enumerate(SAID)
     ]
     for j, true in enumerate((True, False)):
         y, total = TOP + height * j, sum(counts[true, said] for said in WORDS)

@@ -20,6 +20,8 @@ THRESHOLDS = [round(0.05 * i, 2) for i in range(1, 20)]
 QUARTERS, PERCENTS = [0, 0.25, 0.5, 0.75, 1], [0, 25, 50, 75, 100]  # ticks
 SIZES = 5  # groups of true boxes, of about equal number
 
+Means = dict[int, tuple[float, float, int]]  # group → mean area, mean IoU and number of its boxes
+
 
 @dataclass(frozen=True)
 class Matched:
@@ -140,26 +142,31 @@ def _f1(boxes: Matched, one: Experiment, threshold: float) -> Cited:
 def by_size(found: dict[Experiment, Matched]) -> Figure:
     """Return the mean IoU of true boxes against their size, in groups of about equal number."""
     areas = np.concatenate([boxes.areas for boxes in found.values()])
-    # At true boxes, so that it does not matter how many experiments were asked about each.
-    edges = np.unique(np.quantile(areas, np.linspace(0, 1, SIZES + 1), method="inverted_cdf"))
-    axes = Axes(nice_ticks(0, 100 * float(edges[-1]), 4), PERCENTS)
-    means = {one: _means(boxes, edges) for one, boxes in found.items()}
+    # The largest of each group, which is a true box: so it does not matter how many experiments
+    # were asked about each.
+    shares = np.linspace(0, 1, SIZES + 1)[1:]
+    largest = np.unique(np.quantile(areas, shares, method="inverted_cdf"))
+    axes = Axes(nice_ticks(0, 100 * float(largest[-1]), 4), PERCENTS)
+    means = {one: _means(boxes, largest) for one, boxes in found.items()}
     drawn: list[Markup] = []
     for one, groups in means.items():
         drawn += line(axes, [(100 * area, 100 * iou) for area, iou, _ in groups.values()], one)
     ends = ((one.name, [iou for _, iou, _ in groups.values()]) for one, groups in means.items())
     said = "; ".join(f"{name}: from {percent(a[0])} to {percent(a[-1])}" for name, a in ends)
     picture = axes.picture("box-size", "IoU by box size", said, drawn, "percent of the image")
-    rows = [_size_row(edges, i, means) for i in range(max(len(edges) - 1, 1))]
+    lows = [float(areas.min()), *largest[:-1].tolist()]
+    rows = [
+        [f"{100 * low:.2f} to {100 * high:.2f}", *_size_cells(means, i, len(largest))]
+        for i, (low, high) in enumerate(zip(lows, largest.tolist(), strict=True))
+    ]
     headings = ["Box, % of the image", *(f"{e.name}{x}" for e in found for x in ("", ", boxes"))]
     about = "Mean IoU of the true boxes, in percent, by their size; one that no box met counts 0."
     panel = ("IoU by box size", "percent, small boxes left", picture)
     return Figure([panel], headings, rows, "Box size against IoU", about, shared=True)
 
 
-def _means(boxes: Matched, edges: np.ndarray) -> dict[int, tuple[float, float, int]]:
-    """Return group → mean area, mean IoU and number of the true boxes in it."""
-    groups = np.clip(np.searchsorted(edges, boxes.areas, "right") - 1, 0, max(len(edges) - 2, 0))
+def _means(boxes: Matched, largest: np.ndarray) -> Means:
+    groups = np.searchsorted(largest, boxes.areas)
     return {
         int(i): (
             float(boxes.areas[groups == i].mean()),
@@ -170,20 +177,18 @@ def _means(boxes: Matched, edges: np.ndarray) -> dict[int, tuple[float, float, i
     }
 
 
-def _size_row(
-    edges: np.ndarray, i: int, means: dict[Experiment, dict[int, tuple[float, float, int]]]
-) -> list[str]:
-    low, high = float(edges[i]), float(edges[min(i + 1, len(edges) - 1)])
-    row: list[str] = [f"{100 * low:.2f} to {100 * high:.2f}"]
+def _size_cells(means: dict[Experiment, Means], i: int, of: int) -> list[str]:
+    """Return the mean IoU and the number of each experiment's true boxes in group ``i``."""
+    cells: list[str] = []
     for one, groups in means.items():
         if i not in groups:
-            row += ["–", "0"]
+            cells += ["–", "0"]
             continue
         file = pointer(f"predictions/{one.name}.jsonl", "*")
-        how = f"of true boxes in group {i + 1} of {len(edges) - 1} by size"
+        how = f"of true boxes in group {i + 1} of {of} by size"
         _, iou, n = groups[i]
-        row += [
+        cells += [
             Cited(percent(iou), iou, file, f"mean IoU {how}"),
             Cited(count(n), n, file, f"number {how}"),
         ]
-    return row
+    return cells
