@@ -167,8 +167,8 @@ def commit(provenance: Record) -> str:
 
 def own_commit(study: Study) -> str:
     """Return the commit that the run as a whole was made by."""
-    file = study.provenance_file
-    return Cited(commit(study.provenance), study.provenance.get("commit"), pointer(file, "commit"))
+    text, where = commit(study.provenance), pointer(study.provenance_file, "commit")
+    return text if text == UNKNOWN else Cited(text, study.provenance["commit"], where)
 
 
 def counts(study: Study) -> Rows:
