@@ -33,7 +33,7 @@ from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.plan.plan import plan
 from legor1.plan.render import summary
-from legor1.report.figures import alike_but_for_rewards
+from legor1.report.figures.curves import alike_but_for_rewards
 
 
 @contextlib.contextmanager
