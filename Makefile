@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
-.PHONY: demo test test-slow test-chaos test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+.PHONY: demo test test-slow test-chaos test-cluster test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
 	lint lock setup crate publish restore clean help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-chaos  kill the small study again and again, in every stage: about 10 minutes"
+	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
@@ -49,6 +50,9 @@ test-slow: setup
 
 test-chaos: setup
 	@$(BIN)/python -m pytest -m chaos -s
+
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster
 
 test-large: setup
 	@$(BIN)/python -m pytest -m large

@@ -78,13 +78,46 @@ def test_a_plan_that_cannot_be_made_does_not_stop_the_dry_run(tmp_path):
     assert "No plan: the config.json of shipped describes no Qwen2.5-VL" in done.stdout
 
 
-def test_the_real_study_asks_for_the_right_gpus(tmp_path):
-    said = Study(tmp_path).snakemake("--dry-run", "--quiet", "host", "--verbose").stdout
-    jobs = [block for block in said.split("\n\n") if "rule " in block]
-    for rule, model in {"train_sft": "a100", "train_grpo": "a100", "predict_shard": "a40"}.items():
-        asked = [block for block in jobs if f"rule {rule}:" in block]
-        assert asked
-        assert all(f"gpu=1, gpu_model={model}" in block for block in asked)
+def requests(folder, *arguments) -> dict[str, list[dict[str, str]]]:
+    """Return rule → what each of its jobs in the full study asks for."""
+    said = Study(folder).snakemake("--dry-run", "--quiet", "host", "--verbose", *arguments).stdout
+    found: dict[str, list[dict[str, str]]] = {}
+    job = r"^rule (\w+):\n(?: .*\n)*?    resources: (.*)$"
+    for rule, asked in re.findall(job, said, re.M):
+        found.setdefault(rule, []).append(dict(re.findall(r"(\w+)=([^,]+)", asked)))
+    return found
+
+
+def test_the_rules_name_no_gpu_model(tmp_path):
+    for rule, jobs in requests(tmp_path).items():
+        on_gpu = rule in ("train_sft", "train_grpo", "predict_shard")
+        assert {job.get("gpu") for job in jobs} == ({"1"} if on_gpu else {None})
+        assert not [job for job in jobs if {"gpu_model", "slurm_partition"} & job.keys()]
+
+
+@pytest.fixture(scope="module")
+def on_a_cluster(tmp_path_factory):
+    return requests(tmp_path_factory.mktemp("cluster"), "--workflow-profile", "slurm")
+
+
+def test_on_a_cluster_it_asks_for_the_right_gpus(on_a_cluster):
+    for rule, model, memory in (
+        ("train_sft", "a100", 64000),
+        ("train_grpo", "a100", 64000),
+        ("predict_shard", "a40", 32000),
+    ):
+        for job in on_a_cluster[rule]:
+            assert (job["slurm_partition"], job["gpu_model"], job["gpu"]) == (model, model, "1")
+            assert job["mem_mb"] == str(memory)
+    for job in on_a_cluster["train_sft"] + on_a_cluster["train_grpo"]:
+        assert int(job["runtime"]) - int(job["wall_minutes"]) >= 20
+
+
+def test_on_a_cluster_other_jobs_ask_for_no_gpu(on_a_cluster):
+    for rule in on_a_cluster.keys() - {"train_sft", "train_grpo", "predict_shard"}:
+        for job in on_a_cluster[rule]:
+            assert job["slurm_partition"] == "cpu"
+            assert not {"gpu", "gpu_model"} & job.keys()
 
 
 def test_running_it_here_stops_at_once_and_shows_the_way_to_the_demo(tmp_path, monkeypatch):

@@ -195,7 +195,7 @@ def test_a_real_study_goes_on_in_a_fresh_clone(tmp_path, own_dvc):
     report = (study.folder / "results/smoke/report.html").read_text()
     outs = yaml.safe_load((study.folder / "published/smoke.dvc").read_text())["outs"]
     shown = {one["path"] for one in outs if one["md5"] in report}
-    assert {one["path"] for one in outs} - shown == {"report.html", "snakemake.json"}
+    assert {one["path"] for one in outs} - shown == {"report.html", "snakemake.json", "tables"}
 
     clone = Clone(study, tmp_path / "clone")
     legor1(clone, "restore", "results/smoke")

@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from crates import validate
+from reading_back import Report, faults
 from study import ROOT, Study
 
 from legor1.crate import write_crate
@@ -118,6 +119,12 @@ def test_the_report_stands_alone_and_shows_its_config(run):
     assert "<script src=" not in report
     assert 'href="http' not in report.partition("</head>")[0]
     assert json.loads((run / "config.json").read_text())["run"] == "smoke"
+
+
+def test_every_number_of_the_report_stands_in_the_file_that_it_names(run):
+    page = (run / "report.html").read_text()
+    assert faults(run, page) == []
+    assert len(Report(page).cited) > 1000
 
 
 def test_every_result_has_a_record_of_how_it_was_made(smoke, run):

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legor1.inference.batching import batches, room
+from legor1.inference.prefill import alike
 
 LENGTHS = st.lists(st.integers(1, 50), max_size=60)
 
@@ -41,3 +42,9 @@ def test_no_batch_could_take_the_next_prompt_too(lengths, new, tokens):
 def test_one_of_the_two_is_given(given):
     with pytest.raises(ValueError, match="a size or a budget"):
         room(10, 1, **given)
+
+
+def test_prompts_alike_in_length_are_read_together():
+    assert [*alike([800, 790, 700, 699, 650, 400])] == [slice(0, 3), slice(3, 5), slice(5, 6)]
+    assert [*alike([5])] == [slice(0, 1)]
+    assert [*alike([8, 7, 8, 6])] == [slice(0, 3), slice(3, 4)]

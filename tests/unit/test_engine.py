@@ -21,6 +21,7 @@ from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
 from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
+from legor1.inference.prefill import alike
 from legor1.modeling import load_model, open_image
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
@@ -79,9 +80,11 @@ def test_logits_of_a_batch_are_those_of_single_prompts(predictor, rows):
     hook = head.register_forward_hook(lambda _, __, logits: seen.append(logits[:, -1].clone()))
     prompts = predictor.prompts(rows[1])
     together = dict(predictor.engine.complete(prompts))
-    batch = seen[:]
     (order,) = batches([prompt.tokens for prompt in prompts], 24, tokens=2000)
     assert len({prompt.tokens for prompt in prompts}) > 2  # so there is padding
+    read = len([*alike([prompts[number].tokens for number in order])])
+    assert read > 1  # passes that read prompts, before the first that writes
+    batch = [torch.cat(seen[:read]), *seen[read:]]
     steps = min(len(answer) for answer in together.values())
     for at, number in enumerate(order):
         seen.clear()

@@ -1,10 +1,12 @@
 """A training that is killed and run again ends as if nothing had happened, to the last byte."""
 
+import errno
 import json
 
 import pytest
 import trainings
 
+from legor1.training import resuming
 from legor1.training.work import stop_noted
 
 # Each batch of completions lasts four steps, so that most checkpoints fall into one.
@@ -94,4 +96,12 @@ def test_two_processes(two, name):
 def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(quick):
     said = trainings.log(quick[0]["sft"][1])
     assert "the checkpoint of step 6 could not be written to" in said
-    assert "that of step 4 is whole. Remedy: make room" in said
+    assert "The last whole checkpoint is of step 4. Remedy: make room" in said
+
+
+def test_only_a_full_disk_is_explained_between_checkpoints(tmp_path):
+    written = resuming.Checkpoints(None, tmp_path)
+    said = str(written.explain(OSError(errno.ENOSPC, "No space left on device")))
+    assert said.startswith(f"a file of the training in {tmp_path} could not be written")
+    assert "The last whole checkpoint does not exist yet. Remedy: make room" in said
+    assert written.explain(OSError(errno.EIO, "Input/output error")) is None

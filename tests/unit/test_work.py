@@ -12,7 +12,9 @@ from legor1.training import work
 def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
     work.begin(tmp_path, 1)
     checkpoint(tmp_path, 3)
+    work.note_failure(tmp_path)
     work.begin(tmp_path, 2)  # the first came from 0 to 3
+    work.note_failure(tmp_path)
     for attempt in (3, 4):
         with pytest.raises(UserError) as failed:
             work.begin(tmp_path, attempt, tmp_path / "sft.log")
@@ -22,6 +24,7 @@ def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
         assert f"stands in {tmp_path}/sft.log" in said
         assert "Remedy: " in said
     work.begin(tmp_path, 1)  # a run by hand begins anew
+    work.note_failure(tmp_path)
     with pytest.raises(UserError):
         work.begin(tmp_path, 2)
     checkpoint(tmp_path, 4)
@@ -30,9 +33,15 @@ def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
 
 def test_a_first_attempt_that_saved_nothing_ends_the_tries(tmp_path):
     work.begin(tmp_path, 1)
+    work.note_failure(tmp_path)
     checkpoint(tmp_path, 3, whole=False)
     with pytest.raises(UserError, match="attempt 2 stands at step 0"):
         work.begin(tmp_path, 2)
+
+
+def test_an_attempt_that_was_killed_is_tried_again(tmp_path):
+    work.begin(tmp_path, 1)
+    work.begin(tmp_path, 2)  # with more memory, or on another node
 
 
 def test_a_new_folder_is_no_failure_of_the_attempt_before(tmp_path):

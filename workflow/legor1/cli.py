@@ -361,6 +361,12 @@ def _declare_results(stage: Callable[..., None]) -> None:
         stages.report,
         _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),
         OUT,
+        _path(
+            "--tables",
+            "the folder of results.{csv,json,md,tex}, the results table for other documents",
+            Role("output", ("results.*",)),
+            required=False,
+        ),
     )
     stage(
         stages.crate,

@@ -19,17 +19,21 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]),
     PYTHONPATH=os.pathsep.join([PACKAGE, os.getenv("PYTHONPATH", "")]),
 )
+# `snakemake fetch` downloads on the login node; a cluster's nodes often have no network, and a look
+# for something newer would wait there for minutes.
+if workflow.remote_exec:
+    os.environ.update(HF_HUB_OFFLINE="1")
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports, protocols
+from legor1 import check, imports, protocols, slurm
 from legor1.baselines import NAMES as BASELINES
 from legor1.config import load, own
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.plan.plan import plan
 from legor1.plan.render import summary
-from legor1.report.figures import alike_but_for_rewards
+from legor1.report.figures.curves import alike_but_for_rewards
 
 
 @contextlib.contextmanager
@@ -39,6 +43,10 @@ def user_errors():
         yield
     except UserError as error:
         sys.exit(f"Error: {error}")
+
+
+if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
+    slurm.be_patient(plugin)
 
 
 with user_errors():
@@ -84,6 +92,11 @@ def code(*stages):
 def by_device(cpu, cuda):
     """Return what a job needs on the configured device."""
     return cuda if config["device"] == "cuda" else cpu
+
+
+def memory(cpu, cuda):
+    """Return the MB that a job asks for: half as much again in each attempt, should it lack some."""
+    return lambda wildcards, attempt: by_device(cpu, cuda) * (attempt + 1) // 2
 
 
 def trained_by(method):

@@ -41,6 +41,7 @@ rule score_predictions:
         f"{RUN}/benchmarks/score/{{experiment}}/{{evaluation}}.tsv"
     wildcard_constraints:
         experiment="|".join(SCORED),
+    localrule: True
     conda:
         "../../envs/report.yaml"
     threads: 1
@@ -95,6 +96,7 @@ rule compare_experiments:
         f"{RUN}/logs/compare_experiments.log",
     benchmark:
         f"{RUN}/benchmarks/compare_experiments.tsv"
+    localrule: True
     conda:
         "../../envs/report.yaml"
     threads: 1

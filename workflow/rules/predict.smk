@@ -21,10 +21,9 @@ rule predict_shard:
         else "../../envs/infer.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=by_device(cpu=3000, cuda=32000),
+        mem_mb=memory(cpu=3000, cuda=32000),
         runtime=by_device(cpu=60, cuda=480),
         gpu=by_device(cpu=0, cuda=1),
-        gpu_model=by_device(cpu="", cuda="a40"),
     params:
         recipe=prediction_recipe,
         tree=f"{RUN}/data/tree",

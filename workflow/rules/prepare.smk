@@ -14,6 +14,7 @@ rule index_dataset:
         f"{RUN}/logs/{{data}}/index_dataset.log",
     benchmark:
         f"{RUN}/benchmarks/{{data}}/index_dataset.tsv"
+    localrule: True
     conda:
         "../../envs/prepare.yaml"
     threads: 1
@@ -62,6 +63,7 @@ rule split_dataset:
         f"{RUN}/logs/{{data}}/{{protocol}}/split_dataset.log",
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/split_dataset.tsv"
+    localrule: True
     conda:
         "../../envs/prepare.yaml"
     threads: 1
@@ -94,6 +96,7 @@ rule convert_dataset:
         f"{RUN}/logs/{{data}}/{{protocol}}/convert_dataset.log",
     benchmark:
         f"{RUN}/benchmarks/{{data}}/{{protocol}}/convert_dataset.tsv"
+    localrule: True
     conda:
         "../../envs/prepare.yaml"
     threads: 1

@@ -1,6 +1,7 @@
 # Needs: table.csv and all that the numbers in it come from.
-# Gives: report.html, and config.json, the resolved config that it shows; figure1.html, the rewards of
-#        trainings that differ in nothing else, which needs the trainings alone.
+# Gives: report.html, and config.json, the resolved config that it shows; tables/results.*, its results
+#        table for other documents; figure1.html, the rewards of trainings that differ in nothing else,
+#        which needs the trainings alone.
 
 
 rule render_report:
@@ -34,6 +35,7 @@ rule render_report:
     output:
         report=f"{RUN}/report.html",
         config=f"{RUN}/config.json",
+        tables=expand(f"{RUN}/tables/results.{{kind}}", kind=["csv", "json", "md", "tex"]),
     log:
         f"{RUN}/logs/render_report.log",
     benchmark:
@@ -47,10 +49,11 @@ rule render_report:
         runtime=10,
     params:
         run=lambda wildcards, output: Path(output.report).parent,
+        tables=lambda wildcards, output: Path(output.tables[0]).parent,
         config=json.dumps(config),  # in its own order, which is that of the columns
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"
-        " && legor1 report {params.run:q} --out {output.report:q}) 2>&1 | tee {log:q}"
+        " && legor1 report {params.run:q} --out {output.report:q} --tables {params.tables:q}) 2>&1 | tee {log:q}"
 
 
 rule draw_figure1:

@@ -24,10 +24,9 @@ rule train_sft:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=by_device(cpu=3000, cuda=64000),
+        mem_mb=memory(cpu=6000, cuda=64000),
         runtime=by_device(cpu=60, cuda=720),
         gpu=by_device(cpu=0, cuda=config["processes"]),
-        gpu_model=by_device(cpu="", cuda="a100"),
         wall_minutes=config["wall_minutes"] or 0,  # a resource, so that changing it reruns nothing
         attempt=lambda wildcards, attempt: attempt,
     params:
@@ -54,10 +53,9 @@ use rule train_sft as train_grpo with:
     wildcard_constraints:
         experiment=trained_by("grpo"),
     resources:
-        mem_mb=by_device(cpu=3000, cuda=64000),
+        mem_mb=memory(cpu=6000, cuda=64000),
         runtime=by_device(cpu=60, cuda=1440),
         gpu=by_device(cpu=0, cuda=config["processes"]),
-        gpu_model=by_device(cpu="", cuda="a100"),
         wall_minutes=config["wall_minutes"] or 0,
         attempt=lambda wildcards, attempt: attempt,
 

@@ -29,6 +29,7 @@ def full(run) -> Run:
     write_jsonl(run.folder / "data/sound/plain/test.jsonl", conversations)
     write_jsonl(run.folder / "data/quarantine.jsonl", [{"reason": "odd " + SCRIPT}] * 2)
     split = {"protocol": "sound", "seed": 42, "test_fraction": 0.25}
+    split |= {"tasks": {"object": {"train": 1, "test": 1}}}
     write_json(
         run.folder / "data/sound/split.json", split | {"train": ["object/x"], "test": [name]}
     )

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 
 from legor1.files import write_json, write_jsonl
@@ -70,10 +71,12 @@ class Run:
 
     def predict(self, experiment: str, *rows: dict, iou: list[float] | None = None) -> None:
         write_jsonl(self.folder / "predictions" / f"{experiment}.jsonl", rows)
+        given = zip(rows, iou or [0.5] * len(rows), strict=True)
         frame = pd.DataFrame(
             {
                 "instance_id": [row["instance_id"] for row in rows],
-                "iou": iou or [0.5] * len(rows),
+                "task": [row["task"] for row in rows],
+                "iou": [one if row["task"] == "object" else math.nan for row, one in given],
                 "f1_theme": [math.nan] * len(rows),
             }
         )
@@ -111,6 +114,11 @@ class Page(HTMLParser):
 
     def all(self, attribute: str) -> list[str]:
         return [given[attribute] for _, given in self.elements if attribute in given]
+
+
+def plain(rows: list[list[str]]) -> list[list[str]]:
+    """Return the cells of a table without their markup."""
+    return [[Markup(cell).striptags() for cell in row] for row in rows]
 
 
 def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:

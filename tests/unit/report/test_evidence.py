@@ -1,8 +1,9 @@
-from report_run import EXPERIMENTS, SCRIPT
+from report_run import EXPERIMENTS, SCRIPT, plain
 
 from legor1.files import write_json
 from legor1.protocols import DEFECTS, SWITCHES
 from legor1.report import evidence
+from legor1.report.figures.frame import frames
 from legor1.report.study import read
 
 FINDING = {
@@ -21,15 +22,18 @@ FINDING = {
 
 def comparison(low: float) -> dict:
     metric = {"difference": 0.25, "low": low, "high": 0.3, "p": 0.0001}
-    task = {"main": "iou", "p_holm": 0.0003, "metrics": {"iou": metric}}
-    return {"comparisons": [{"experiment": "sft", "tasks": {"object": task}}]}
+    task = {"n": 40, "main": "iou", "p_holm": 0.0003, "metrics": {"iou": metric}}
+    found = [{"experiment": "sft", "tasks": {"object": task}}]
+    return {"protocol": "sound", "baseline": "few_shot", "comparisons": found}
 
 
 def test_differences_are_signed_points_with_their_interval(run):
     write_json(run.folder / "comparison.json", comparison(-0.05))
     _, rows = evidence.differences(read(run.folder))
-    assert rows == [["sft", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]]
-    assert "−5.0 to +30.0" in run.page().text
+    assert plain(rows) == [
+        ["sft", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
+    ]
+    assert "−5.0 to +30.0" in run.page().text  # in its cell of the results
 
 
 def test_free_baselines_stand_beside_the_best_experiment(run):
@@ -56,13 +60,17 @@ def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
         "iou": {"original": 0.14, "processed": 0.9, "converted_twice": 0.02},
         "all": {
             "pairs": 1200,
-            "x": {"slope": 0.8, "intercept": 0.0},
+            "x": {"slope": 0.8, "intercept": 0.1},
             "y": {"slope": None, "intercept": None},
         },
     }
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
-    _, rows = evidence.frames(read(run.folder))
-    assert rows == [["sft", "14.0", "90.0", "2.0", "0.800", "–", "1,200"]]
+    figure = frames(read(run.folder))
+    assert figure.rows == [["sft", "14.0", "90.0", "2.0", "0.800", "–", "1,200"]]
+    ((_, _, picture),) = figure.panels
+    # From (0, 0.1) to (1, 0.9) in a plot that reaches from 40 to 330 and from 124 up to 8.
+    assert '<polyline points="40,112.4 330,19.6" class="curve e1"' in picture
+    assert picture.count("<polyline") == 2  # the diagonal, and no line down, which has no slope
 
 
 def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
@@ -79,9 +87,9 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
     (made,) = evidence.audits(read(run.folder))
     assert made.switches == "row_split, self_demo" and made.found == ["self_demo"]
     measured = "queries that show their own image"
-    assert made.table[1] == [
-        ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "40", "▲ found"],
-        ["self_demo", measured, "reasoning", "–", "–", "0", "not measured"],
+    assert plain(made.table[1]) == [
+        ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "–", "40", "▲ found"],
+        ["self_demo", measured, "reasoning", "–", "–", "–", "0", "not measured"],
     ]
     assert "▲ Found: self_demo." in run.page().text
 

@@ -1,4 +1,3 @@
-import math
 from collections import Counter
 
 import pytest
@@ -6,7 +5,7 @@ from report_run import EXPERIMENTS, SCORES
 
 from legor1.errors import UserError
 from legor1.report import facts, svg, tables
-from legor1.report.study import Score, published, read
+from legor1.report.study import published, read
 
 
 def test_a_second_protocol_has_a_table_and_a_baseline_without_model_no_column(run):
@@ -14,12 +13,13 @@ def test_a_second_protocol_has_a_table_and_a_baseline_without_model_no_column(ru
         for name, value in (("few_shot", 1.375), ("sft", 2.5), ("grpo", "")):
             file.write(f"{name},thesis,object,iou,{value},,,40\n")
         file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
+        file.write("copy_demonstration,sound,object,iou,0.05,0.01,0.2,40\n")
     study = read(run.folder)
     assert study.protocols == ["sound", "thesis"]
     assert [one.name for one in study.experiments] == list(EXPERIMENTS)
     text = run.page().text
     assert "protocol thesis" in text and "137.5" in text and "which has no intervals" in text
-    assert "mean_box" not in text
+    assert "11.1 mean box" in text and "5.0 copy demonstration" not in text  # the best of them
 
 
 def test_without_a_table_there_is_no_report(run):
@@ -58,24 +58,7 @@ def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):
     assert [cell.mark for cell in blocks[0].rows[0].cells] == ["", "ahead", ""]
     assert [cell.mark for cell in blocks[1].rows[0].cells] == ["", "best", ""]
     assert [cell.mark for cell in blocks[2].rows[0].cells] == ["", "best", ""]  # fpr: lower
-    assert "★ 70.0 65.0–75.0" in page.text and "☆ 45.0 42.0–48.0" in page.text
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        ([(0.5, 0.4, 0.6), (0.8, 0.7, 0.9)], ["", "best"]),
-        ([(0.5, 0.4, 0.7), (0.8, 0.7, 0.9)], ["", "ahead"]),  # they touch
-        ([(0.8, 0.7, 0.9), None, (0.5, 0.4, 0.6)], ["best", "", ""]),
-        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7)], ["", ""]),
-        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7), (0.1, 0.0, 0.2)], ["ahead", "ahead", ""]),
-        ([(0.5, 0.4, 0.6)], [""]),
-        ([(0.5, math.nan, math.nan), (0.8, 0.7, 0.9)], ["", "ahead"]),
-    ],
-)
-def test_marks(scores, expected):
-    given = [score and Score(*score, 10) for score in scores]
-    assert tables.marks(tables.metric("iou"), given) == expected
+    assert "★ 70.0 65.0 – 75.0" in page.text and "☆ 45.0 42.0 – 48.0" in page.text
 
 
 def test_experiments_keep_the_order_of_the_table_and_their_colour(run):

@@ -4,11 +4,12 @@
 rows whose answers have ended are taken out of the batch on the way.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
+from legor1.inference.prefill import prefill
 from legor1.inference.sampling import Choice
 
 LEAVE = 8  # an eighth of the batch leaves together: taking rows out copies the cache
@@ -21,6 +22,7 @@ def decode(
     logits_processor: Any,
     generation_config: Any,
     choice: Choice,
+    features: Sequence[Sequence[torch.Tensor]],
     **given: Any,
 ) -> list[list[int]]:
     """Return each row's new tokens, an end token last if there is one; for ``custom_generate``.
@@ -31,35 +33,28 @@ def decode(
         logits_processor: what changes the next token's scores, such as a penalty of repetition.
         generation_config: its end tokens and length count.
         choice: of each row's next token.
-        given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded,
-            position_ids (3, rows, prompt), and mm_encoder_outputs, the features of the images.
+        features: of each row's images.
+        given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded, and
+            position_ids (3, rows, prompt).
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
     ends = generation_config._eos_token_tensor
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
-    cache = DynamicCache(config=model.config)
-    inputs = {"input_ids": input_ids, "mm_encoder_outputs": given["mm_encoder_outputs"]}
-    for step in range(generation_config.max_length - input_ids.size(1)):
-        logits = model(
-            **inputs,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+    seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    logits, cache = prefill(model, input_ids, seen, position_ids, features)
+    # The axes of an image have ended apart.
+    position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
+    for left in reversed(range(generation_config.max_length - input_ids.size(1))):
         tokens = choice(logits_processor(input_ids, logits.float()), rows.tolist())
         for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not over:
                 answers[row].append(token)
         ended |= torch.isin(tokens, ends)
-        if ended.all():
+        if ended.all() or not left:
             break
         input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
-        if step == 0:  # the axes of an image have ended apart
-            position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
         position_ids = position_ids + 1
         if attention_mask is not None:
             attention_mask = torch.cat([attention_mask, torch.ones_like(tokens[:, None])], dim=1)
@@ -69,5 +64,11 @@ def decode(
             rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
             position_ids = position_ids[:, kept]
             attention_mask = None if attention_mask is None else attention_mask[kept]
-        inputs = {"input_ids": input_ids[:, -1:]}
+        logits = model(
+            input_ids=input_ids[:, -1:],
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
     return answers

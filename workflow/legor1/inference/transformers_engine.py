@@ -10,7 +10,7 @@ import torch
 
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
-from legor1.image_memory import ImageMemory, encode, model_inputs
+from legor1.image_memory import ImageMemory, encode
 from legor1.inference.batching import batches
 from legor1.inference.decoding import decode
 from legor1.inference.engine import Picture, Prompt
@@ -60,9 +60,10 @@ class TransformersEngine:
     def _answer(self, prompts: list[Prompt]) -> list[list[int]]:
         """Return the tokens of each prompt's completion."""
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
-        features = self.memory.recall(pictures, self._encode)
+        encoded = iter(self.memory.recall(pictures, self._encode))
         grids = torch.tensor([self._grid(picture) for picture in pictures])
         device = self.model.device
+        features = [[next(encoded).to(device) for _ in prompt.pictures] for prompt in prompts]
         ids, mask = self.padded(prompts)
         types = (ids == self.backbone.config.image_token_id).int()
         positions, _ = self.backbone.get_rope_index(
@@ -73,8 +74,7 @@ class TransformersEngine:
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             position_ids=positions.to(device),
-            **model_inputs([one.to(device) for one in features]),
-            custom_generate=partial(decode, choice=chosen),
+            custom_generate=partial(decode, choice=chosen, features=features),
             do_sample=False,
             max_new_tokens=self.recipe["max_new_tokens"],
         )

@@ -1,22 +1,21 @@
-"""Why to trust the numbers, or not: differences, free baselines, box frames, the data audit."""
+"""Why to trust the numbers, or not: differences, baselines without a model, the data audit."""
 
-import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from markupsafe import Markup
 
 from legor1 import baselines, protocols, provenance
 from legor1.publishing import outputs
-from legor1.report.facts import size
+from legor1.report import tables
+from legor1.report.cited import Cited, cite, count, p_value, percent, pointer, points, size
+from legor1.report.metrics import METRICS, TASKS
 from legor1.report.study import Study
-from legor1.report.tables import METRICS, TASKS, percent
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
-FRAMES = {
-    "original": "as they are",
-    "processed": "× original / processed",
-    "converted_twice": "× processed / original",
-}
+TABLES = "tables"  # beside the report, and made with it
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,24 @@ class Audit:
 
 def differences(study: Study) -> Table:
     """Return how each experiment differs from the baseline on the same examples, in points."""
-    comparison = study.comparison
+    cited = partial(cite, "comparison.json", study.comparison)
     headings = ["Experiment", "Task", "Metric", "Difference, points", "Interval", "p (Holm)"]
-    rows = []
-    for one in comparison.get("comparisons", []):
+    rows: list[list[str]] = []
+    for i, one in enumerate(study.comparison.get("comparisons", [])):
         for task, found in one["tasks"].items():
-            metric = found["metrics"][found["main"]]
-            interval = f"{_signed(metric['low'])} to {_signed(metric['high'])}"
-            label = _label(found["main"])
-            cells = [_signed(metric["difference"]), interval, _p(found["p_holm"])]
-            rows.append([one["experiment"], TASKS[task], label, *cells])
+            where = ("comparisons", i, "tasks", task)
+            metric = (*where, "metrics", found["main"])
+            ends = (cited(*metric, end, write=points) for end in ("low", "high"))
+            rows.append(
+                [
+                    one["experiment"],
+                    TASKS[task],
+                    _label(found["main"]),
+                    cited(*metric, "difference", write=points),
+                    Markup("{} to {}").format(*ends),
+                    cited(*where, "p_holm", write=p_value),
+                ]
+            )
     return headings, rows
 
 
@@ -49,36 +56,16 @@ def free_baselines(study: Study, protocol: str) -> Table:
 
     A metric of which no baseline has a number is left out.
     """
-    rows = []
+    rows: list[list[str]] = []
     for one in METRICS:
-        keys = [(protocol, one.task, one.name, name) for name in baselines.NAMES]
-        scores = [study.scores.get(key) for key in keys]
-        if not any(scores):
-            continue
+        free = dict(tables.free_scores(study, protocol, one))
         known = [study.score(protocol, one.task, one.name, e) for e in study.experiments]
-        values = [score.value for score in known if score]
-        best = (max if one.higher else min)(values) if values else math.nan
-        cells = [percent(score.value) if score else "–" for score in scores]
-        rows.append([one.label, *cells, percent(best)])
+        best = max((score for score in known if score), key=one.worth, default=None)
+        scores = [*(free.get(name) for name in baselines.NAMES), best]
+        if free:
+            rows.append([one.label, *(score.cited() if score else "–" for score in scores)])
     names = [name.replace("_", " ") for name in baselines.NAMES]
     return ["Metric", *names, "best experiment"], rows
-
-
-def frames(study: Study) -> Table:
-    """Return the frame diagnostic of each experiment that has one.
-
-    Mean IoU, in percent, of the same boxes taken as they are and rescaled, and the slopes of
-    predicted over true coordinates, which are 1 where the frame is right.
-    """
-    rows = []
-    for name, scores in study.scoring.items():
-        frame = scores.get("tasks", {}).get("object", {}).get("frame")
-        if frame:
-            ious = [percent(frame["iou"][kind]) for kind in FRAMES]
-            slopes = [_slope(frame["all"][axis]["slope"]) for axis in "xy"]
-            rows.append([name, *ious, *slopes, f"{frame['all']['pairs']:,}"])
-    kinds = [f"IoU, boxes {text}" for text in FRAMES.values()]
-    return ["Experiment", *kinds, "Slope x", "Slope y", "Pairs of boxes"], rows
 
 
 def audits(study: Study) -> list[Audit]:
@@ -88,7 +75,11 @@ def audits(study: Study) -> list[Audit]:
         if audit:
             on = protocols.chosen(study.config["protocols"][name]["defects"])
             said = ", ".join(sorted(on)) or "none"
-            made.append(Audit(name, said, audit["defects_found"], _findings(audit)))
+            made.append(
+                Audit(
+                    name, said, audit["defects_found"], _findings(f"data/{name}/audit.json", audit)
+                )
+            )
     return made
 
 
@@ -114,52 +105,43 @@ def hashes(study: Study) -> Table:
     Once the run is published, ``published/<run>.dvc`` has the same.
     """
     beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
-    names = [name for name in outputs.listed(study.folder) if not name.endswith(beside)]
-    rows = [
-        [name, f"{len(one.files):,}", size(one.size), one.md5]
+    names = [
+        name
+        for name in outputs.listed(study.folder)
+        if not name.endswith(beside) and name != TABLES
+    ]
+    rows: list[list[str]] = [
+        [
+            name,
+            Cited(count(len(one.files)), len(one.files), pointer(name), "files"),
+            Cited(size(one.size), one.size, pointer(name), "bytes"),
+            Cited(one.md5, one.md5, pointer(name), "DVC's hash"),
+        ]
         for name, one in outputs.hashed(study.folder, names).items()
     ]
     return ["Output", "Files", "Size", "DVC hash (MD5)"], rows
 
 
-def _findings(audit: dict[str, Any]) -> Table:
-    headings = ["Defect", "What was measured", "Prompts", "Value, %", "Interval", "n", "Verdict"]
-    rows = []
-    for one in audit["findings"]:
-        ends = [_percent(one[end]) for end in ("low", "high")]
-        chance = f" (chance {_percent(one['chance'])})" if one["chance"] else ""
+def _findings(file: str, audit: dict[str, Any]) -> Table:
+    headings = ["Defect", "What was measured", "Prompts", "Value, %", "Interval", "Chance, %", "n"]
+    rows: list[list[str]] = []
+    for i, one in enumerate(audit["findings"]):
+        cited = partial(cite, file, audit, "findings", i)
+        ends = (cited(end, write=percent) for end in ("low", "high"))
         rows.append(
             [
                 one["defect"],
-                one["measured"] + chance,
+                one["measured"],
                 one["variant"] or "both",
-                _percent(one["value"]),
-                "–" if one["low"] is None else " to ".join(ends),
-                f"{one['n']:,}",
+                cited("value", write=percent),
+                "–" if one["low"] is None else Markup("{} to {}").format(*ends),
+                cited("chance", write=percent) if one["chance"] else "–",
+                cited("n", write=count),
                 VERDICTS[one["verdict"]],
             ]
         )
-    return headings, rows
+    return [*headings, "Verdict"], rows
 
 
 def _label(name: str) -> str:
     return next((one.label for one in METRICS if one.name == name), name)
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else percent(fraction)
-
-
-def _signed(fraction: float | None) -> str:
-    sign = "+" if fraction is not None and fraction > 0 else ""
-    return sign + _percent(fraction)
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _slope(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -3,13 +3,21 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from markupsafe import Markup
+
+from legor1.report.cited import Cited, cite, count, duration, large, pointer, size
+from legor1.report.metrics import TASKS
 from legor1.report.study import Experiment, Record, Study
-from legor1.report.tables import TASKS
 
 HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
 UNKNOWN = "not recorded"
+
+CONFIG = "config.json"
+SIDES = ("train", "test")
 
 Rows = list[list[str]]
 
@@ -19,31 +27,37 @@ def portable(text: str) -> str:
     return HOME.sub("~", text)
 
 
-def not_run(study: Study) -> list[str]:
+def not_run(study: Study) -> list[Markup]:
     """Return what a reader might think was run, and was not."""
     config, said = study.config, []
     if config["dataset"]["source"] == "synthetic":
         said.append(
-            "The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's layout; "
-            "they are far simpler than printed booklets."
+            Markup("The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's ")
+            + "layout; they are far simpler than printed booklets."
         )
     if config["base"]["source"] in ("shipped", "rebuild"):
         said.append(
-            "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but "
-            f"{base_size(study)}, trained from scratch on other drawn scenes."
+            Markup(
+                "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but {}, "
+            ).format(base_size(study))
+            + "trained from scratch on other drawn scenes."
         )
     if config["device"] == "cpu":
-        said.append("A GPU. Everything ran on processors, in " + config["precision"] + ".")
+        said.append(
+            Markup("A GPU. Everything ran on processors, in {}.").format(config["precision"])
+        )
     said.append(
-        f"A second seed. The intervals tell how the numbers vary with the test examples, not "
-        f"with the luck of a training; this is seed {config['seed']} alone."
+        Markup("A second seed. The intervals tell how the numbers vary with the test examples, ")
+        + Markup("not with the luck of a training; this is seed {} alone.").format(
+            cite(CONFIG, config, "seed")
+        )
     )
     if "thesis" not in study.protocols:
-        said.append("The thesis's own evaluation. Its figures are quoted from the thesis.")
+        said.append(Markup("The thesis's own evaluation. Its figures are quoted from the thesis."))
     scored = {key[3] for key in study.scores}
     missing = [one.name for one in study.experiments if one.name not in scored]
     if missing:
-        said.append(f"No results were found for {', '.join(missing)}.")
+        said.append(Markup("No results were found for {}.").format(", ".join(missing)))
     return said
 
 
@@ -63,53 +77,41 @@ def thesis_note(study: Study) -> str:
 
 def base_size(study: Study) -> str:
     """Return how many parameters the base model has, as far as a training recorded it."""
-    for training in study.trainings.values():
+    for name, training in study.trainings.items():
         if "total_parameters" in training.facts:
             own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
-            return f"with {large(own)} parameters"
+            where = pointer(_run_json(name), "total_parameters")
+            text = Cited(large(own), own, where, "less /trainable_parameters")
+            return Markup("with {} parameters").format(text)
     return "tiny"
-
-
-def large(count: float) -> str:
-    """Return a count in words: 950, 12.3 thousand, 1.6 million, 7.6 billion."""
-    for power, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
-        if count >= power:
-            return f"{count / power:.1f} {word}"
-    return f"{count:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as a person would say it, such as ``4 min 05 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def size(count: float) -> str:
-    """Return a number of bytes with its unit."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 def recipes(study: Study) -> Rows:
     """Return one row a setting: its name, then every experiment's value."""
-    blocks = [flat(study.config["experiments"].get(one.name, {})) for one in study.experiments]
+    blocks = [
+        flat(CONFIG, study.config, "experiments", one.name)
+        if one.name in study.config["experiments"]
+        else {}
+        for one in study.experiments
+    ]
     names = dict.fromkeys(name for block in blocks for name in block)
     return [[name, *(block.get(name, "–") for block in blocks)] for name in names]
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as one, its keys joined by dots and its values as text."""
-    if not isinstance(value, dict):
-        return {prefix: _text(value)}
-    pairs = [flat(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
-    return {key: text for pair in pairs for key, text in pair.items()}
+def flat(file: str, content: Any, *keys: Any) -> dict[str, str]:
+    """Return what stands under ``keys`` as one mapping: keys joined by dots → values as text."""
+    inner = content
+    for key in keys:
+        inner = inner[key]
+    return dict(_flat(file, content, keys, inner, ""))
+
+
+def _flat(file: str, content: Any, keys: Any, inner: Any, name: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(inner, dict):
+        yield name, cite(file, content, *keys, write=_text)
+        return
+    for key, value in inner.items():
+        yield from _flat(file, content, (*keys, key), value, f"{name}.{key}" if name else str(key))
 
 
 def _text(value: Any) -> str:
@@ -127,24 +129,32 @@ def trained(study: Study) -> list[Experiment]:
 
 def costs(study: Study) -> Rows:
     """Return one row a fact about the trainings, with the value of each of them."""
-    facts = [study.trainings[one.name].facts for one in trained(study)]
-    shown = {
-        "Wall time": lambda f: duration(f["seconds"]),
-        "Peak memory": lambda f: f"{f['peak_memory_mib']:,.0f} MiB",
-        "Optimiser steps": lambda f: f"{f['steps']:,}",
-        "Training rows": lambda f: f"{f['rows']:,}",
-        "Trained parameters": lambda f: f"{f['trainable_parameters']:,}",
-        "All parameters": lambda f: f"{f['total_parameters']:,}",
-        "Commit": lambda f: commit(f["provenance"]),
+    shown: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "Wall time": ("seconds", duration),
+        "Peak memory": ("peak_memory_mib", lambda mib: f"{count(mib)} MiB"),
+        "Optimiser steps": ("steps", count),
+        "Training rows": ("rows", count),
+        "Trained parameters": ("trainable_parameters", count),
+        "All parameters": ("total_parameters", count),
+        "Commit": ("provenance", commit),
     }
-    return [[name, *(_or_unknown(show, one) for one in facts)] for name, show in shown.items()]
+    names = [one.name for one in trained(study)]
+    return [
+        [label, *(_or_unknown(study, name, key, write) for name in names)]
+        for label, (key, write) in shown.items()
+    ]
 
 
-def _or_unknown(show: Any, facts: Record) -> str:
+def _or_unknown(study: Study, name: str, key: str, write: Callable[[Any], str]) -> str:
     try:
-        return str(show(facts))
+        text = cite(_run_json(name), study.trainings[name].facts, key, write=write)
     except (KeyError, TypeError, ValueError):
         return UNKNOWN
+    return text if text != UNKNOWN else UNKNOWN
+
+
+def _run_json(experiment: str) -> str:
+    return f"adapters/{experiment}/run.json"
 
 
 def commit(provenance: Record) -> str:
@@ -155,6 +165,12 @@ def commit(provenance: Record) -> str:
     return str(provenance["commit"])[:12] + changed[provenance.get("dirty")]
 
 
+def own_commit(study: Study) -> str:
+    """Return the commit that the run as a whole was made by."""
+    text, where = commit(study.provenance), pointer(study.provenance_file, "commit")
+    return text if text == UNKNOWN else Cited(text, study.provenance["commit"], where)
+
+
 def counts(study: Study) -> Rows:
     """Return one row a task: its name, and how many examples were trained and tested on.
 
@@ -162,70 +178,87 @@ def counts(study: Study) -> Rows:
     """
     rows: Rows = []
     for protocol, split in study.splits.items():
-        sides = [
-            Counter(ident.partition("/")[0] for ident in split.get(side, []))
-            for side in ("train", "test")
-        ]
+        file, tasks = f"data/{protocol}/split.json", split.get("tasks", {})
         under = f"{protocol}: " if len(study.splits) > 1 else ""
         rows += [
-            [f"{under}{TASKS[task]} ({task})", *(f"{side[task]:,}" for side in sides)]
-            for task in TASKS
-            if any(side[task] for side in sides)
+            [
+                f"{under}{title} ({task})",
+                *(cite(file, split, "tasks", task, side, write=count) for side in SIDES),
+            ]
+            for task, title in TASKS.items()
+            if task in tasks
         ]
-        if any(sides):
-            rows.append([f"{under}All", *(f"{side.total():,}" for side in sides)])
+        totals = [len(split.get(side, [])) for side in SIDES]
+        if any(totals):
+            sums = zip(SIDES, totals, strict=True)
+            cells = (Cited(count(n), n, pointer(file, side), "its length") for side, n in sums)
+            rows.append([f"{under}All", *cells])
     return rows
 
 
 def quarantine(study: Study) -> Rows:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
     reasons = Counter(str(row["reason"]) for row in study.quarantine)
-    return [[reason, f"{count:,}"] for reason, count in reasons.most_common()]
+    where = pointer("data/quarantine.jsonl", "*", "reason")
+    return [
+        [reason, Cited(count(n), n, where, f"how many are {reason}")]
+        for reason, n in reasons.most_common()
+    ]
 
 
 def data(study: Study) -> dict[str, str]:
     """Return facts about the dataset and its split."""
-    config, facts = study.config["dataset"], {}
-    source = config["source"]
-    facts["Source"] = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}.get(
-        source, source
-    )
-    settings = config[source] if isinstance(config.get(source), dict) else {}
-    facts |= {key.replace("_", " ").capitalize(): text for key, text in flat(settings).items()}
+    config, facts, source = study.config, {}, study.config["dataset"]["source"]
+    own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
+    facts["Source"] = own.get(source, source)
+    if isinstance(config["dataset"].get(source), dict):
+        settings = flat(CONFIG, config, "dataset", source)
+        facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
-        files = f"{len(study.manifest['files']):,} files"
-        facts["Tree"] = f"{files}, {size(study.manifest['total_bytes'])}"
+        file, n = "data/manifest.json", len(study.manifest["files"])
+        files = Cited(count(n), n, pointer(file, "files"), "its length")
+        total = cite(file, study.manifest, "total_bytes", write=size)
+        facts["Tree"] = Markup("{} files, {}").format(files, total)
     for protocol, split in study.splits.items():
         if split:
-            share = f"{split['test_fraction']:.0%} test"
+            cited = partial(cite, f"data/{protocol}/split.json", split)
+            share = cited("test_fraction", write="{:.0%}".format)
             name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            facts[name] = f"{split['protocol']}, seed {split['seed']}, {share}"
+            facts[name] = Markup("{}, seed {}, {} test").format(
+                split["protocol"], cited("seed"), share
+            )
     return facts
 
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    facts = {"Size": base_size(study).removeprefix("with ")}
+    file = "base/model.json"
+    size_of = base_size(study)
+    facts = {"Size": Markup(size_of.removeprefix("with ")) if size_of != "tiny" else size_of}
     for key in ("source", "revision"):
         if study.base.get(key):
-            facts[key.capitalize()] = portable(str(study.base[key]))
+            facts[key.capitalize()] = cite(file, study.base, key, write=_text)
     hashes = study.base.get("files", {})
-    return facts | {name: f"sha256 {str(value)[:16]}…" for name, value in hashes.items()}
+    return facts | {
+        name: cite(file, study.base, "files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
+        for name in hashes
+    }
 
 
 def machine(study: Study) -> dict[str, str]:
     """Return facts about code and machine."""
-    given = study.provenance
-    facts = {"Commit": commit(given)}
+    facts = {"Commit": own_commit(study)}
     for key, label in (("python", "Python"), ("platform", "Platform"), ("cpus", "CPU cores")):
-        if given.get(key):
-            facts[label] = str(given[key])
+        if study.provenance.get(key):
+            facts[label] = cite(study.provenance_file, study.provenance, key)
     return facts
 
 
 def versions(study: Study) -> dict[str, str]:
     """Return the version of each package."""
-    return flat(study.provenance.get("versions", {}))
+    if not study.provenance.get("versions"):
+        return {}
+    return flat(study.provenance_file, study.provenance, "versions")
 
 
 def command(study: Study) -> str:

@@ -1,16 +1,12 @@
-"""The answer in words, made from the numbers.
+"""The answer in words, made from the numbers; ``claims`` says what may be claimed."""
 
-A difference is claimed only where two intervals have no point in common. All else is called "no
-clear difference", whatever the values.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from legor1.report import svg
+from legor1.report import claims, svg
+from legor1.report.metrics import MAIN, TASKS, Metric, metric
 from legor1.report.study import Experiment, Score, Study
-from legor1.report.tables import MAIN, TASKS, Metric, metric, percent
 
 METHODS = {
     "baseline": "no training",
@@ -20,6 +16,7 @@ METHODS = {
 EXAMPLES = "worked examples in the prompt"
 
 Scored = list[tuple[Experiment, Score]]
+Standing = Callable[[Experiment, Experiment], str]  # as of ``claims.standing``
 
 
 def name(experiment: Experiment) -> Markup:
@@ -64,10 +61,14 @@ def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
         return None
     base = next((pair for pair in known if pair[0] == study.baseline), known[0])
     others = [pair for pair in known if pair != base]
-    clauses = [*_against(one, base, others), *_among(one, others)]
+
+    def standing(a: Experiment, b: Experiment) -> str:
+        return claims.standing(study, protocol, one, a, b)
+
+    clauses = [*_against(base, others, standing), *_among(one, others, standing)]
     if not others:
         clauses = [Markup("{} reaches {}").format(name(base[0]), _percents([base]))]
-    elif not any(a.apart(b) for _, a in known for _, b in known):
+    elif all(standing(a, b) == "unclear" for a, _ in known for b, _ in known if a != b):
         listed = _names(known), _percents(known)
         clauses = [Markup("no clear difference between {} ({})").format(*listed)]
     return Markup("<strong>{}</strong> ({}): {}.").format(
@@ -75,15 +76,13 @@ def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
     )
 
 
-def _against(one: Metric, base: tuple[Experiment, Score], others: Scored) -> list[Markup]:
+def _against(base: tuple[Experiment, Score], others: Scored, standing: Standing) -> list[Markup]:
     """Return what can be said about the others beside the baseline."""
-    apart = [pair for pair in others if pair[1].apart(base[1])]
-    better = [pair for pair in apart if one.better(pair[1], base[1])]
-    worse = [pair for pair in apart if pair not in better]
-    unclear = [pair for pair in others if pair not in apart]
+    stand = {pair[0]: standing(pair[0], base[0]) for pair in others}
+    unclear = [pair for pair in others if stand[pair[0]] == "unclear"]
     said = []
-    for group, word in ((better, "better"), (worse, "worse")):
-        if group:
+    for word in ("better", "worse"):
+        if group := [pair for pair in others if stand[pair[0]] == word]:
             said.append(
                 Markup("{} {} clearly {} than {} ({} against {})").format(
                     _names(group),
@@ -103,14 +102,12 @@ def _against(one: Metric, base: tuple[Experiment, Score], others: Scored) -> lis
     return said
 
 
-def _among(one: Metric, others: Scored) -> list[Markup]:
+def _among(one: Metric, others: Scored, standing: Standing) -> list[Markup]:
     """Return how the best of the others stands beside the rest of them."""
     if len(others) < 2:
         return []
-    best = others[0]
-    for pair in others[1:]:
-        best = pair if one.better(pair[1], best[1]) else best
-    behind = [p for p in others if p != best and p[1].apart(best[1])]
+    best = max(others, key=lambda pair: one.worth(pair[1]))
+    behind = [p for p in others if p != best and standing(best[0], p[0]) == "better"]
     level = [p for p in others if p != best and p not in behind]
     said = []
     if behind:
@@ -136,7 +133,7 @@ def _names(pairs: Scored, word: str = "and") -> Markup:
 
 def _percents(pairs: Scored) -> Markup:
     return Markup("{}\N{NO-BREAK SPACE}%").format(
-        _join([percent(score.value) for _, score in pairs], "and")
+        _join([score.cited() for _, score in pairs], "and")
     )
 
 

@@ -17,9 +17,10 @@ from markupsafe import Markup
 from legor1.answers import Detection, extract, parse_objects, parse_state
 from legor1.data.tree import FORMATS, Rejected, locate
 from legor1.report import svg
+from legor1.report.cited import cite, percent
+from legor1.report.metrics import TASKS, metric
 from legor1.report.study import Experiment, Record, Study
 from legor1.report.svg import tag
-from legor1.report.tables import TASKS, metric, percent
 from legor1.seeding import generator
 
 LONG_SIDE = 400  # pixels of an embedded image
@@ -145,11 +146,16 @@ def _answer(
         predicted = parse_objects(row["prediction"])
         picture = scene.compare(true, predicted or [], experiment)
         parts = None if predicted is None else _parts(predicted, _letter)
-    numbers = study.examples[experiment.name].get(row["instance_id"], {})
+    file = f"scores/{experiment.name}/{study.protocols[0]}/per_example.parquet"
+    ident, scored = row["instance_id"], study.examples[experiment.name]
+    numbers = scored.get(ident, {})
     return Answer(
         experiment=experiment,
         scores=[
-            (metric(name).label.removeprefix("Mean "), percent(numbers[name]))
+            (
+                metric(name).label.removeprefix("Mean "),
+                cite(file, scored, ident, name, write=percent),
+            )
             for name in SHOWN.get(row["task"], ())
             if math.isfinite(numbers.get(name, math.nan))
         ],

@@ -14,19 +14,25 @@ from markupsafe import Markup
 
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
-from legor1.report import evidence, facts, figures, findings, gallery, svg, tables
+from legor1.report import evidence, export, facts, findings, gallery, svg, tables
+from legor1.report.cited import cite, count
+from legor1.report.figures import confusion, cost, curves, frame, intervals, overlaps, tradeoff
+from legor1.report.metrics import ADAPTATIONS, metric
 from legor1.report.study import Experiment, Study, read
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
 
-def render(run_dir: Path, out: Path) -> None:
-    """Write the report of the run in ``run_dir`` to ``out``.
+def render(run_dir: Path, out: Path, tables_dir: Path | None = None) -> None:
+    """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
     Raises:
         UserError: the run has no resolved config or no table yet, or a file of it is damaged.
     """
-    _write("report.html.j2", context(read(Path(run_dir))), out)
+    study = read(Path(run_dir))
+    _write("report.html.j2", context(study), out)
+    if tables_dir:
+        export.write(study, tables_dir)
 
 
 def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
@@ -44,13 +50,14 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
             "there are no trainings that differ in their rewards alone. Remedy: add "
             "--configfile workflow/configs/figure1.yaml, or thesis_first.yaml."
         )
-    curves = []
+    histories = []
     for index, (name, folder) in enumerate(trainings.items()):
-        points = figures.logged(read_jsonl(folder / "history.jsonl", ["step"]), "reward")
-        if not points:
+        history = read_jsonl(folder / "history.jsonl", ["step"])
+        if not curves.logged(history, "reward"):
             raise UserError(f"{folder} logged no reward. Remedy: name a GRPO training.")
-        curves.append((Experiment(index, name, "grpo"), points))
-    shown = {"figure": figures.rewards("rewards", curves), "group": [one for one, _ in curves]}
+        histories.append((Experiment(index, name, "grpo"), history))
+    figure = curves.rewards("rewards", histories)
+    shown = {"figure": figure, "group": [one for one, _ in histories]}
     _write("figure1.html.j2", _style() | shown, out)
 
 
@@ -69,37 +76,60 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": tables.percent, "span": figures.span, "badge": svg.badge}
-    made.filters |= {"colour": svg.colour}
+    made.filters |= {"badge": svg.badge, "colour": svg.colour}
     return made
 
 
 def context(study: Study) -> dict[str, Any]:
     """Return what the template shows; its names are the template's."""
-    protocol, trained = study.protocols[0], facts.trained(study)
+    protocol = study.protocols[0]
     return _page(study) | {
         "experiments": study.experiments,
-        "confidence": f"{study.confidence:.0%}".replace("%", "\N{NO-BREAK SPACE}%"),
+        "baseline": study.baseline,
+        "confidence": cite(facts.CONFIG, study.config, "evaluation", "confidence", write=whole),
         "question": findings.question(study),
         "answers": findings.answers(study, protocol),
         "demonstration": facts.is_demonstration(study),
         "results": [(one, tables.results(study, one)) for one in study.protocols],
         "thesis_note": facts.thesis_note(study),
-        "thesis": [tables.ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
+        "thesis": [ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
         "paper": tables.paper(),
         "interval_method": interval_method(study),
-        "headline": figures.intervals(study, protocol, "headline", [tables.metric("iou")]),
-        "intervals": figures.intervals(study, protocol, "interval"),
-        "rewards": figures.reward_figures(study),
-        "trainings": [(one, figures.curves(study, one)) for one in trained],
         "gallery": gallery.groups(study),
         "differences": evidence.differences(study),
-        "baseline": study.baseline,
         "free_baselines": evidence.free_baselines(study, protocol),
-        "frames": evidence.frames(study),
         "audits": evidence.audits(study),
         "defects": evidence.defects(study),
         "hashes": evidence.hashes(study),
+        **_figures(study, protocol),
+        **_facts(study),
+    }
+
+
+def whole(fraction: float) -> str:
+    """Return a fraction as whole percent, unbroken."""
+    return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def _figures(study: Study, protocol: str) -> dict[str, Any]:
+    made = [
+        tradeoff.tradeoff(study),
+        *overlaps.figures(study),
+        frame.frames(study),
+        confusion.confusions(study),
+    ]
+    return {
+        "headline": intervals.intervals(study, protocol, "headline", [metric("iou")]),
+        "intervals": intervals.intervals(study, protocol, "interval"),
+        "figures": [figure for figure in made if figure.panels],
+        "rewards": curves.reward_figures(study),
+        "trainings": [(one, curves.curves(study, one)) for one in facts.trained(study)],
+        "cost": cost.costs(study),
+    }
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    return {
         "not_run": facts.not_run(study),
         "costs": facts.costs(study),
         "recipes": facts.recipes(study),
@@ -130,15 +160,17 @@ def _page(study: Study) -> dict[str, Any]:
     return _style() | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
-        "seed": study.config["seed"],
-        "commit": facts.commit(study.provenance),
+        "seed": cite(facts.CONFIG, study.config, "seed"),
+        "commit": facts.own_commit(study),
     }
 
 
 def interval_method(study: Study) -> str:
     """Return how the intervals were made, in the words of ``scores.json``."""
-    for scores in study.scoring.values():
+    for name, scores in study.scoring.items():
         if method := scores.get("interval", {}).get("method"):
             kept = method.partition(";")[0]  # the rest tells the columns of scores.json apart
-            return f"{kept}, {scores['interval']['replicates']:,} replicates"
+            file = f"scores/{name}/{study.protocols[0]}/scores.json"
+            drawn = cite(file, scores, "interval", "replicates", write=count)
+            return Markup("{}, {} replicates").format(kept, drawn)
     return "bootstrap"

@@ -10,10 +10,14 @@ from typing import Any
 from legor1 import baselines, provenance
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
+from legor1.provenance import RECORD
+from legor1.report.cited import Cited, count, percent, pointer, points
 
-PUBLISHED = Path(__file__).parents[2] / "report" / "published_results.csv"
+PUBLISHED = "workflow/report/published_results.csv"
 
 Record = dict[str, Any]
+DIFFERENCE = ("difference", "low", "high")  # as comparison.json calls them
+Key = tuple[str, str, str, str]  # protocol, task, metric, experiment
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,34 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Score:
-    """A number of ``table.csv`` and its interval: fractions (NaN: none), over ``n`` examples."""
+    """A number and its interval: fractions (NaN: none), over ``n`` examples.
+
+    ``source`` is where it stands, and ``called`` what its value is called there. A difference has
+    the ``p`` of its test, adjusted where it is of a task's main metric.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    source: str = ""
+    called: str = "value"
+    p: float = math.nan
 
     def apart(self, other: "Score") -> bool:
         """Tell whether the two intervals have no point in common."""
         return self.low > other.high or self.high < other.low
+
+    @property
+    def bounded(self) -> bool:
+        """Tell whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def cited(self, part: str = "value") -> Cited:
+        """Return its ``value``, ``low``, ``high`` or ``n`` as text with its source."""
+        number, key = getattr(self, part), self.called if part == "value" else part
+        write = points if self.called == DIFFERENCE[0] else percent
+        return Cited((count if part == "n" else write)(number), number, f"{self.source}/{key}")
 
 
 @dataclass(frozen=True)
@@ -57,11 +79,13 @@ class Study:
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model.
         scores: by (protocol, task, metric, experiment).
+        differences: the same from ``comparison.json``: paired, experiment − baseline.
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
             (NaN: not applicable).
         trainings: experiment → its training.
+        shards: experiment → the records of its predictions' shards.
         prompts: instance id → the text that stood beside the image, for the first experiment
             that was asked it.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
@@ -72,11 +96,13 @@ class Study:
     folder: Path
     config: Record
     experiments: tuple[Experiment, ...]
-    scores: Mapping[tuple[str, str, str, str], Score]
+    scores: Mapping[Key, Score]
+    differences: Mapping[Key, Score]
     scoring: Mapping[str, Record]
     predictions: Mapping[str, Mapping[str, Record]]
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
+    shards: Mapping[str, list[Record]]
     prompts: Mapping[str, str]
     splits: Mapping[str, Record]
     audits: Mapping[str, Record]
@@ -94,8 +120,15 @@ class Study:
     @property
     def baseline(self) -> Experiment:
         """What the others are compared with: the first that is not trained, else the first."""
+        compared = [one for one in self.experiments if one.name == self.comparison.get("baseline")]
         untrained = [one for one in self.experiments if one.method == "baseline"]
-        return (untrained or list(self.experiments))[0]
+        return (compared or untrained or list(self.experiments))[0]
+
+    @property
+    def provenance_file(self) -> str:
+        """Where ``provenance`` stands: in a file of its own, or in the report's record."""
+        own = "provenance.json"
+        return own if (self.folder / own).exists() else "report.html.provenance.json"
 
     @property
     def confidence(self) -> float:
@@ -104,8 +137,13 @@ class Study:
 
     def score(self, protocol: str, task: str, metric: str, experiment: Experiment) -> Score | None:
         """Return one number of the table, or None where there is none."""
-        score = self.scores.get((protocol, task, metric, experiment.name))
-        return score if score and math.isfinite(score.value) else None
+        return _finite(self.scores.get((protocol, task, metric, experiment.name)))
+
+    def difference(
+        self, protocol: str, task: str, metric: str, experiment: Experiment
+    ) -> Score | None:
+        """Return by how much an experiment differs from the baseline, None if unknown."""
+        return _finite(self.differences.get((protocol, task, metric, experiment.name)))
 
 
 def read(folder: Path) -> Study:
@@ -115,6 +153,7 @@ def read(folder: Path) -> Study:
         UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
     """
     config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
+    comparison = _object(folder / "comparison.json")
     evaluation = next(iter(scores))[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
@@ -134,15 +173,20 @@ def read(folder: Path) -> Study:
             for index, name in enumerate(names)
         ),
         scores=scores,
+        differences=_differences(comparison),
         scoring={name: _object(where / "scores.json") for name, where in scored.items()},
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
         trainings={name: _training(folder / "adapters" / name) for name in names},
+        shards={
+            name: [read_json(one) for one in sorted((said / name / "shards").glob(f"*{RECORD}"))]
+            for name in names
+        },
         prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
         splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
         audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
         manifest=_object(data / "manifest.json"),
-        comparison=_object(folder / "comparison.json"),
+        comparison=comparison,
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
         provenance=_object(facts) if facts.exists() else provenance.collect(),
@@ -151,11 +195,21 @@ def read(folder: Path) -> Study:
 
 def published() -> list[dict[str, str]]:
     """Return the rows of ``published_results.csv``: percent as printed, empty where not given."""
-    with PUBLISHED.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    with (Path(__file__).parents[3] / PUBLISHED).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("source", "model", "adaptation")
+    for row in rows:
+        known = [key for key, text in row.items() if text and key not in names]
+        where = [row[name] for name in names]
+        row |= {key: Cited(row[key], row[key], pointer(PUBLISHED, *where, key)) for key in known}
+    return rows
 
 
-def _scores(path: Path) -> dict[tuple[str, str, str, str], Score]:
+def _finite(score: Score | None) -> Score | None:
+    return score if score and math.isfinite(score.value) else None
+
+
+def _scores(path: Path) -> dict[Key, Score]:
     if not path.exists():
         raise UserError(f"{path} does not exist. Remedy: run the pipeline up to it first.")
     scores = {}
@@ -164,7 +218,8 @@ def _scores(path: Path) -> dict[tuple[str, str, str, str], Score]:
             try:
                 key = (row["protocol"], row["task"], row["metric"], row["experiment"])
                 value, low, high = (float(row[name] or "nan") for name in ("value", "low", "high"))
-                scores[key] = Score(value, low, high, int(row["n"]))
+                source = pointer(path.name, row["experiment"], *key[:3])
+                scores[key] = Score(value, low, high, int(row["n"]), source)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"{path}, line {number}: no number of the table ({error!r}). "
@@ -173,6 +228,25 @@ def _scores(path: Path) -> dict[tuple[str, str, str, str], Score]:
     if not scores:
         raise UserError(f"{path} holds no number. Remedy: make it again with `legor1 table`.")
     return scores
+
+
+def _differences(comparison: Record) -> dict[Key, Score]:
+    found = {}
+    for i, one in enumerate(comparison.get("comparisons", [])):
+        for task, compared in one["tasks"].items():
+            for metric, numbers in compared["metrics"].items():
+                value, low, high = (_number(numbers[key]) for key in DIFFERENCE)
+                source = pointer(
+                    "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
+                )
+                p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
+                score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
+                found[comparison["protocol"], task, metric, one["experiment"]] = score
+    return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _object(path: Path) -> Record:

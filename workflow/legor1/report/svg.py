@@ -13,7 +13,7 @@ def tag(name: str, *children: str, **attributes: Any) -> Markup:
 
     Args:
         name: of the element.
-        children: texts, escaped unless they are ``Markup``.
+        children: texts, escaped unless they are ``Markup``; no other HTML has a place in SVG.
         attributes: by name, escaped; ``_`` stands for ``-``, at the end for nothing (``class_``).
             None leaves an attribute out.
     """
@@ -22,7 +22,8 @@ def tag(name: str, *children: str, **attributes: Any) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    body = Markup("").join(map(escape, children))
+    texts = (one if isinstance(one, Markup) else escape(str(one)) for one in children)
+    body = Markup("").join(texts)
     return Markup("<{0}{1}>{2}</{0}>").format(name, given, body)
 
 

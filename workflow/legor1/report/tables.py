@@ -1,98 +1,53 @@
 """The results tables: this run's numbers, and beside them the published ones."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 
+from legor1.baselines import NAMES
+from legor1.report import claims
+from legor1.report.cited import Cited
+from legor1.report.metrics import ADAPTATIONS, METRICS, TASKS, THESIS_MEANINGS, Metric
 from legor1.report.study import Experiment, Score, Study, published
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A row of the results table.
+class Cell:
+    """A number of this run, and how it stands beside the baseline's.
 
     Attributes:
-        task: the task that it belongs to.
-        name: as in ``table.csv``.
-        label: as the report writes it.
-        meaning: what it measures, in a few words.
-        column: its column in ``published_results.csv``, or empty.
-        note: what must be known to read the published number.
-        higher: whether more is better.
+        experiment, score: whose number, and the number.
+        mark: ``best`` (clearly), ``ahead`` (not clearly) or empty.
+        difference: from the baseline, on the same examples; None for its own, or if unknown.
+        verdict: ``better``, ``worse`` or ``unclear``; empty without a difference.
     """
-
-    task: str
-    name: str
-    label: str
-    meaning: str
-    column: str = ""
-    note: str = ""
-    higher: bool = True
-
-    def better(self, a: Score, b: Score) -> bool:
-        """Tell whether ``a`` is the better value, however close."""
-        return a.value > b.value if self.higher else a.value < b.value
-
-
-TASKS = {
-    "object": "Find the parts",
-    "grounding": "Say what to do",
-    "state": "Check the step",
-}
-METRICS = (
-    Metric("object", "iou", "Mean IoU", "overlap of matched boxes; missing and extra ones count 0",
-           "iou", "sum over boxes"),
-    Metric("object", "f1_object", "F1-object", "words of the labels", "f1_object"),
-    Metric("grounding", "f1_theme", "F1-theme", "words of the instruction", "f1_theme"),
-    Metric("grounding", "rouge1", "ROUGE-1", "single words", "rouge", "kind not stated"),
-    Metric("grounding", "rougeL", "ROUGE-L", "longest common sequence", "rouge",
-           "kind not stated"),
-    Metric("grounding", "bleu", "BLEU", "runs of one to four words", "bleu"),
-    Metric("state", "f1_state", "F1-state", "of the answer Yes", "f1_state"),
-    Metric("state", "fpr", "False-positive rate", "wrong steps passed as right", "fpr",
-           higher=False),
-    Metric("state", "balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
-)  # fmt: skip
-# The published evaluation gives these names to something else.
-THESIS_MEANINGS = {
-    "iou": "overlaps of matched boxes, summed over an image: can exceed 100",
-    "f1_object": "set of common words over lists of words",
-    "f1_state": "of the answer Yes; unreadable answers left out",
-    "fpr": "wrong steps passed as right; unreadable answers left out",
-}
-MAIN = {"object": "iou", "grounding": "f1_theme", "state": "balanced_accuracy"}
-ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
-
-
-def metric(name: str) -> Metric:
-    """Return the metric of this name."""
-    return next(one for one in METRICS if one.name == name)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number of this run; ``mark`` is ``best`` (clearly), ``ahead`` (not clearly) or empty."""
 
     experiment: Experiment
     score: Score | None
     mark: str
+    difference: Score | None
+    verdict: str
 
 
 @dataclass(frozen=True)
 class Row:
-    """A metric's line: this run's cells, then the thesis's figures in percent as printed."""
+    """A metric's line: this run's cells, what needs no model, what the thesis printed in percent.
+
+    ``free`` is the best baseline that needs no model, and its score; None where there is none.
+    """
 
     metric: Metric
     cells: list[Cell]
+    free: tuple[str, Score] | None
     thesis: list[str]
 
 
 @dataclass(frozen=True)
 class Block:
-    """The lines of one task; ``n`` says over how many examples."""
+    """The lines of one task; ``counts`` says over how many examples, by experiment's group."""
 
     task: str
     title: str
-    n: str
+    counts: list[Cited]
     rows: list[Row]
 
 
@@ -103,9 +58,9 @@ def results(study: Study, protocol: str) -> list[Block]:
         metrics = [_meant(one, protocol) for one in METRICS if one.task == task]
         rows = [_row(study, protocol, one) for one in metrics]
         rows = [row for row in rows if any(cell.score for cell in row.cells)]
-        counts = sorted({cell.score.n for row in rows for cell in row.cells if cell.score})
+        counts = {c.score.n: c.score.cited("n") for r in rows for c in r.cells if c.score}
         if rows:
-            blocks.append(Block(task, title, " or ".join(f"{n:,}" for n in counts), rows))
+            blocks.append(Block(task, title, [counts[n] for n in sorted(counts)], rows))
     return blocks
 
 
@@ -115,27 +70,27 @@ def _meant(one: Metric, protocol: str) -> Metric:
 
 
 def _row(study: Study, protocol: str, one: Metric) -> Row:
-    scores = [study.score(protocol, one.task, one.name, e) for e in study.experiments]
+    scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
+    marks = claims.marks(study, protocol, one)
     cells = [
-        Cell(experiment, score, mark)
-        for experiment, score, mark in zip(
-            study.experiments, scores, marks(one, scores), strict=True
+        Cell(
+            experiment,
+            score,
+            marks.get(experiment.name, ""),
+            difference := study.difference(protocol, one.task, one.name, experiment),
+            claims.standing(study, protocol, one, experiment, study.baseline) if difference else "",
         )
+        for experiment, score in scored
     ]
-    return Row(one, cells, [row.get(one.column, "") for row in thesis()])
+    free = free_scores(study, protocol, one)
+    best = max(free, key=lambda pair: one.worth(pair[1]), default=None)
+    return Row(one, cells, best, [row.get(one.column, "") for row in thesis()])
 
 
-def marks(one: Metric, scores: Sequence[Score | None]) -> list[str]:
-    """Return ``best`` for the best score if its interval is apart from all others, else ``ahead``.
-
-    Equal best scores are ahead together. There is no mark where all are equal, or only one.
-    """
-    found = [score for score in scores if score]
-    best = [s for s in found if not any(one.better(other, s) for other in found)]
-    if len(found) < 2 or len(best) == len(found):
-        return [""] * len(scores)
-    clear = len(best) == 1 and all(s is best[0] or best[0].apart(s) for s in found)
-    return [("best" if clear else "ahead") if s in best else "" for s in scores]
+def free_scores(study: Study, protocol: str, one: Metric) -> list[tuple[str, Score]]:
+    """Return the baselines that need no model and have this metric, with their scores."""
+    named = [(name, study.scores.get((protocol, one.task, one.name, name))) for name in NAMES]
+    return [(name, score) for name, score in named if score and math.isfinite(score.value)]
 
 
 def thesis() -> list[dict[str, str]]:
@@ -153,8 +108,3 @@ def paper() -> tuple[list[str], list[list[str]]]:
         if row["source"] == "lego_arta_paper"
     ]
     return ["Model", "Trained by", *headings], rows
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as percent with one decimal and a true minus sign; a dash for none."""
-    return "–" if fraction != fraction else f"{100 * fraction:.1f}".replace("-", "−")

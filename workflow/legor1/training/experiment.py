@@ -28,7 +28,7 @@ from legor1.training.curves import Curves
 from legor1.training.history import Steps
 from legor1.training.resuming import Checkpoints
 from legor1.training.stopping import Stops
-from legor1.training.work import end_with_launcher, join, note_stop
+from legor1.training.work import end_with_launcher, join, note_failure, note_stop
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
 DEEPSPEED = {
@@ -123,7 +123,8 @@ class Job:
             columns: name → function of a conversation that gives the column's value.
 
         Raises:
-            UserError: a row is too long for the model, or for the configured limit.
+            UserError: a row is too long for the model, or for the configured limit; or an image
+                cannot be read.
         """
         table, rows = [], self.rows()
         check_lengths(
@@ -137,10 +138,26 @@ class Job:
         for row in rows:
             messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
             parts = [part for turn in messages for part in turn["content"]]
-            images = [str(self.tree / p.pop("image")) for p in parts if p["type"] == "image"]
+            images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": images} | extra)
         return Dataset.from_list(table).cast_column("images", List(Image()))
+
+    def image(self, name: str) -> str:
+        """Return the path of an image, which is ``name`` in the tree.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        path = self.tree / name
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read: {error.strerror}. "
+                "Remedy: bring the file back, or fetch the dataset again; then run again."
+            ) from error
+        return str(path)
 
     def answer(self, row: dict[str, Any]) -> str:
         """Return the row's true answer, boxes in the frame that the model is shown."""
@@ -212,6 +229,9 @@ def main(run: Any) -> None:
     with join(job.work):
         try:
             run(job)
-        except UserError as error:
+        except Exception as error:
+            note_failure(job.work)
+            if not isinstance(error, UserError):
+                raise
             print(error, file=sys.stderr)
             sys.exit(2)

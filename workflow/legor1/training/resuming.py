@@ -5,6 +5,7 @@ A training that goes on from there still logs other losses, since it forgets wha
 up since the last line; and GRPO forgets the completions that it had sampled for the next steps.
 """
 
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from trl.trainer.utils import RepeatSampler
 from legor1.errors import UserError
 from legor1.training import checkpoints
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # Attributes of transformers' and TRL's trainers: sums since the last logged line, and counters.
 COUNTED = (
     "_tr_loss",
@@ -76,14 +78,18 @@ class Checkpoints(TrainerCallback):
         self.saving = None
 
     def explain(self, error: Exception) -> UserError | None:
-        """Return what ``error`` means to the user, if a checkpoint was being written."""
-        if self.saving is None:
+        """Return what ``error`` means to the user, if a file could not be written."""
+        if self.saving is not None:
+            what = f"the checkpoint of step {self.saving} could not be written to {self.work}"
+        elif getattr(error, "errno", None) in FULL:
+            what = f"a file of the training in {self.work} could not be written"
+        else:
             return None
         whole = checkpoints.newest(self.work)
-        rest = f"that of step {checkpoints.step_of(whole)} is whole" if whole else "there is none"
+        last = f"is of step {checkpoints.step_of(whole)}" if whole else "does not exist yet"
         return UserError(
-            f"the checkpoint of step {self.saving} could not be written to {self.work}: {error}; "
-            f"{rest}. Remedy: make room on that disk and run again: it goes on from there."
+            f"{what}: {error}. The last whole checkpoint {last}. "
+            "Remedy: make room on that disk and run again: it goes on from there."
         )
 
 

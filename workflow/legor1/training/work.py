@@ -4,6 +4,7 @@ The processes that train are not children of the one that started them, and a si
 of them and not others, so they hear from each other by files in this folder. No torch here.
 """
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -16,7 +17,7 @@ from legor1.errors import UserError
 from legor1.files import locked, read_json, write_json
 from legor1.training import checkpoints
 
-REQUEST, STOPPED, ATTEMPT = "stop", "stopped.json", "attempt.json"
+REQUEST, STOPPED, FAILED, ATTEMPT = "stop", "stopped.json", "failed", "attempt.json"
 LAUNCHER = "LEGOR1_LAUNCHER"  # in the environment of the processes that train: their launcher's id
 SECONDS_TO_LEAVE = 60  # that an earlier training has to notice that its launcher is gone
 
@@ -51,21 +52,23 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
         log: where the attempt before said why it ended.
 
     Raises:
-        UserError: the attempt before began here, too: trying again would end the same way.
+        UserError: the attempt before began here, too, and ended with an error of its own: trying
+            again would end the same way. One that was killed may find more memory or another node.
     """
     checkpoints.discard_incomplete(folder)
     whole = checkpoints.newest(folder)
     step = checkpoints.step_of(whole) if whole else 0
     note = folder / ATTEMPT
     before = read_json(note) if note.exists() else None
-    if before and before["attempt"] < attempt and before["step"] >= step:
+    failed = (folder / FAILED).exists()
+    if before and failed and before["attempt"] < attempt and before["step"] >= step:
         raise UserError(
             f"attempt {attempt} stands at step {step}, where attempt {before['attempt']} began: "
             f"it made no whole checkpoint in {folder}. Why stands in {log or 'its log'}. "
-            "Remedy: put that right, lower training.save_steps or allow more time, and run again."
+            "Remedy: put that right and run again."
         )
     write_json(note, {"schema_version": 1, "attempt": attempt, "step": step})
-    for name in (REQUEST, STOPPED):
+    for name in (REQUEST, STOPPED, FAILED):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -82,6 +85,12 @@ def is_asked_to_stop(folder: Path) -> bool:
 def note_stop(folder: Path, step: int, steps: int, why: str) -> None:
     """Note that the training stopped in good order after ``step`` of ``steps``."""
     write_json(folder / STOPPED, {"schema_version": 1, "step": step, "steps": steps, "why": why})
+
+
+def note_failure(folder: Path) -> None:
+    """Note that the training ended with an error of its own: nobody killed it."""
+    with contextlib.suppress(OSError):  # a full disk may be that error
+        (folder / FAILED).touch()
 
 
 def stop_noted(folder: Path) -> dict[str, Any] | None:

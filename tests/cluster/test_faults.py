@@ -1,0 +1,200 @@
+"""What goes wrong on a cluster, and that the study ends as if nothing had: docs/recovery.md.
+
+Each study is disturbed while its training runs. After what that page says is to be done, if
+anything, it is finished, and its adapter is that of an undisturbed training, byte for byte.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from site_study import SiteStudy, jobs, processes_of, wait_for
+from study import Study
+
+from legor1.files import read_jsonl
+
+pytestmark = pytest.mark.cluster
+
+OVERLAY = Path(__file__).with_name("disturbed.yaml")
+RUN = Path("results/smoke")
+ADAPTER = RUN / "adapters/sft/adapter/adapter_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return a folder with the study, run on this machine without a cluster."""
+    study = Study(tmp_path_factory.mktemp("undisturbed"), "smoke", with_base=True)
+    study.overlay.append(str(OVERLAY))
+    done = study.snakemake("--cores", "1")
+    assert done.returncode == 0, done.stdout
+    return study.folder
+
+
+@pytest.fixture
+def study(slurm, undisturbed, tmp_path):
+    """Return a study whose data are prepared, and whose training was not begun."""
+    study = SiteStudy(tmp_path / "study", "smoke", with_base=True)
+    study.overlay.append(str(OVERLAY))
+    for part in (RUN / "data", RUN / "base", Path(".snakemake/metadata")):
+        shutil.copytree(undisturbed / part, study.folder / part)
+    assert study.plan().keys() & {"fetch_dataset", "convert_dataset", "train_sft"} == {"train_sft"}
+    yield study
+    study.end()
+
+
+def saved(study) -> list[int]:
+    """Return the steps of the training's whole checkpoints."""
+    marked = (study.folder / RUN / "work").glob("*/checkpoint-*/whole.json")
+    return sorted(int(path.parent.name.rpartition("-")[2]) for path in marked)
+
+
+def in_training(study):
+    """Submit the study; return that, and the training's job as soon as there is a checkpoint."""
+    submission = study.submit()
+    wait_for(lambda: saved(study) or submission.process.poll() is not None)
+    assert submission.process.poll() is None, submission.said()
+    (job,) = jobs(study.folder, "train_sft")
+    return submission, job["JobId"]
+
+
+def states(study) -> list[str]:
+    """Return what became of the training's jobs, in the order that they were submitted."""
+    return [job["JobState"] for job in jobs(study.folder, "train_sft")]
+
+
+def check(study, undisturbed, resumed=True) -> None:
+    """Hold the finished study against the undisturbed one."""
+    assert (study.folder / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
+    assert (study.folder / RUN / "report.html").exists()
+    history = read_jsonl(study.folder / RUN / "adapters/sft/history.jsonl")
+    assert any("resumed" in row for row in history) == resumed
+    assert study.plan() == {}
+
+
+def test_a_cancelled_job_is_submitted_again(study, undisturbed):
+    submission, job = in_training(study)
+    subprocess.run(["scancel", job], check=True)
+    assert submission.wait() == 0, submission.said()
+    assert states(study) == ["CANCELLED", "COMPLETED"]
+    check(study, undisturbed)
+
+
+def test_a_job_at_its_time_limit_is_submitted_again(study, undisturbed):
+    submission, job = in_training(study)
+    for process in processes_of(study.folder, "job.json"):
+        os.kill(process, signal.SIGSTOP)  # it would be done before SLURM looks
+    subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now+1"], check=True)
+    assert submission.wait() == 0, submission.said()
+    assert states(study) == ["TIMEOUT", "COMPLETED"]
+    check(study, undisturbed)
+
+
+def test_a_job_without_enough_memory_gets_more(study, undisturbed):
+    rules = study.folder / "workflow/rules/train.smk"
+    scarce = rules.read_text().replace("memory(cpu=6000", "memory(cpu=1600")
+    rules.write_text(scarce)
+    submission = study.submit()
+    assert submission.wait() == 0, submission.said()
+    first, *_, last = jobs(study.folder, "train_sft")
+    assert (first["MinMemoryNode"], first["JobState"]) == ("1600M", "FAILED")
+    assert (last["MinMemoryNode"], last["JobState"]) in (
+        ("2400M", "COMPLETED"),
+        ("3200M", "COMPLETED"),
+    )
+    check(study, undisturbed, resumed=False)
+
+
+def test_a_job_whose_node_went_down_starts_on_it_again(study, undisturbed):
+    submission, job = in_training(study)
+    down = ["scontrol", "update", "nodename=node-a100", "state=down", "reason=test"]
+    subprocess.run(down, check=True)
+    wait_for(lambda: states(study) == ["PENDING"])
+    time.sleep(5)  # it cannot start meanwhile
+    assert states(study) == ["PENDING"]
+    subprocess.run(["scontrol", "update", "nodename=node-a100", "state=resume"], check=True)
+    assert submission.wait() == 0, submission.said()
+    (one,) = jobs(study.folder, "train_sft")
+    assert (one["JobId"], one["JobState"], one["Restarts"]) == (job, "COMPLETED", "1")
+    check(study, undisturbed)
+
+
+def test_a_preempted_job_is_put_back(study, undisturbed):
+    submission, job = in_training(study)
+    urgent = [
+        "sbatch",
+        "--partition=urgent",
+        "--gpus=a100:1",
+        "--output=/dev/null",
+        "--wrap=sleep 10",
+    ]
+    subprocess.run(urgent, check=True)
+    assert submission.wait() == 0, submission.said()
+    (one,) = jobs(study.folder, "train_sft")
+    assert (one["JobId"], one["JobState"], one["Restarts"]) == (job, "COMPLETED", "1")
+    check(study, undisturbed)
+
+
+def test_snakemake_waits_for_a_controller_that_was_killed(slurm, study, undisturbed):
+    submission, _ = in_training(study)
+    slurm("kill-controller")
+    wait_for(lambda: (study.folder / ADAPTER).exists())
+    wait_for(lambda: "controller does not answer" in submission.said())
+    slurm("start-controller")
+    assert submission.wait() == 0, submission.said()
+    assert states(study) == ["COMPLETED"]
+    check(study, undisturbed, resumed=False)
+
+
+def test_snakemake_killed_is_run_again_without_a_second_training(study, undisturbed):
+    submission, _ = in_training(study)
+    submission.process.kill()
+    submission.process.wait()
+    assert states(study) == ["RUNNING"]
+    subprocess.run(["scancel", "--name", submission.run_id()], check=True)
+    wait_for(lambda: states(study) == ["CANCELLED"])
+    assert study.snakemake("--unlock").returncode == 0
+    study.finish()
+    assert states(study) == ["CANCELLED", "COMPLETED"]
+    check(study, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a disk of 40 MB as the study's results."""
+    results = tmp_path / "study" / "results"
+    results.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", results], check=True)
+    yield results
+    subprocess.run(["umount", "--lazy", results], check=True)
+
+
+def test_after_a_full_disk_a_rerun_goes_on(small_disk, study, undisturbed):
+    submission, _ = in_training(study)
+    filler = small_disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], stderr=subprocess.DEVNULL, check=False)
+    assert submission.wait() != 0
+    assert "could not be written" in submission.said()
+    assert "make room on that disk and run again" in submission.said()
+    assert "COMPLETED" not in states(study)
+    filler.unlink()
+    study.finish()
+    check(study, undisturbed)
+
+
+def test_a_file_that_cannot_be_read_is_named(study, undisturbed):
+    images = sorted((study.folder / RUN / "data/tree").rglob("*.png"))
+    for image in images:
+        image.rename(image.with_suffix(".away"))
+        image.symlink_to("nowhere.png")
+    submission = study.submit()
+    assert submission.wait() != 0
+    named = [image for image in images if f"{image} cannot be read: No such" in submission.said()]
+    assert named, submission.said()
+    for image in images:
+        image.with_suffix(".away").rename(image)
+    study.finish()
+    check(study, undisturbed, resumed=False)

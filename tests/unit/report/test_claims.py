@@ -1,0 +1,99 @@
+import math
+
+import pytest
+
+from legor1.files import write_json
+from legor1.report import claims, findings, tables
+from legor1.report.metrics import metric
+from legor1.report.study import read
+
+NAMES = ("few_shot", "sft", "grpo")
+
+
+def compared(run, name: str, p=0.001, **metrics: tuple[float, float, float]):
+    """Have the run compare one experiment with few_shot: metric → (difference, low, high)."""
+    found = {
+        key: dict(zip(("difference", "low", "high"), numbers, strict=True)) | {"p": p}
+        for key, numbers in metrics.items()
+    }
+    task = {"n": 40, "main": next(iter(metrics)), "p_holm": p, "metrics": found}
+    tasks = {"state" if "fpr" in metrics else "object": task}
+    one = {"experiment": name, "tasks": tasks}
+    whole = {"protocol": "sound", "baseline": "few_shot", "comparisons": [one]}
+    write_json(run.folder / "comparison.json", whole)
+    return read(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([(0.5, 0.4, 0.6), (0.8, 0.7, 0.9)], ["", "best"]),
+        ([(0.5, 0.4, 0.7), (0.8, 0.7, 0.9)], ["", "ahead"]),  # they touch
+        ([(0.8, 0.7, 0.9), (None, None, None), (0.5, 0.4, 0.6)], ["best", "", ""]),
+        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7)], ["", ""]),
+        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7), (0.1, 0.0, 0.2)], ["ahead", "ahead", ""]),
+        ([(0.5, 0.4, 0.6)], [""]),
+        ([(0.5, math.nan, math.nan), (0.8, 0.7, 0.9)], ["", "ahead"]),
+    ],
+)
+def test_marks_without_paired_differences(run, scores, expected):
+    run.table({name: {"iou": numbers} for name, numbers in zip(NAMES, scores, strict=False)})
+    marks = claims.marks(read(run.folder), "sound", metric("iou"))
+    assert [marks.get(name, "") for name in NAMES[: len(scores)]] == expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((0.01, 0.3), ("better", "worse", "best")),  # though the two intervals overlap
+        ((0.0, 0.3), ("unclear", "unclear", "ahead")),
+        ((-0.1, 0.3), ("unclear", "unclear", "ahead")),
+    ],
+)
+def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
+    run.table({"few_shot": {"iou": (0.4, 0.2, 0.6)}, "sft": {"iou": (0.5, 0.3, 0.7)}})
+    study = compared(run, "sft", iou=(0.1, *ends))
+    few_shot, sft = study.experiments[:2]
+    assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == expected[0]
+    assert claims.standing(study, "sound", metric("iou"), few_shot, sft) == expected[1]
+    assert claims.marks(study, "sound", metric("iou")) == {"sft": expected[2]}
+    (said,) = findings.answers(study, "sound")
+    assert ("is clearly better" in said) == (expected[0] == "better")
+    assert ("no clear difference" in said) == (expected[0] == "unclear")
+
+
+def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
+    study = compared(run, "sft", iou=(0.25, -0.01, 0.5))  # 18–22 and 42–48 in the table
+    few_shot, sft, grpo = study.experiments
+    assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == "unclear"
+    assert claims.standing(study, "sound", metric("iou"), grpo, few_shot) == "better"
+    parts, *_ = findings.answers(study, "sound")
+    assert "no clear difference between few_shot and sft" in parts.striptags()
+
+
+@pytest.mark.parametrize("p", [0.05, 1.0, None])
+def test_what_the_test_does_not_bear_out_is_not_claimed(run, p):
+    study = compared(run, "sft", p, iou=(0.25, 0.2, 0.3))  # two manuals: short intervals, p is 1
+    few_shot, sft, _ = study.experiments
+    assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == "unclear"
+
+
+def test_less_is_better_for_a_rate_of_errors(run):
+    study = compared(run, "sft", fpr=(-0.2, -0.3, -0.1))
+    (block,) = (one for one in tables.results(study, "sound") if one.task == "state")
+    cells = block.rows[0].cells
+    assert [cell.verdict for cell in cells] == ["", "better", ""]
+    text = run.page().text
+    assert "▲ better −20.0 −30.0 to −10.0" in text
+
+
+def test_the_verdicts_are_told_by_words_and_signs(run):
+    compared(run, "sft", iou=(0.25, 0.2, 0.3), f1_object=(-0.25, -0.3, -0.2))
+    run.table(
+        {
+            name: {"iou": (0.2, 0.1, 0.3), "f1_object": (0.4, 0.3, 0.5)}
+            for name in ("few_shot", "sft")
+        }
+    )
+    text = run.page().text
+    assert "▲ better +25.0 +20.0 to +30.0" in text and "▼ worse −25.0 −30.0 to −20.0" in text
