@@ -16,11 +16,12 @@ from study import Study
 
 from legor1.files import sha256
 
-KILLS, MOST = 50, 150
+KILLS, MOST = 50, 200  # at least, and attempts at most
 EACH = 3  # kills of every stage, at least
 LAST = "render_report"  # is killed until there are enough
-ANYWHERE = 0.1  # of the kills come at any moment of Snakemake's first seconds
+ANYWHERE, SECONDS = 0.1, 5  # of the kills come at any moment of Snakemake's first seconds
 ALONE = 0.2  # of the kills leave the jobs alive
+AGAIN = ("forcerun", "until")
 RUN = "results/smoke"
 # What tells of times and attempts.
 OF_ITS_OWN = re.compile(
@@ -41,28 +42,32 @@ def results(study: Study) -> dict[str, str]:
 def disturb(study: Study, took: Counter, draw: random.Random, log) -> Counter:
     """Run the study to its end, killed on the way; return kills, in all and of each stage."""
     kills = Counter()
-    forced = []
-    while True:
-        lacking = [stage for stage in took if kills[stage] < EACH]
-        if kills["all"] < KILLS:
-            lacking.append(LAST)
-        attempt = Attempt(study, log, *forced)
+    part = []  # of the study that is run; none for all of it
+    for _ in range(MOST):
+        attempt = Attempt(study, log, *part)
         if draw.random() < ANYWHERE:
-            attempt.wait(5 * draw.random())
-        elif stage := attempt.wait_for(lacking):
+            attempt.wait(SECONDS * draw.random())
+        elif stage := attempt.wait_for(lacking(kills, took)):
             attempt.wait(draw.uniform(0, took[stage]))
         if attempt.process.poll() is None:
             struck = {*attempt.running().values()} or {"between stages"}
             attempt.kill(alone=draw.random() < ALONE)
             kills.update({"all", *struck})
             print(kills["all"], *sorted(struck), flush=True)
-            assert kills["all"] < MOST
             unlock(study)
-        else:
-            assert attempt.process.returncode == 0, log.read_text()
-            if not lacking:
-                return kills
-            forced = ["--forcerun", lacking[0]]  # it was over before the kill came
+            continue
+        assert attempt.process.returncode == 0, log.read_text()
+        if not part and not lacking(kills, took):
+            return kills
+        # Stages that were over before they were hit so often are run once more by themselves.
+        part = [f"--{how}={stage}" for stage in lacking(kills, took)[:1] for how in AGAIN]
+    raise AssertionError(f"not every stage was hit: {kills}")
+
+
+def lacking(kills: Counter, stages) -> list[str]:
+    """Return the stages that are still to be killed."""
+    more = [LAST] if kills["all"] < KILLS else []
+    return [stage for stage in stages if kills[stage] < EACH] + more
 
 
 def unlock(study: Study) -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -246,6 +247,16 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
     assert left > 0 and len(asked) == 20 - left
     predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
     assert out.read_bytes() == (folder / "whole.jsonl").read_bytes()
+
+
+def test_two_processes_do_not_answer_one_shard(many, monkeypatch):
+    folder, tree = many
+    monkeypatch.setattr("legor1.inference.predict.SECONDS_TO_LEAVE", 0)
+    name = fingerprint(ONE_BY_ONE, [folder / "test.jsonl", folder / "model.json"])
+    with (folder / f"0.{name}.partial.jsonl").open("a") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process adds its answers to"):
+            predict_here(folder, tree, (0, 1), folder / "0.jsonl")
 
 
 def test_gather_orders_the_shards_and_refuses_a_double(tmp_path):
