@@ -49,8 +49,8 @@ SUBSTITUTES = [  # each that fits is applied, in this order
         r".* --software-deployment-method conda .*",
         "",
         "there is no conda here; these plans are made with a stand-in",
-        "tests/pipeline/test_dry_run.py",
-        "--software-deployment-method",
+        "docs/reruns.md",
+        "--software-deployment-method conda",
     ),
     Substitute(
         r"(\.venv/bin/snakemake)(?!.* (?:-n|--dry-run|--unlock)\b)(.*)",
