@@ -102,3 +102,4 @@ def train_a_rank(made: Any, numbers: Callable[[Any], Any]) -> None:
     made.train()
     if made.is_world_process_zero():
         (Path(made.args.output_dir) / "numbers.json").write_text(json.dumps(numbers(made)))
+    made.accelerator.end_training()  # a thread of gloo's that outlives the interpreter aborts it
