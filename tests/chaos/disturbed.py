@@ -40,13 +40,22 @@ class Attempt:
         finished = set(FINISHED.findall(said))
         return {job: rule for rule, job in STARTED.findall(said) if job not in finished}
 
-    def wait_for(self, rules: Collection[str]) -> str | None:
-        """Wait until a job of one of ``rules`` runs; return its rule, None if Snakemake ended."""
+    def wait_for(self, rules: Collection[str]) -> tuple[str, str] | None:
+        """Wait until a job of one of ``rules`` runs: return both, or None if Snakemake ended."""
         while self.process.poll() is None:
-            if found := [rule for rule in self.running().values() if rule in rules]:
+            if found := [(job, rule) for job, rule in self.running().items() if rule in rules]:
                 return found[0]
             time.sleep(POLL)
         return None
+
+    def lasts(self, job: str, seconds: float) -> bool:
+        """Wait so long; return at once, and False, if the job ends before."""
+        end = time.monotonic() + seconds
+        while job in self.running() and self.process.poll() is None:
+            if time.monotonic() >= end:
+                return True
+            time.sleep(POLL)
+        return False
 
     def wait(self, seconds: float = float("inf")) -> Counter:
         """Wait so long, or until Snakemake ends; return rule → seconds that its longest job ran."""

@@ -47,8 +47,8 @@ def disturb(study: Study, took: Counter, draw: random.Random, log) -> Counter:
         attempt = Attempt(study, log, *part)
         if draw.random() < ANYWHERE:
             attempt.wait(SECONDS * draw.random())
-        elif stage := attempt.wait_for(lacking(kills, took)):
-            attempt.wait(draw.uniform(0, took[stage]))
+        else:
+            wait_for_the_moment(attempt, lacking(kills, took), took, draw)
         if attempt.process.poll() is None:
             struck = {*attempt.running().values()} or {"between stages"}
             attempt.kill(alone=draw.random() < ALONE)
@@ -62,6 +62,15 @@ def disturb(study: Study, took: Counter, draw: random.Random, log) -> Counter:
         # Stages that were over before they were hit so often are run once more by themselves.
         part = [f"--{how}={stage}" for stage in lacking(kills, took)[:1] for how in AGAIN]
     raise AssertionError(f"not every stage was hit: {kills}")
+
+
+def wait_for_the_moment(attempt: Attempt, stages, took: Counter, draw: random.Random) -> None:
+    """Wait for one of the stages, and then for a part of the time that it takes."""
+    while found := attempt.wait_for(stages):
+        job, stage = found
+        if attempt.lasts(job, draw.uniform(0, took[stage])):
+            return
+        took[stage] *= 0.8  # the machine has become faster
 
 
 def lacking(kills: Counter, stages) -> list[str]:
