@@ -123,7 +123,8 @@ def _licence(source: str) -> str:
 def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the last logged line of losses and rewards, by name."""
     logged = [row for row in history if "loss" in row]
-    return {k: v for k, v in logged[-1].items() if "time" not in k} if logged else {}
+    # Sorted as in a checkpoint, so that a training that went on from its last one says the same.
+    return {k: v for k, v in sorted(logged[-1].items()) if "time" not in k} if logged else {}
 
 
 def _commit(provenance: Mapping[str, Any]) -> str:
