@@ -182,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     _declare_data(stage)
     _declare_conversations(stage)
     _declare_models(stage)
-    _declare_results(stage)
+    _declare_scores(stage)
+    _declare_report(stage)
+    _declare_planning(stage)
     _declare_publishing(stage)
     return parser
 
@@ -318,7 +320,7 @@ def _declare_models(stage: Callable[..., None]) -> None:
     )
 
 
-def _declare_results(stage: Callable[..., None]) -> None:
+def _declare_scores(stage: Callable[..., None]) -> None:
     stage(
         stages.baselines,
         _path("--train", "the conversations that may be looked at"),
@@ -357,6 +359,9 @@ def _declare_results(stage: Callable[..., None]) -> None:
         Option("scores", role=READ, metavar="EXPERIMENT=scores.json", type=_named_path, nargs="+"),
         OUT,
     )
+
+
+def _declare_report(stage: Callable[..., None]) -> None:
     stage(
         stages.report,
         _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),
@@ -386,6 +391,9 @@ def _declare_results(stage: Callable[..., None]) -> None:
         ),
         OUT,
     )
+
+
+def _declare_planning(stage: Callable[..., None]) -> None:
     stage(
         stages.config,
         *CONFIG,

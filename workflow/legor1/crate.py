@@ -14,7 +14,6 @@ from typing import Any
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from legor1 import records
 from legor1.errors import UserError
 from legor1.files import atomic, atomic_folder, read_json, sha256
 from legor1.provenance import RECORD
@@ -91,7 +90,7 @@ class _Crate:
         self.run, self.files, self.actions = run, dict[Path, Any](), 0
         self.metadata = ROCrate(version="1.1")
         self.metadata.metadata.extra_terms.update(TERMS)
-        found = [(path, records.read(path)) for path in sorted(run.rglob(f"*{RECORD}"))]
+        found = [(path, read_json(path)) for path in sorted(run.rglob(f"*{RECORD}"))]
         if run / f"report.html{RECORD}" not in dict(found):
             raise UserError(f"{run} has no record of report.html. Remedy: finish the run.")
         self._describe_root(licence, found)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legor1 import imports, provenance
-from legor1.files import read_json, sha256, write_json
+from legor1.files import sha256, write_json
 from legor1.provenance import RECORD
 
 
@@ -190,12 +190,3 @@ def _devices() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return said.stdout.splitlines()
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read a record.
-
-    Raises:
-        UserError: it is missing or not JSON.
-    """
-    return read_json(path)
