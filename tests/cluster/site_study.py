@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import watching
 import yaml
 from study import Study
+from watching import processes
 
 SECONDS = 420  # after which a run of Snakemake is given up
 GPU_RULES = ("train_sft", "train_grpo", "predict_shard")
@@ -102,23 +104,12 @@ def jobs(folder: Path, rule: str = "") -> list[dict[str, str]]:
     return sorted(chosen, key=lambda one: int(one["JobId"]))
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 180) -> Any:
-    """Return what ``what()`` returns, once that is true."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.5)
-    return found
+# SLURM is asked less often: each answer takes the controller some time.
+wait_for = partial(watching.wait_for, seconds=180, poll=0.5)
 
 
 def processes_of(folder: Path, ending: str = "") -> list[int]:
     """Return the processes whose command names ``folder`` and ends with ``ending``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().decode()
-        except OSError:
-            continue
-        if str(folder) in command and command.rstrip("\0").endswith(ending):
-            found.append(int(path.parent.name))
-    return found
+    return processes(
+        lambda command: str(folder) in command and command.rstrip("\0").endswith(ending)
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from site_study import SiteStudy, jobs, processes_of, wait_for
 from study import Study
+from watching import saved
 
 from legor1.files import read_jsonl
 
@@ -46,16 +47,10 @@ def study(slurm, undisturbed, tmp_path):
     study.end()
 
 
-def saved(study) -> list[int]:
-    """Return the steps of the training's whole checkpoints."""
-    marked = (study.folder / RUN / "work").glob("*/checkpoint-*/whole.json")
-    return sorted(int(path.parent.name.rpartition("-")[2]) for path in marked)
-
-
 def in_training(study):
     """Submit the study; return that, and the training's job as soon as there is a checkpoint."""
     submission = study.submit()
-    wait_for(lambda: saved(study) or submission.process.poll() is not None)
+    wait_for(lambda: saved(study.folder / RUN / "work") or submission.process.poll() is not None)
     assert submission.process.poll() is None, submission.said()
     (job,) = jobs(study.folder, "train_sft")
     return submission, job["JobId"]

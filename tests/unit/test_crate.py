@@ -6,7 +6,7 @@ import pytest
 from crates import validate
 
 from legor1 import cli, records
-from legor1.files import write_json
+from legor1.files import read_json, write_json
 
 WRITES = {"out": records.Role("output")}
 RUN = Path("results/small")
@@ -134,7 +134,7 @@ def test_what_was_made_of_the_real_dataset_needs_a_licence(capsys):
 
 def test_the_crate_of_a_tampered_record_is_refused(capsys):
     path = records.path_of(RUN / "scores/sft/scores.json")
-    record = records.read(path)
+    record = read_json(path)
     record["outputs"][0]["sha256"] = "0" * 64
     write_json(path, record)
     assert crate() == 2

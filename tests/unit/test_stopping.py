@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import trainings
+from watching import processes, saved, wait_for
 
 from legor1.cli import STOPPED
 
@@ -27,32 +27,9 @@ def start(data, folder, recipe, *options) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def wait_for(what, seconds=240):
-    """Return what ``what()`` returns, once that is true."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
-def saved(folder) -> list[int]:
-    """Return the steps of the whole checkpoints."""
-    marked = folder.glob("work/*/checkpoint-*/whole.json")
-    return sorted(int(path.parent.name.rpartition("-")[2]) for path in marked)
-
-
 def workers(folder) -> list[int]:
     """Return the processes, but the launcher, that were given the folder's job file."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().decode()
-        except OSError:
-            continue
-        if f"{folder}/work/" in command and "job.json" in command:
-            found.append(int(path.parent.name))
-    return found
+    return processes(lambda command: f"{folder}/work/" in command and "job.json" in command)
 
 
 @pytest.fixture
@@ -66,18 +43,18 @@ def test_stopped_and_killed_it_ends_with_the_same_adapter(data, tmp_path):
     assert start(data, whole, recipe).wait(300) == 0, (whole / "log").read_text()
 
     training = start(data, hurt, recipe)
-    wait_for(lambda: saved(hurt))
+    wait_for(lambda: saved(hurt / "work"))
     for process in [training.pid, *workers(hurt)]:  # as a scheduler does
         os.kill(process, signal.SIGTERM)
     assert training.wait(60) == STOPPED, (hurt / "log").read_text()
-    (stopped,) = saved(hurt)
+    (stopped,) = saved(hurt / "work")
     said = (hurt / "log").read_text()
     assert f"training sft stopped as it was asked to, at step {stopped} of 24; run again" in said
     assert "Traceback" not in said
     assert not (hurt / "out/adapter").exists()
 
     training = start(data, hurt, recipe)
-    wait_for(lambda: saved(hurt)[-1:] > [stopped])
+    wait_for(lambda: saved(hurt / "work")[-1:] > [stopped])
     training.kill()
     training.wait()
     wait_for(lambda: not workers(hurt), 10)
@@ -95,16 +72,16 @@ def test_the_command_alone_is_asked_and_then_short_of_time(data, tmp_path):
     wait_for(lambda: "sft: " in log.read_text())  # its first line of progress
     training.terminate()
     assert training.wait(60) == STOPPED
-    (first,) = saved(tmp_path / "long")
+    (first,) = saved(tmp_path / "long/work")
 
     started = time.monotonic()
     training = start(data, tmp_path / "long", recipe, "--attempt", "2", "--minutes", "2")
     assert training.wait(240) == STOPPED
     assert time.monotonic() - started < 120
-    (second,) = saved(tmp_path / "long")
+    (second,) = saved(tmp_path / "long/work")
     assert second > first
     assert f"stopped before its time was over, at step {second} of 5000" in log.read_text()
 
     training = start(data, tmp_path / "long", recipe, "--attempt", "3", "--minutes", "0.01")
     assert training.wait(120) == STOPPED  # a step more, however little time there is
-    assert saved(tmp_path / "long") == [second + 1]
+    assert saved(tmp_path / "long/work") == [second + 1]
