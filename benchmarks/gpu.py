@@ -121,21 +121,23 @@ def compare_sft(folder: Path, attention: str) -> None:
 
 def compare_inference(folder: Path, attention: str) -> None:
     """Print the engine's predictions beside the plain loop's."""
+    from legor1.image_memory import ImageMemory
     from legor1.inference.predict import Predictor
+    from legor1.inference.transformers_engine import REMEMBERED
 
     recipe = {"engine": "transformers", "device": "cuda", "precision": "bfloat16"}
     recipe |= {"attention": attention, "threads": int(os.environ["OMP_NUM_THREADS"])}
     recipe |= {"pixel_budget": {"min_pixels": 3136, "max_pixels": VISUAL * 28**2}}
     recipe |= {"demonstrations": True, "max_new_tokens": 128}
     recipe |= {"batch_tokens": 131072, "batch_size": None}
-    base, tree = base_folder(folder, attention), folder / "tree"
+    base, tree = base_folder(folder), folder / "tree"
     rows = read_jsonl(folder / "conversations/plain/test.jsonl", ["instance_id"])
     predictor = Predictor(recipe, tree, base, None)
     inference.end_as_the_true_answers(predictor, rows)
     said, took = {}, {}
     for side, answer in inference.SIDES.items():
         [*answer(predictor, tree, rows[:3])]  # warms up
-        predictor.engine.memory = type(predictor.engine.memory)(4 * GIB)
+        predictor.engine.memory = ImageMemory(REMEMBERED)
         torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         said[side] = dict(answer(predictor, tree, rows))
@@ -150,10 +152,10 @@ def compare_inference(folder: Path, attention: str) -> None:
     )
 
 
-def base_folder(folder: Path, attention: str) -> Path:
+def base_folder(folder: Path) -> Path:
     """Return the folder of the base model, which is written when first asked for."""
     if not (folder / "model.json").exists():
-        models.write_real(folder, attention)
+        models.write_real(folder)
         gc.collect()
         torch.cuda.empty_cache()
     return folder / "7B"
@@ -161,7 +163,7 @@ def base_folder(folder: Path, attention: str) -> Path:
 
 def train_the_study(folder: Path, attention: str) -> None:
     """Print memory and time of the sound experiments' first steps, beside the plan's."""
-    base_folder(folder, attention)
+    base_folder(folder)
     config = load(ROOT / "config.yaml", {"attention": attention})
     for name in ("sft", "grpo"):
         recipe = {key: config[key] for key in ("device", "precision", "attention", "max_tokens")}

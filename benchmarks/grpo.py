@@ -59,13 +59,6 @@ class Case:
 CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
 
 
-def make_model(case: Case, ours: bool) -> Any:
-    """Return the case's model: on CPU in float32, the real one on a GPU in bfloat16."""
-    if case.name == "real":
-        return models.real(case.attention, frozen=ours)
-    return models.tiny() if case.name == "tiny" else models.middle()
-
-
 def make_dataset(case: Case, rows: int) -> Any:
     """Return few-shot prompts: a solved example, then the query, each with an image."""
     import numpy as np
@@ -111,7 +104,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
         "longest_edge": case.side**2,
     }
     return (SharedPromptGRPOTrainer if ours else GRPOTrainer)(
-        model=make_model(case, ours),
+        model=models.make(case.name, case.attention, frozen=ours),
         reward_funcs=[reward, *studied],
         args=GRPOConfig(
             output_dir=out,

@@ -46,6 +46,19 @@ def middle(vision_layers: int = 6) -> Any:
     return model
 
 
+def make(name: str, attention: str, *, frozen: bool, vision_layers: int = 6) -> Any:
+    """Return the model of a case: tiny and middle on CPU in float32, real on a GPU in bfloat16.
+
+    Args:
+        name: tiny, middle or real.
+        attention, frozen: of the real one.
+        vision_layers: of the middle one.
+    """
+    if name == "real":
+        return real(attention, frozen)
+    return tiny() if name == "tiny" else middle(vision_layers)
+
+
 def real(attention: str, frozen: bool = True) -> Any:
     """Return the 7B architecture on the GPU: random weights, bfloat16, the tiny base's tokens.
 
@@ -74,14 +87,13 @@ def real(attention: str, frozen: bool = True) -> Any:
     return freeze_vision(model) if frozen else model
 
 
-def write_real(folder: Path, attention: str) -> Path:
-    """Write ``real`` as a base model into ``folder``/7B, 17 GB; return its ``model.json``."""
+def write_real(folder: Path) -> None:
+    """Write ``real`` as a base model into ``folder``/7B, 17 GB, and its ``model.json``."""
     import shutil
 
     from legor1.data.sources import describe_model
 
     own = shutil.ignore_patterns("*.safetensors", "config.json")
     shutil.copytree(TINY, folder / "7B", ignore=own)
-    real(attention).save_pretrained(folder / "7B", max_shard_size="4GB")
+    real("sdpa").save_pretrained(folder / "7B", max_shard_size="4GB")
     describe_model(folder / "7B", "random weights", None, folder / "model.json")
-    return folder / "model.json"

@@ -58,13 +58,6 @@ class Case:
 CASES = [Case("tiny", 15680, 8, 12), Case("middle", 336 * 336, 4, 4)]
 
 
-def make_model(case: Case, ours: bool) -> Any:
-    """Return the case's model: on CPU in float32, the real one on a GPU in bfloat16."""
-    if case.name == "real":
-        return models.real(case.attention, frozen=ours)
-    return models.tiny() if case.name == "tiny" else models.middle(vision_layers=3)
-
-
 def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
     """Return the trainer of one side; it goes a step beyond the last epoch."""
     from peft import LoraConfig
@@ -76,7 +69,7 @@ def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
 
     budget = PixelBudget(case.pixels * 3 // 5, case.pixels)
     return (PackedSFTTrainer if ours else SFTTrainer)(
-        model=make_model(case, ours),
+        model=models.make(case.name, case.attention, frozen=ours, vision_layers=3),
         args=SFTConfig(
             output_dir=out,
             per_device_train_batch_size=case.batch,

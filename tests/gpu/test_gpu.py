@@ -1,14 +1,11 @@
 """What only a GPU can show: `make test-gpu`. Without one, or without FlashAttention, tests skip."""
 
-import json
 import math
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from real_models import recipe, write_rows
+from real_models import recipe, train, write_rows
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import is_flash_attn_2_available
 
@@ -79,15 +76,9 @@ def base(tmp_path_factory):
     return note
 
 
-def train(given, base, folder):
-    """Run a training by the command of the rules; return its facts and its first logged line."""
-    conversations, tree = write_rows(folder, 6)
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(given)]
-    paths = {"conversations": conversations, "tree": tree, "base": base}
-    paths |= {"work": folder / "work", "out": folder / "out"}
-    command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def results(given, base, folder):
+    """Train; return the facts of the training and its first logged line."""
+    train(given, base, folder, 6)
     return read_json(folder / "out/run.json"), read_jsonl(folder / "out/history.jsonl")[0]
 
 
@@ -96,7 +87,7 @@ def train(given, base, folder):
 def test_a_training_by_the_command_of_the_rules(method, attention, base, tmp_path):
     given = recipe(method, device="cuda", attention=attention)
     given["training"] |= {"check_sharing": True, "max_new_tokens": 24} if method == "grpo" else {}
-    facts, logged = train(given, base, tmp_path)
+    facts, logged = results(given, base, tmp_path)
     assert facts["attention"] == attention
     assert all(math.isfinite(value) for value in logged.values())
     assert facts["read_back"]["saved"]["mean"] <= facts["read_back"]["saved"]["allowed"]
@@ -106,7 +97,7 @@ def test_a_training_on_the_gpu_is_that_on_the_cpu(base, tmp_path):
     losses = {}
     for device in ("cpu", "cuda"):
         given = recipe("sft", device=device, precision="float32")
-        losses[device] = train(given, base, tmp_path / device)[1]["loss"]
+        losses[device] = results(given, base, tmp_path / device)[1]["loss"]
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)
 
 

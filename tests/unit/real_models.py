@@ -1,6 +1,9 @@
 """The real architectures with random weights, a real vocabulary, and rows to train them on."""
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -61,6 +64,17 @@ def write_rows(folder: Path, count: int) -> tuple[Path, Path]:
     rows = conversations(turns, [[]] * count)
     write_jsonl(folder / "train.jsonl", rows)
     return folder / "train.jsonl", tree
+
+
+def train(given: dict, base: Path, folder: Path, count: int) -> None:
+    """Train on ``count`` rows by the command of the rules; the result is in ``folder``/out."""
+    conversations, tree = write_rows(folder, count)
+    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(given)]
+    paths = {"conversations": conversations, "tree": tree, "base": base}
+    paths |= {"work": folder / "work", "out": folder / "out"}
+    command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def recipe(method: str, **changes) -> dict:

@@ -6,14 +6,13 @@ They take gigabytes and many minutes, so neither `make test` nor `make test-slow
 import json
 import math
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from real_models import FIXTURE, processor, random_model, recipe, write_base, write_rows
+from real_models import FIXTURE, processor, random_model, recipe, train, write_base
 from safetensors import safe_open
 
 from legor1.boxes import PixelBudget
@@ -52,14 +51,7 @@ def base(tmp_path_factory):
 @pytest.mark.parametrize("method", ["sft", "grpo"])
 def test_the_3b_model_takes_a_training_step_by_the_command_of_the_rules(base, method, tmp_path):
     need_memory(NEEDED)
-    conversations, tree = write_rows(tmp_path, 4)
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe"]
-    command.append(json.dumps(recipe(method, precision=PRECISION)))
-    paths = {"conversations": conversations, "tree": tree, "base": base}
-    paths |= {"work": tmp_path / "work", "out": tmp_path / "out"}
-    command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    train(recipe(method, precision=PRECISION), base, tmp_path, 4)
     facts = read_json(tmp_path / "out/run.json")
     arch = from_config(SMALLER, HUB[SMALLER])
     assert facts["trainable_parameters"] == arch.lora_parameters(8)
