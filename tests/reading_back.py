@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet
+from reading_records import EVERY_RECORD, of_records, used
 
 from legor1.answers import extract, parse_state
 from legor1.protocols import DEFECTS
@@ -34,7 +35,7 @@ NAMES = re.compile(
 # The first column of a table that has groups: they are no results.
 GROUPS = re.compile(r"0|[\d.]+ to [\d.]+|0\.\d\d")
 OF_ANSWERS = ("state: ", "F1 of boxes ", "mean IoU of true boxes ", "number of true boxes ")
-UNITS = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNITS = {"Wh": 1, "kWh": 1e3, "thousand": 1e3, "million": 1e6, "billion": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass
@@ -102,6 +103,11 @@ class Files:
 
     def _content(self, file: str) -> Any:
         path = (ROOT if file.startswith("workflow/") else self.run) / file
+        if path.suffix == ".tsv":
+            tables = (csv.DictReader(one.open(), delimiter="\t") for one in self.run.glob(file))
+            return [row for table in tables for row in table]
+        if file == EVERY_RECORD:
+            return used(self.run)
         if "*" in file:
             return [json.loads(one.read_text()) for one in sorted(self.run.glob(file))]
         if path.suffix == ".json":
@@ -115,7 +121,13 @@ class Files:
         return {row["instance_id"]: row for row in pyarrow.parquet.read_table(path).to_pylist()}
 
     def value(self, one: Cited) -> Any:
-        """Return what the source of a citation holds."""
+        """Return what the source of a citation holds; of several, the sum."""
+        sources, ways = one.source.split(" + "), one.how.split(" + ")
+        if len(sources) > 1:
+            assert len(sources) == len(ways)
+            parts = zip(sources, ways, strict=True)
+            plain = (Cited("", "", source, how.removeprefix("itself")) for source, how in parts)
+            return sum(map(self.value, plain))
         file, _, way = one.source.partition("#")
         keys = [key.replace("~1", "/").replace("~0", "~") for key in way.split("/")[1:]]
         if one.how:
@@ -137,19 +149,32 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     content = files.content(file)
     if how.startswith(OF_ANSWERS):
         return of_predictions(content, how)
+    if file == EVERY_RECORD:
+        return of_records(content, keys[0], how)
+    if found := re.fullmatch(r"(?:hours × (\d+)|Wh of (\d+) × (\d+) W, PUE ([\d.]+))", how):
+        listed = content if isinstance(content, list) else [content]
+        hours = sum(one[keys[0]] for one in listed) / 3600
+        devices, number, watts, pue = found.groups()
+        return hours * int(devices) if devices else hours * int(number) * int(watts) * float(pue)
+    if share := re.fullmatch(r"share of (\w+) that is not", how):
+        answers = [row[keys[0]] for row in content if row["task"] == share[1]]
+        return answers.count(False) / len(answers)
+    if how == "mean":
+        logged = [row[keys[0]] for row in content if row.get(keys[0]) is not None]
+        return sum(logged) / len(logged)
     if how == "its length":
         return len(content[keys[0]])
     if how == "less /trainable_parameters":
         return content[keys[0]] - content["trainable_parameters"]
     if how == "sum":
-        return sum(one[keys[0]] for one in content)
+        return sum(float(one[keys[0]]) for one in content if one[keys[0]] != "NA")
     if how == "greatest":
         kinds = ("peak_gpu_memory_mib", "peak_memory_mib")
         return max(next(one[kind] for kind in kinds if one[kind]) for one in content)
     if how == "running mean":
         return running_mean(content, int(keys[0]), keys[1])
     if reason := re.fullmatch("how many are (.*)", how, re.S):
-        return sum(row[keys[1]] == reason[1] for row in content)
+        return sum(row[keys[-1]] == reason[1] for row in content)
     if bounds := re.fullmatch(r"how many in (?:([\d.]+) to )?([\d.]+)", how):
         ious = [row["iou"] for row in content.values() if row["task"] == "object"]
         return sum(_in_bin(iou, bounds[1], bounds[2]) for iou in ious)
@@ -247,6 +272,8 @@ def _says_text(text: str, value: Any) -> bool:
     named = {True: "yes", False: "no", None: "none"}
     if isinstance(value, bool) or value is None:
         return text in (named[value], "–" if value is None else "")
+    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text):  # without its zone, which is UTC
+        return value == text.replace(" ", "T") + "+00:00"
     start = text.removeprefix("sha256 ").partition(",")[0].removesuffix("…")
     return value.startswith(start) and len(start) >= min(len(value), 12)
 
@@ -258,14 +285,15 @@ def faults(run: Path, page: str) -> list[str]:
     for one in report.cited:
         value = files.value(one)
         plain = repr(value) if isinstance(value, float) else str(value)
-        same = one.value == plain or _number(one.value) == _number(plain)
+        same = one.value == plain or _close(one.value, plain)
         if not (same and says(one.text, value)):
             wrong.append(f"{one} is {value!r}")
     return wrong
 
 
-def _number(text: str) -> float | str:
+def _close(one: str, other: str) -> bool:
+    """Tell whether two texts are one number, but for the order in which its parts were added."""
     try:
-        return float(text)
+        return math.isclose(float(one), float(other), rel_tol=1e-12)
     except ValueError:
-        return text
+        return False

@@ -5,10 +5,13 @@ A row of JSON lines is known by its number, from 0, and one of ``table.csv`` by 
 protocol, task and metric. What was computed from there says how.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from markupsafe import Markup
+
+
+ITSELF = "itself"  # how a value that is not computed follows from its source, beside others
 
 
 class Cited(str):
@@ -49,6 +52,15 @@ def cite(file: str, content: Any, *keys: Any, write: Callable[[Any], str] = str)
     for key in keys:
         value = value[key]
     return Cited(write(value), value, pointer(file, *keys))
+
+
+def total(parts: Iterable[Cited], write: Callable[[Any], str]) -> Cited:
+    """Return the sum of cited values, with the source and the way of each."""
+    parts = list(parts)
+    ways = (one.how or ITSELF for one in parts)
+    joined = " + ".join(one.source for one in parts), " + ".join(ways)
+    value = sum(one.value for one in parts)
+    return Cited(write(value), value, *joined)
 
 
 def percent(fraction: float | None) -> str:
@@ -96,6 +108,8 @@ def large(number: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a duration as a person would say it, such as ``4 min 05 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
@@ -111,6 +125,12 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} GiB"
+
+
+def energy(watt_hours: float) -> str:
+    """Return an amount of energy with its unit."""
+    number, unit = (watt_hours / 1000, "kWh") if watt_hours >= 1000 else (watt_hours, "Wh")
+    return f"{number:.2f} {unit}" if number < 10 else f"{number:.0f} {unit}"
 
 
 def _escaped(key: str) -> str:

@@ -83,22 +83,6 @@ def audits(study: Study) -> list[Audit]:
     return made
 
 
-def defects(study: Study) -> Table:
-    """Return every defect of the published protocol and where this run has it, or has not."""
-    used = list(study.audits)
-    headings = ["Defect", "What happens", *(f"Data: {name}" for name in used)]
-    rows = []
-    for name, defect in protocols.DEFECTS.items():
-        if defect.stage == "prepare":
-            on = [name in protocols.chosen(study.config["protocols"][p]["defects"]) for p in used]
-            cells = ["on" if one else "off" for one in on]
-        else:
-            where = "its own settings" if defect.stage == "training" else "its protocol"
-            cells = [f"{defect.stage}: by {where}"] * len(used)
-        rows.append([name, defect.meaning, *cells])
-    return headings, rows
-
-
 def hashes(study: Study) -> Table:
     """Return the DVC hash of every output that the report was made from.
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from legor1.report.cited import Cited, cite, count, duration, large, pointer, size
 from legor1.report.metrics import TASKS
-from legor1.report.study import Experiment, Record, Study
+from legor1.report.origins import UNKNOWN, commit
+from legor1.report.study import Experiment, Study
 
 HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
-UNKNOWN = "not recorded"
 
 CONFIG = "config.json"
 SIDES = ("train", "test")
@@ -157,20 +157,6 @@ def _run_json(experiment: str) -> str:
     return f"adapters/{experiment}/run.json"
 
 
-def commit(provenance: Record) -> str:
-    """Return the short commit and whether the code differed from it."""
-    if not provenance.get("commit"):
-        return UNKNOWN
-    changed = {True: ", with changes", False: "", None: ", changes unknown"}
-    return str(provenance["commit"])[:12] + changed[provenance.get("dirty")]
-
-
-def own_commit(study: Study) -> str:
-    """Return the commit that the run as a whole was made by."""
-    text, where = commit(study.provenance), pointer(study.provenance_file, "commit")
-    return text if text == UNKNOWN else Cited(text, study.provenance["commit"], where)
-
-
 def counts(study: Study) -> Rows:
     """Return one row a task: its name, and how many examples were trained and tested on.
 
@@ -243,30 +229,6 @@ def base(study: Study) -> dict[str, str]:
         name: cite(file, study.base, "files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
         for name in hashes
     }
-
-
-def machine(study: Study) -> dict[str, str]:
-    """Return facts about code and machine."""
-    facts = {"Commit": own_commit(study)}
-    for key, label in (("python", "Python"), ("platform", "Platform"), ("cpus", "CPU cores")):
-        if study.provenance.get(key):
-            facts[label] = cite(study.provenance_file, study.provenance, key)
-    return facts
-
-
-def versions(study: Study) -> dict[str, str]:
-    """Return the version of each package."""
-    if not study.provenance.get("versions"):
-        return {}
-    return flat(study.provenance_file, study.provenance, "versions")
-
-
-def command(study: Study) -> str:
-    """Return the command that makes the run again: the recorded one, else by its config."""
-    recorded = study.provenance.get("command")
-    if recorded:
-        return portable(recorded if isinstance(recorded, str) else " ".join(map(str, recorded)))
-    return f"snakemake --configfile results/{study.config['run']}/config.json"
 
 
 def config_text(study: Study) -> str:

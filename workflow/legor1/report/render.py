@@ -14,9 +14,30 @@ from markupsafe import Markup
 
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
-from legor1.report import evidence, export, facts, findings, gallery, svg, tables
+from legor1.report import (
+    defects,
+    evidence,
+    export,
+    facts,
+    findings,
+    gallery,
+    origins,
+    reading,
+    seeds,
+    svg,
+    tables,
+)
 from legor1.report.cited import cite, count
-from legor1.report.figures import confusion, cost, curves, frame, intervals, overlaps, tradeoff
+from legor1.report.figures import (
+    confusion,
+    cost,
+    curves,
+    frame,
+    intervals,
+    overlaps,
+    stages,
+    tradeoff,
+)
 from legor1.report.metrics import ADAPTATIONS, metric
 from legor1.report.study import Experiment, Study, read
 
@@ -99,10 +120,12 @@ def context(study: Study) -> dict[str, Any]:
         "differences": evidence.differences(study),
         "free_baselines": evidence.free_baselines(study, protocol),
         "audits": evidence.audits(study),
-        "defects": evidence.defects(study),
+        "reading": reading.rates(study),
+        "defects": defects.table(study),
         "hashes": evidence.hashes(study),
         **_figures(study, protocol),
         **_facts(study),
+        **_origins(study),
     }
 
 
@@ -124,7 +147,7 @@ def _figures(study: Study, protocol: str) -> dict[str, Any]:
         "figures": [figure for figure in made if figure.panels],
         "rewards": curves.reward_figures(study),
         "trainings": [(one, curves.curves(study, one)) for one in facts.trained(study)],
-        "cost": cost.costs(study),
+        "cost": cost.figure(study),
     }
 
 
@@ -137,10 +160,19 @@ def _facts(study: Study) -> dict[str, Any]:
         "counts": facts.counts(study),
         "quarantine": facts.quarantine(study),
         "base": facts.base(study),
-        "machine": facts.machine(study),
-        "versions": facts.versions(study),
-        "command": facts.command(study),
         "config": facts.config_text(study),
+    }
+
+
+def _origins(study: Study) -> dict[str, Any]:
+    return {
+        "warnings": origins.warnings(study),
+        "graph": stages.graph(study),
+        "outputs": origins.outputs(study),
+        "machine": origins.machine(study),
+        "versions": origins.versions(study),
+        "command": origins.command(study),
+        "seeds": seeds.seeds(study),
     }
 
 
@@ -161,7 +193,7 @@ def _page(study: Study) -> dict[str, Any]:
         "title": study.config["report"]["title"],
         "run": study.config["run"],
         "seed": cite(facts.CONFIG, study.config, "seed"),
-        "commit": facts.own_commit(study),
+        "commit": origins.own_commit(study),
     }
 
 

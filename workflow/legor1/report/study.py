@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from legor1 import baselines, provenance
+from legor1 import baselines
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
-from legor1.provenance import RECORD
+from legor1.report import lineage
 from legor1.report.cited import Cited, count, percent, pointer, points
+from legor1.report.lineage import Step
 
 PUBLISHED = "workflow/report/published_results.csv"
 
@@ -85,11 +86,11 @@ class Study:
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
             (NaN: not applicable).
         trainings: experiment → its training.
-        shards: experiment → the records of its predictions' shards.
+        steps: the records beside the results, in the order in which the stages began.
         prompts: instance id → the text that stood beside the image, for the first experiment
             that was asked it.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
-        manifest, base, comparison, provenance: the JSON files of these names.
+        manifest, base, comparison: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
     """
 
@@ -102,7 +103,7 @@ class Study:
     predictions: Mapping[str, Mapping[str, Record]]
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
-    shards: Mapping[str, list[Record]]
+    steps: tuple[Step, ...]
     prompts: Mapping[str, str]
     splits: Mapping[str, Record]
     audits: Mapping[str, Record]
@@ -110,7 +111,6 @@ class Study:
     comparison: Record
     quarantine: list[Record]
     base: Record
-    provenance: Record
 
     @property
     def protocols(self) -> list[str]:
@@ -123,12 +123,6 @@ class Study:
         compared = [one for one in self.experiments if one.name == self.comparison.get("baseline")]
         untrained = [one for one in self.experiments if one.method == "baseline"]
         return (compared or untrained or list(self.experiments))[0]
-
-    @property
-    def provenance_file(self) -> str:
-        """Where ``provenance`` stands: in a file of its own, or in the report's record."""
-        own = "provenance.json"
-        return own if (self.folder / own).exists() else "report.html.provenance.json"
 
     @property
     def confidence(self) -> float:
@@ -158,8 +152,7 @@ def read(folder: Path) -> Study:
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
-    data, facts = folder / "data", folder / "provenance.json"
-    said = folder / "predictions"
+    data, said = folder / "data", folder / "predictions"
     scored = {name: folder / "scores" / name / evaluation for name in names}
     prepared = [
         (one.get("protocol", "sound"), one.get("variant", "plain"))
@@ -178,10 +171,7 @@ def read(folder: Path) -> Study:
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
         trainings={name: _training(folder / "adapters" / name) for name in names},
-        shards={
-            name: [read_json(one) for one in sorted((said / name / "shards").glob(f"*{RECORD}"))]
-            for name in names
-        },
+        steps=lineage.read(folder),
         prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
         splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
         audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
@@ -189,7 +179,6 @@ def read(folder: Path) -> Study:
         comparison=comparison,
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
-        provenance=_object(facts) if facts.exists() else provenance.collect(),
     )
 
 

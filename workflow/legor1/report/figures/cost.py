@@ -1,53 +1,41 @@
-"""What each experiment cost: time and memory of its training and of its predictions."""
+"""What each experiment cost: time, memory and energy of its training and of its predictions."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from legor1.report.cited import Cited, cite, count, duration, pointer
+from markupsafe import Markup
+
+from legor1.report import costs
+from legor1.report.cited import Cited
 from legor1.report.figures.chart import Figure, Panel, bars
-from legor1.report.study import Experiment, Study
+from legor1.report.study import Study
+
+ABOUT = (
+    "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
+    "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
+    "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
+    "The processors beside a GPU are left out of it. CPU time is what Snakemake measured."
+)
 
 
-def costs(study: Study) -> Figure:
-    """Return a panel for the time and one for the memory of trainings and predictions."""
-    rows, times, memories = [], [], []
-    for one in study.experiments:
-        for stage, (seconds, memory) in _stages(study, one).items():
-            rows.append([one.name, stage, seconds, memory])
-            times.append((one, f"{one.name}, {stage}", float(seconds.value), str(seconds)))
-            memories.append((one, f"{one.name}, {stage}", float(memory.value), str(memory)))
-    panels: list[Panel] = []
-    if rows:
-        panels.append(("Time", "of the processes, wall clock", bars("cost-time", "Time", times)))
-        note = "of the GPU where there is one, else resident"
-        panels.append(("Peak memory", note, bars("cost-memory", "Peak memory", memories)))
-    about = "Of a prediction that was interrupted, the last attempt alone was timed."
-    headings = ["Experiment", "Stage", "Wall time", "Peak memory"]
-    return Figure(panels, headings, rows, "What it cost", about)
+def figure(study: Study) -> Figure:
+    """Return a panel each for the time, the memory and the energy of trainings and predictions."""
+    known, by_name = costs.uses(study), {one.name: one for one in study.experiments}
 
+    def panel(title: str, note: str, ident: str, values: Sequence[Cited | None]) -> list[Panel]:
+        rows = [
+            (by_name[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
+            for use, one in zip(known, values, strict=True)
+            if one is not None
+        ]
+        return [(title, note, bars(ident, title, rows))] if rows else []
 
-def _stages(study: Study, one: Experiment) -> dict[str, tuple[Cited, Cited]]:
-    stages, facts = {}, study.trainings[one.name].facts
-    if "seconds" in facts and "peak_memory_mib" in facts:
-        file = f"adapters/{one.name}/run.json"
-        stages["training"] = (
-            cite(file, facts, "seconds", write=duration),
-            cite(file, facts, "peak_memory_mib", write=_mib),
-        )
-    if shards := study.shards[one.name]:
-        memories = [shard["peak_gpu_memory_mib"] or shard["peak_memory_mib"] for shard in shards]
-        stages["prediction"] = (
-            _over(one, "wall_seconds", sum(s["wall_seconds"] for s in shards), "sum", duration),
-            _over(one, "peak memory", max(memories), "greatest", _mib),
-        )
-    return stages
-
-
-def _over(
-    one: Experiment, key: str, value: float, how: str, write: Callable[[float], str]
-) -> Cited:
-    file = f"predictions/{one.name}/shards/*.jsonl.provenance.json"
-    return Cited(write(value), value, pointer(file, key), how)
-
-
-def _mib(mib: float) -> str:
-    return f"{count(mib)} MiB"
+    greatest = "of the GPU where there is one, else resident"
+    panels = [
+        *panel("Time", "of the processes, wall clock", "cost-time", [one.seconds for one in known]),
+        *panel("Peak memory", greatest, "cost-memory", [one.memory for one in known]),
+        *panel("Energy", "an estimate, see above", "cost-energy", [one.energy for one in known]),
+    ]
+    about = Markup(ABOUT).format(Markup("<code>{}</code>").format(costs.assumptions()))
+    if again := costs.resumed(study):
+        about += Markup(" Taken up again from a checkpoint: {}.").format(", ".join(again))
+    return Figure(panels, *costs.table(study), "What it cost", about)
