@@ -14,6 +14,9 @@ min_version("9.27")
 include: "workflow/rules/common.smk"
 
 
+report: "workflow/report/workflow.rst"
+
+
 rule all:
     input:
         report=f"{RUN}/report.html",

@@ -53,7 +53,7 @@ SUBSTITUTES = [  # each that fits is applied, in this order
         "--software-deployment-method",
     ),
     Substitute(
-        r"(\.venv/bin/snakemake)(?!.* (?:-n|--dry-run|--unlock)\b)(.*)",
+        r"(\.venv/bin/snakemake)(?!.* (?:-n|--dry-run|--unlock|--report)\b)(.*)",
         r"\1 --dry-run\2",
         "trains for minutes, or needs a GPU, a cluster or the network",
     ),
@@ -72,7 +72,9 @@ SUBSTITUTES = [  # each that fits is applied, in this order
     Substitute(r"tail -f (.*)", r"tail \1", "would not end"),
     Substitute(r"(\S+/tensorboard) (.*)", r"\1 --inspect \2", "would not end"),
 ]
-NEED_A_RUN = r"\bresults\b|\bpublished\b|adapters=pull|make (demo|crate|publish|restore)\b|git "
+NEED_A_RUN = (
+    r"--report |\bresults\b|\bpublished\b|adapters=pull|make (demo|crate|publish|restore)\b|git "
+)
 # Commands that end with an error on purpose: what the user can put right.
 REFUSED = {r".*/legor1 check": "there may be no GPU", r".*/legor1 plan --gpu A100-40": "too small"}
 

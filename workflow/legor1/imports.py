@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 REPORT = PACKAGE.parent / "report"
+CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
 
 # The command line is no stage's code: a new option must not rerun what does not use it.
 STAGES = {
@@ -50,7 +51,8 @@ def code(stage: str) -> list[Path]:
     for name in STAGES[stage]:
         _follow(PACKAGE.joinpath(*name.split(".")).with_suffix(".py"), reached)
     if stage in ("report", "figure1"):
-        reached |= {path for path in REPORT.rglob("*") if path.is_file()}
+        files = (path for path in REPORT.rglob("*") if path.is_file())
+        reached |= {path for path in files if path.suffix != CAPTION}
     return sorted(reached)
 
 

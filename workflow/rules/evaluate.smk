@@ -65,7 +65,12 @@ rule compile_table:
         ),
         code=code("table"),
     output:
-        table=f"{RUN}/table.csv",
+        table=report(
+            f"{RUN}/table.csv",
+            caption="../report/captions/table.rst",
+            category="Results",
+            labels={"table": "every number", "format": "csv"},
+        ),
     log:
         f"{RUN}/logs/compile_table.log",
     benchmark:
@@ -91,7 +96,12 @@ rule compare_experiments:
         ),
         code=code("compare"),
     output:
-        comparison=f"{RUN}/comparison.json",
+        comparison=report(
+            f"{RUN}/comparison.json",
+            caption="../report/captions/comparison.rst",
+            category="Results",
+            labels={"table": "paired differences", "format": "json"},
+        ),
     log:
         f"{RUN}/logs/compare_experiments.log",
     benchmark:

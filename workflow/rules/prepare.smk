@@ -120,7 +120,12 @@ rule audit_dataset:
         conversations=rules.convert_dataset.output.conversations,
         code=code("audit"),
     output:
-        audit=f"{RUN}/{{data}}/{{protocol}}/audit.json",
+        audit=report(
+            f"{RUN}/{{data}}/{{protocol}}/audit.json",
+            caption="../report/captions/audit.rst",
+            category="Data",
+            labels={"protocol": "{protocol}", "of": "{data}"},
+        ),
     log:
         f"{RUN}/logs/{{data}}/{{protocol}}/audit_dataset.log",
     benchmark:

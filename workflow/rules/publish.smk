@@ -21,8 +21,18 @@ rule pull_adapter:
     output:
         weights=f"{RUN}/adapters/{{experiment}}/adapter/adapter_model.safetensors",
         settings=f"{RUN}/adapters/{{experiment}}/adapter/adapter_config.json",
-        history=f"{RUN}/adapters/{{experiment}}/history.jsonl",
-        run=f"{RUN}/adapters/{{experiment}}/run.json",
+        history=report(
+            f"{RUN}/adapters/{{experiment}}/history.jsonl",
+            caption="../report/captions/history.rst",
+            category="Training",
+            labels={"experiment": "{experiment}", "file": "every logged step"},
+        ),
+        run=report(
+            f"{RUN}/adapters/{{experiment}}/run.json",
+            caption="../report/captions/run.rst",
+            category="Training",
+            labels={"experiment": "{experiment}", "file": "recipe and cost"},
+        ),
     log:
         f"{RUN}/logs/pull/{{experiment}}.log",
     benchmark:

@@ -33,9 +33,22 @@ rule render_report:
         base=f"{RUN}/base/model.json",
         code=code("report"),
     output:
-        report=f"{RUN}/report.html",
+        report=report(
+            f"{RUN}/report.html",
+            caption="../report/captions/report.rst",
+            category="Study",
+            labels={"page": "the whole study"},
+        ),
         config=f"{RUN}/config.json",
-        tables=expand(f"{RUN}/tables/results.{{kind}}", kind=["csv", "json", "md", "tex"]),
+        tables=[
+            report(
+                f"{RUN}/tables/results.{kind}",
+                caption="../report/captions/results.rst",
+                category="Results",
+                labels={"table": "the report's table", "format": kind},
+            )
+            for kind in ("csv", "json", "md", "tex")
+        ],
     log:
         f"{RUN}/logs/render_report.log",
     benchmark:
@@ -61,7 +74,12 @@ rule draw_figure1:
         history=expand(f"{RUN}/adapters/{{experiment}}/history.jsonl", experiment=SIDE_BY_SIDE),
         code=code("figure1"),
     output:
-        figure=f"{RUN}/figure1.html",
+        figure=report(
+            f"{RUN}/figure1.html",
+            caption="../report/captions/figure1.rst",
+            category="Study",
+            labels={"page": "Figure 1"},
+        ),
     log:
         f"{RUN}/logs/draw_figure1.log",
     benchmark:
