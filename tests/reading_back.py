@@ -35,7 +35,16 @@ NAMES = re.compile(
 # The first column of a table that has groups: they are no results.
 GROUPS = re.compile(r"0|[\d.]+ to [\d.]+|0\.\d\d")
 OF_ANSWERS = ("state: ", "F1 of boxes ", "mean IoU of true boxes ", "number of true boxes ")
-UNITS = {"Wh": 1, "kWh": 1e3, "thousand": 1e3, "million": 1e6, "billion": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNITS = {
+    "Wh": 1,
+    "kWh": 1e3,
+    "thousand": 1e3,
+    "million": 1e6,
+    "billion": 1e9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
 
 
 @dataclass

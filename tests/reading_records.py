@@ -1,4 +1,4 @@
-"""What the records beside a run's results say, read for ``reading_back`` without the report's code."""
+"""What the records beside a run's results say: for ``reading_back``, by no code of the report."""
 
 import json
 import re
@@ -20,9 +20,7 @@ def used(run: Path) -> list[dict]:
     size = 0
     while len(kept) > size:
         size, read = len(kept), {one["path"] for path in kept for one in found[path]["inputs"]}
-        kept |= {
-            path for path in found if read & {one["path"] for one in found[path]["outputs"]}
-        }
+        kept |= {path for path in found if read & {one["path"] for one in found[path]["outputs"]}}
     return [found[path] for path in kept]
 
 

@@ -43,6 +43,10 @@ def full(run) -> Run:
     cost = {"seconds": 65, "peak_memory_mib": 900, "steps": 2, "rows": 8}
     size = {"trainable_parameters": 100, "total_parameters": 1_600_100}
     write_json(run.folder / "adapters/grpo/run.json", cost | size | {"provenance": {}})
+    hostile = {"versions": {SCRIPT: BREAKOUT}, "host": {"processor": SCRIPT}, "commit": BREAKOUT}
+    run.record("predictions/sft.jsonl", "gather", settings={"kind": TEMPLATE}, **hostile)
+    run.record("scores/sft/sound/scores.json", "score", "predictions/sft.jsonl", seed=42)
+    run.record("table.csv", "table", "scores/sft/sound/scores.json", BREAKOUT, dirty=True)
     experiments = EXPERIMENTS | {"sft": {"method": "sft", "note": SCRIPT}}
     run.configure(experiments=experiments, report={"title": "T " + BREAKOUT, "gallery": 4})
     return run

@@ -1,7 +1,6 @@
 from report_run import EXPERIMENTS, SCRIPT, plain
 
 from legor1.files import write_json
-from legor1.protocols import DEFECTS, SWITCHES
 from legor1.report import evidence
 from legor1.report.figures.frame import frames
 from legor1.report.study import read
@@ -103,19 +102,11 @@ def test_what_the_report_was_made_from_is_shown_with_dvcs_hashes(run):
     assert [row[0] for row in rows] == [
         "adapters/sft",
         "config.json",
-        "provenance.json",
         "table.csv",
     ]
     # As `dvc add` has them: {} and a line end, in a file and in a folder.
     assert rows[0][1:] == ["1", "3 bytes", "15225197c515dcc5cba0c7464f6a3d16.dir"]
     assert rows[0][3] in run.page().text
-
-
-def test_every_defect_is_listed_with_its_switch(run):
-    headings, rows = evidence.defects(read(run.folder))
-    assert headings[2:] == ["Data: sound"]
-    assert [row[0] for row in rows] == list(DEFECTS)
-    assert {row[0] for row in rows if row[2] == "off"} == set(SWITCHES)
 
 
 def test_hostile_findings_are_shown_as_they_are(run):

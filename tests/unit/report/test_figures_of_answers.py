@@ -114,16 +114,16 @@ def test_the_trade_off_places_each_experiment_by_both_metrics(run):
 
 def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):
     for shard, seconds, mib in ((0, 60, 900), (1, 65, 700)):
-        record = {"wall_seconds": seconds, "peak_memory_mib": mib, "peak_gpu_memory_mib": None}
-        write_json(run.folder / f"predictions/sft/shards/{shard}.jsonl.provenance.json", record)
+        facts = {"wall_seconds": seconds, "peak_memory_mib": mib}
+        run.record(f"predictions/sft/shards/{shard}.jsonl", "predict", **facts)
     training = {"seconds": 3720, "peak_memory_mib": 2048.4}
     write_json(run.folder / "adapters/sft/run.json", training)
-    figure = cost.costs(read(run.folder))
-    assert figure.rows == [
-        ["sft", "training", "1 h 02 min", "2,048 MiB"],
-        ["sft", "prediction", "2 min 05 s", "900 MiB"],
+    figure = cost.figure(read(run.folder))
+    assert [[row[1], row[3], row[6]] for row in figure.rows[:2]] == [
+        ["training", "1 h 02 min", "2,048 MiB"],
+        ["prediction", "2 min 05 s", "900 MiB"],
     ]
-    (_, _, times), _ = figure.panels
+    (_, _, times), *_ = figure.panels
     long, short = (float(x) for x in re.findall(r'<rect [^>]*width="([\d.]+)"', times))
     assert long == 324 and short == pytest.approx(324 * 125 / 3720, abs=0.01)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-
 ITSELF = "itself"  # how a value that is not computed follows from its source, beside others
 
 

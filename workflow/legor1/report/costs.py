@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
@@ -194,7 +195,7 @@ def _sum(name: str, stage: str, parts: Sequence[Use]) -> Row:
     hours = []
     for gpu in (True, False):
         if own := [use.hours for use in parts if use.gpu == gpu]:
-            hours.append(total(own, lambda value, gpu=gpu: _hours(value, gpu)))
+            hours.append(total(own, partial(_hours, gpu=gpu)))
     energies = [use.energy for use in parts]
     known = [one for one in energies if one is not None]
     used = total(known, energy) if len(known) == len(energies) else NOT_KNOWN

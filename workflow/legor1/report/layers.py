@@ -92,9 +92,7 @@ def _chain(edge: Edge, columns: Mapping[str, int]) -> list[Place]:
     return [one, *bends, other]
 
 
-def _rows(
-    layers: Sequence[list[Place]], near: Mapping[Place, list[Place]]
-) -> dict[Place, float]:
+def _rows(layers: Sequence[list[Place]], near: Mapping[Place, list[Place]]) -> dict[Place, float]:
     """Return rows: each layer is sorted by the mean row of its neighbours, back and forth."""
     rows: dict[Place, float] = {}
     for layer in layers:

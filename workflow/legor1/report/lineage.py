@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from legor1.errors import UserError
 from legor1.files import read_json, sha256
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, cite
 
+NAMES = (
+    "stage", "settings", "seed", "inputs", "outputs", "started", "wall_seconds", "peak_memory_mib",
+    "peak_gpu_memory_mib", "host", "devices", "code_sha256", "commit", "dirty", "versions",
+)  # fmt: skip
 EVERY = f"**/*{RECORD}"  # the source of what is made of all steps
 PAGE = f"report.html{RECORD}"  # of an earlier rendering: this one's is written after it
 
@@ -60,9 +65,12 @@ def read(run: Path) -> tuple[Step, ...]:
 
     Records that lie beside results of earlier experiments have no part in it. Where there is no
     table yet, all steps are returned.
+
+    Raises:
+        UserError: one of the records is damaged.
     """
     paths = sorted(run.rglob(f"*{RECORD}"))
-    found = [(path.relative_to(run).as_posix(), read_json(path)) for path in paths]
+    found = [(path.relative_to(run).as_posix(), _record(path)) for path in paths]
     found = [(file, record) for file, record in found if file != PAGE]
     prefix = _prefix(found)
     steps = [
@@ -76,6 +84,15 @@ def read(run: Path) -> tuple[Step, ...]:
         return one.record["started"], len(leading_to([one], kept)), one.file
 
     return tuple(sorted(kept, key=when))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(path)
+    if missing := [name for name in NAMES if name not in record]:
+        raise UserError(
+            f"{path} is no record: it has no {missing[0]}. Remedy: make what it lies beside again."
+        )
+    return record
 
 
 def _ends(result: str) -> bool:

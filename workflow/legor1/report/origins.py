@@ -7,13 +7,18 @@ from markupsafe import Markup
 
 from legor1 import provenance
 from legor1.report import lineage
-from legor1.report.cited import Cited, duration
+from legor1.report.cited import duration
 from legor1.report.costs import device, mib
 from legor1.report.lineage import Step
 from legor1.report.study import Study
 
 UNKNOWN = "not recorded"
-SHOWN = 6  # files that a warning names
+SHOWN = 6  # files or stages that a warning names
+WAYS: dict[str, Callable[[Step], Any]] = {  # in which the jobs of a stage should be alike
+    "code": lambda step: step.record["code_sha256"],
+    "versions of packages": lambda step: step.record["versions"],
+    "devices": device,
+}
 Table = tuple[list[str], list[list[str]]]
 Found = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
 
@@ -71,19 +76,11 @@ def warnings(study: Study) -> list[Markup]:
 
 def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
     """Yield which stages ran more than once, and not always in the same way."""
-    ways: dict[str, Callable[[Step], Any]] = {
-        "different code": lambda step: step.record["code_sha256"],
-        "different versions of packages": lambda step: step.record["versions"],
-        "different devices": device,
-    }
-    for what, way in ways.items():
-        unlike = [
-            name
-            for name, group in lineage.by_stage(steps).items()
-            if any(way(step) != way(group[0]) for step in group)
-        ]
+    for name, group in lineage.by_stage(steps).items():
+        unlike = [what for what, way in WAYS.items() if any(way(s) != way(group[0]) for s in group)]
         if unlike:
-            yield Markup("With {}, for different results, ran: {}.").format(what, ", ".join(unlike))
+            differing = "different " + " and ".join(unlike)
+            yield Markup("Not all jobs of {} ran alike: {}.").format(name, differing)
 
 
 def outputs(study: Study) -> Table:
@@ -129,9 +126,11 @@ def command(study: Study) -> str:
 
 
 def _commit(step: Step) -> str:
-    return step.cited("commit", write=lambda _: commit(step.record)) if (
-        step.record["commit"]
-    ) else UNKNOWN
+    return (
+        step.cited("commit", write=lambda _: commit(step.record))
+        if (step.record["commit"])
+        else UNKNOWN
+    )
 
 
 def _under(*keys: str) -> Callable[[Step], str]:
@@ -162,18 +161,16 @@ def _agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
 
 
 def _told(found: Found) -> Markup:
-    """Return each value with the stages that have it, but for the most frequent."""
-    usual = max(found, key=lambda pair: len(pair[1]))
+    """Return each value with the stages that have it."""
     return Markup("; ").join(
-        Markup("{} (all else)").format(text)
-        if text == usual[0] and len(found) > 1
-        else Markup("{} ({})").format(text, _stages(steps))
-        for text, steps in found
+        Markup("{} ({})").format(text, _stages(steps)) for text, steps in found
     )
 
 
 def _stages(steps: Iterable[Step]) -> str:
-    return ", ".join(dict.fromkeys(step.stage for step in steps))
+    """Return the stages of steps, the first few by name."""
+    names = [*dict.fromkeys(step.stage for step in steps)]
+    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
 
 
 def _joined(found: Found) -> Markup:

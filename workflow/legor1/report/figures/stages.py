@@ -31,9 +31,7 @@ def graph(study: Study) -> Figure:
     return Figure(panels, HEADINGS, rows, "How it came about", ABOUT)
 
 
-def _row(
-    study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge]
-) -> list[str]:
+def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge]) -> list[str]:
     times = [step.record["wall_seconds"] for step in steps]
     memory = max(step.record["peak_memory_mib"] for step in steps)
     facts: list[tuple[str, str, float, str]] = [
@@ -83,7 +81,7 @@ def _line(points: list[tuple[float, float]]) -> Markup:
 def _node(name: str, steps: list[Step], at: tuple[float, float]) -> Markup:
     x, y = at
     middle = x + WIDTH / 2
-    words = [tag("tspan", name, class_="strong")]
+    words: list[str] = [tag("tspan", name, class_="strong")]
     if steps:
         seconds = sum(step.record["wall_seconds"] for step in steps)
         words += [f"{len(steps)} job{'s' if len(steps) > 1 else ''}", duration(seconds)]

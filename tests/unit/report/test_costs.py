@@ -1,0 +1,79 @@
+import pytest
+
+from legor1.files import write_json
+from legor1.report import costs
+from legor1.report.study import read
+
+
+def train(run, seconds, gpu="", **changes) -> None:
+    recipe = {"method": "sft", "device": "cuda" if gpu else "cpu", "threads": 2}
+    facts = {"seconds": seconds, "peak_memory_mib": 2048.0, "recipe": recipe, "processes": 1}
+    write_json(run.folder / "adapters/sft/run.json", facts | changes)
+    devices = [f"NVIDIA {gpu}, 40960 MiB, 550.54.15"] if gpu else ["cpu"]
+    run.record("adapters/sft", "train", settings={"recipe": recipe}, devices=devices)
+
+
+def test_a_cpu_is_paid_by_its_cores_in_use(run):
+    train(run, 3600)
+    (use,) = costs.uses(read(run.folder))
+    assert use.hours == "2 core-h" and use.device.striptags() == "A processor"
+    assert use.energy.value == 2 * costs.CORE * costs.PUE
+
+
+@pytest.mark.parametrize(
+    ("gpu", "watts"),
+    [
+        ("A100-SXM4-40GB", 400),
+        ("A40", 300),
+        ("H100 80GB HBM3", 700),
+        ("GH200 480GB", 700),
+        ("RTX A4000", None),
+    ],
+)
+def test_a_gpu_is_known_by_its_name(run, gpu, watts):
+    train(run, 7200, gpu, processes=4)
+    (use,) = costs.uses(read(run.folder))
+    assert use.hours == "8 GPU-h" and gpu in use.device
+    if watts:
+        assert use.energy.value == pytest.approx(watts * 8 * 1.5)
+    else:
+        assert use.energy is None
+        _, rows = costs.table(read(run.folder))
+        assert rows[0][5] == costs.NOT_KNOWN
+
+
+def test_the_whole_study_is_the_sum_of_its_parts(run):
+    train(run, 3600)
+    for shard in (0, 1):
+        run.record(f"predictions/sft/shards/{shard}.jsonl", "predict", wall_seconds=1800)
+    run.record("data/tree", "synthesize", settings={"workers": 2}, wall_seconds=900)
+    _, rows = costs.table(read(run.folder))
+    shown = [[row[0], row[1], str(row[3]), str(row[5])] for row in rows]
+    assert shown == [
+        ["sft", "training", "1 h 00 min", "30 Wh"],
+        ["sft", "prediction", "1 h 00 min", "15 Wh"],
+        ["sft", "together", "2 h 00 min", "45 Wh"],
+        ["all", "the other stages", "15 min 00 s", "7.50 Wh"],
+        ["all", "the whole study", "2 h 15 min", "52 Wh"],
+    ]
+
+
+def test_gpu_hours_and_core_hours_are_not_added(run):
+    train(run, 7200, "A100")
+    run.record("data/tree", "synthesize", wall_seconds=3600)
+    *_, whole = costs.table(read(run.folder))[1]
+    assert whole[4].striptags() == "2 GPU-h, 1 core-h"
+
+
+def test_processor_time_is_what_snakemake_measured(run):
+    train(run, 60)
+    folder = run.folder / "benchmarks/train"
+    folder.mkdir(parents=True)
+    (folder / "sft.tsv").write_text("s\tcpu_time\n61\t70.5\n0.1\tNA\n")
+    (use,) = costs.uses(read(run.folder))
+    assert use.measured == "1 min 10 s"
+
+
+def test_a_training_that_was_taken_up_again_is_named(run):
+    train(run, 60, resumed=[20])
+    assert "Taken up again from a checkpoint: sft." in run.page().text

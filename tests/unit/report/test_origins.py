@@ -1,0 +1,110 @@
+import re
+
+import pytest
+
+from legor1.files import write_json
+from legor1.report import origins, seeds
+from legor1.report.figures import stages
+from legor1.report.study import read
+
+RECIPE = {"recipe": {"method": "sft", "device": "cpu", "threads": 1}}
+
+
+@pytest.fixture
+def made(run):
+    """A run whose two scores and table have records."""
+    for name in ("sft", "grpo"):
+        run.record(f"scores/{name}", "score", made=[f"scores/{name}/scores.json"], seed=42)
+    run.record("table.csv", "table", "scores/sft/scores.json", "scores/grpo/scores.json",
+               outputs=[])  # fmt: skip
+    return run
+
+
+def said(run) -> str:
+    return " ".join(one.striptags() for one in origins.warnings(read(run.folder)))
+
+
+def test_a_study_in_one_piece_has_no_warning(made):
+    assert origins.warnings(read(made.folder)) == []
+    page = made.page()
+    assert "○ One commit without changes made every result" in page.text
+    assert "▲ Provenance." not in page.text
+    assert origins.machine(read(made.folder))["Commit"] == "a" * 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({"commit": "b" * 40}, r"several commits: b{12} \(score\); a{12} \(score, table\)"),
+        ({"dirty": True}, "differed from its commit when these ran: score"),
+        ({"commit": None}, "commit of some results is not known"),
+        ({"code_sha256": "3" * 64}, "Not all jobs of score ran alike: different code"),
+        ({"versions": {}}, "Not all jobs of score ran alike: different versions of packages"),
+        ({"devices": ["NVIDIA A40"]}, "Not all jobs of score ran alike: different devices"),
+    ],
+)
+def test_what_does_not_belong_together_is_said_at_the_top_of_the_page(made, changes, warning):
+    made.record("scores/grpo", "score", made=["scores/grpo/scores.json"], seed=42, **changes)
+    assert re.search(warning, said(made))
+    source = made.page().source
+    top, whole = source.split('<section id="results">')
+    assert "▲ Provenance." in top
+    assert whole.count('<p class="warning">▲ ') == len(origins.warnings(read(made.folder)))
+
+
+def test_versions_that_differ_between_stages_name_them(made):
+    made.record("table.csv", "table", "scores/sft/scores.json", outputs=[],
+                versions={"torch": "2.11.0", "scipy": "1.17.1"})  # fmt: skip
+    found = origins.versions(read(made.folder))
+    assert found["scipy"] == "1.17.1"
+    assert found["torch"].striptags() == "▲ 2.14.1 (score); 2.11.0 (table)"
+
+
+def test_every_result_is_listed_with_how_it_was_made(made):
+    headings, rows = origins.outputs(read(made.folder))
+    assert headings[:3] == ["Result", "Stage", "Commit"]
+    assert [[*map(str, row)] for row in rows][-1] == [
+        "<code>table.csv</code>", "table", "a" * 12, "2026-01-02 03:04:05", "1.5 s", "100 MiB",
+        "A processor",
+    ]  # fmt: skip
+
+
+def test_the_graph_shows_what_ran_and_its_table_says_it(made):
+    figure = stages.graph(read(made.folder))
+    assert [row[:6] for row in figure.rows] == [
+        ["score", "2", "3.0 s", "1.5 s", "100 MiB", "–"],
+        ["table", "1", "1.5 s", "1.5 s", "100 MiB", "score"],
+    ]
+    ((_, _, picture),) = figure.panels
+    assert picture.count("<rect") == 3 and picture.count("<path") == 2
+    assert "score → table; table → this report" in picture
+    assert ">2 jobs<" in picture and ">1 job<" in picture
+
+
+def test_the_commands_are_those_of_the_last_commit(made):
+    assert origins.command(read(made.folder)).splitlines() == [
+        "git checkout " + "a" * 40,
+        "make setup",
+        "cp results/tiny/config.json again.json",
+        ".venv/bin/snakemake --configfile again.json",
+    ]
+
+
+def test_each_seed_is_named_with_what_it_decided(made):
+    made.record("adapters/sft", "train", settings=RECIPE, seed=7, made=["adapters/sft/run.json"])
+    made.record("scores/sft", "score", "adapters/sft/run.json", made=["scores/sft/scores.json"],
+                seed=43)  # fmt: skip
+    headings, rows = seeds.seeds(read(made.folder))
+    assert headings == ["What was drawn", "Seed", "Stage", "For"]
+    assert [row[1:] for row in rows] == [
+        ["7", "train sft", "sft"],
+        ["42", "score", "grpo"],
+        ["43", "score", "sft"],
+        ["42", "report", ""],
+    ]
+
+
+def test_a_run_without_records_says_so(run):
+    write_json(run.folder / "adapters/sft/run.json", {})
+    assert said(run) == "No record says how the results were made."
+    assert stages.graph(read(run.folder)).panels == []
