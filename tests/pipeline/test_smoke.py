@@ -1,8 +1,13 @@
 """The whole pipeline once, in miniature: three experiments, two optimiser steps each."""
 
+import base64
+import copy
 import csv
 import json
+import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -25,6 +30,12 @@ METRICS = {
     "grounding": {"f1_theme", "rouge1", "rouge2", "rougeL", "bleu"},
     "state": {"f1_state", "fpr"},
 }
+
+
+def _variable(page: str, name: str) -> Any:
+    """Return what a page's script gives to a variable."""
+    start = page.rindex(f"var {name} = ") + len(f"var {name} = ")
+    return json.JSONDecoder().raw_decode(page[start:])[0]
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +149,43 @@ def test_every_result_has_a_record_of_how_it_was_made(smoke, run):
     outputs = [line.split("\t")[0] for line in outputs if line.startswith("results/")]
     assert len(outputs) > 40
     assert {path: sha256(smoke.folder / path) for path in outputs}.items() <= recorded.items()
+
+
+def test_the_report_has_the_stages_as_they_ran(run):
+    page = (run / "report.html").read_text()
+    assert "train grpo → predict" in page and "score → table" in page
+    warnings = re.findall('<p class="warning">▲ (.*?)</p>', page)
+    assert warnings == ["The commit of some results is not known: there was no repository."]
+
+
+def test_the_commands_in_the_report_make_the_same_study(smoke, run):
+    page = (run / "report.html").read_text()
+    *_, config, again = re.search('aria-label="Command">(.*?)</pre>', page, re.S)[1].splitlines()
+    subprocess.run(config, shell=True, cwd=smoke.folder, check=True)
+    same = copy.copy(smoke)
+    same.overlay = again.removeprefix(".venv/bin/snakemake ").split()
+    done = same.snakemake()
+    assert "Nothing to be done" in done.stdout, done.stdout
+
+
+def test_snakemakes_own_report_holds_the_results_with_captions_and_categories(smoke, tmp_path):
+    done = smoke.snakemake("--report", str(tmp_path / "own.html"))
+    assert done.returncode == 0, done.stdout
+    page = (tmp_path / "own.html").read_text()
+    found, categories = (_variable(page, name) for name in ("results", "categories"))
+    assert {name: len(one["Other"]) for name, one in categories.items()} == {
+        "Study": 1,
+        "Results": 6,
+        "Data": 1,
+        "Training": 4,
+    }
+    assert len({(*one["labels"].values(), one["name"]) for one in found.values()}) == len(found)
+    for path, one in found.items():
+        assert len(re.sub("<.*?>", "", one["caption"]).split()) > 20, path
+        data = base64.b64decode(one["data_uri"].partition("base64,")[2])
+        assert data == (smoke.folder / path).read_bytes(), path
+    assert "the protocol <em>sound</em>" in found["results/smoke/data/sound/audit.json"]["caption"]
+    assert "This run, <em>smoke</em>, compares\n3 experiments" in _variable(page, "workflow_desc")
 
 
 def test_the_finished_study_is_a_valid_ro_crate(smoke, tmp_path, monkeypatch):
