@@ -277,7 +277,8 @@ def _says_text(text: str, value: Any) -> bool:
     if isinstance(value, dict):  # provenance: its commit
         return _says_text(text, value["commit"])
     if isinstance(value, list):
-        return text == ", ".join(map(str, value))
+        names = ", ".join(dict.fromkeys(str(one).partition(",")[0] for one in value))
+        return text in (", ".join(map(str, value)), names)  # of GPUs, the names alone
     named = {True: "yes", False: "no", None: "none"}
     if isinstance(value, bool) or value is None:
         return text in (named[value], "–" if value is None else "")

@@ -13,8 +13,10 @@ def used(run: Path) -> list[dict]:
     """Return the records that lie behind the results, without those that others have left."""
     found = {path: json.loads(path.read_text()) for path in run.glob(EVERY_RECORD)}
     found.pop(run / "report.html.provenance.json", None)
-    ends = ("table.csv", "comparison.json", "config.json", "audit.json")
-    kept = {path for path in found if path.name.removesuffix(EVERY_RECORD[4:]) in ends}
+    experiments = json.loads((run / "config.json").read_text())["experiments"].values()
+    audits = [f"data/{one.get('protocol', 'sound')}/audit.json" for one in experiments]
+    ends = ["table.csv", "comparison.json", "config.json", *audits]
+    kept = {*found} & {run / f"{name}.provenance.json" for name in ends}
     if run / "table.csv.provenance.json" not in found:
         return [*found.values()]
     size = 0

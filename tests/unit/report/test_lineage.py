@@ -39,6 +39,10 @@ def test_what_the_table_was_not_made_of_has_no_part_in_it(run):
     run.record("report.html", "report", "table.csv")  # an earlier page
     results = {step.result for step in lineage.read(run.folder)}
     assert results == {"data/split.json", "adapters/sft", "scores/sft", "scores/few", "table.csv"}
+    run.record("data/old/audit.json", "audit", "data/split.json")
+    assert "audit" not in lineage.by_stage(lineage.read(run.folder))
+    wider = lineage.read(run.folder, ["table.csv", "data/old/audit.json"])
+    assert "audit" in lineage.by_stage(wider)
     (run.folder / "table.csv.provenance.json").unlink()  # an unfinished study
     assert "adapters/old" in {step.result for step in lineage.read(run.folder)}
 
@@ -52,6 +56,7 @@ def test_a_file_that_is_not_what_it_was_is_found(run):
         file.write("\n")
     run.record("a", "fetch", outputs=[{"path": "results/tiny/a", "sha256": "9" * 64}])
     assert lineage.broken(run.folder, lineage.read(run.folder)) == ["a", "table.csv"]
+    assert "▲ These files have changed since they were made: a , table.csv" in run.page().text
 
 
 def test_a_file_of_the_run_that_no_record_tells_of_is_found(run):

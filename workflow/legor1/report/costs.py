@@ -86,9 +86,14 @@ def resumed(study: Study) -> list[str]:
 def device(step: Step) -> str:
     """Return what a step ran on: the GPUs that it saw, else its processor."""
     if step.gpu:
-        return step.cited("devices", write=", ".join)
+        return step.cited("devices", write=_names)
     named = step.record["host"]["processor"]
     return step.cited("host", "processor") if named else NOT_KNOWN
+
+
+def _names(devices: list[str]) -> str:
+    """Return each name once, without memory and driver."""
+    return ", ".join(dict.fromkeys(one.partition(",")[0] for one in devices))
 
 
 def _training(study: Study, one: Experiment) -> Use | None:

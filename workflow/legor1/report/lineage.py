@@ -15,6 +15,7 @@ NAMES = (
     "stage", "settings", "seed", "inputs", "outputs", "started", "wall_seconds", "peak_memory_mib",
     "peak_gpu_memory_mib", "host", "devices", "code_sha256", "commit", "dirty", "versions",
 )  # fmt: skip
+ENDS = ("table.csv", "comparison.json", "config.json")
 EVERY = f"**/*{RECORD}"  # the source of what is made of all steps
 PAGE = f"report.html{RECORD}"  # of an earlier rendering: this one's is written after it
 
@@ -60,8 +61,8 @@ class Step:
         return cite(self.file, self.record, *keys, write=write)
 
 
-def read(run: Path) -> tuple[Step, ...]:
-    """Return the steps that led to the table, the comparison, the audits and the config of a run.
+def read(run: Path, ends: Collection[str] = ENDS) -> tuple[Step, ...]:
+    """Return the steps that led to the results ``ends`` of the run in the folder ``run``.
 
     Records that lie beside results of earlier experiments have no part in it. Where there is no
     table yet, all steps are returned.
@@ -77,8 +78,8 @@ def read(run: Path) -> tuple[Step, ...]:
         Step(file, record, *(_files(record[side], prefix) for side in ("inputs", "outputs")))
         for file, record in found
     ]
-    ends = [one for one in steps if _ends(one.result)]
-    kept = leading_to(ends, steps) if any(one.result == "table.csv" for one in ends) else steps
+    last = [one for one in steps if one.result in ends]
+    kept = leading_to(last, steps) if any(one.result == ENDS[0] for one in last) else steps
 
     def when(one: Step) -> tuple[str, int, str]:  # of the same second, what is needed comes first
         return one.record["started"], len(leading_to([one], kept)), one.file
@@ -93,12 +94,6 @@ def _record(path: Path) -> dict[str, Any]:
             f"{path} is no record: it has no {missing[0]}. Remedy: make what it lies beside again."
         )
     return record
-
-
-def _ends(result: str) -> bool:
-    return result in ("table.csv", "comparison.json", "config.json") or (
-        result.startswith("data/") and result.endswith("/audit.json")
-    )
 
 
 def _prefix(found: list[tuple[str, dict[str, Any]]]) -> str:
@@ -151,18 +146,13 @@ def edges(steps: Collection[Step]) -> set[tuple[str, str]]:
 def broken(run: Path, steps: Collection[Step]) -> list[str]:
     """Return the files of which two records, or a record and the disk, have different hashes.
 
-    Of what is on disk only the ends are hashed: all else is in the records of those who read it.
+    Of what is on disk only that is hashed which no step has read: readers have recorded the rest.
     """
     made = {path: hash for step in steps for path, hash in step.outputs.items() if hash}
     read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
     wrong = {path for path, hash in read if made.get(path, hash) != hash}
-    ends = {path for step in steps if _ends(step.result) for path in step.outputs}
-    wrong |= {
-        path
-        for path in ends & {*made}
-        if (run / path).is_file() and sha256(run / path) != made[path]
-    }
-    return sorted(wrong)
+    unread = [path for path in made.keys() - {path for path, _ in read} if (run / path).is_file()]
+    return sorted(wrong | {path for path in unread if sha256(run / path) != made[path]})
 
 
 def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:

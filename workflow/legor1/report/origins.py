@@ -13,7 +13,7 @@ from legor1.report.lineage import Step
 from legor1.report.study import Study
 
 UNKNOWN = "not recorded"
-SHOWN = 6  # files or stages that a warning names
+SHOWN = 3  # files or stages that a warning names
 WAYS: dict[str, Callable[[Step], Any]] = {  # in which the jobs of a stage should be alike
     "code": lambda step: step.record["code_sha256"],
     "versions of packages": lambda step: step.record["versions"],
@@ -157,7 +157,7 @@ def _agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
     found = [pair for pair in _distinct(steps, write) if pair[0] != UNKNOWN]
     if len(found) < 2:
         return found[0][0] if found else UNKNOWN
-    return Markup("▲ {}").format(_told(found))
+    return Markup('<span class="several">▲ {}</span>').format(_told(found))
 
 
 def _told(found: Found) -> Markup:

@@ -158,6 +158,7 @@ def read(folder: Path) -> Study:
         (one.get("protocol", "sound"), one.get("variant", "plain"))
         for one in config["experiments"].values()
     ]
+    audited = [f"data/{protocol}/audit.json" for protocol, _ in prepared]
     return Study(
         folder=folder,
         config=config,
@@ -171,7 +172,7 @@ def read(folder: Path) -> Study:
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
         trainings={name: _training(folder / "adapters" / name) for name in names},
-        steps=lineage.read(folder),
+        steps=lineage.read(folder, [*lineage.ENDS, *audited]),
         prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
         splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
         audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
