@@ -61,7 +61,8 @@ def test_the_table_has_every_experiment_and_metric(run):
 def test_the_trained_are_compared_with_the_untrained(run):
     comparison = json.loads((run / "comparison.json").read_text())
     assert comparison["baseline"] == "few_shot"
-    assert [one["experiment"] for one in comparison["comparisons"]] == ["sft", "grpo"]
+    pairs = [(one["baseline"], one["experiment"]) for one in comparison["comparisons"]]
+    assert pairs == [("few_shot", "sft"), ("few_shot", "grpo"), ("sft", "grpo")]
 
 
 def test_every_test_example_was_answered_once_by_every_experiment(run):

@@ -29,9 +29,9 @@ class Audit:
 
 
 def differences(study: Study) -> Table:
-    """Return how each experiment differs from the baseline on the same examples, in points."""
+    """Return how the experiments differ, pair by pair, on the same examples, in points."""
     cited = partial(cite, "comparison.json", study.comparison)
-    headings = ["Experiment", "Task", "Metric", "Difference, points", "Interval", "p (Holm)"]
+    headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     rows: list[list[str]] = []
     for i, one in enumerate(study.comparison.get("comparisons", [])):
         for task, found in one["tasks"].items():
@@ -41,6 +41,7 @@ def differences(study: Study) -> Table:
             rows.append(
                 [
                     one["experiment"],
+                    one["baseline"],
                     TASKS[task],
                     _label(found["main"]),
                     cited(*metric, "difference", write=points),
@@ -48,7 +49,7 @@ def differences(study: Study) -> Table:
                     cited(*where, "p_holm", write=p_value),
                 ]
             )
-    return headings, rows
+    return [*headings, "p (Holm)"], rows
 
 
 def free_baselines(study: Study, protocol: str) -> Table:

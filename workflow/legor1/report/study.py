@@ -18,6 +18,7 @@ PUBLISHED = "workflow/report/published_results.csv"
 Record = dict[str, Any]
 DIFFERENCE = ("difference", "low", "high")  # as comparison.json calls them
 Key = tuple[str, str, str, str]  # protocol, task, metric, experiment
+Pair = tuple[str, str, str, str, str]  # the same, and the experiment that it is held against
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Study:
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model.
         scores: by (protocol, task, metric, experiment).
-        differences: the same from ``comparison.json``: paired, experiment − baseline.
+        differences: from ``comparison.json``: paired, experiment − what it is held against.
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
@@ -97,7 +98,7 @@ class Study:
     config: Record
     experiments: tuple[Experiment, ...]
     scores: Mapping[Key, Score]
-    differences: Mapping[Key, Score]
+    differences: Mapping[Pair, Score]
     scoring: Mapping[str, Record]
     predictions: Mapping[str, Mapping[str, Record]]
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -140,10 +141,10 @@ class Study:
         return _finite(self.scores.get((protocol, task, metric, experiment.name)))
 
     def difference(
-        self, protocol: str, task: str, metric: str, experiment: Experiment
+        self, protocol: str, task: str, metric: str, a: Experiment, b: Experiment
     ) -> Score | None:
-        """Return by how much an experiment differs from the baseline, None if unknown."""
-        return _finite(self.differences.get((protocol, task, metric, experiment.name)))
+        """Return by how much ``a`` differs from ``b``; None if they were not compared so."""
+        return _finite(self.differences.get((protocol, task, metric, a.name, b.name)))
 
 
 def read(folder: Path) -> Study:
@@ -230,7 +231,7 @@ def _scores(path: Path) -> dict[Key, Score]:
     return scores
 
 
-def _differences(comparison: Record) -> dict[Key, Score]:
+def _differences(comparison: Record) -> dict[Pair, Score]:
     found = {}
     for i, one in enumerate(comparison.get("comparisons", [])):
         for task, compared in one["tasks"].items():
@@ -240,8 +241,9 @@ def _differences(comparison: Record) -> dict[Key, Score]:
                     "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
                 )
                 p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
+                pair = one["experiment"], one["baseline"]
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
-                found[comparison["protocol"], task, metric, one["experiment"]] = score
+                found[comparison["protocol"], task, metric, *pair] = score
     return found
 
 

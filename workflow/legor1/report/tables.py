@@ -77,7 +77,7 @@ def _row(study: Study, protocol: str, one: Metric) -> Row:
             experiment,
             score,
             marks.get(experiment.name, ""),
-            difference := study.difference(protocol, one.task, one.name, experiment),
+            difference := study.difference(protocol, one.task, one.name, experiment, study.baseline),
             claims.standing(study, protocol, one, experiment, study.baseline) if difference else "",
         )
         for experiment, score in scored
