@@ -28,7 +28,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 
 from legor1 import check, imports, protocols, slurm
 from legor1.baselines import NAMES as BASELINES
-from legor1.config import load, own
+from legor1.config import family, load, own
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.plan.plan import plan
@@ -152,7 +152,8 @@ def training_recipe(wildcards):
     recipe = {name: config[name] for name in (*NUMERICS, "processes", "seed")}
     one = dict(config["experiments"][wildcards.experiment])
     del one["protocol"], one["variant"]  # what they change is in the conversations
-    one.pop("inference", None)
+    for name in ("inference", "repeats"):
+        one.pop(name, None)
     one["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
     return json.dumps(recipe | {"experiment": wildcards.experiment} | one, sort_keys=True)
 
@@ -160,12 +161,13 @@ def training_recipe(wildcards):
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
     recipe = {name: config[name] for name in NUMERICS}
+    experiment = config["experiments"][wildcards.experiment]
     recipe["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
     inference = own(config, wildcards.experiment, "inference")
     recipe |= {name: value for name, value in inference.items() if name != "shards"}
     if inference.get("sampling"):  # the seed has no say in greedy answers
-        recipe["seed"] = config["seed"]
-    recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
+        recipe["seed"] = experiment.get("seed", config["seed"])
+    recipe["demonstrations"] = experiment["demonstrations"]
     return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
 
 

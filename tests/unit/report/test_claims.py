@@ -81,7 +81,7 @@ def test_what_the_test_does_not_bear_out_is_not_claimed(run, p):
 
 
 def test_between_two_trainings_the_paired_interval_decides_too(run):
-    study = compared(run, "grpo", against="sft", iou=(-0.02, -0.03, -0.01))  # overlapping in the table
+    study = compared(run, "grpo", against="sft", iou=(-0.02, -0.03, -0.01))
     _, sft, grpo = study.experiments
     assert claims.standing(study, "sound", metric("iou"), grpo, sft) == "worse"
     assert claims.standing(study, "sound", metric("iou"), sft, grpo) == "better"

@@ -78,7 +78,7 @@ class Study:
         folder: the run's folder.
         config: the resolved config.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
-            the baselines that need no model.
+            the baselines that need no model, and without repeats of a training with other seeds.
         scores: by (protocol, task, metric, experiment).
         differences: from ``comparison.json``: paired, experiment − what it is held against.
         scoring: experiment → ``scores.json`` under the first protocol.
@@ -125,6 +125,11 @@ class Study:
         untrained = [one for one in self.experiments if one.method == "baseline"]
         return (compared or untrained or list(self.experiments))[0]
 
+    def repeats(self, experiment: Experiment) -> list[str]:
+        """Return the names of a training's repeats with other seeds."""
+        known = self.config["experiments"].items()
+        return [name for name, one in known if one.get("repeats") == experiment.name]
+
     @property
     def provenance_file(self) -> str:
         """Where ``provenance`` stands: in a file of its own, or in the report's record."""
@@ -139,6 +144,14 @@ class Study:
     def score(self, protocol: str, task: str, metric: str, experiment: Experiment) -> Score | None:
         """Return one number of the table, or None where there is none."""
         return _finite(self.scores.get((protocol, task, metric, experiment.name)))
+
+    def repeated(
+        self, protocol: str, task: str, metric: str, experiment: Experiment
+    ) -> list[Score]:
+        """Return the same number of each repeat that has it."""
+        names = self.repeats(experiment)
+        found = [_finite(self.scores.get((protocol, task, metric, name))) for name in names]
+        return [score for score in found if score]
 
     def difference(
         self, protocol: str, task: str, metric: str, a: Experiment, b: Experiment
@@ -159,6 +172,8 @@ def read(folder: Path) -> Study:
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
+    repeats = {name for name, one in config["experiments"].items() if "repeats" in one}
+    columns = [name for name in names if name not in repeats]
     data, facts = folder / "data", folder / "provenance.json"
     said = folder / "predictions"
     scored = {name: folder / "scores" / name / evaluation for name in names}
@@ -171,13 +186,13 @@ def read(folder: Path) -> Study:
         config=config,
         experiments=tuple(
             Experiment(index, name, methods.get(name, "unknown"))
-            for index, name in enumerate(names)
+            for index, name in enumerate(columns)
         ),
         scores=scores,
         differences=_differences(comparison),
         scoring={name: _object(where / "scores.json") for name, where in scored.items()},
-        predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
-        examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
+        predictions={name: _predictions(said / f"{name}.jsonl") for name in columns},
+        examples={name: _examples(scored[name] / "per_example.parquet") for name in columns},
         trainings={name: _training(folder / "adapters" / name) for name in names},
         shards={
             name: [read_json(one) for one in sorted((said / name / "shards").glob(f"*{RECORD}"))]
