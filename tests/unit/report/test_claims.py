@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from legor1.files import write_json
+from legor1.errors import UserError
+from legor1.files import read_json, write_json
 from legor1.report import claims, findings, tables
 from legor1.report.metrics import metric
 from legor1.report.study import read
@@ -88,6 +89,15 @@ def test_between_two_trainings_the_paired_interval_decides_too(run):
     assert claims.marks(study, "sound", metric("iou")) == {"sft": "best"}
     parts, *_ = findings.answers(study, "sound")
     assert "sft is clearly better than grpo" in parts.striptags()
+
+
+def test_a_comparison_of_an_earlier_version_is_named(run):
+    compared(run, "sft", iou=(0.25, 0.2, 0.3))
+    whole = read_json(run.folder / "comparison.json")
+    del whole["comparisons"][0]["baseline"]
+    write_json(run.folder / "comparison.json", whole)
+    with pytest.raises(UserError, match=r"comparison\.json holds no comparison .*Remedy"):
+        read(run.folder)
 
 
 def test_less_is_better_for_a_rate_of_errors(run):

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -247,8 +247,18 @@ def _scores(path: Path) -> dict[Key, Score]:
 
 
 def _differences(comparison: Record) -> dict[Pair, Score]:
-    found = {}
+    try:
+        return dict(_pairs(comparison))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"comparison.json holds no comparison of this version ({error!r}). "
+            "Remedy: make it again with `legor1 compare`."
+        ) from error
+
+
+def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
     for i, one in enumerate(comparison.get("comparisons", [])):
+        pair = one["experiment"], one["baseline"]
         for task, compared in one["tasks"].items():
             for metric, numbers in compared["metrics"].items():
                 value, low, high = (_number(numbers[key]) for key in DIFFERENCE)
@@ -256,10 +266,8 @@ def _differences(comparison: Record) -> dict[Pair, Score]:
                     "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
                 )
                 p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
-                pair = one["experiment"], one["baseline"]
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
-                found[comparison["protocol"], task, metric, *pair] = score
-    return found
+                yield (comparison["protocol"], task, metric, *pair), score
 
 
 def _number(value: float | None) -> float:
