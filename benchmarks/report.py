@@ -11,7 +11,6 @@ import argparse
 import csv
 import io
 import itertools
-import json
 import resource
 import shutil
 import subprocess
@@ -86,6 +85,7 @@ def render(run: Path, out: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, default=ROOT / "results/demo", help="a finished run")
     given = parser.parse_args()
