@@ -1,4 +1,4 @@
-"""A run's folder → one HTML file that needs no network, no script and no other file; and its gallery.
+"""A run's folder → one HTML file that needs no network, no script and no other file.
 
 ``legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html``
 """
@@ -42,9 +42,9 @@ def render(
     """
     study = read(Path(run_dir))
     shown = page.gather(study, gallery)
-    _write("report.html.j2", context(study) | _few(shown, out), out)
+    _write("report.html.j2", context(study) | _few(shown, gallery, out), out)
     if gallery:
-        _write("gallery.html.j2", _gallery(study, shown, out), gallery)
+        _write("gallery.html.j2", _gallery(study, shown, gallery, out), gallery)
     if tables_dir:
         export.write(study, tables_dir)
 
@@ -157,15 +157,21 @@ def _facts(study: Study) -> dict[str, Any]:
     }
 
 
-def _few(shown: page.Gallery, out: Path) -> dict[str, Any]:
-    """Return what the report shows of the gallery."""
-    found = {"tasks": TASKS, "gallery": shown.few, "total": shown.total, "reasons": REASONS}
-    return found | shown.links(out)
+def _few(shown: page.Gallery, gallery: Path | None, out: Path) -> dict[str, Any]:
+    """Return what the report shows of the gallery, and where the rest of it is."""
+    return {
+        "tasks": TASKS,
+        "reasons": REASONS,
+        "gallery": shown.few,
+        "total": shown.total,
+        "gallery_page": gallery and page.link(gallery, out),
+        "images": gallery and page.link(page.images_of(gallery), out),
+    }
 
 
-def _gallery(study: Study, shown: page.Gallery, out: Path) -> dict[str, Any]:
-    """Return what the gallery's template shows."""
-    found = page.context(study, shown) | {"reasons": REASONS, "report": page.link(out, shown.page)}
+def _gallery(study: Study, shown: page.Gallery, gallery: Path, out: Path) -> dict[str, Any]:
+    """Return what the gallery's page shows; ``out`` is the report."""
+    found = page.context(study, shown, gallery, out) | {"reasons": REASONS}
     style = environment().get_template("gallery.css.j2").render(found)
     return _page(study) | found | _style(style)
 

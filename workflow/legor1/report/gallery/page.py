@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,24 +26,49 @@ class Gallery:
     """The examples of a run, chosen and made ready.
 
     Attributes:
-        page: where all of them are shown; None: nowhere.
         every: task → its examples.
         few: the same for the report: the first for each reason.
         total: how many there are.
     """
 
-    page: Path | None
     every: dict[str, list[Example]]
     few: dict[str, list[Example]]
     total: Cited
 
-    def links(self, out: Path) -> dict[str, str | None]:
-        """Return the URLs of page and images, as seen from the page ``out``; None for nothing."""
-        page = self.page
-        return {
-            "gallery_page": page and link(page, out),
-            "images": page and link(images_of(page), out),
-        }
+
+def gather(study: Study, page: Path | None) -> Gallery:
+    """Choose the examples and, if there is to be a page of them, write their images beside it.
+
+    Raises:
+        UserError: the folder of the images holds something else.
+    """
+    most = int(study.config["report"]["gallery"])
+    chosen = choose(study, most if page else min(most, 1))
+    with _folder(images_of(page)) if page else contextlib.nullcontext() as folder:
+        every = examples(study, chosen, folder)
+    if page:
+        with contextlib.suppress(OSError):  # it is not empty, which DVC would not keep
+            images_of(page).rmdir()
+    first = {ident for one in chosen.values() for idents in one.values() for ident in idents[:1]}
+    few = {
+        task: [one for one in shown if one.instance_id in first] for task, shown in every.items()
+    }
+    return Gallery(every, few, filters.total(page.name if page else "", _all(every)))
+
+
+def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, Any]:
+    """Return what the template of the ``page`` shows, but for the page's head and foot."""
+    single, by = filters.filters(page.name, _all(gallery.every), study.experiments)
+    return {
+        "tasks": TASKS,
+        "gallery": gallery.every,
+        "total": gallery.total,
+        "filters": single,
+        "by": by,
+        "marks": filters.MARKS,
+        "images": link(images_of(page), page),
+        "report": link(report, page),
+    }
 
 
 def images_of(page: Path) -> Path:
@@ -55,39 +81,13 @@ def link(path: Path, out: Path) -> str:
     return quote(Path(os.path.relpath(path, out.parent)).as_posix())
 
 
-def gather(study: Study, page: Path | None) -> Gallery:
-    """Choose the examples and write their images beside the page.
-
-    Raises:
-        UserError: the folder of the images holds something else.
-    """
-    most = int(study.config["report"]["gallery"])
-    chosen = choose(study, most if page else min(most, 1))
-    first = {ident for one in chosen.values() for idents in one.values() for ident in idents[:1]}
-    with _folder(images_of(page)) if page else contextlib.nullcontext() as folder:
-        every = examples(study, chosen, folder)
-    few = {task: [one for one in shown if one.instance_id in first] for task, shown in every.items()}
-    name = page.name if page else ""
-    return Gallery(page, every, few, filters.total(name, sum(every.values(), [])))
-
-
-def context(study: Study, gallery: Gallery) -> dict[str, Any]:
-    """Return what the gallery's template shows, but for the page's head and foot."""
-    assert gallery.page
-    shown = sum(gallery.every.values(), [])
-    single, by = filters.filters(gallery.page.name, shown, study.experiments)
-    return {
-        "tasks": TASKS,
-        "gallery": gallery.every,
-        "total": gallery.total,
-        "filters": single,
-        "by": by,
-        "marks": filters.MARKS,
-    } | gallery.links(gallery.page)
+def _all(by_task: dict[str, list[Example]]) -> list[Example]:
+    return [*chain.from_iterable(by_task.values())]
 
 
 def _folder(images: Path) -> contextlib.AbstractContextManager[Path]:
-    if images.exists() and not all(OURS.fullmatch(one.name) for one in images.iterdir()):
+    ours = images.is_dir() and all(OURS.fullmatch(one.name) for one in images.iterdir())
+    if images.exists() and not ours:
         raise UserError(
             f"{images} holds something else than the gallery's images. "
             "Remedy: move it away, or name another --gallery."
