@@ -84,6 +84,13 @@ def test_the_mark_of_an_answer(task, prediction, score, said):
     assert mark(row("x", task, prediction=prediction, reference="No."), score) == said
 
 
+def test_an_id_with_half_a_surrogate_is_shown(run):
+    run.predict("sft", row("object/a"))
+    whole = (run.folder / "predictions/sft.jsonl").read_text()
+    (run.folder / "predictions/sft.jsonl").write_text(whole.replace("object/a", "object/\\ud83d"))
+    assert "object/?" in run.gallery().text
+
+
 def test_no_gallery_is_wanted(run):
     run.predict("sft", row())
     run.configure(report={"title": "T", "gallery": 0})

@@ -94,5 +94,5 @@ def _scores(study: Study, task: str) -> Mapping[str, list[float]]:
             if row["task"] == task:
                 found.setdefault(ident, []).append(score(study, experiment, row))
     seed = study.config["seed"]
-    order = sorted(found, key=lambda ident: (rank(seed, "gallery", ident), ident))
+    order = sorted(found, key=lambda ident: (rank(seed, "gallery", ascii(ident)), ident))
     return {ident: [one for one in found[ident] if not math.isnan(one)] for ident in order}

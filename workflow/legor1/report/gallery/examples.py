@@ -96,7 +96,7 @@ def _example(
 ) -> Example:
     rows = [(e, study.predictions[e.name].get(ident)) for e in study.experiments]
     answered = [(experiment, row) for experiment, row in rows if row is not None]
-    first, anchor = answered[0][1], "e-" + hashlib.sha256(ident.encode()).hexdigest()[:12]
+    first, anchor = answered[0][1], _anchor(ident)
     image = images.read(study.folder / "data" / "tree", first["image"])
     scene = Scene(images.embedded(image), (first["width"], first["height"]), anchor)
     task, true = first["task"], None
@@ -114,6 +114,11 @@ def _example(
         parts=_parts(true or [], digit),
         answers=[_answer(study, experiment, row, scene, true) for experiment, row in answered],
     )
+
+
+def _anchor(ident: str) -> str:
+    """Return a name for a page that no id can break; half a surrogate has no UTF-8."""
+    return "e-" + hashlib.sha256(ident.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 def _answer(
