@@ -91,6 +91,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
+    made.globals |= {"reasons": REASONS, "tasks": TASKS}
     return made
 
 
@@ -160,8 +161,6 @@ def _facts(study: Study) -> dict[str, Any]:
 def _few(shown: page.Gallery, gallery: Path | None, out: Path) -> dict[str, Any]:
     """Return what the report shows of the gallery, and where the rest of it is."""
     return {
-        "tasks": TASKS,
-        "reasons": REASONS,
         "gallery": shown.few,
         "total": shown.total,
         "gallery_page": gallery and page.link(gallery, out),
@@ -171,7 +170,7 @@ def _few(shown: page.Gallery, gallery: Path | None, out: Path) -> dict[str, Any]
 
 def _gallery(study: Study, shown: page.Gallery, gallery: Path, out: Path) -> dict[str, Any]:
     """Return what the gallery's page shows; ``out`` is the report."""
-    found = page.context(study, shown, gallery, out) | {"reasons": REASONS}
+    found = page.context(study, shown, gallery, out)
     style = environment().get_template("gallery.css.j2").render(found)
     return _page(study) | found | _style(style)
 

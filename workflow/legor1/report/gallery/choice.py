@@ -12,13 +12,7 @@ from legor1.report.metrics import MAIN, TASKS
 from legor1.report.study import Record, Study
 from legor1.seeding import rank
 
-# reason → which example it is that is chosen
-REASONS = {
-    "disputed": "that the experiments dispute most",
-    "best": "with the highest mean score",
-    "worst": "with the lowest",
-    "lot": "drawn by the seed",
-}
+REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "by lot"}
 HALF = 0.5  # a score from which on an answer counts as right
 
 Choice = dict[str, list[str]]  # reason → instance ids

@@ -9,7 +9,6 @@ from legor1.report.gallery.examples import Example
 from legor1.report.metrics import TASKS
 from legor1.report.study import Experiment
 
-LABELS = {"disputed": "in dispute", "lot": "by lot"}  # of a reason, if not its own name
 MARKS = ("right", "wrong", "unreadable")
 
 
@@ -55,7 +54,7 @@ def filters(
         return Option(key, label, _counted(page, shown, name, key, holds))
 
     tasks = [option("task", key, label, _of_task(key)) for key, label in TASKS.items()]
-    why = [option("reason", key, LABELS.get(key, key), _for(key)) for key in REASONS]
+    why = [option("reason", key, label, _for(key)) for key, label in REASONS.items()]
     marks = [option("mark", key, key, _marked(key)) for key in MARKS]
     by = [
         Option(f"{e.index}", e.name, _counted(page, shown, "by", f"{e.index}", _by(e)), e)

@@ -15,7 +15,6 @@ from legor1.report.cited import Cited
 from legor1.report.gallery import filters
 from legor1.report.gallery.choice import choose
 from legor1.report.gallery.examples import Example, examples
-from legor1.report.metrics import TASKS
 from legor1.report.study import Study
 
 OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what images.write_large calls a file
@@ -60,7 +59,6 @@ def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[st
     """Return what the template of the ``page`` shows, but for the page's head and foot."""
     single, by = filters.filters(page.name, _all(gallery.every), study.experiments)
     return {
-        "tasks": TASKS,
         "gallery": gallery.every,
         "total": gallery.total,
         "filters": single,
