@@ -126,6 +126,9 @@ def test_every_number_of_the_report_stands_in_the_file_that_it_names(run):
     page = (run / "report.html").read_text()
     assert faults(run, page) == []
     assert len(Report(page).cited) > 1000
+    gallery = (run / "gallery.html").read_text()
+    assert faults(run, gallery) == []
+    assert len(Report(gallery).cited) > 50
 
 
 def test_every_result_has_a_record_of_how_it_was_made(smoke, run):

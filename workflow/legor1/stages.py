@@ -313,13 +313,13 @@ def table(given: Namespace) -> None:
 
 
 def report(given: Namespace) -> None:
-    """Render the report of a run, one HTML file, and its results table in other formats.
+    """Render the report of a run, one HTML file, its gallery and its table in other formats.
 
-    legor1 report results/demo --out results/demo/report.html --tables results/demo/tables
+    legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html
     """
     from legor1.report.render import render
 
-    render(given.run_dir, given.out, given.tables)
+    render(given.run_dir, given.out, given.tables, given.gallery)
     _say("report", {"written": given.out})
 
 

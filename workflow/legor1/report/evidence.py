@@ -15,7 +15,7 @@ from legor1.report.study import Study
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
-TABLES = "tables"  # beside the report, and made with it
+BESIDE = ("tables", "gallery_images")  # the report, and made with it
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def hashes(study: Study) -> Table:
     names = [
         name
         for name in outputs.listed(study.folder)
-        if not name.endswith(beside) and name != TABLES
+        if not name.endswith(beside) and name not in BESIDE
     ]
     rows: list[list[str]] = [
         [

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,6 @@ class Study:
             (NaN: not applicable).
         trainings: experiment → its training.
         shards: experiment → the records of its predictions' shards.
-        prompts: instance id → the text that stood beside the image, for the first experiment
-            that was asked it.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         manifest, base, comparison, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
@@ -104,7 +102,6 @@ class Study:
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
     shards: Mapping[str, list[Record]]
-    prompts: Mapping[str, str]
     splits: Mapping[str, Record]
     audits: Mapping[str, Record]
     manifest: Record
@@ -177,10 +174,7 @@ def read(folder: Path) -> Study:
     data, facts = folder / "data", folder / "provenance.json"
     said = folder / "predictions"
     scored = {name: folder / "scores" / name / evaluation for name in names}
-    prepared = [
-        (one.get("protocol", "sound"), one.get("variant", "plain"))
-        for one in config["experiments"].values()
-    ]
+    prepared = {one.get("protocol", "sound"): None for one in config["experiments"].values()}
     return Study(
         folder=folder,
         config=config,
@@ -198,9 +192,8 @@ def read(folder: Path) -> Study:
             name: [read_json(one) for one in sorted((said / name / "shards").glob(f"*{RECORD}"))]
             for name in names
         },
-        prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
-        splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
-        audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
+        splits={name: _object(data / name / "split.json") for name in prepared},
+        audits={name: _object(data / name / "audit.json") for name in prepared},
         manifest=_object(data / "manifest.json"),
         comparison=comparison,
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
@@ -285,14 +278,6 @@ def _rows(path: Path, *require: str) -> list[Record]:
 def _predictions(path: Path) -> dict[str, Record]:
     facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
     return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
-
-
-def _prompts(folders: Iterable[Path]) -> dict[str, str]:
-    prompts: dict[str, str] = {}
-    for folder in dict.fromkeys(folders):
-        for row in _rows(folder / "test.jsonl", "instance_id", "prompt"):
-            prompts.setdefault(row["instance_id"], row["prompt"])
-    return prompts
 
 
 def _training(folder: Path) -> Training:
