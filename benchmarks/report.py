@@ -78,7 +78,8 @@ def render(run: Path, out: Path) -> tuple[float, float, float]:
     """Render; return seconds, the peak of memory in MiB of all so far, and the page's MB."""
     command = [sys.executable, "-m", "legor1.cli", "report", str(run)]
     started = time.monotonic()
-    subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+    pages = ["--out", str(out), "--gallery", str(out.with_name("gallery.html"))]
+    subprocess.run([*command, *pages], check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return seconds, peak, out.stat().st_size / 1e6
