@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 RUN ?= study
-BENCHMARKS := data rewards scoring sft grpo inference
+BENCHMARKS := data rewards scoring sft grpo inference report
 
 .PHONY: demo test test-slow test-chaos test-cluster test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
 	lint lock setup crate publish restore clean help
@@ -29,6 +29,7 @@ help:
 	@echo "make benchmark-sft        time SFT beside TRL's stock trainer"
 	@echo "make benchmark-grpo       time a GRPO step beside TRL's stock trainer"
 	@echo "make benchmark-inference  time few-shot predictions beside the plain loop"
+	@echo "make benchmark-report     time the report of the finished demo, and of 9,000 examples with 3 seeds"
 	@echo "make benchmark-gpu        time the 7B model on a GPU: training, inference, and the plan of both"
 	@echo "make benchmarks           time all of these but the last"
 	@echo "make clean       remove the results of demo and smoke, and caches"

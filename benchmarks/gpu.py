@@ -37,7 +37,8 @@ import torch
 from drawing import draw
 from transformers import PrinterCallback, TrainerCallback
 
-from legor1.config import load, own
+from legor1 import recipes
+from legor1.config import load
 from legor1.files import read_json, read_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -166,10 +167,7 @@ def train_the_study(folder: Path, attention: str) -> None:
     base_folder(folder)
     config = load(ROOT / "config.yaml", {"attention": attention})
     for name in ("sft", "grpo"):
-        recipe = {key: config[key] for key in ("device", "precision", "attention", "max_tokens")}
-        recipe |= {key: config[key] for key in ("threads", "processes", "seed")}
-        recipe |= config["experiments"][name] | {"experiment": name}
-        recipe["pixel_budget"] = own(config, name, "pixel_budget")
+        recipe = recipes.training(config, name)
         recipe["training"] = recipe["training"] | {"steps": STEPS[name], "logging_steps": 1}
         out = folder / name
         train(recipe, folder, out)

@@ -99,6 +99,27 @@ class Report(HTMLParser):
         return [text for text in ours if re.search(r"\d", NAMES.sub("", text))]
 
 
+@dataclass
+class Examples(HTMLParser):
+    """What is true of each example of a gallery, as ``name/key``: ``task/object``, ``by/0``, …"""
+
+    source: str
+    found: list[set[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        first, _, last = given.get("class", "").partition(" ")
+        if (tag, first) == ("article", "example"):
+            reasons = {f"reason/{one}" for one in given["data-reason"].split()}
+            self.found.append({"all/", f"task/{last}"} | reasons)
+        elif (tag, first) == ("section", "answer"):
+            self.found[-1] |= {last.replace("by-", "by/"), f"mark/{given.get('data-mark')}"}
+
+
 class Files:
     """The files that sources name, each read once."""
 
@@ -123,6 +144,8 @@ class Files:
             return json.loads(path.read_text())
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in path.read_text().splitlines()]
+        if path.suffix == ".html":
+            return Examples(path.read_text()).found
         if path.suffix == ".csv":
             with path.open() as lines:
                 return [*csv.DictReader(lines)]
@@ -156,6 +179,8 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     if how in ("files", "bytes", "DVC's hash"):
         return of_output(files.run / file)[how]
     content = files.content(file)
+    if how == "examples of that page":
+        return sum("/".join(keys) in true for true in content)
     if how.startswith(OF_ANSWERS):
         return of_predictions(content, how)
     if file == EVERY_RECORD:

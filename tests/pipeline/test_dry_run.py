@@ -50,6 +50,19 @@ def test_every_shipped_config_can_be_planned(tmp_path, overlays, trained):
     assert plan["render_report"] == 1
 
 
+def test_further_seeds_repeat_the_trainings_and_nothing_before_them(tmp_path):
+    once = Study(tmp_path / "once", "demo").plan()
+    thrice = Study(tmp_path / "thrice", "demo").plan("--config", "seeds=[43, 44]")
+    more = {rule: thrice[rule] - once[rule] for rule in thrice if thrice[rule] != once[rule]}
+    assert more == {
+        "train_sft": 2,
+        "train_grpo": 2,
+        "predict_shard": 4,
+        "gather_predictions": 4,
+        "score_predictions": 8,
+    }
+
+
 @pytest.mark.parametrize("overlays", [["thesis_first"], ["demo", "figure1"]])
 def test_figure_1_needs_its_two_trainings_and_no_predictions(tmp_path, overlays):
     plan = Study(tmp_path, *overlays).plan("figure1")

@@ -198,7 +198,8 @@ def test_a_real_study_goes_on_in_a_fresh_clone(tmp_path, own_dvc):
     outs = yaml.safe_load((study.folder / "published/smoke.dvc").read_text())["outs"]
     hidden = {one["path"] for one in outs if one["md5"] not in report}
     results = {path for path in hidden if not path.endswith(RECORD)}
-    assert results == {"report.html", "snakemake.json", "tables"}
+    beside = {"gallery.html", "gallery_images", "tables"}
+    assert results == {"report.html", "snakemake.json"} | beside
 
     clone = Clone(study, tmp_path / "clone")
     legor1(clone, "restore", "results/smoke")

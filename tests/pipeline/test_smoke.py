@@ -72,7 +72,8 @@ def test_the_table_has_every_experiment_and_metric(run):
 def test_the_trained_are_compared_with_the_untrained(run):
     comparison = json.loads((run / "comparison.json").read_text())
     assert comparison["baseline"] == "few_shot"
-    assert [one["experiment"] for one in comparison["comparisons"]] == ["sft", "grpo"]
+    pairs = [(one["baseline"], one["experiment"]) for one in comparison["comparisons"]]
+    assert pairs == [("few_shot", "sft"), ("few_shot", "grpo"), ("sft", "grpo")]
 
 
 def test_every_test_example_was_answered_once_by_every_experiment(run):
@@ -136,6 +137,9 @@ def test_every_number_of_the_report_stands_in_the_file_that_it_names(run):
     page = (run / "report.html").read_text()
     assert faults(run, page) == []
     assert len(Report(page).cited) > 1000
+    gallery = (run / "gallery.html").read_text()
+    assert faults(run, gallery) == []
+    assert len(Report(gallery).cited) > 50
 
 
 def test_every_result_has_a_record_of_how_it_was_made(smoke, run):

@@ -11,7 +11,8 @@ from drawn_rows import conversations, draw_turns
 from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.initialization import no_init_weights
 
-from legor1.files import write_json, write_jsonl
+from legor1.data.sources import describe_model
+from legor1.files import write_jsonl
 from legor1.plan.architectures import HUB
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
@@ -51,8 +52,9 @@ def write_base(folder: Path, repo: str) -> Path:
     )
     model.save_pretrained(folder, max_shard_size="2GB")
     processor().save_pretrained(folder)
-    write_json(folder.with_suffix(".json"), {"path": folder.name, "source": "random weights"})
-    return folder.with_suffix(".json")
+    record = folder.with_suffix(".json")
+    describe_model(folder, "random weights", None, record)
+    return record
 
 
 def write_rows(folder: Path, count: int) -> tuple[Path, Path]:

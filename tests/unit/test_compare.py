@@ -113,6 +113,15 @@ def test_the_order_of_rows_and_a_further_experiment_change_nothing(folder):
     assert one["comparisons"][0] == two["comparisons"][1]
 
 
+def test_each_is_compared_with_all_before_it(folder):
+    named = [(name, folder(name, boxes(0.2 * i, i))) for i, name in enumerate("abc", 1)]
+    found = compare(named, replicates=20)
+    pairs = [(one["baseline"], one["experiment"]) for one in found["comparisons"]]
+    assert pairs == [("a", "b"), ("a", "c"), ("b", "c")]
+    gains = [one["tasks"]["object"]["metrics"]["iou"]["difference"] for one in found["comparisons"]]
+    assert gains[1] == pytest.approx(gains[0] + gains[2]) and gains[2] > 0
+
+
 @pytest.mark.parametrize("protocol", ["sound", "thesis"])
 def test_the_file_is_read_back(folder, tmp_path, protocol):
     first = folder("first", PREDICTIONS, protocol=protocol)

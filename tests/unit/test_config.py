@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from legor1.config import SCHEMA, check, load, merge, own, read
+from legor1.config import SCHEMA, check, family, load, merge, own, read
 from legor1.errors import UserError
 from legor1.rewards import SUITES
 
@@ -115,6 +115,27 @@ def test_columns_choose_experiments_and_their_order():
     said = refusal({"columns": ["sfd"]})
     assert "columns: there is no experiment 'sfd'. Did you mean sft? Remedy: name some" in said
     assert "columns: [] " in refusal({"columns": []})
+
+
+def test_every_training_is_repeated_with_each_further_seed():
+    config = load(FULL, {"columns": ["few_shot", "sft", "grpo"], "seeds": [43, "44"]})
+    repeats = ["sft_seed43", "sft_seed44", "grpo_seed43", "grpo_seed44"]
+    assert list(config["experiments"]) == ["few_shot", "sft", "grpo", *repeats]
+    once_more = config["experiments"]["sft_seed44"]
+    assert once_more == config["experiments"]["sft"] | {"seed": 44, "repeats": "sft"}
+    assert [family(config, name) for name in repeats] == ["sft", "sft", "grpo", "grpo"]
+    assert family(config, "few_shot") == "few_shot"
+    assert check(config) == config
+
+
+def test_seeds_that_would_mix_experiments_up_are_refused():
+    sft = load(FULL)["experiments"]["sft"]
+    assert "seeds: 42 is the run's seed. Remedy: name other" in refusal({"seeds": [43, 42]})
+    assert "seeds.0: 'x' is not a whole number" in refusal({"seeds": ["x"]})
+    taken = {"experiments": {"sft": sft, "sft_seed43": sft}, "seeds": [43]}
+    assert "experiments.sft_seed43: seeds makes one of this name" in refusal(taken)
+    stray = {"experiments": {"again": sft | {"seed": 1, "repeats": "none"}}}
+    assert "experiments.again.repeats: there is no experiment 'none'" in refusal(stray)
 
 
 def test_an_experiments_own_blocks_go_before_the_runs():

@@ -232,9 +232,9 @@ def test_an_adapter_is_pulled_alone_in_place_of_what_is_there(clone):
     folder = RUN / "adapters/sft"
     (folder / "adapter").mkdir(parents=True)
     (folder / "adapter/adapter_model.safetensors").write_text("other weights")
-    recipe = {"sft": '{"seed": 1, "device": "cpu"}'}
+    recipe = {"sft": {"seed": 1, "device": "cpu"}}
     assert adapters.to_pull(RUN, recipe) == ["sft"]
-    adapters.pull(folder, {"seed": 1, "device": "cpu"})
+    adapters.pull(folder, recipe["sft"])
     assert (folder / "adapter/adapter_model.safetensors").read_text() == "weights"
     assert not (RUN / "table.csv").exists()
     assert adapters.to_pull(RUN, recipe) == []
@@ -245,8 +245,8 @@ def test_an_adapter_of_another_recipe_is_refused(clone):
     with pytest.raises(UserError, match=r"trained with seed 1, but the config says 2\. Remedy"):
         adapters.pull(folder, {"seed": 2})
     with pytest.raises(UserError, match=r"trained with seed 1, but the config says None\. Remedy"):
-        adapters.to_pull(RUN, {"sft": "{}"})
+        adapters.to_pull(RUN, {"sft": {}})
     with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
-        adapters.to_pull(RUN, {"grpo": "{}"})
+        adapters.to_pull(RUN, {"grpo": {}})
     with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
         adapters.pull(RUN / "adapters/grpo", {})

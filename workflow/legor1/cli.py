@@ -372,6 +372,12 @@ def _declare_report(stage: Callable[..., None]) -> None:
             Role("output", ("results.*",)),
             required=False,
         ),
+        _path(
+            "--gallery",
+            "the page of all chosen examples; beside it a folder of their images",
+            WRITTEN,
+            required=False,
+        ),
     )
     stage(
         stages.crate,

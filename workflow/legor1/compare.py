@@ -1,4 +1,4 @@
-"""Scores of several experiments → ``comparison.json``: how each differs from the first.
+"""Scores of several experiments → ``comparison.json``: how each differs from each before it.
 
 Only instances that all of a pair's files have are compared; the others are counted. Both sides of
 a pair are resampled together, by manual. An experiment may have several training seeds, one folder
@@ -6,6 +6,7 @@ each: its metrics are those of the mean over its seeds, and every replicate draw
 replacement too, so that the interval of a difference covers the luck of the trainings as well.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,8 @@ def compare(
     """Return what goes into ``comparison.json``.
 
     Args:
-        named: (experiment, folder of ``legor1 score``); the first experiment is what the others
-            are compared with, and a name that comes again is another training seed of it.
+        named: (experiment, folder of ``legor1 score``); each experiment is compared with all
+            before it, and a name that comes again is another training seed of it.
         replicates: of the bootstrap, and rounds of the swapping test.
         confidence: of the intervals, between 0 and 1.
         seed: of both.
@@ -77,17 +78,20 @@ def compare(
     check_options("sound", replicates, confidence)
     bootstrap = Bootstrap(replicates, confidence, seed)
     protocol, frames = _read(named)
-    first, *others = frames
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "protocol": protocol,
-        "baseline": first,
+        "baseline": next(iter(frames)),
         "seeds": {name: len(group) for name, group in frames.items()},
         "interval": {"method": METHOD} | vars(bootstrap),
         "test": TEST,
         "comparisons": [
-            {"experiment": name, "tasks": _tasks(frames[first], frames[name], protocol, bootstrap)}
-            for name in others
+            {
+                "baseline": first,
+                "experiment": second,
+                "tasks": _tasks(frames[first], frames[second], protocol, bootstrap),
+            }
+            for first, second in itertools.combinations(frames, 2)
         ],
     }
 

@@ -89,7 +89,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:
 
 
 def check(config: Config) -> Config:
-    """Return a copy of ``config`` with the schema's defaults filled in, of ``columns`` alone.
+    """Return a copy of ``config``: defaults filled in, of ``columns`` alone, with all repeats.
 
     Raises:
         UserError: a key is unknown or missing, or a value is wrong; all such are named.
@@ -103,7 +103,23 @@ def check(config: Config) -> Config:
         raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(problems)))
     if config.get("columns"):
         config["experiments"] = {name: config["experiments"][name] for name in config["columns"]}
+    config["experiments"] |= _repeats(config)
     return config
+
+
+def family(config: Mapping[str, Any], experiment: str) -> str:
+    """Return the experiment that ``experiment`` is once more, with another seed; else itself."""
+    return str(config["experiments"].get(experiment, {}).get("repeats", experiment))
+
+
+def _repeats(config: Config) -> dict[str, Config]:
+    """Return each training once more for each further seed, as in ``sft_seed43``."""
+    return {
+        f"{name}_seed{seed}": experiment | {"seed": seed, "repeats": name}
+        for name, experiment in config["experiments"].items()
+        if experiment["method"] != "baseline" and "repeats" not in experiment
+        for seed in config["seeds"]
+    }
 
 
 def own(config: Mapping[str, Any], experiment: str, block: str) -> Config:
@@ -125,7 +141,7 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
         for name, of in properties.items() if isinstance(instance, dict) else ():
             of = schema["$defs"].get(of.get("$ref", "").rpartition("/")[2], {}) | of
             if name in instance:
-                instance[name] = _typed(instance[name], of.get("type"))
+                instance[name] = _typed(instance[name], of)
             elif of.get("default") is not None:
                 instance[name] = copy.deepcopy(of["default"])
         yield from check_properties(validator, properties, instance, within)
@@ -133,8 +149,8 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
     return jsonschema.validators.extend(Draft202012Validator, {"properties": fill})(schema)
 
 
-def _typed(value: Any, wanted: Any) -> Any:
-    """Return ``value`` as what the schema wants, if it is text that says such a value.
+def _typed(value: Any, of: Mapping[str, Any]) -> Any:
+    """Return ``value`` as what its schema ``of`` wants, if it is text that says such a value.
 
     YAML reads ``1e-4`` as text, and Snakemake everything inside ``--config block={…}``.
     """
@@ -143,6 +159,9 @@ def _typed(value: Any, wanted: Any) -> Any:
         "number": float,
         "boolean": {"true": True, "false": False}.__getitem__,
     }
+    wanted = of.get("type")
+    if isinstance(value, list):
+        return [_typed(one, of.get("items", {})) for one in value]
     if isinstance(value, str) and isinstance(wanted, str) and wanted in readers:
         with contextlib.suppress(KeyError, ValueError):
             return readers[wanted](value)
@@ -209,6 +228,11 @@ def _contradictions(config: Config) -> Iterator[str]:
                 f"{protocols.nearest(name, config['experiments'])}? "
                 f"Remedy: name some of {', '.join(config['experiments'])}."
             )
+    if config["seed"] in config["seeds"]:
+        yield f"seeds: {config['seed']} is the run's seed. Remedy: name other ones."
+    for name, repeat in _repeats(config).items():
+        if config["experiments"].get(name, repeat) != repeat:
+            yield f"experiments.{name}: seeds makes one of this name. Remedy: rename yours."
     for name, protocol in config["protocols"].items():
         try:
             protocols.chosen(protocol["defects"])
@@ -217,6 +241,11 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name, experiment in config["experiments"].items():
         if experiment["protocol"] not in config["protocols"]:
             yield _no_protocol(name, experiment["protocol"], list(config["protocols"]))
+        if family(config, name) not in config["experiments"]:
+            yield (
+                f"experiments.{name}.repeats: there is no experiment {experiment['repeats']!r}. "
+                "Remedy: name one of the config, or leave it out."
+            )
         inference = own(config, name, "inference")
         if (inference["batch_size"] is None) == (inference["batch_tokens"] is None):
             where = f"experiments.{name}.inference" if "inference" in experiment else "inference"

@@ -33,7 +33,7 @@ README = """\
 {description} Open `results/{run}/report.html`. `ro-crate-metadata.json` tells, for programs, which
 stage made which file of which; the same is for people in the `.provenance.json` beside each result.
 """
-RESULTS = ("report.html", "table.csv", "comparison.json", "figure1.html")
+RESULTS = ("report.html", "gallery.html", "table.csv", "comparison.json", "figure1.html")
 FORMATS = {
     ".csv": "text/csv",
     ".html": "text/html",

@@ -271,7 +271,7 @@ def score(given: Namespace) -> None:
 
 
 def compare(given: Namespace) -> None:
-    """Test whether experiments differ from the first one, on the instances that both answered.
+    """Test whether experiments differ, pair by pair, on the instances that both answered.
 
     legor1 compare few_shot=scores/few_shot/sound sft=scores/sft/sound --out comparison.json
     """
@@ -286,7 +286,7 @@ def compare(given: Namespace) -> None:
     )
     for one in comparison["comparisons"]:
         for task, found in one["tasks"].items():
-            pair = f"{one['experiment']} against {comparison['baseline']}"
+            pair = f"{one['experiment']} against {one['baseline']}"
             difference = found["metrics"][found["main"]]["difference"]
             facts = {"n": found["n"]} | {f"missing in {k}": n for k, n in found["missing"].items()}
             _say(f"compare {pair} {task}", facts | {found["main"]: difference, "p": found["p"]})
@@ -313,13 +313,13 @@ def table(given: Namespace) -> None:
 
 
 def report(given: Namespace) -> None:
-    """Render the report of a run, one HTML file, and its results table in other formats.
+    """Render the report of a run, one HTML file, its gallery and its table in other formats.
 
-    legor1 report results/demo --out results/demo/report.html --tables results/demo/tables
+    legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html
     """
     from legor1.report.render import render
 
-    render(given.run_dir, given.out, given.tables)
+    render(given.run_dir, given.out, given.tables, given.gallery)
     _say("report", {"written": given.out})
 
 

@@ -26,9 +26,9 @@ if workflow.remote_exec:
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports, protocols, slurm
+from legor1 import check, imports, protocols, recipes, slurm
 from legor1.baselines import NAMES as BASELINES
-from legor1.config import load, own
+from legor1.config import family, load
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.plan.plan import plan
@@ -63,8 +63,6 @@ SCORED = [*EXPERIMENTS, *BASELINES]
 SIDE_BY_SIDE = next(iter(alike_but_for_rewards(config["experiments"])), [])
 # The protocols of data preparation that are needed.
 PREPARED = sorted({one["protocol"] for one in config["experiments"].values()})
-# What fixes a model's numbers, in training and in inference, and how long a prompt may be.
-NUMERICS = ("device", "precision", "attention", "pixel_budget", "max_tokens", "threads")
 
 
 wildcard_constraints:
@@ -149,24 +147,12 @@ def conversations_of(experiment, side):
 
 def training_recipe(wildcards):
     """Return the settings that an experiment's training depends on, as JSON."""
-    recipe = {name: config[name] for name in (*NUMERICS, "processes", "seed")}
-    one = dict(config["experiments"][wildcards.experiment])
-    del one["protocol"], one["variant"]  # what they change is in the conversations
-    one.pop("inference", None)
-    one["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
-    return json.dumps(recipe | {"experiment": wildcards.experiment} | one, sort_keys=True)
+    return json.dumps(recipes.training(config, wildcards.experiment), sort_keys=True)
 
 
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
-    recipe = {name: config[name] for name in NUMERICS}
-    recipe["pixel_budget"] = own(config, wildcards.experiment, "pixel_budget")
-    inference = own(config, wildcards.experiment, "inference")
-    recipe |= {name: value for name, value in inference.items() if name != "shards"}
-    if inference.get("sampling"):  # the seed has no say in greedy answers
-        recipe["seed"] = config["seed"]
-    recipe["demonstrations"] = config["experiments"][wildcards.experiment]["demonstrations"]
-    return json.dumps({"experiment": wildcards.experiment} | recipe, sort_keys=True)
+    return json.dumps(recipes.prediction(config, wildcards.experiment), sort_keys=True)
 
 
 def interval_options():

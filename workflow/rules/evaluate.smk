@@ -114,8 +114,8 @@ rule compare_experiments:
         mem_mb=2000,
         runtime=30,
     params:
-        scores=lambda wildcards, input: [
-            f"{Path(path).parts[-3]}={Path(path).parent}" for path in input.scores
+        scores=lambda wildcards, input: [  # those with other seeds under the name that they repeat
+            f"{family(config, Path(path).parts[-3])}={Path(path).parent}" for path in input.scores
         ],
         intervals=interval_options(),
     shell:

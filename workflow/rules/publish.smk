@@ -2,16 +2,13 @@
 # Gives: adapters/<experiment>/ as published, in place of its training.
 # An adapter that is here already, to the last byte, is no job's output: nothing after it is rerun.
 
-from types import SimpleNamespace
-
 from legor1.publishing.adapters import to_pull
 from legor1.publishing.outputs import pointer
 
 PULLED = []
 if config["adapters"] == "pull":
     with user_errors():
-        recipes = {name: training_recipe(SimpleNamespace(experiment=name)) for name in TRAINED}
-        PULLED = to_pull(Path(RUN), recipes)
+        PULLED = to_pull(Path(RUN), {name: recipes.training(config, name) for name in TRAINED})
 
 
 rule pull_adapter:

@@ -1,7 +1,8 @@
 # Needs: table.csv and all that the numbers in it come from.
-# Gives: report.html, and config.json, the resolved config that it shows; tables/results.*, its results
-#        table for other documents; figure1.html, the rewards of trainings that differ in nothing else,
-#        which needs the trainings alone.
+# Gives: report.html, and config.json, the resolved config that it shows; gallery.html, single examples
+#        (their images in full size lie in gallery_images/); tables/results.*, its results table for
+#        other documents; figure1.html, the rewards of trainings that differ in nothing else, which
+#        needs the trainings alone.
 
 
 rule render_report:
@@ -39,6 +40,7 @@ rule render_report:
             category="Study",
             labels={"page": "the whole study"},
         ),
+        gallery=f"{RUN}/gallery.html",
         config=f"{RUN}/config.json",
         tables=[
             report(
@@ -66,7 +68,8 @@ rule render_report:
         config=json.dumps(config),  # in its own order, which is that of the columns
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"
-        " && legor1 report {params.run:q} --out {output.report:q} --tables {params.tables:q}) 2>&1 | tee {log:q}"
+        " && legor1 report {params.run:q} --out {output.report:q} --tables {params.tables:q}"
+        " --gallery {output.gallery:q}) 2>&1 | tee {log:q}"
 
 
 rule draw_figure1:

@@ -1,9 +1,11 @@
 import json
 
 import pytest
-from report_run import BREAKOUT, EXPERIMENTS, SCRIPT, TEMPLATE, Run, row
+from report_run import BREAKOUT, EXPERIMENTS, SCRIPT, TEMPLATE, Run, conversation, row, turn
 
 from legor1.files import write_json, write_jsonl
+
+THOUGHT = f"<think>{SCRIPT}</think>{TEMPLATE}"
 
 
 @pytest.fixture
@@ -17,16 +19,18 @@ def full(run) -> Run:
     name = "object/m/" + BREAKOUT
     label = json.dumps([{"bbox_2d": [10, 10, 90, 80], "label": SCRIPT + BREAKOUT}])
     run.image("a.png")
-    for experiment in EXPERIMENTS:
+    for experiment, iou in zip(EXPERIMENTS, (0.4, 0.6, 0.9), strict=True):
         run.predict(
             experiment,
             row(),
             row(name, prediction=label, completion=label + SCRIPT, image=BREAKOUT),
-            row("grounding/m/1", "grounding", completion=TEMPLATE, reference=BREAKOUT),
+            row("grounding/m/1", "grounding", completion=THOUGHT, reference=BREAKOUT),
             row("state/m/1", "state", completion="Yes.", prediction="Yes.", reference="No."),
+            iou=[0.5, iou, 0, 0],
         )
-    conversations = [{"instance_id": name, "prompt": "Where? " + SCRIPT}]
-    write_jsonl(run.folder / "data/sound/plain/test.jsonl", conversations)
+    shown = [turn("Like this? " + SCRIPT, label, image=BREAKOUT)]
+    asked = conversation(name, prompt="Where? " + SCRIPT, demonstrations=shown)
+    write_jsonl(run.folder / "data/sound/plain/test.jsonl", [asked])
     write_jsonl(run.folder / "data/quarantine.jsonl", [{"reason": "odd " + SCRIPT}] * 2)
     split = {"protocol": "sound", "seed": 42, "test_fraction": 0.25}
     split |= {"tasks": {"object": {"train": 1, "test": 1}}}

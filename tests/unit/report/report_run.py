@@ -44,6 +44,7 @@ class Run:
             "precision": "float32",
             "dataset": {"source": "synthetic", "synthetic": {"manuals": 3, "look": "manual"}},
             "base": {"source": "shipped"},
+            "pixel_budget": {"min_pixels": 3136, "max_pixels": 120_000},
             "protocols": {"sound": {"defects": "none", "object_format": "json"}},
             "experiments": EXPERIMENTS,
             "evaluation": {"confidence": 0.95},
@@ -118,6 +119,12 @@ class Run:
         render(self.folder, out)
         return Page(out.read_text(encoding="utf-8"))
 
+    def gallery(self) -> "Page":
+        """Render the report and the gallery; return the gallery."""
+        out = self.folder / "gallery.html"
+        render(self.folder, self.folder / "report.html", gallery=out)
+        return Page(out.read_text(encoding="utf-8"))
+
 
 class Page(HTMLParser):
     """What a browser would find: elements with their attributes, and the text between them."""
@@ -149,3 +156,14 @@ def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:
     facts = {"instance_id": name, "task": task, "image": "a.png", "width": 400, "height": 300}
     answer = {"completion": BOXES, "prediction": BOXES, "reference": BOXES, "finished": True}
     return facts | answer | changes
+
+
+def conversation(name: str, task: str = "object", **changes) -> dict:
+    """Return what a test instance was asked, without demonstrations."""
+    facts = {"instance_id": name, "task": task, "box_frame": "processed", "demonstrations": []}
+    return facts | turn("Which parts?") | changes
+
+
+def turn(prompt: str, response: str = BOXES, image: str = "a.png") -> dict:
+    size = {"width": 400, "height": 300}
+    return {"prompt": prompt, "response": response, "image": image} | size

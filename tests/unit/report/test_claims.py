@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from legor1.files import write_json
+from legor1.errors import UserError
+from legor1.files import read_json, write_json
 from legor1.report import claims, findings, tables
 from legor1.report.metrics import metric
 from legor1.report.study import read
@@ -10,15 +11,17 @@ from legor1.report.study import read
 NAMES = ("few_shot", "sft", "grpo")
 
 
-def compared(run, name: str, p=0.001, **metrics: tuple[float, float, float]):
-    """Have the run compare one experiment with few_shot: metric → (difference, low, high)."""
+def compared(
+    run, name: str, p=0.001, against: str = "few_shot", **metrics: tuple[float, float, float]
+):
+    """Have the run compare one experiment with another: metric → (difference, low, high)."""
     found = {
         key: dict(zip(("difference", "low", "high"), numbers, strict=True)) | {"p": p}
         for key, numbers in metrics.items()
     }
     task = {"n": 40, "main": next(iter(metrics)), "p_holm": p, "metrics": found}
     tasks = {"state" if "fpr" in metrics else "object": task}
-    one = {"experiment": name, "tasks": tasks}
+    one = {"baseline": against, "experiment": name, "tasks": tasks}
     whole = {"protocol": "sound", "baseline": "few_shot", "comparisons": [one]}
     write_json(run.folder / "comparison.json", whole)
     return read(run.folder)
@@ -76,6 +79,25 @@ def test_what_the_test_does_not_bear_out_is_not_claimed(run, p):
     study = compared(run, "sft", p, iou=(0.25, 0.2, 0.3))  # two manuals: short intervals, p is 1
     few_shot, sft, _ = study.experiments
     assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == "unclear"
+
+
+def test_between_two_trainings_the_paired_interval_decides_too(run):
+    study = compared(run, "grpo", against="sft", iou=(-0.02, -0.03, -0.01))
+    _, sft, grpo = study.experiments
+    assert claims.standing(study, "sound", metric("iou"), grpo, sft) == "worse"
+    assert claims.standing(study, "sound", metric("iou"), sft, grpo) == "better"
+    assert claims.marks(study, "sound", metric("iou")) == {"sft": "best"}
+    parts, *_ = findings.answers(study, "sound")
+    assert "sft is clearly better than grpo" in parts.striptags()
+
+
+def test_a_comparison_of_an_earlier_version_is_named(run):
+    compared(run, "sft", iou=(0.25, 0.2, 0.3))
+    whole = read_json(run.folder / "comparison.json")
+    del whole["comparisons"][0]["baseline"]
+    write_json(run.folder / "comparison.json", whole)
+    with pytest.raises(UserError, match=r"comparison\.json holds no comparison .*Remedy"):
+        read(run.folder)
 
 
 def test_less_is_better_for_a_rate_of_errors(run):

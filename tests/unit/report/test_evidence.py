@@ -22,7 +22,7 @@ FINDING = {
 def comparison(low: float) -> dict:
     metric = {"difference": 0.25, "low": low, "high": 0.3, "p": 0.0001}
     task = {"n": 40, "main": "iou", "p_holm": 0.0003, "metrics": {"iou": metric}}
-    found = [{"experiment": "sft", "tasks": {"object": task}}]
+    found = [{"baseline": "few_shot", "experiment": "sft", "tasks": {"object": task}}]
     return {"protocol": "sound", "baseline": "few_shot", "comparisons": found}
 
 
@@ -30,7 +30,7 @@ def test_differences_are_signed_points_with_their_interval(run):
     write_json(run.folder / "comparison.json", comparison(-0.05))
     _, rows = evidence.differences(read(run.folder))
     assert plain(rows) == [
-        ["sft", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
+        ["sft", "few_shot", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
     ]
     assert "−5.0 to +30.0" in run.page().text  # in its cell of the results
 

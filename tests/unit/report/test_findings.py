@@ -1,6 +1,8 @@
 import re
 
-from legor1.report import findings
+from report_run import EXPERIMENTS, SCORES
+
+from legor1.report import export, findings
 from legor1.report.study import read
 
 
@@ -26,3 +28,16 @@ def test_overlapping_intervals_are_no_clear_difference_however_far_the_values(ru
     run.table({name: {"iou": numbers} for name, numbers in wide.items()})
     (said,) = findings.answers(read(run.folder), "sound")
     assert "no clear difference between" in said and "clearly" not in said
+
+
+def test_repeats_of_a_training_are_one_column_and_one_claim(run):
+    again = {"sft_seed43": {"method": "sft", "seed": 43, "repeats": "sft"}}
+    run.configure(seeds=[43], experiments=EXPERIMENTS | again)
+    run.table(SCORES | {"sft_seed43": {"iou": (0.391, 0.36, 0.42)}})
+    study = read(run.folder)
+    assert [one.name for one in study.experiments] == list(EXPERIMENTS)
+    *_, said = findings.answers(study, "sound")
+    assert "run with 2 seeds (42 and 43)" in said.striptags()
+    text = run.page().text
+    assert "other seeds: 39.1" in text and "A second seed." not in text
+    assert "other seeds: 39.1" in export.markdown(study)

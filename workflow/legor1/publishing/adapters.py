@@ -1,27 +1,26 @@
 """Adapters as they were published, in place of a training: ``adapters: pull`` in the config."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from legor1 import files
 from legor1.errors import UserError
 from legor1.publishing.dvc import alone, dvc
 from legor1.publishing.objects import fetch, verify
 from legor1.publishing.outputs import hashed, published
+from legor1.recipes import Recipe
 
 # Where an adapter was trained need not be where it is used.
 OF_THE_MACHINE = ("device", "precision", "attention", "processes", "threads")
 
 
-def to_pull(run: Path, recipes: Mapping[str, str]) -> list[str]:
+def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
     """Return the experiments whose adapter here is not the published one.
 
     Args:
         run: the run's folder.
-        recipes: experiment → the recipe it would be trained by, as JSON.
+        recipes: experiment → the recipe it would be trained by.
 
     Raises:
         UserError: an adapter was not published, or was trained by another recipe.
@@ -31,11 +30,11 @@ def to_pull(run: Path, recipes: Mapping[str, str]) -> list[str]:
     found = hashed(run, names)
     here = [name for name in names if name in found and found[name].md5 == wanted[name]]
     for name in here:
-        _check_recipe(run / name, json.loads(recipes[names[name]]))
+        _check_recipe(run / name, recipes[names[name]])
     return [experiment for name, experiment in names.items() if name not in here]
 
 
-def pull(folder: Path, recipe: dict[str, Any]) -> None:
+def pull(folder: Path, recipe: Recipe) -> None:
     """Put the published adapter into ``folder``, in place of what is there, and check it.
 
     Args:
@@ -69,7 +68,7 @@ def _wanted(run: Path, *names: str) -> dict[str, str]:
     return {name: known[name] for name in names}
 
 
-def _check_recipe(folder: Path, recipe: dict[str, Any]) -> None:
+def _check_recipe(folder: Path, recipe: Recipe) -> None:
     trained = files.read_json(folder / "run.json")["recipe"]
     names = sorted((recipe.keys() | trained.keys()) - set(OF_THE_MACHINE))
     for name in names:

@@ -1,9 +1,8 @@
 """When the report calls one experiment better than another: the only place that decides it.
 
-Beside the baseline, where the interval of the paired difference does not contain zero and its test
-agrees: few manuals make short intervals, and the test then has no power. Between two others, and
-where no paired difference is known, where their own intervals have no point in common. All else is
-"no clear difference", whatever the values.
+Where the interval of the paired difference does not contain zero and its test agrees: few manuals
+make short intervals, and the test then has no power. Where no paired difference is known, where
+their own intervals have no point in common. All else is "no clear difference", whatever the values.
 """
 
 from legor1.report.metrics import Metric
@@ -12,10 +11,10 @@ from legor1.report.study import Experiment, Study
 
 def standing(study: Study, protocol: str, one: Metric, a: Experiment, b: Experiment) -> str:
     """Return how ``a`` stands beside ``b`` in a metric: ``better``, ``worse`` or ``unclear``."""
-    if a == study.baseline != b:
+    if study.difference(protocol, one.task, one.name, b, a):
         turned = {"better": "worse", "worse": "better", "unclear": "unclear"}
         return turned[standing(study, protocol, one, b, a)]
-    paired = study.difference(protocol, one.task, one.name, a) if b == study.baseline else None
+    paired = study.difference(protocol, one.task, one.name, a, b)
     first, second = (study.score(protocol, one.task, one.name, e) for e in (a, b))
     if paired:
         clear = (paired.low > 0 or paired.high < 0) and paired.p < round(1 - study.confidence, 9)

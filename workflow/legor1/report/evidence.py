@@ -15,7 +15,7 @@ from legor1.report.study import Study
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
-TABLES = "tables"  # beside the report, and made with it
+BESIDE = ("tables", "gallery_images")  # the report, and made with it
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Audit:
 
 
 def differences(study: Study) -> Table:
-    """Return how each experiment differs from the baseline on the same examples, in points."""
+    """Return how the experiments differ, pair by pair, on the same examples, in points."""
     cited = partial(cite, "comparison.json", study.comparison)
-    headings = ["Experiment", "Task", "Metric", "Difference, points", "Interval", "p (Holm)"]
+    headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     rows: list[list[str]] = []
     for i, one in enumerate(study.comparison.get("comparisons", [])):
         for task, found in one["tasks"].items():
@@ -41,6 +41,7 @@ def differences(study: Study) -> Table:
             rows.append(
                 [
                     one["experiment"],
+                    one["baseline"],
                     TASKS[task],
                     _label(found["main"]),
                     cited(*metric, "difference", write=points),
@@ -48,7 +49,7 @@ def differences(study: Study) -> Table:
                     cited(*where, "p_holm", write=p_value),
                 ]
             )
-    return headings, rows
+    return [*headings, "p (Holm)"], rows
 
 
 def free_baselines(study: Study, protocol: str) -> Table:
@@ -92,7 +93,7 @@ def hashes(study: Study) -> Table:
     names = [
         name
         for name in outputs.listed(study.folder)
-        if not name.endswith(beside) and name != TABLES
+        if not name.endswith(beside) and name not in BESIDE
     ]
     rows: list[list[str]] = [
         [

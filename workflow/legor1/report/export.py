@@ -117,6 +117,8 @@ def _cell(cell: tables.Cell) -> Iterable[str]:
     yield MARKS[cell.mark] + percent(cell.score.value)
     if cell.score.bounded:
         yield f"{percent(cell.score.low)}–{percent(cell.score.high)}"
+    if cell.repeated:
+        yield "other seeds: " + ", ".join(percent(score.value) for score in cell.repeated)
     if (one := cell.difference) is not None:
         yield f"{cell.verdict} {points(one.value)} ({points(one.low)} to {points(one.high)})"
 

@@ -46,12 +46,13 @@ def not_run(study: Study) -> list[Markup]:
         said.append(
             Markup("A GPU. Everything ran on processors, in {}.").format(config["precision"])
         )
-    said.append(
-        Markup("A second seed. The intervals tell how the numbers vary with the test examples, ")
-        + Markup("not with the luck of a training; this is seed {} alone.").format(
-            cite(CONFIG, config, "seed")
+    if len(seeds(study)) < 2:
+        said.append(
+            Markup("A second seed. The intervals tell how the numbers vary with the test ")
+            + Markup("examples, not with the luck of a training; this is seed {} alone.").format(
+                cite(CONFIG, config, "seed")
+            )
         )
-    )
     if "thesis" not in study.protocols:
         said.append(Markup("The thesis's own evaluation. Its figures are quoted from the thesis."))
     scored = {key[3] for key in study.scores}
@@ -59,6 +60,16 @@ def not_run(study: Study) -> list[Markup]:
     if missing:
         said.append(Markup("No results were found for {}.").format(", ".join(missing)))
     return said
+
+
+def seeds(study: Study) -> list[Cited]:
+    """Return the seeds of the trainings, the run's own first."""
+    further = {
+        one["seed"]: cite(CONFIG, study.config, "experiments", name, "seed")
+        for name, one in study.config["experiments"].items()
+        if "repeats" in one
+    }
+    return [cite(CONFIG, study.config, "seed"), *further.values()]
 
 
 def is_demonstration(study: Study) -> bool:

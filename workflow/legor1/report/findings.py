@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from legor1.report import claims, svg
+from legor1.report import claims, facts, svg
 from legor1.report.metrics import MAIN, TASKS, Metric, metric
 from legor1.report.study import Experiment, Score, Study
 
@@ -47,11 +47,19 @@ def _way(study: Study, experiment: Experiment) -> str:
 
 def answers(study: Study, protocol: str) -> list[Markup]:
     """Return a sentence or two for each task that has numbers, the main task first."""
-    return [
-        sentence
-        for task in TASKS
-        if (sentence := _answer(study, protocol, metric(MAIN[task]))) is not None
-    ]
+    said = [_answer(study, protocol, metric(MAIN[task])) for task in TASKS]
+    return [sentence for sentence in (*said, _seeds(study)) if sentence is not None]
+
+
+def _seeds(study: Study) -> Markup | None:
+    """Return what repeats of the trainings mean for what is said."""
+    seeds = facts.seeds(study)
+    if len(seeds) < 2:
+        return None
+    told = "Each training was run with {} seeds ({}): the differences are of the mean over them, "
+    return Markup(told).format(len(seeds), _join(seeds, "and")) + Markup(
+        "and an interval covers the luck of the trainings too."
+    )
 
 
 def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:

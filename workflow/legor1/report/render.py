@@ -1,6 +1,6 @@
 """A run's folder → one HTML file that needs no network, no script and no other file.
 
-``legor1 report results/demo --out results/demo/report.html``
+``legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html``
 """
 
 import base64
@@ -20,7 +20,6 @@ from legor1.report import (
     export,
     facts,
     findings,
-    gallery,
     origins,
     reading,
     seeds,
@@ -38,20 +37,34 @@ from legor1.report.figures import (
     stages,
     tradeoff,
 )
-from legor1.report.metrics import ADAPTATIONS, metric
+from legor1.report.gallery import page
+from legor1.report.gallery.choice import REASONS
+from legor1.report.metrics import ADAPTATIONS, TASKS, metric
 from legor1.report.study import Experiment, Study, read
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
 
-def render(run_dir: Path, out: Path, tables_dir: Path | None = None) -> None:
+def render(
+    run_dir: Path, out: Path, tables_dir: Path | None = None, gallery: Path | None = None
+) -> None:
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
+
+    Args:
+        run_dir: the run's folder.
+        out: the report.
+        tables_dir: the folder of the results table; None: it is not written.
+        gallery: the page of all chosen examples, which the report has a few of; the images in
+            their own size lie beside it. None: neither is written.
 
     Raises:
         UserError: the run has no resolved config or no table yet, or a file of it is damaged.
     """
     study = read(Path(run_dir))
-    _write("report.html.j2", context(study), out)
+    shown = page.gather(study, gallery)
+    _write("report.html.j2", context(study) | _few(shown, gallery, out), out)
+    if gallery:
+        _write("gallery.html.j2", _gallery(study, shown, gallery, out), gallery)
     if tables_dir:
         export.write(study, tables_dir)
 
@@ -98,6 +111,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
+    made.globals |= {"reasons": REASONS, "tasks": TASKS}
     return made
 
 
@@ -116,7 +130,6 @@ def context(study: Study) -> dict[str, Any]:
         "thesis": [ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
         "paper": tables.paper(),
         "interval_method": interval_method(study),
-        "gallery": gallery.groups(study),
         "differences": evidence.differences(study),
         "free_baselines": evidence.free_baselines(study, protocol),
         "audits": evidence.audits(study),
@@ -176,9 +189,26 @@ def _origins(study: Study) -> dict[str, Any]:
     }
 
 
-def _style() -> dict[str, Any]:
-    """Return what a page needs: its style, and a policy that allows this style alone."""
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+def _few(shown: page.Gallery, gallery: Path | None, out: Path) -> dict[str, Any]:
+    """Return what the report shows of the gallery, and where the rest of it is."""
+    return {
+        "gallery": shown.few,
+        "total": shown.total,
+        "gallery_page": gallery and page.link(gallery, out),
+        "images": gallery and page.link(page.images_of(gallery), out),
+    }
+
+
+def _gallery(study: Study, shown: page.Gallery, gallery: Path, out: Path) -> dict[str, Any]:
+    """Return what the gallery's page shows; ``out`` is the report."""
+    found = page.context(study, shown, gallery, out)
+    style = environment().get_template("gallery.css.j2").render(found)
+    return _page(study) | found | _style(style)
+
+
+def _style(more: str = "") -> dict[str, Any]:
+    """Return what a page needs: its style, with ``more``, and a policy that allows it alone."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + more
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return {
         "style": Markup(style),

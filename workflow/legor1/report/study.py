@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ PUBLISHED = "workflow/report/published_results.csv"
 Record = dict[str, Any]
 DIFFERENCE = ("difference", "low", "high")  # as comparison.json calls them
 Key = tuple[str, str, str, str]  # protocol, task, metric, experiment
+Pair = tuple[str, str, str, str, str]  # the same, and the experiment that it is held against
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,15 @@ class Study:
         folder: the run's folder.
         config: the resolved config.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
-            the baselines that need no model.
+            the baselines that need no model, and without repeats of a training with other seeds.
         scores: by (protocol, task, metric, experiment).
-        differences: the same from ``comparison.json``: paired, experiment − baseline.
+        differences: from ``comparison.json``: paired, experiment − what it is held against.
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
             (NaN: not applicable).
         trainings: experiment → its training.
         steps: the records beside the results, in the order in which the stages began.
-        prompts: instance id → the text that stood beside the image, for the first experiment
-            that was asked it.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         manifest, base, comparison: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
@@ -98,13 +97,12 @@ class Study:
     config: Record
     experiments: tuple[Experiment, ...]
     scores: Mapping[Key, Score]
-    differences: Mapping[Key, Score]
+    differences: Mapping[Pair, Score]
     scoring: Mapping[str, Record]
     predictions: Mapping[str, Mapping[str, Record]]
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
     steps: tuple[Step, ...]
-    prompts: Mapping[str, str]
     splits: Mapping[str, Record]
     audits: Mapping[str, Record]
     manifest: Record
@@ -124,6 +122,11 @@ class Study:
         untrained = [one for one in self.experiments if one.method == "baseline"]
         return (compared or untrained or list(self.experiments))[0]
 
+    def repeats(self, experiment: Experiment) -> list[str]:
+        """Return the names of a training's repeats with other seeds."""
+        known = self.config["experiments"].items()
+        return [name for name, one in known if one.get("repeats") == experiment.name]
+
     @property
     def confidence(self) -> float:
         """Of the intervals, a fraction."""
@@ -133,11 +136,19 @@ class Study:
         """Return one number of the table, or None where there is none."""
         return _finite(self.scores.get((protocol, task, metric, experiment.name)))
 
-    def difference(
+    def repeated(
         self, protocol: str, task: str, metric: str, experiment: Experiment
+    ) -> list[Score]:
+        """Return the same number of each repeat that has it."""
+        names = self.repeats(experiment)
+        found = [_finite(self.scores.get((protocol, task, metric, name))) for name in names]
+        return [score for score in found if score]
+
+    def difference(
+        self, protocol: str, task: str, metric: str, a: Experiment, b: Experiment
     ) -> Score | None:
-        """Return by how much an experiment differs from the baseline, None if unknown."""
-        return _finite(self.differences.get((protocol, task, metric, experiment.name)))
+        """Return by how much ``a`` differs from ``b``; None if they were not compared so."""
+        return _finite(self.differences.get((protocol, task, metric, a.name, b.name)))
 
 
 def read(folder: Path) -> Study:
@@ -152,30 +163,28 @@ def read(folder: Path) -> Study:
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
+    repeats = {name for name, one in config["experiments"].items() if "repeats" in one}
+    columns = [name for name in names if name not in repeats]
     data, said = folder / "data", folder / "predictions"
     scored = {name: folder / "scores" / name / evaluation for name in names}
-    prepared = [
-        (one.get("protocol", "sound"), one.get("variant", "plain"))
-        for one in config["experiments"].values()
-    ]
-    audited = [f"data/{protocol}/audit.json" for protocol, _ in prepared]
+    prepared = {one.get("protocol", "sound"): None for one in config["experiments"].values()}
+    audited = [f"data/{protocol}/audit.json" for protocol in prepared]
     return Study(
         folder=folder,
         config=config,
         experiments=tuple(
             Experiment(index, name, methods.get(name, "unknown"))
-            for index, name in enumerate(names)
+            for index, name in enumerate(columns)
         ),
         scores=scores,
         differences=_differences(comparison),
         scoring={name: _object(where / "scores.json") for name, where in scored.items()},
-        predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
-        examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
+        predictions={name: _predictions(said / f"{name}.jsonl") for name in columns},
+        examples={name: _examples(scored[name] / "per_example.parquet") for name in columns},
         trainings={name: _training(folder / "adapters" / name) for name in names},
         steps=lineage.read(folder, [*lineage.ENDS, *audited]),
-        prompts=_prompts(data / protocol / variant for protocol, variant in prepared),
-        splits={name: _object(data / name / "split.json") for name, _ in dict.fromkeys(prepared)},
-        audits={name: _object(data / name / "audit.json") for name, _ in dict.fromkeys(prepared)},
+        splits={name: _object(data / name / "split.json") for name in prepared},
+        audits={name: _object(data / name / "audit.json") for name in prepared},
         manifest=_object(data / "manifest.json"),
         comparison=comparison,
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
@@ -220,9 +229,19 @@ def _scores(path: Path) -> dict[Key, Score]:
     return scores
 
 
-def _differences(comparison: Record) -> dict[Key, Score]:
-    found = {}
+def _differences(comparison: Record) -> dict[Pair, Score]:
+    try:
+        return dict(_pairs(comparison))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"comparison.json holds no comparison of this version ({error!r}). "
+            "Remedy: make it again with `legor1 compare`."
+        ) from error
+
+
+def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
     for i, one in enumerate(comparison.get("comparisons", [])):
+        pair = one["experiment"], one["baseline"]
         for task, compared in one["tasks"].items():
             for metric, numbers in compared["metrics"].items():
                 value, low, high = (_number(numbers[key]) for key in DIFFERENCE)
@@ -231,8 +250,7 @@ def _differences(comparison: Record) -> dict[Key, Score]:
                 )
                 p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
-                found[comparison["protocol"], task, metric, one["experiment"]] = score
-    return found
+                yield (comparison["protocol"], task, metric, *pair), score
 
 
 def _number(value: float | None) -> float:
@@ -250,14 +268,6 @@ def _rows(path: Path, *require: str) -> list[Record]:
 def _predictions(path: Path) -> dict[str, Record]:
     facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
     return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
-
-
-def _prompts(folders: Iterable[Path]) -> dict[str, str]:
-    prompts: dict[str, str] = {}
-    for folder in dict.fromkeys(folders):
-        for row in _rows(folder / "test.jsonl", "instance_id", "prompt"):
-            prompts.setdefault(row["instance_id"], row["prompt"])
-    return prompts
 
 
 def _training(folder: Path) -> Training:

@@ -19,6 +19,7 @@ class Cell:
         mark: ``best`` (clearly), ``ahead`` (not clearly) or empty.
         difference: from the baseline, on the same examples; None for its own, or if unknown.
         verdict: ``better``, ``worse`` or ``unclear``; empty without a difference.
+        repeated: the same number of the training's repeats with other seeds.
     """
 
     experiment: Experiment
@@ -26,6 +27,7 @@ class Cell:
     mark: str
     difference: Score | None
     verdict: str
+    repeated: list[Score]
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,21 @@ def _row(study: Study, protocol: str, one: Metric) -> Row:
     scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
     marks = claims.marks(study, protocol, one)
     cells = [
-        Cell(
-            experiment,
-            score,
-            marks.get(experiment.name, ""),
-            difference := study.difference(protocol, one.task, one.name, experiment),
-            claims.standing(study, protocol, one, experiment, study.baseline) if difference else "",
-        )
+        _score_cell(study, protocol, one, experiment, score, marks.get(experiment.name, ""))
         for experiment, score in scored
     ]
     free = free_scores(study, protocol, one)
     best = max(free, key=lambda pair: one.worth(pair[1]), default=None)
     return Row(one, cells, best, [row.get(one.column, "") for row in thesis()])
+
+
+def _score_cell(
+    study: Study, protocol: str, one: Metric, own: Experiment, score: Score | None, mark: str
+) -> Cell:
+    difference = study.difference(protocol, one.task, one.name, own, study.baseline)
+    verdict = claims.standing(study, protocol, one, own, study.baseline) if difference else ""
+    repeated = study.repeated(protocol, one.task, one.name, own)
+    return Cell(own, score, mark, difference, verdict, repeated)
 
 
 def free_scores(study: Study, protocol: str, one: Metric) -> list[tuple[str, Score]]:

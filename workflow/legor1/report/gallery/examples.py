@@ -1,0 +1,158 @@
+"""The chosen examples, ready for the template, which escapes what a model or the dataset says."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from legor1.answers import Detection, parse_objects
+from legor1.report.cited import cite, percent
+from legor1.report.gallery import images
+from legor1.report.gallery.asked import Asked, Conversations
+from legor1.report.gallery.choice import Choice, mark, reasons, score
+from legor1.report.gallery.completion import Part, parts
+from legor1.report.gallery.scene import MOST_BOXES, Scene, digit, letter
+from legor1.report.metrics import metric
+from legor1.report.study import Experiment, Record, Study
+
+SHOWN = {"object": ("iou", "f1_object"), "grounding": ("f1_theme", "rougeL"), "state": ()}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one experiment answered.
+
+    Attributes:
+        experiment: which.
+        scores: (metric's label, percent as text).
+        mark: right, wrong or unreadable; empty if it was not scored.
+        picture: the image with true and predicted boxes; None where the task has no boxes.
+        parts: (tag in the picture, label) of the predicted boxes; None if unreadable.
+        completion: the model's text as it is, its thinking apart.
+        finished: whether the model ended it by itself.
+    """
+
+    experiment: Experiment
+    scores: list[tuple[str, str]]
+    mark: str
+    picture: Markup | None
+    parts: list[tuple[str, str]] | None
+    completion: list[Part]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """An instance with all answers to it.
+
+    Attributes:
+        anchor: its id in a page, the same in every report.
+        instance_id: of the dataset.
+        task: of it.
+        reasons: why it is shown.
+        asked: the prompts; none if they were not stored.
+        reference: the true answer, boxes in pixels of the original image.
+        picture: the bare image of a task without boxes.
+        large: file name of the image in its own size, or empty.
+        parts: (tag in the picture, label) of the true boxes.
+        answers: of each experiment that gave one.
+    """
+
+    anchor: str
+    instance_id: str
+    task: str
+    reasons: list[str]
+    asked: list[Asked]
+    reference: str
+    picture: Markup | None
+    large: str
+    parts: list[tuple[str, str]]
+    answers: list[Answer]
+
+
+def examples(
+    study: Study, chosen: dict[str, Choice], folder: Path | None
+) -> dict[str, list[Example]]:
+    """Return task → its examples, in the order of the reasons.
+
+    Args:
+        study: the run.
+        chosen: task → reason → ids, from ``choice.choose``.
+        folder: of the images in their own size; None: they are not written.
+    """
+    why = {task: reasons(choice) for task, choice in chosen.items()}
+    conversations = Conversations(study, {ident for one in why.values() for ident in one})
+    return {
+        task: [_example(study, ident, given, conversations, folder) for ident, given in one.items()]
+        for task, one in why.items()
+    }
+
+
+def _example(
+    study: Study, ident: str, why: list[str], conversations: Conversations, folder: Path | None
+) -> Example:
+    rows = [(e, study.predictions[e.name].get(ident)) for e in study.experiments]
+    answered = [(experiment, row) for experiment, row in rows if row is not None]
+    first, anchor = answered[0][1], _anchor(ident)
+    image = images.read(study.folder / "data" / "tree", first["image"])
+    scene = Scene(images.embedded(image), (first["width"], first["height"]), anchor)
+    task, true = first["task"], None
+    if task == "object":
+        true = parse_objects(first["reference"]) or []
+    return Example(
+        anchor=anchor,
+        instance_id=ident,
+        task=task,
+        reasons=why,
+        asked=conversations.asked(ident, [e for e, _ in answered], f"{anchor}-asked"),
+        reference=first["reference"],
+        picture=scene.bare() if true is None else None,
+        large=images.write_large(image, folder) if folder else "",
+        parts=_parts(true or [], digit),
+        answers=[_answer(study, experiment, row, scene, true) for experiment, row in answered],
+    )
+
+
+def _anchor(ident: str) -> str:
+    """Return a name for a page that no id can break; half a surrogate has no UTF-8."""
+    return "e-" + hashlib.sha256(ident.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
+def _answer(
+    study: Study, experiment: Experiment, row: Record, scene: Scene, true: list[Detection] | None
+) -> Answer:
+    picture = read = None
+    if true is not None:
+        predicted = parse_objects(row["prediction"])
+        picture = scene.compare(true, predicted or [], experiment)
+        read = None if predicted is None else _parts(predicted, letter)
+    return Answer(
+        experiment=experiment,
+        scores=_numbers(study, experiment, row),
+        mark=mark(row, score(study, experiment.name, row)),
+        picture=picture,
+        parts=read,
+        completion=[part for part in parts(row["completion"]) if part[1].strip()],
+        finished=bool(row.get("finished", True)),
+    )
+
+
+def _numbers(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:
+    file = f"scores/{experiment.name}/{study.protocols[0]}/per_example.parquet"
+    ident, scored = row["instance_id"], study.examples[experiment.name]
+    numbers = scored.get(ident, {})
+    return [
+        (
+            metric(name).label.removeprefix("Mean "),
+            cite(file, scored, ident, name, write=percent),
+        )
+        for name in SHOWN.get(row["task"], ())
+        if math.isfinite(numbers.get(name, math.nan))
+    ]
+
+
+def _parts(detections: list[Detection], tag_of: Callable[[int], str]) -> list[tuple[str, str]]:
+    return [(tag_of(i), item.label) for i, item in enumerate(detections[:MOST_BOXES])]
