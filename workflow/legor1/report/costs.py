@@ -11,7 +11,7 @@ from markupsafe import Markup
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, cite, count, duration, energy, pointer, total
 from legor1.report.lineage import EVERY, Step
-from legor1.report.study import Experiment, Study
+from legor1.report.study import Study
 
 BOARDS = {"H100": 700, "H200": 700, "A100": 400, "L40": 350, "A40": 300}  # watts at their limit
 CORE = 10  # watts of a processor's core, with its share of memory and machine
@@ -27,9 +27,10 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class Use:
-    """What one stage of an experiment took.
+    """What one stage of an experiment, or of a repeat of it with another seed, took.
 
     Attributes:
+        experiment: its name.
         seconds: of its processes, wall clock.
         memory: peak, in MiB: of the GPU where there is one, else resident.
         device: its name.
@@ -52,7 +53,12 @@ class Use:
 
 def uses(study: Study) -> list[Use]:
     """Return what training and prediction of each experiment took, as far as it was recorded."""
-    found = (way(study, one) for one in study.experiments for way in (_training, _prediction))
+    found = (
+        way(study, name)
+        for one in study.experiments
+        for name in (one.name, *study.repeats(one))
+        for way in (_training, _prediction)
+    )
     return [use for use in found if use]
 
 
@@ -60,7 +66,8 @@ def table(study: Study) -> tuple[list[str], list[Row]]:
     """Return the uses, their sum for each experiment, all other stages, and the whole."""
     known, rest, rows = uses(study), _rest(study), list[Row]()
     for one in study.experiments:
-        own = [use for use in known if use.experiment == one.name]
+        names = (one.name, *study.repeats(one))
+        own = [use for use in known if use.experiment in names]
         rows += map(_row, own)
         rows += [_sum(one.name, "together", own)] if len(own) > 1 else []
     rows += map(_row, rest)
@@ -96,8 +103,8 @@ def _names(devices: list[str]) -> str:
     return ", ".join(dict.fromkeys(one.partition(",")[0] for one in devices))
 
 
-def _training(study: Study, one: Experiment) -> Use | None:
-    facts, file = study.trainings[one.name].facts, f"adapters/{one.name}/run.json"
+def _training(study: Study, name: str) -> Use | None:
+    facts, file = study.trainings[name].facts, f"adapters/{name}/run.json"
     if "seconds" not in facts or "peak_memory_mib" not in facts:
         return None
     recipe, gpu = facts.get("recipe", {}), facts.get("recipe", {}).get("device") == "cuda"
@@ -107,14 +114,14 @@ def _training(study: Study, one: Experiment) -> Use | None:
     steps = [
         step
         for step in study.steps
-        if step.result == f"adapters/{one.name}" and step.stage.startswith("train")
+        if step.result == f"adapters/{name}" and step.stage.startswith("train")
     ]
-    measured = _measured(study, f"benchmarks/train/{one.name}.tsv")
-    return _use(one, "training", seconds, memory, _devices(steps), number, gpu, measured)
+    measured = _measured(study, f"benchmarks/train/{name}.tsv")
+    return _use(name, "training", seconds, memory, _devices(steps), number, gpu, measured)
 
 
-def _prediction(study: Study, one: Experiment) -> Use | None:
-    folder = f"predictions/{one.name}/shards/"
+def _prediction(study: Study, name: str) -> Use | None:
+    folder = f"predictions/{name}/shards/"
     steps = [step for step in study.steps if step.result.startswith(folder)]
     if not steps:
         return None
@@ -123,13 +130,13 @@ def _prediction(study: Study, one: Experiment) -> Use | None:
     whole = sum(one["wall_seconds"] for one in records)
     seconds = Cited(duration(whole), whole, pointer(file, "wall_seconds"), "sum")
     memory = Cited(mib(most), most, pointer(file, "peak memory"), "greatest")
-    gpu, measured = steps[0].gpu, _measured(study, f"benchmarks/predict/{one.name}/[0-9]*.tsv")
+    gpu, measured = steps[0].gpu, _measured(study, f"benchmarks/predict/{name}/[0-9]*.tsv")
     number = 1 if gpu else steps[0].cores
-    return _use(one, "prediction", seconds, memory, _devices(steps), number, gpu, measured)
+    return _use(name, "prediction", seconds, memory, _devices(steps), number, gpu, measured)
 
 
 def _use(
-    one: Experiment,
+    experiment: str,
     stage: str,
     seconds: Cited,
     memory: Cited,
@@ -138,14 +145,14 @@ def _use(
     gpu: bool,
     measured: Cited | None,
 ) -> Use:
-    watts = {_watts(name) for name in devices} if gpu else {CORE}
+    watts = {_watts(device) for device in devices} if gpu else {CORE}
     hours, used = number * seconds.value / 3600, None
     if len(watts) == 1 and (each := watts.pop()):
         how = f"Wh of {number} × {each} W, PUE {PUE}"
         used = Cited(energy(each * PUE * hours), each * PUE * hours, seconds.source, how)
     spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
     name = Markup(", ").join(devices) or NOT_KNOWN
-    return Use(one.name, stage, seconds, memory, name, spent, used, measured, gpu)
+    return Use(experiment, stage, seconds, memory, name, spent, used, measured, gpu)
 
 
 def _devices(steps: Sequence[Step]) -> list[str]:

@@ -19,11 +19,12 @@ ABOUT = (
 
 def figure(study: Study) -> Figure:
     """Return a panel each for the time, the memory and the energy of trainings and predictions."""
-    known, by_name = costs.uses(study), {one.name: one for one in study.experiments}
+    known = costs.uses(study)
+    owner = {name: one for one in study.experiments for name in (one.name, *study.repeats(one))}
 
     def panel(title: str, note: str, ident: str, values: Sequence[Cited | None]) -> list[Panel]:
         rows = [
-            (by_name[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
+            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
             for use, one in zip(known, values, strict=True)
             if one is not None
         ]
