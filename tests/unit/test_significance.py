@@ -50,8 +50,7 @@ def test_mcnemar_by_hand(only_first, only_second, expected):
 
 
 def test_holm_by_hand():
-    adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan})
-    assert math.isnan(adjusted.pop("d"))
-    assert adjusted == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
-    assert holm({"a": 0.7, "b": 0.8}) == {"a": 1, "b": 1}
-    assert holm({}) == {}
+    *adjusted, undefined = holm([0.01, 0.04, 0.03, math.nan])
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06]) and math.isnan(undefined)
+    assert holm([0.7, 0.8]) == [1, 1]
+    assert holm([]) == []

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 TEST = (
     "p: answers of whole manuals swapped at random, as many rounds as replicates, on the mean of "
-    "an experiment's seeds; p_holm: Holm over the tasks, each by its main metric; mcnemar: exact, "
-    "examples taken as independent, where both experiments have one seed"
+    "an experiment's seeds; p_holm: Holm over all pairs and tasks, each by its main metric; "
+    "mcnemar: exact, examples taken as independent, where both experiments have one seed"
 )
 
 
@@ -78,6 +78,15 @@ def compare(
     check_options("sound", replicates, confidence)
     bootstrap = Bootstrap(replicates, confidence, seed)
     protocol, frames = _read(named)
+    comparisons = [
+        {
+            "baseline": first,
+            "experiment": second,
+            "tasks": _tasks(frames[first], frames[second], protocol, bootstrap),
+        }
+        for first, second in itertools.combinations(frames, 2)
+    ]
+    _adjust([found for one in comparisons for found in one["tasks"].values()])
     return {
         "schema_version": 2,
         "protocol": protocol,
@@ -85,14 +94,7 @@ def compare(
         "seeds": {name: len(group) for name, group in frames.items()},
         "interval": {"method": METHOD} | vars(bootstrap),
         "test": TEST,
-        "comparisons": [
-            {
-                "baseline": first,
-                "experiment": second,
-                "tasks": _tasks(frames[first], frames[second], protocol, bootstrap),
-            }
-            for first, second in itertools.combinations(frames, 2)
-        ],
+        "comparisons": comparisons,
     }
 
 
@@ -181,10 +183,14 @@ def _tasks(
             "main": task.main,
             **_difference(name, task, samples[0], samples[1], bootstrap),
         }
-    adjusted = significance.holm({name: found["p"] for name, found in tasks.items()})
-    for name, found in tasks.items():
-        found["p"], found["p_holm"] = finite(found["p"]), finite(adjusted[name])
     return tasks
+
+
+def _adjust(tests: list[dict[str, Any]]) -> None:
+    """Give each test the p that holds for all of them together."""
+    adjusted = significance.holm([found["p"] for found in tests])
+    for found, p in zip(tests, adjusted, strict=True):
+        found["p"], found["p_holm"] = finite(found["p"]), finite(p)
 
 
 def _sample(

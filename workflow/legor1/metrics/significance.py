@@ -1,6 +1,6 @@
 """Tests of the difference between two systems that answered the same examples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,14 +59,14 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
-def holm(p: Mapping[str, float]) -> dict[str, float]:
+def holm(p: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p of each test: what to hold against the level of the whole family.
 
     Undefined ones (NaN) stay so, and do not count as tests.
     """
-    defined = sorted((value, name) for name, value in p.items() if np.isfinite(value))
-    adjusted, largest = dict.fromkeys(p, np.nan), 0.0
-    for rank, (value, name) in enumerate(defined):
+    defined = sorted((value, i) for i, value in enumerate(p) if np.isfinite(value))
+    adjusted, largest = [np.nan] * len(p), 0.0
+    for rank, (value, i) in enumerate(defined):
         largest = max(largest, min(1.0, (len(defined) - rank) * value))
-        adjusted[name] = largest
+        adjusted[i] = largest
     return adjusted
