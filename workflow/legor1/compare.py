@@ -78,7 +78,7 @@ def compare(
     check_options("sound", replicates, confidence)
     bootstrap = Bootstrap(replicates, confidence, seed)
     protocol, frames = _read(named)
-    comparisons = [
+    comparisons: list[dict[str, Any]] = [
         {
             "baseline": first,
             "experiment": second,
