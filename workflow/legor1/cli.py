@@ -122,6 +122,9 @@ RESULTS = (
     "adapters/*/history.jsonl",
     "predictions/*.jsonl",
     "scores/*/*/*",
+    "logs/config.json",
+    "work/*/progress.json",
+    "work/*/history.jsonl",
 )
 OUT = _out("the file to write")
 SOURCE = _path("tree", "the dataset tree", READ_TREE)
@@ -362,6 +365,12 @@ def _declare_scores(stage: Callable[..., None]) -> None:
 
 
 def _declare_report(stage: Callable[..., None]) -> None:
+    stage(
+        stages.watch,
+        RUN_DIR,
+        Option("--once", action="store_true", help="say how it stands now, and end"),
+        Option("--every", metavar="SECONDS", type=float, default=3, help="look again so often"),
+    )
     stage(
         stages.report,
         _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),

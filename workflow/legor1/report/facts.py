@@ -16,7 +16,6 @@ from legor1.report.study import Experiment, Record, Study
 HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
 UNKNOWN = "not recorded"
 
-CONFIG = "config.json"
 SIDES = ("train", "test")
 
 Rows = list[list[str]]
@@ -49,7 +48,7 @@ def not_run(study: Study) -> list[Markup]:
     said.append(
         Markup("A second seed. The intervals tell how the numbers vary with the test examples, ")
         + Markup("not with the luck of a training; this is seed {} alone.").format(
-            cite(CONFIG, config, "seed")
+            cite(study.config_file, config, "seed")
         )
     )
     if "thesis" not in study.protocols:
@@ -89,7 +88,7 @@ def base_size(study: Study) -> str:
 def recipes(study: Study) -> Rows:
     """Return one row a setting: its name, then every experiment's value."""
     blocks = [
-        flat(CONFIG, study.config, "experiments", one.name)
+        flat(study.config_file, study.config, "experiments", one.name)
         if one.name in study.config["experiments"]
         else {}
         for one in study.experiments
@@ -212,7 +211,7 @@ def data(study: Study) -> dict[str, str]:
     own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
     facts["Source"] = own.get(source, source)
     if isinstance(config["dataset"].get(source), dict):
-        settings = flat(CONFIG, config, "dataset", source)
+        settings = flat(study.config_file, config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
         file, n = "data/manifest.json", len(study.manifest["files"])
@@ -266,7 +265,7 @@ def command(study: Study) -> str:
     recorded = study.provenance.get("command")
     if recorded:
         return portable(recorded if isinstance(recorded, str) else " ".join(map(str, recorded)))
-    return f"snakemake --configfile results/{study.config['run']}/config.json"
+    return f"snakemake --configfile results/{study.config['run']}/{study.config_file}"
 
 
 def config_text(study: Study) -> str:

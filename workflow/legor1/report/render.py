@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
-from legor1.report import evidence, export, facts, findings, gallery, svg, tables
+from legor1.report import evidence, export, facts, findings, gallery, svg, tables, unfinished
 from legor1.report.cited import cite, count
 from legor1.report.figures import confusion, cost, curves, frame, intervals, overlaps, tradeoff
 from legor1.report.metrics import ADAPTATIONS, metric
-from legor1.report.study import Experiment, Study, read
+from legor1.report.study import Experiment, Study, Training
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
@@ -26,10 +26,12 @@ TEMPLATES = Path(__file__).parents[2] / "report"
 def render(run_dir: Path, out: Path, tables_dir: Path | None = None) -> None:
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
+    The report of an unfinished study shows what there is, and says what is missing.
+
     Raises:
-        UserError: the run has no resolved config or no table yet, or a file of it is damaged.
+        UserError: it is not known what the run is to be, or a file of it is damaged.
     """
-    study = read(Path(run_dir))
+    study = unfinished.read(Path(run_dir))
     _write("report.html.j2", context(study), out)
     if tables_dir:
         export.write(study, tables_dir)
@@ -50,14 +52,15 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
             "there are no trainings that differ in their rewards alone. Remedy: add "
             "--configfile workflow/configs/figure1.yaml, or thesis_first.yaml."
         )
-    histories = []
+    drawn = []
     for index, (name, folder) in enumerate(trainings.items()):
         history = read_jsonl(folder / "history.jsonl", ["step"])
         if not curves.logged(history, "reward"):
             raise UserError(f"{folder} logged no reward. Remedy: name a GRPO training.")
-        histories.append((Experiment(index, name, "grpo"), history))
-    figure = curves.rewards("rewards", histories)
-    shown = {"figure": figure, "group": [one for one, _ in histories]}
+        training = Training({}, history, f"adapters/{name}")
+        drawn.append((Experiment(index, name, "grpo"), training))
+    figure = curves.rewards("rewards", drawn)
+    shown = {"figure": figure, "group": [one for one, _ in drawn]}
     _write("figure1.html.j2", _style() | shown, out)
 
 
@@ -86,11 +89,12 @@ def context(study: Study) -> dict[str, Any]:
     return _page(study) | {
         "experiments": study.experiments,
         "baseline": study.baseline,
-        "confidence": cite(facts.CONFIG, study.config, "evaluation", "confidence", write=whole),
+        "confidence": cite(study.config_file, study.config, "evaluation", "confidence", write=whole),
         "question": findings.question(study),
         "answers": findings.answers(study, protocol),
         "demonstration": facts.is_demonstration(study),
-        "results": [(one, tables.results(study, one)) for one in study.protocols],
+        "missing": unfinished.missing(study),
+        "results": [(one, found) for one in study.protocols if (found := tables.results(study, one))],
         "thesis_note": facts.thesis_note(study),
         "thesis": [ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
         "paper": tables.paper(),
@@ -160,7 +164,7 @@ def _page(study: Study) -> dict[str, Any]:
     return _style() | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
-        "seed": cite(facts.CONFIG, study.config, "seed"),
+        "seed": cite(study.config_file, study.config, "seed"),
         "commit": facts.own_commit(study),
     }
 

@@ -3,13 +3,14 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legor1 import baselines, provenance
+from legor1 import baselines, live, provenance
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
+from legor1.jobs import Job, protocols
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, count, percent, pointer, points
 
@@ -63,10 +64,20 @@ class Score:
 
 @dataclass(frozen=True)
 class Training:
-    """One training: ``run.json`` and the rows of ``history.jsonl``."""
+    """One training: ``run.json``, the rows of ``history.jsonl``, and where below the run they lie.
+
+    Of a training that is not done, ``progress`` is its last note, and ``folder`` its work folder.
+    """
 
     facts: Record
     history: list[Record]
+    folder: str
+    progress: Record = field(default_factory=dict)
+
+    @property
+    def history_file(self) -> str:
+        """Where the rows stand."""
+        return f"{self.folder}/history.jsonl"
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Study:
 
     Attributes:
         folder: the run's folder.
-        config: the resolved config.
+        config, config_file: the resolved config, and the file below the run that it stands in.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model.
         scores: by (protocol, task, metric, experiment).
@@ -91,6 +102,7 @@ class Study:
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         manifest, base, comparison, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
+        missing: the jobs that have not been done yet.
     """
 
     folder: Path
@@ -111,11 +123,13 @@ class Study:
     quarantine: list[Record]
     base: Record
     provenance: Record
+    config_file: str = live.CONFIG
+    missing: tuple[Job, ...] = ()
 
     @property
     def protocols(self) -> list[str]:
-        """The evaluation protocols that have numbers, in the order of ``table.csv``."""
-        return list(dict.fromkeys(protocol for protocol, *_ in self.scores))
+        """The evaluation protocols that have numbers, in the order of ``table.csv``; or all."""
+        return list(dict.fromkeys(key[0] for key in self.scores)) or protocols(self.config)
 
     @property
     def baseline(self) -> Experiment:
@@ -150,11 +164,12 @@ def read(folder: Path) -> Study:
     """Read the run in ``folder``.
 
     Raises:
-        UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
+        UserError: there is no config, or a file there cannot be read.
     """
-    config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
+    config, config_file = live.config(folder)
+    scores = _scores(folder / "table.csv")
     comparison = _object(folder / "comparison.json")
-    evaluation = next(iter(scores))[0]
+    evaluation = next((key[0] for key in scores), protocols(config)[0])
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
@@ -177,7 +192,7 @@ def read(folder: Path) -> Study:
         scoring={name: _object(where / "scores.json") for name, where in scored.items()},
         predictions={name: _predictions(said / f"{name}.jsonl") for name in names},
         examples={name: _examples(where / "per_example.parquet") for name, where in scored.items()},
-        trainings={name: _training(folder / "adapters" / name) for name in names},
+        trainings={name: _training(folder, f"adapters/{name}") for name in names},
         shards={
             name: [read_json(one) for one in sorted((said / name / "shards").glob(f"*{RECORD}"))]
             for name in names
@@ -190,6 +205,7 @@ def read(folder: Path) -> Study:
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
         provenance=_object(facts) if facts.exists() else provenance.collect(),
+        config_file=config_file,
     )
 
 
@@ -211,7 +227,7 @@ def _finite(score: Score | None) -> Score | None:
 
 def _scores(path: Path) -> dict[Key, Score]:
     if not path.exists():
-        raise UserError(f"{path} does not exist. Remedy: run the pipeline up to it first.")
+        return {}
     scores = {}
     with path.open(encoding="utf-8", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
@@ -270,8 +286,9 @@ def _prompts(folders: Iterable[Path]) -> dict[str, str]:
     return prompts
 
 
-def _training(folder: Path) -> Training:
-    return Training(_object(folder / "run.json"), _rows(folder / "history.jsonl"))
+def _training(run: Path, folder: str) -> Training:
+    history = _rows(run / folder / "history.jsonl")
+    return Training(_object(run / folder / "run.json"), history, folder)
 
 
 def _examples(path: Path) -> dict[str, dict[str, float]]:
