@@ -107,7 +107,8 @@ class Files:
         if path.suffix == ".json":
             return json.loads(path.read_text())
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in path.read_text().splitlines()]
+            whole = path.read_text().split("\n")[:-1]  # another line may be in the making
+            return [json.loads(line) for line in whole]
         if path.suffix == ".csv":
             with path.open() as lines:
                 return [*csv.DictReader(lines)]

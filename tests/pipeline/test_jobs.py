@@ -11,20 +11,18 @@ from legor1 import jobs, live
 from legor1.config import load, read
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?: .*\n)+)", re.MULTILINE)
-# The plan names these as inputs or outputs of no rule that makes a result.
-TARGETS = ("all",)
 
 
 def planned(study: Study, *arguments: str) -> set[tuple]:
-    """Return rule, outputs and log of each job that Snakemake would run."""
+    """Return rule, outputs, log and benchmark of each job that Snakemake would run."""
     said = study.snakemake("--dry-run", "--quiet", "host", *arguments)
     assert said.returncode == 0, said.stdout
     found = set()
     for rule, facts in JOB.findall(said.stdout):
-        given = dict(re.findall(r"^ +(output|log): (.*)$", facts, re.MULTILINE))
-        if rule not in TARGETS:
+        given = dict(re.findall(r"^ +(output|log|benchmark): (.*)$", facts, re.MULTILINE))
+        if rule != "all":
             outputs = frozenset(given["output"].split(", "))
-            found.add((rule, outputs, given["log"]))
+            found.add((rule, outputs, given["log"], given["benchmark"]))
     return found
 
 
@@ -45,10 +43,10 @@ def test_the_jobs_are_those_of_the_rules(tmp_path, overlays, given):
     files = [read(ROOT / f"workflow/configs/{name}.yaml") for name in overlays]
     config = load(ROOT / "config.yaml", *files, given or {})
     run = f"results/{config['run']}"
-    known = {
-        (job.rule, frozenset(f"{run}/{name}" for name in job.outputs), f"{run}/{job.log}")
-        for job in jobs.listed(config)
-    }
+    known = set()
+    for job in jobs.listed(config):
+        outputs = frozenset(f"{run}/{name}" for name in job.outputs)
+        known.add((job.rule, outputs, f"{run}/{job.log}", f"{run}/{job.benchmark}"))
     assert known == planned(study, *more)
 
 

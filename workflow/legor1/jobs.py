@@ -44,13 +44,18 @@ class Job:
     experiment: str = ""
     gathered: str = ""
 
+    @property
+    def benchmark(self) -> str:
+        """What Snakemake writes when it has ended well: time and memory, below the run's folder."""
+        return self.log.replace("logs/", "benchmarks/", 1).removesuffix(".log") + ".tsv"
+
     def __str__(self) -> str:
         return f"{self.what} of {self.of}" if self.of else self.what
 
     def done(self, run: Path) -> bool:
         """Tell whether all that it makes is there."""
         made = all(changed(run / name) is not None for name in self.outputs)
-        return made or bool(self.gathered) and changed(run / self.gathered) is not None
+        return made or (bool(self.gathered) and changed(run / self.gathered) is not None)
 
 
 def listed(config: Record) -> list[Job]:
@@ -110,8 +115,8 @@ def _prepared(data: str, prepared: list[str], whose: str = "") -> Iterator[Job]:
     for name in prepared:
         yield _datum(data, "split_dataset", f"split{whose}", f"{name}/split.json", protocol=name)
         kinds = [f"{variant}/{side}" for variant in ("plain", "reasoning") for side in SIDES]
-        files = tuple(f"{name}/{kind}.jsonl" for kind in kinds)
-        yield _datum(data, "convert_dataset", f"conversations{whose}", *files, protocol=name)
+        made = [f"{name}/{kind}.jsonl" for kind in kinds]
+        yield _datum(data, "convert_dataset", f"conversations{whose}", *made, protocol=name)
 
 
 def _datum(data: str, rule: str, what: str, *files: str, protocol: str = "") -> Job:

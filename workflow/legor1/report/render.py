@@ -89,12 +89,16 @@ def context(study: Study) -> dict[str, Any]:
     return _page(study) | {
         "experiments": study.experiments,
         "baseline": study.baseline,
-        "confidence": cite(study.config_file, study.config, "evaluation", "confidence", write=whole),
+        "confidence": cite(
+            study.config_file, study.config, "evaluation", "confidence", write=whole
+        ),
         "question": findings.question(study),
         "answers": findings.answers(study, protocol),
         "demonstration": facts.is_demonstration(study),
         "missing": unfinished.missing(study),
-        "results": [(one, found) for one in study.protocols if (found := tables.results(study, one))],
+        "results": [
+            (one, found) for one in study.protocols if (found := tables.results(study, one))
+        ],
         "thesis_note": facts.thesis_note(study),
         "thesis": [ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
         "paper": tables.paper(),

@@ -43,8 +43,9 @@ def read(folder: Path) -> Study:
     Raises:
         UserError: there is no config, or a file there is damaged.
     """
+    config, _ = live.config(folder)
+    lacking = jobs.missing(config, folder)
     study = finished.read(folder)
-    lacking = jobs.missing(study.config, folder)
     if study.config_file != live.CONFIG:  # it was started since the last report, which is another's
         lacking += [job for job in jobs.listed(study.config) if job.rule == "render_report"]
     if not lacking:

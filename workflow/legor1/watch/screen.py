@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,13 @@ from legor1.live import clean
 from legor1.watch.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen, failure
 
 MARKS = {DONE: "✓", RUNNING: "●", WAITING: "○", FAILED: "✗", STOPPED: "‖"}
-STYLES = {DONE: "green", RUNNING: "bold cyan", WAITING: "dim", FAILED: "bold red", STOPPED: "yellow"}
+STYLES = {
+    DONE: "green",
+    RUNNING: "bold cyan",
+    WAITING: "dim",
+    FAILED: "bold red",
+    STOPPED: "yellow",
+}
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 16  # of a sparkline
 QUIET = 600  # seconds without a sign of life after which that is worth a colour
@@ -82,6 +89,8 @@ def lines(run: Run, now: float) -> list[Text]:
             shown += [line for one in jobs for line in _training(run, one, now)]
         elif stage == "predictions":
             shown += _predictions(run, jobs, now)
+    for line in shown:
+        line.rstrip()
     return shown
 
 
@@ -90,8 +99,8 @@ def _heading(run: Run, now: float) -> Text:
     line = Text.assemble((name, "bold"), ": ")
     if not run.jobs:
         return line.append(f"nothing of it is known yet in {clean(str(run.folder))}")
-    state = next((one for one in (DONE,) if run.done), RUNNING if run.of(RUNNING) else WAITING)
-    line.append(state if run.of(RUNNING) or run.done else "nothing runs", STYLES[state])
+    state = DONE if run.done else RUNNING if run.of(RUNNING) else WAITING
+    line.append("nothing runs" if state == WAITING else state, STYLES[state])
     line.append(f", {len(run.of(DONE))} of {len(run.jobs)} jobs done")
     for other in (FAILED, STOPPED):
         if number := len(run.of(other)):
@@ -109,8 +118,6 @@ def _failure(run: Run, one: Seen) -> list[Text]:
 def _stage(stage: str, jobs: Sequence[Seen]) -> Text:
     states = [one.state for one in jobs]
     state = next((s for s in (FAILED, RUNNING, STOPPED, WAITING) if s in states), DONE)
-    if state == WAITING and DONE in states:
-        state = RUNNING if RUNNING in states else WAITING
     done = f"{states.count(DONE)} of {len(states)}" if states else "none"
     line = Text.assemble((f"{MARKS[state]} ", STYLES[state]), (f"{stage:<13}", "bold"), done)
     if stage not in ("trainings", "predictions"):
@@ -152,7 +159,7 @@ def _predictions(run: Run, jobs: Sequence[Seen], now: float) -> list[Text]:
             shards, answers = (f"{done:,} of {of:,}" for done, of in (known.shards, known.answers))
             line.append(f"{answers} examples, {shards} shards")
         if state == RUNNING:
-            alive = max((one.alive or 0.0 for one in parts if one.state == RUNNING))
+            alive = max(one.alive or 0.0 for one in parts if one.state == RUNNING)
             line.append(_sign(alive, now))
         shown.append(line)
     return shown
@@ -186,7 +193,7 @@ def sparkline(values: Sequence[float]) -> str:
     """Return values as bars of one line, as many at a time averaged as it takes."""
     width = min(len(values), COLUMNS)
     ends = [len(values) * i // width for i in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(ends, ends[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
     low, high = min(means), max(means)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(BARS[round((mean - low) * scale)] for mean in means)

@@ -1,7 +1,8 @@
 """How a running study stands, by its files alone: nobody is asked, and nothing is written.
 
-A job is done if its files are there. Else its log tells: none since the last start, and it waits;
-an error at its end, and it failed; all else, and it runs, or was killed without a word.
+A job is done if its files are there. Else its log tells: none since the last start or since it last
+ended well, and it waits; an error at its end, and it failed; all else, and it runs, or was killed
+without a word.
 """
 
 import contextlib
@@ -149,7 +150,8 @@ class Run:
         alive = max((time for time in traces if time is not None), default=None)
         if job.done(self.folder):
             return Seen(job, DONE, alive)
-        if alive is None or alive < self.started - SETTLED:
+        ended = live.changed(self.folder / job.benchmark)
+        if alive is None or alive < self.started - SETTLED or (ended and alive < ended + SETTLED):
             return Seen(job, WAITING)
         return Seen(job, _state(log, work_folder), alive)
 
