@@ -12,7 +12,7 @@ from whole_run import fill, take_away, undo
 from legor1 import cli, jobs, live
 from legor1.errors import UserError
 from legor1.files import write_json, write_jsonl
-from legor1.report import findings, unfinished
+from legor1.report import evidence, findings, unfinished
 from legor1.report.render import render
 
 KNOWN = jobs.listed(Run.__dataclass_fields__["config"].default_factory())
@@ -118,6 +118,32 @@ def test_scores_that_are_not_compiled_are_shown_with_their_intervals(study):
     assert "table of results" in study.page().text
 
 
+def test_a_protocol_that_was_scored_first_does_not_lead(study):
+    """And it has no intervals, as the thesis's has none."""
+    study.configure(evaluation={"confidence": 0.95, "protocols": ["sound", "thesis"]})
+    undo(study, *(job for job in PARTS if job.stage in ("scores", "results")))
+    tasks = {"object": {"n": 40, "iou": 1.5}}
+    scores = {"schema_version": 1, "protocol": "thesis", "tasks": tasks}
+    for name in EXPERIMENTS:
+        write_json(study.folder / f"scores/{name}/thesis/scores.json", scores)
+    read = unfinished.read(study.folder)
+    assert read.protocols == ["sound", "thesis"]
+    page = study.page()
+    assert "150.0" in page.text and "clearly" not in page.text.partition("Results")[0]
+    assert faults(study.folder, page.source) == []
+    study.configure(evaluation={"confidence": 0.95, "protocols": ["thesis", "sound"]})
+    page = study.page()
+    assert "150.0 –" in page.text.replace("no interval", "–")
+    assert faults(study.folder, page.source) == []
+
+
+def test_files_that_come_and_go_are_not_hashed(study):
+    _, ((*_, md5), *_) = evidence.hashes(unfinished.read(study.folder))
+    assert "DVC hashes" in study.page().text and md5 in study.page().text
+    take_away(study, "table.csv")
+    assert "DVC hashes" not in study.page().text
+
+
 def at_work(study: Run, *, last: str = "") -> None:
     """Have GRPO train: step 3 of 9, taken up again after step 1; ``last`` ends its history."""
     undo(study, *(job for job in PARTS if job.of == "grpo"))
@@ -195,6 +221,15 @@ def test_what_is_no_config_is_a_users_error(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="Remedy"):
         render(tmp_path, tmp_path / "so-far.html")
+
+
+def test_what_a_report_was_made_with_stands_in_its_own_record(study):
+    take_away(study, "provenance.json")
+    out = study.folder / "so-far.html"
+    assert cli.main(["report", str(study.folder), "--out", str(out)]) == 0
+    page = out.read_text(encoding="utf-8")
+    assert "so-far.html.provenance.json#/commit" in page
+    assert faults(study.folder, page) == []
 
 
 def test_the_tables_of_an_unfinished_study_hold_what_there_is(study):

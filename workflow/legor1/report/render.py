@@ -6,6 +6,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
+from legor1.provenance import RECORD
 from legor1.report import evidence, export, facts, findings, gallery, svg, tables, unfinished
 from legor1.report.cited import cite, count
 from legor1.report.figures import confusion, cost, curves, frame, intervals, overlaps, tradeoff
@@ -31,7 +33,7 @@ def render(run_dir: Path, out: Path, tables_dir: Path | None = None) -> None:
     Raises:
         UserError: it is not known what the run is to be, or a file of it is damaged.
     """
-    study = unfinished.read(Path(run_dir))
+    study = replace(unfinished.read(Path(run_dir)), record=f"{out.name}{RECORD}")
     _write("report.html.j2", context(study), out)
     if tables_dir:
         export.write(study, tables_dir)

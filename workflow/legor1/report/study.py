@@ -103,6 +103,7 @@ class Study:
         manifest, base, comparison, provenance: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
         missing: the jobs that have not been done yet.
+        record: of how the report is made, beside it.
     """
 
     folder: Path
@@ -125,11 +126,12 @@ class Study:
     provenance: Record
     config_file: str = live.CONFIG
     missing: tuple[Job, ...] = ()
+    record: str = f"report.html{RECORD}"
 
     @property
     def protocols(self) -> list[str]:
-        """The evaluation protocols that have numbers, in the order of ``table.csv``; or all."""
-        return list(dict.fromkeys(key[0] for key in self.scores)) or protocols(self.config)
+        """The evaluation protocols, in the config's order; then others that have numbers."""
+        return list(dict.fromkeys([*protocols(self.config), *(key[0] for key in self.scores)]))
 
     @property
     def baseline(self) -> Experiment:
@@ -142,7 +144,7 @@ class Study:
     def provenance_file(self) -> str:
         """Where ``provenance`` stands: in a file of its own, or in the report's record."""
         own = "provenance.json"
-        return own if (self.folder / own).exists() else "report.html.provenance.json"
+        return own if (self.folder / own).exists() else self.record
 
     @property
     def confidence(self) -> float:
@@ -169,7 +171,7 @@ def read(folder: Path) -> Study:
     config, config_file = live.config(folder)
     scores = _scores(folder / "table.csv")
     comparison = _object(folder / "comparison.json")
-    evaluation = next((key[0] for key in scores), protocols(config)[0])
+    evaluation = protocols(config)[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
