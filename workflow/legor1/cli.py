@@ -1,8 +1,10 @@
 """The command ``legor1``: one sub-command a stage. The rules of the pipeline call nothing else."""
 
 import argparse
+import contextlib
 import inspect
 import json
+import math
 import os
 import sys
 import textwrap
@@ -80,6 +82,13 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is not I/N with 0 <= I < N")
     return int(index), int(count)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def _named_path(text: str) -> tuple[str, Path]:
@@ -369,7 +378,7 @@ def _declare_report(stage: Callable[..., None]) -> None:
         stages.watch,
         RUN_DIR,
         Option("--once", action="store_true", help="say how it stands now, and end"),
-        Option("--every", metavar="SECONDS", type=float, default=3, help="look again so often"),
+        Option("--every", metavar="SECONDS", type=_seconds, default=3, help="look again so often"),
     )
     stage(
         stages.report,
