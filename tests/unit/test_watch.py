@@ -140,7 +140,6 @@ def test_a_job_that_ended_well_and_whose_files_are_gone_waits(folder):
         ("legor1 index: tree is empty. Remedy: fetch it.\n", True),
         ("Traceback (most recent call last):\n  File\nZeroDivisionError: by zero\n", True),
         ("Traceback (most recent call last):\n  File\ntorch.OutOfMemoryError: CUDA\n\n", True),
-        ("legor1 index: interrupted\n", False),
         ("Traceback (most recent call last):\nError: x\nsft: 4/10 steps\n", False),
         ("index: instances 40\n", False),
         ("ValueError of some library, which went on\n", False),
@@ -154,6 +153,12 @@ def test_the_end_of_a_log_tells_whether_the_job_failed(folder, log, fails):
     assert (f"✗ failed: instances; its log: {path}\n    " in text) == fails
     if fails:
         assert log.strip().splitlines()[-1] in text and ", 1 failed" in text
+
+
+def test_a_job_that_was_interrupted_has_stopped(folder):
+    write(folder / "logs/predict/sft/0.log", "sft: 6/20 answers\nlegor1 predict: interrupted\n")
+    assert of(folder, "answers of sft, shard 0") == STOPPED
+    assert "‖ sft            stopped" in said(folder) and ", 1 stopped" in said(folder)
 
 
 def test_a_running_training_says_all_that_is_known_of_it(folder):

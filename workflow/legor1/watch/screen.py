@@ -15,6 +15,7 @@ from legor1.jobs import STAGES
 from legor1.live import clean
 from legor1.watch.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen, failure
 
+ORDER = (FAILED, RUNNING, STOPPED, WAITING)  # what is said of several jobs, the first that fits
 MARKS = {DONE: "✓", RUNNING: "●", WAITING: "○", FAILED: "✗", STOPPED: "‖"}
 STYLES = {
     DONE: "green",
@@ -117,7 +118,7 @@ def _failure(run: Run, one: Seen) -> list[Text]:
 
 def _stage(stage: str, jobs: Sequence[Seen]) -> Text:
     states = [one.state for one in jobs]
-    state = next((s for s in (FAILED, RUNNING, STOPPED, WAITING) if s in states), DONE)
+    state = next((s for s in ORDER if s in states), DONE)
     done = f"{states.count(DONE)} of {len(states)}" if states else "none"
     line = Text.assemble((f"{MARKS[state]} ", STYLES[state]), (f"{stage:<13}", "bold"), done)
     if stage not in ("trainings", "predictions"):
@@ -153,7 +154,7 @@ def _predictions(run: Run, jobs: Sequence[Seen], now: float) -> list[Text]:
     for name in dict.fromkeys(one.job.experiment for one in jobs if one.job.experiment):
         parts = [one for one in jobs if one.job.experiment == name]
         states = [one.state for one in parts]
-        state = next((s for s in (FAILED, RUNNING, WAITING) if s in states), DONE)
+        state = next((s for s in ORDER if s in states), DONE)
         known, line = run.answers(name), _item(name, state)
         if state != WAITING or known.answers[0]:
             shards, answers = (f"{done:,} of {of:,}" for done, of in (known.shards, known.answers))

@@ -1,8 +1,8 @@
 """How a running study stands, by its files alone: nobody is asked, and nothing is written.
 
 A job is done if its files are there. Else its log tells: none since the last start or since it last
-ended well, and it waits; an error at its end, and it failed; all else, and it runs, or was killed
-without a word.
+ended well, and it waits; an error at its end, and it failed; that it was interrupted, and it
+stopped; all else, and it runs, or was killed without a word.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from legor1.training import work
 DONE, RUNNING, WAITING, FAILED, STOPPED = "done", "running", "waiting", "failed", "stopped"
 # The last line of a log: how the command line ends with an error, and how Python does.
 SAID = re.compile(r"legor1 [\w-]+: (?!interrupted$)")
+INTERRUPTED = re.compile(r"legor1 [\w-]+: interrupted")
 RAISED = re.compile(r"[\w.]*(Error|Exception|Exit)\b")
 SETTLED = 2  # seconds by which clocks of file servers may differ
 
@@ -161,7 +162,10 @@ def _state(log: Path, work_folder: Path | None) -> str:
     for note, state in ((work.STOPPED, STOPPED), (work.FAILED, FAILED)):
         if work_folder and live.changed(work_folder / note) is not None:
             return state
-    return FAILED if failure(log) else RUNNING
+    if failure(log):
+        return FAILED
+    *_, last = ["", *live.tail(log)]
+    return STOPPED if INTERRUPTED.fullmatch(last) else RUNNING
 
 
 def failure(log: Path) -> str:
