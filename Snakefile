@@ -51,3 +51,4 @@ include: "workflow/rules/report.smk"
 # Not a rule: a dry run must plan the full study on any machine.
 onstart:
     stop_if_something_is_missing()
+    note_config()

@@ -143,7 +143,8 @@ class Files:
         if path.suffix == ".json":
             return json.loads(path.read_text())
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in path.read_text().splitlines()]
+            whole = path.read_text().split("\n")[:-1]  # another line may be in the making
+            return [json.loads(line) for line in whole]
         if path.suffix == ".html":
             return Examples(path.read_text()).found
         if path.suffix == ".csv":

@@ -17,6 +17,7 @@ from study import ROOT, Study
 
 from legor1.crate import write_crate
 from legor1.files import sha256
+from legor1.watch.state import Run
 
 EXPERIMENTS = ("few_shot", "sft", "grpo")
 BASELINES = {
@@ -130,7 +131,10 @@ def test_the_report_stands_alone_and_shows_its_config(run):
     assert "Smoke test" in report
     assert "<script src=" not in report
     assert 'href="http' not in report.partition("</head>")[0]
-    assert json.loads((run / "config.json").read_text())["run"] == "smoke"
+    config = json.loads((run / "config.json").read_text())
+    assert config["run"] == "smoke"
+    assert config == json.loads((run / "logs/config.json").read_text())
+    assert "not finished" not in report
 
 
 def test_every_number_of_the_report_stands_in_the_file_that_it_names(run):
@@ -198,6 +202,14 @@ def test_the_finished_study_is_a_valid_ro_crate(smoke, tmp_path, monkeypatch):
     assert packed["actions"] > 30
     done = validate(tmp_path / "crate", tmp_path / "http")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_those_who_watch_see_that_all_is_done(run):
+    watched = Run(run)
+    assert watched.done
+    assert [watched.training(name).step for name in ("sft", "grpo")] == [2, 2]
+    assert watched.answers("sft").shards == (2, 2)
+    assert not [*(run / "work").glob("*/history.jsonl")]
 
 
 def test_a_second_run_does_nothing(smoke):

@@ -88,6 +88,9 @@ def test_a_reader_that_goes_away_is_no_error():
         (["convert", "--switch", "self_demo"], "'self_demo' is not NAME=on or NAME=off"),
         (["train", "--recipe", "{"], "neither JSON text nor a JSON file"),
         (["train", "--recipe", "none.json"], "neither JSON text nor a JSON file"),
+        (["watch", "run", "--every", "0"], "'0' is no number of seconds above 0"),
+        (["watch", "run", "--every", "nan"], "'nan' is no number of seconds above 0"),
+        (["watch", "run", "--every", "often"], "'often' is no number of seconds above 0"),
         ([], "required: STAGE"),
     ],
 )

@@ -129,6 +129,7 @@ def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
         if action.type in (Path, cli._named_path, cli._maybe_named_path)
         and action.dest not in stage.get_default("roles")
     }
-    whole = {(name, "run_dir") for name in ("crate", "publish", "restore")}  # of results, not one
+    # Of results, not one.
+    whole = {(name, "run_dir") for name in ("crate", "publish", "restore", "watch")}
     beside = {("crate", "out"), ("fetch", "folder"), ("train", "work"), ("train", "log")}
     assert without == whole | beside

@@ -7,7 +7,7 @@ import pytest
 import trainings
 
 from legor1.training import resuming
-from legor1.training.work import stop_noted
+from legor1.training.work import HISTORY, PROGRESS, stop_noted
 
 # Each batch of completions lasts four steps, so that most checkpoints fall into one.
 LASTING = {"steps_per_generation": 4, "num_iterations": 2}
@@ -68,6 +68,7 @@ def judge(trained, name):
     assert [row["step"] for row in map(json.loads, lines) if "resumed" in row] == [3, 4, 6, 8]
     left = killed.parent / "work"
     assert [path.name for path in left.glob("checkpoint-*")] == ["checkpoint-8"]
+    assert not (left / PROGRESS).exists() and not (left / HISTORY).exists()
     assert stop_noted(left) == {
         "schema_version": 1,
         "step": 3,

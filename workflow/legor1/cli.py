@@ -1,8 +1,10 @@
 """The command ``legor1``: one sub-command a stage. The rules of the pipeline call nothing else."""
 
 import argparse
+import contextlib
 import inspect
 import json
+import math
 import os
 import sys
 import textwrap
@@ -82,6 +84,13 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+
+
 def _named_path(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
     if not (name and path):
@@ -122,6 +131,9 @@ RESULTS = (
     "adapters/*/history.jsonl",
     "predictions/*.jsonl",
     "scores/*/*/*",
+    "logs/config.json",
+    "work/*/progress.json",
+    "work/*/history.jsonl",
 )
 OUT = _out("the file to write")
 SOURCE = _path("tree", "the dataset tree", READ_TREE)
@@ -362,6 +374,12 @@ def _declare_scores(stage: Callable[..., None]) -> None:
 
 
 def _declare_report(stage: Callable[..., None]) -> None:
+    stage(
+        stages.watch,
+        RUN_DIR,
+        Option("--once", action="store_true", help="say how it stands now, and end"),
+        Option("--every", metavar="SECONDS", type=_seconds, default=3, help="look again so often"),
+    )
     stage(
         stages.report,
         _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),

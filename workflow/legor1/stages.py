@@ -312,8 +312,18 @@ def table(given: Namespace) -> None:
     write_table(given.scores, given.out)
 
 
+def watch(given: Namespace) -> None:
+    """Show how a running study stands, by its files alone, until it is done or Ctrl-C.
+
+    legor1 watch results/demo
+    """
+    from legor1.watch.screen import watch
+
+    watch(given.run_dir, once=given.once, seconds=given.every)
+
+
 def report(given: Namespace) -> None:
-    """Render the report of a run, one HTML file, its gallery and its table in other formats.
+    """Render the report of a run, finished or not: one HTML file, its gallery, its table elsewhere.
 
     legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html
     """

@@ -29,8 +29,8 @@ def table(scores: Named) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = [row for name, path in scores for row in _rows(name, path)]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    found = [row for name, path in scores for row in rows(name, path)]
+    frame = pd.DataFrame(found, columns=COLUMNS)
     return frame.astype({"value": float, "low": float, "high": float, "n": int})
 
 
@@ -42,7 +42,12 @@ def write_table(scores: Named, path: Path | str) -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def _rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
+def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
+    """Return the rows of one ``scores.json``, as ``COLUMNS`` name them; None for no number.
+
+    Raises:
+        UserError: it is missing or holds no scores.
+    """
     scores = read_json(path)
     try:
         return [

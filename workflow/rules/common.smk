@@ -26,11 +26,12 @@ if workflow.remote_exec:
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports, protocols, recipes, slurm
+from legor1 import check, imports, live, protocols, recipes, slurm
 from legor1.baselines import NAMES as BASELINES
 from legor1.config import family, load
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
+from legor1.files import write_json
 from legor1.plan.plan import plan
 from legor1.plan.render import summary
 from legor1.report.figures.curves import alike_but_for_rewards
@@ -80,6 +81,12 @@ def stop_if_something_is_missing():
         names = {name for name in names if not name.startswith(check.MODEL_RULES)}
     with user_errors():
         check.require(config, Path(RUN), names)
+
+
+def note_config():
+    """Keep the config where those who watch the study find it before its report is there."""
+    with user_errors():
+        write_json(Path(RUN) / live.STARTED, config)
 
 
 def code(*stages):

@@ -87,12 +87,13 @@ def audits(study: Study) -> list[Audit]:
 def hashes(study: Study) -> Table:
     """Return the DVC hash of every output that the report was made from.
 
-    Once the run is published, ``published/<run>.dvc`` has the same.
+    Once the run is published, ``published/<run>.dvc`` has the same. While it is at work there is
+    none: files come and go.
     """
     beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
     names = [
         name
-        for name in outputs.listed(study.folder)
+        for name in ([] if study.missing else outputs.listed(study.folder))
         if not name.endswith(beside) and name not in BESIDE
     ]
     rows: list[list[str]] = [

@@ -16,7 +16,6 @@ from legor1.report.study import Experiment, Study
 
 HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
 
-CONFIG = "config.json"
 SIDES = ("train", "test")
 
 Rows = list[list[str]]
@@ -50,7 +49,7 @@ def not_run(study: Study) -> list[Markup]:
         said.append(
             Markup("A second seed. The intervals tell how the numbers vary with the test ")
             + Markup("examples, not with the luck of a training; this is seed {} alone.").format(
-                cite(CONFIG, config, "seed")
+                cite(study.config_file, config, "seed")
             )
         )
     if "thesis" not in study.protocols:
@@ -65,11 +64,11 @@ def not_run(study: Study) -> list[Markup]:
 def seeds(study: Study) -> list[Cited]:
     """Return the seeds of the trainings, the run's own first."""
     further = {
-        one["seed"]: cite(CONFIG, study.config, "experiments", name, "seed")
+        one["seed"]: cite(study.config_file, study.config, "experiments", name, "seed")
         for name, one in study.config["experiments"].items()
         if "repeats" in one
     }
-    return [cite(CONFIG, study.config, "seed"), *further.values()]
+    return [cite(study.config_file, study.config, "seed"), *further.values()]
 
 
 def is_demonstration(study: Study) -> bool:
@@ -100,7 +99,7 @@ def base_size(study: Study) -> str:
 def recipes(study: Study) -> Rows:
     """Return one row a setting: its name, then every experiment's value."""
     blocks = [
-        flat(CONFIG, study.config, "experiments", one.name)
+        flat(study.config_file, study.config, "experiments", one.name)
         if one.name in study.config["experiments"]
         else {}
         for one in study.experiments
@@ -209,7 +208,7 @@ def data(study: Study) -> dict[str, str]:
     own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
     facts["Source"] = own.get(source, source)
     if isinstance(config["dataset"].get(source), dict):
-        settings = flat(CONFIG, config, "dataset", source)
+        settings = flat(study.config_file, config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
         file, n = "data/manifest.json", len(study.manifest["files"])

@@ -25,6 +25,7 @@ from legor1.report import (
     seeds,
     svg,
     tables,
+    unfinished,
 )
 from legor1.report.cited import cite, count
 from legor1.report.figures import (
@@ -40,7 +41,7 @@ from legor1.report.figures import (
 from legor1.report.gallery import page
 from legor1.report.gallery.choice import REASONS
 from legor1.report.metrics import ADAPTATIONS, TASKS, metric
-from legor1.report.study import Experiment, Study, read
+from legor1.report.study import Experiment, Study, Training
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
@@ -50,6 +51,8 @@ def render(
 ) -> None:
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
+    The report of an unfinished study shows what there is, and says what is missing.
+
     Args:
         run_dir: the run's folder.
         out: the report.
@@ -58,9 +61,9 @@ def render(
             their own size lie beside it. None: neither is written.
 
     Raises:
-        UserError: the run has no resolved config or no table yet, or a file of it is damaged.
+        UserError: it is not known what the run is to be, or a file of it is damaged.
     """
-    study = read(Path(run_dir))
+    study = unfinished.read(Path(run_dir))
     shown = page.gather(study, gallery)
     _write("report.html.j2", context(study) | _few(shown, gallery, out), out)
     if gallery:
@@ -84,14 +87,15 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
             "there are no trainings that differ in their rewards alone. Remedy: add "
             "--configfile workflow/configs/figure1.yaml, or thesis_first.yaml."
         )
-    histories = []
+    drawn = []
     for index, (name, folder) in enumerate(trainings.items()):
         history = read_jsonl(folder / "history.jsonl", ["step"])
         if not curves.logged(history, "reward"):
             raise UserError(f"{folder} logged no reward. Remedy: name a GRPO training.")
-        histories.append((Experiment(index, name, "grpo"), history))
-    figure = curves.rewards("rewards", histories)
-    shown = {"figure": figure, "group": [one for one, _ in histories]}
+        training = Training({}, history, f"adapters/{name}")
+        drawn.append((Experiment(index, name, "grpo"), training))
+    figure = curves.rewards("rewards", drawn)
+    shown = {"figure": figure, "group": [one for one, _ in drawn]}
     _write("figure1.html.j2", _style() | shown, out)
 
 
@@ -121,11 +125,16 @@ def context(study: Study) -> dict[str, Any]:
     return _page(study) | {
         "experiments": study.experiments,
         "baseline": study.baseline,
-        "confidence": cite(facts.CONFIG, study.config, "evaluation", "confidence", write=whole),
+        "confidence": cite(
+            study.config_file, study.config, "evaluation", "confidence", write=whole
+        ),
         "question": findings.question(study),
         "answers": findings.answers(study, protocol),
         "demonstration": facts.is_demonstration(study),
-        "results": [(one, tables.results(study, one)) for one in study.protocols],
+        "missing": unfinished.missing(study),
+        "results": [
+            (one, found) for one in study.protocols if (found := tables.results(study, one))
+        ],
         "thesis_note": facts.thesis_note(study),
         "thesis": [ADAPTATIONS[row["adaptation"]] for row in tables.thesis()],
         "paper": tables.paper(),
@@ -222,7 +231,7 @@ def _page(study: Study) -> dict[str, Any]:
     return _style() | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
-        "seed": cite(facts.CONFIG, study.config, "seed"),
+        "seed": cite(study.config_file, study.config, "seed"),
         "commit": origins.own_commit(study),
     }
 

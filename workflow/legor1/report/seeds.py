@@ -28,7 +28,7 @@ def seeds(study: Study) -> Table:
     for stage, steps in lineage.by_stage(study.steps).items():
         if stage in DRAWN:
             rows += [[DRAWN[stage], seed, stage, ", ".join(of)] for seed, of in _drawn(steps)]
-    gallery = cite("config.json", study.config, "seed")
+    gallery = cite(study.config_file, study.config, "seed")
     return ["What was drawn", "Seed", "Stage", "For"], [*rows, [GALLERY, gallery, "report", ""]]
 
 

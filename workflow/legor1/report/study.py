@@ -3,13 +3,14 @@
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legor1 import baselines
+from legor1 import baselines, live
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
+from legor1.jobs import Job, protocols
 from legor1.report import lineage
 from legor1.report.cited import Cited, count, percent, pointer, points
 from legor1.report.lineage import Step
@@ -65,10 +66,20 @@ class Score:
 
 @dataclass(frozen=True)
 class Training:
-    """One training: ``run.json`` and the rows of ``history.jsonl``."""
+    """One training: ``run.json``, the rows of ``history.jsonl``, and where below the run they lie.
+
+    Of a training that is not done, ``progress`` is its last note, and ``folder`` its work folder.
+    """
 
     facts: Record
     history: list[Record]
+    folder: str
+    progress: Record = field(default_factory=dict)
+
+    @property
+    def history_file(self) -> str:
+        """Where the rows stand."""
+        return f"{self.folder}/history.jsonl"
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Study:
 
     Attributes:
         folder: the run's folder.
-        config: the resolved config.
+        config, config_file: the resolved config, and the file below the run that it stands in.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model, and without repeats of a training with other seeds.
         scores: by (protocol, task, metric, experiment).
@@ -91,6 +102,7 @@ class Study:
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         manifest, base, comparison: the JSON files of these names.
         quarantine: rows of ``quarantine.jsonl``.
+        missing: the jobs that have not been done yet.
     """
 
     folder: Path
@@ -109,11 +121,13 @@ class Study:
     comparison: Record
     quarantine: list[Record]
     base: Record
+    config_file: str = live.CONFIG
+    missing: tuple[Job, ...] = ()
 
     @property
     def protocols(self) -> list[str]:
-        """The evaluation protocols that have numbers, in the order of ``table.csv``."""
-        return list(dict.fromkeys(protocol for protocol, *_ in self.scores))
+        """The evaluation protocols, in the config's order; then others that have numbers."""
+        return list(dict.fromkeys([*protocols(self.config), *(key[0] for key in self.scores)]))
 
     @property
     def baseline(self) -> Experiment:
@@ -155,11 +169,12 @@ def read(folder: Path) -> Study:
     """Read the run in ``folder``.
 
     Raises:
-        UserError: ``config.json`` or ``table.csv`` is missing, or a file there cannot be read.
+        UserError: there is no config, or a file there cannot be read.
     """
-    config, scores = read_json(folder / "config.json"), _scores(folder / "table.csv")
+    config, config_file = live.config(folder)
+    scores = _scores(folder / "table.csv")
     comparison = _object(folder / "comparison.json")
-    evaluation = next(iter(scores))[0]
+    evaluation = protocols(config)[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
@@ -181,7 +196,7 @@ def read(folder: Path) -> Study:
         scoring={name: _object(where / "scores.json") for name, where in scored.items()},
         predictions={name: _predictions(said / f"{name}.jsonl") for name in columns},
         examples={name: _examples(scored[name] / "per_example.parquet") for name in columns},
-        trainings={name: _training(folder / "adapters" / name) for name in names},
+        trainings={name: _training(folder, f"adapters/{name}") for name in names},
         steps=lineage.read(folder, [*lineage.ENDS, *audited]),
         splits={name: _object(data / name / "split.json") for name in prepared},
         audits={name: _object(data / name / "audit.json") for name in prepared},
@@ -189,6 +204,7 @@ def read(folder: Path) -> Study:
         comparison=comparison,
         quarantine=_rows(data / "quarantine.jsonl", "reason"),
         base=_object(folder / "base" / "model.json"),
+        config_file=config_file,
     )
 
 
@@ -210,7 +226,7 @@ def _finite(score: Score | None) -> Score | None:
 
 def _scores(path: Path) -> dict[Key, Score]:
     if not path.exists():
-        raise UserError(f"{path} does not exist. Remedy: run the pipeline up to it first.")
+        return {}
     scores = {}
     with path.open(encoding="utf-8", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
@@ -270,8 +286,9 @@ def _predictions(path: Path) -> dict[str, Record]:
     return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
 
 
-def _training(folder: Path) -> Training:
-    return Training(_object(folder / "run.json"), _rows(folder / "history.jsonl"))
+def _training(run: Path, folder: str) -> Training:
+    history = _rows(run / folder / "history.jsonl")
+    return Training(_object(run / folder / "run.json"), history, folder)
 
 
 def _examples(path: Path) -> dict[str, dict[str, float]]:

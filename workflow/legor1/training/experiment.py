@@ -26,6 +26,7 @@ from legor1.seeding import generator
 from legor1.training.adapters import publish
 from legor1.training.curves import Curves
 from legor1.training.history import Steps
+from legor1.training.live import Live
 from legor1.training.resuming import Checkpoints
 from legor1.training.stopping import Stops
 from legor1.training.work import end_with_launcher, join, note_failure, note_stop
@@ -207,6 +208,8 @@ class Job:
         trainer.add_callback(stops)
         trainer.add_callback(checkpoints)
         trainer.add_callback(Curves(self.out / "curves"))
+        live = Live(self.work)
+        trainer.add_callback(live)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())
         except Exception as error:
@@ -219,6 +222,7 @@ class Job:
             note_stop(self.work, trainer.state.global_step, trainer.state.max_steps, stops.reason)
         else:
             publish(self, trainer, checkpoints.seconds())
+            live.end()
         trainer.accelerator.end_training()
 
 

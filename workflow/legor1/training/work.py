@@ -18,6 +18,7 @@ from legor1.files import locked, read_json, write_json
 from legor1.training import checkpoints
 
 REQUEST, STOPPED, FAILED, ATTEMPT = "stop", "stopped.json", "failed", "attempt.json"
+PROGRESS, HISTORY = "progress.json", "history.jsonl"  # of a training that is not done, for watchers
 LAUNCHER = "LEGOR1_LAUNCHER"  # in the environment of the processes that train: their launcher's id
 SECONDS_TO_LEAVE = 60  # that an earlier training has to notice that its launcher is gone
 

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.report import svg
-from legor1.report.cited import Cited, cite, pointer, short
+from legor1.report.cited import Cited, cite, count, pointer, short
 from legor1.report.figures.chart import PLOT, Axes, Figure, Points, nice_ticks, path
-from legor1.report.study import Experiment, Record, Study
+from legor1.report.study import Experiment, Record, Study, Training
 from legor1.report.svg import tag
 
 CURVES = {
@@ -26,33 +26,25 @@ REWARD = "rewards/"
 FEW = 24  # a curve of so few points needs no smoothing
 MOST_ROWS = 100  # of a table; the file has them all
 
-History = list[Record]
-
 
 def curves(study: Study, experiment: Experiment) -> Figure:
     """Return one panel for each logged quantity of an experiment's training that is known here."""
     training, panels = study.trainings[experiment.name], []
-    history, resumed = training.history, training.facts.get("resumed", [])
+    history, resumed = training.history, [step.value for step in _resumed(experiment, training)]
     titles = _titles({key for row in history for key in row if _has(row, key)})
     for number, (key, title) in enumerate(titles.items()):
         ident, points = f"curve-{experiment.index}-{number}", logged(history, key)
         named = f"{title}, {experiment.name}"
         picture = lines_panel(ident, named, [(experiment, points)], resumed)
-        panels.append((title, _last(experiment, history, key), picture))
-    cited = partial(cite, history_file(experiment), history, write=short)
+        panels.append((title, _last(training, key), picture))
+    cited = partial(cite, training.history_file, history, write=short)
     rows = [
         [cited(i, "step"), *(cited(i, key) if _has(row, key) else "–" for key in titles)]
         for i, row in enumerate(history)
         if any(_has(row, key) for key in titles)
     ]
-    return Figure(
-        panels, ["Step", *titles.values()], thinned(rows), about=_resumed(study, experiment)
-    )
-
-
-def history_file(experiment: Experiment) -> str:
-    """Return where a training's log lies."""
-    return f"adapters/{experiment.name}/history.jsonl"
+    about = _about(experiment, training)
+    return Figure(panels, ["Step", *titles.values()], thinned(rows), about=about)
 
 
 def thinned(rows: list[list[str]]) -> list[list[str]]:
@@ -62,22 +54,32 @@ def thinned(rows: list[list[str]]) -> list[list[str]]:
     return kept if not rows or kept[-1] is rows[-1] else [*kept, rows[-1]]
 
 
-def _last(experiment: Experiment, history: History, key: str) -> str:
-    row = max(i for i, row in enumerate(history) if _has(row, key))
-    cited = partial(cite, history_file(experiment), history, row, write=short)
+def _last(training: Training, key: str) -> str:
+    row = max(i for i, row in enumerate(training.history) if _has(row, key))
+    cited = partial(cite, training.history_file, training.history, row, write=short)
     return Markup("last: {} at step {}").format(cited(key), cited("step"))
 
 
-def _resumed(study: Study, experiment: Experiment) -> str:
-    """Return at which steps a training was taken up again, in words; empty if it never was."""
-    facts = study.trainings[experiment.name].facts
-    file = f"adapters/{experiment.name}/run.json"
-    steps = [cite(file, facts, "resumed", i) for i in range(len(facts.get("resumed", [])))]
-    if not steps:
-        return ""
-    return Markup("Interrupted, and taken up again after step {}: the dashed lines.").format(
-        Markup(", ").join(steps)
-    )
+def _about(experiment: Experiment, training: Training) -> str:
+    """Return whether a training is done, and at which steps it was taken up again, in words."""
+    said = []
+    if training.progress:
+        cited = partial(cite, f"{training.folder}/progress.json", training.progress, write=count)
+        said.append(Markup("Not done yet: step {} of {}.").format(cited("step"), cited("steps")))
+    if steps := _resumed(experiment, training):
+        again = "Interrupted, and taken up again after step {}: the dashed lines."
+        said.append(Markup(again).format(Markup(", ").join(steps)))
+    return Markup(" ").join(said)
+
+
+def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
+    """Return the steps at which a training was taken up again."""
+    facts, history = training.facts, training.history
+    if facts:
+        cited = partial(cite, f"adapters/{experiment.name}/run.json", facts, "resumed")
+        return [cited(i) for i in range(len(facts.get("resumed", [])))]
+    cited = partial(cite, training.history_file, history, write=short)
+    return [cited(i, "step") for i, row in enumerate(history) if _has(row, "resumed")]
 
 
 def _titles(logged: set[str]) -> dict[str, str]:
@@ -103,8 +105,8 @@ def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
     by_name = {one.name: one for one in study.experiments}
     made = []
     for number, names in enumerate(alike_but_for_rewards(study.config["experiments"])):
-        known = [(by_name[name], study.trainings[name].history) for name in names]
-        known = [(one, history) for one, history in known if logged(history, "reward")]
+        known = [(by_name[name], study.trainings[name]) for name in names]
+        known = [(one, training) for one, training in known if logged(training.history, "reward")]
         if len(known) > 1:
             made.append(([one for one, _ in known], rewards(f"rewards-{number}", known)))
     return made
@@ -127,24 +129,24 @@ def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def rewards(ident: str, histories: list[tuple[Experiment, History]]) -> Figure:
+def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
     """Return one panel with all curves; its table has the logged values and their running means."""
-    title = "Reward, " + " and ".join(one.name for one, _ in histories)
-    curves = [(one, logged(history, "reward")) for one, history in histories]
+    title = "Reward, " + " and ".join(one.name for one, _ in trainings)
+    curves = [(one, logged(training.history, "reward")) for one, training in trainings]
     picture = lines_panel(ident, title, curves)
     headings = ["Step", *(f"{one.name}{what}" for one, _ in curves for what in ("", ", mean"))]
-    columns = [column for one, history in histories for column in _columns(one, history)]
+    columns = [column for _, training in trainings for column in _columns(training)]
     steps = sorted({step for column in columns for step in column})
     rows = [
-        [_step(step, histories), *(column.get(step, "–") for column in columns)] for step in steps
+        [_step(step, trainings), *(column.get(step, "–") for column in columns)] for step in steps
     ]
     panel = ("Reward", "each against its own", picture)
     return Figure([panel], headings, thinned(rows), shared=True)
 
 
-def _columns(experiment: Experiment, history: History) -> Iterable[dict[float, Cited]]:
+def _columns(training: Training) -> Iterable[dict[float, Cited]]:
     """Yield step → the logged reward, and step → the running mean there."""
-    file = history_file(experiment)
+    file, history = training.history_file, training.history
     cited = partial(cite, file, history, write=short)
     kept = [i for i, row in enumerate(history) if _has(row, "reward")]
     yield {history[i]["step"]: cited(i, "reward") for i in kept}
@@ -155,11 +157,11 @@ def _columns(experiment: Experiment, history: History) -> Iterable[dict[float, C
     }
 
 
-def _step(step: float, histories: list[tuple[Experiment, History]]) -> Cited:
-    for experiment, history in histories:
-        for i, row in enumerate(history):
+def _step(step: float, trainings: list[tuple[Experiment, Training]]) -> Cited:
+    for _, training in trainings:
+        for i, row in enumerate(training.history):
             if _has(row, "reward") and row["step"] == step:
-                return cite(history_file(experiment), history, i, "step", write=short)
+                return cite(training.history_file, training.history, i, "step", write=short)
     raise LookupError(step)
 
 

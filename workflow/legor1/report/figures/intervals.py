@@ -13,7 +13,7 @@ from legor1.report.study import Experiment, Score, Study
 from legor1.report.svg import tag
 
 HEIGHT = 42  # of one experiment in a panel
-PARTS = ("value", "low", "high")
+ENDS = ("low", "high")
 
 
 def intervals(
@@ -30,9 +30,14 @@ def intervals(
         picture = interval_panel(f"{prefix}-{one.name}", one.label, known)
         panels.append((one.label, f"percent, {direction}", picture))
         rows += [
-            [one.label, e.name, *(s.cited(part) for part in PARTS), s.cited("n")] for e, s in known
+            [one.label, e.name, s.cited(), *(_end(s, end) for end in ENDS), s.cited("n")]
+            for e, s in known
         ]
     return Figure(panels, ["Metric", "Experiment", "Value, %", "Low", "High", "Examples"], rows)
+
+
+def _end(score: Score, end: str) -> str:
+    return score.cited(end) if score.bounded else "–"
 
 
 def interval_panel(ident: str, label: str, scored: list[tuple[Experiment, Score]]) -> Markup:

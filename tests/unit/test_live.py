@@ -1,0 +1,112 @@
+"""What a training notes while it runs, and that it is a training's history to the last number."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import trainings
+from transformers import TrainerControl, TrainerState
+from watching import wait_for
+
+from legor1 import live as reading
+from legor1.files import read_json, write_json
+from legor1.training import live
+from legor1.training.work import HISTORY, PROGRESS
+from legor1.watch.state import Run
+
+CONTROL = TrainerControl()
+
+
+@pytest.fixture(autouse=True)
+def at_each_step(monkeypatch):
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_NOTES", 0)
+
+
+def train(folder, logs, history=(), *, first=True, steps=9) -> live.Live:
+    """Call it as a training does that logs ``logs``, one a step, after ``history``."""
+    state = TrainerState(log_history=[*history], is_world_process_zero=first, max_steps=steps)
+    state.global_step = max((log["step"] for log in history), default=0)
+    shown = live.Live(folder)
+    shown.on_train_begin(None, state, CONTROL)
+    for log in logs:
+        state.global_step += 1
+        shown.on_step_end(None, state, CONTROL)
+        state.log_history.append(log | {"step": state.global_step})
+        shown.on_log(None, state, CONTROL)
+    return shown
+
+
+def test_the_history_so_far_has_the_numbers_of_each_row(tmp_path):
+    train(tmp_path, [{"loss": 2.5, "note": "x"}, {"loss": "1.5", "kl": float("nan")}])
+    rows = reading.rows(tmp_path / HISTORY)
+    assert rows == [{"loss": 2.5, "step": 1.0}, {"loss": 1.5, "step": 2.0}]
+
+
+def test_a_training_that_goes_on_begins_with_what_the_checkpoint_remembers(tmp_path):
+    train(tmp_path, [{"loss": value} for value in (4.0, 3.0, 9.0)])
+    kept = [{"loss": 4.0, "step": 1}, {"loss": 3.0, "step": 2}, {"resumed": 1, "step": 2}]
+    train(tmp_path, [{"loss": 2.0}], kept)
+    rows = reading.rows(tmp_path / HISTORY)
+    assert [row.get("loss") for row in rows] == [4.0, 3.0, None, 2.0]
+    note = read_json(tmp_path / PROGRESS)
+    assert (note["step"], note["steps"], note["first"]) == (3, 9, 2)
+
+
+def test_the_note_is_renewed_every_few_seconds_and_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_NOTES", 1000)
+    train(tmp_path, [{}] * 3)
+    assert read_json(tmp_path / PROGRESS)["step"] == 0
+    train(tmp_path, [{}] * 3, steps=3)
+    assert read_json(tmp_path / PROGRESS)["step"] == 3
+
+
+def test_only_the_first_process_writes(tmp_path):
+    train(tmp_path, [{"loss": 2.5}], first=False)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(live, "write_json", refuse)
+    monkeypatch.setattr(live, "write_jsonl", refuse)
+    monkeypatch.setattr(live.Live, "_append", refuse)
+    train(tmp_path, [{"loss": 2.5}])
+    train(tmp_path / "that/is/not/there", [{"loss": 2.5}])
+
+
+def test_nothing_is_left_once_the_adapter_has_it(tmp_path):
+    train(tmp_path, [{"loss": 2.5}]).end()
+    assert [*tmp_path.iterdir()] == []
+    live.Live(tmp_path).end()  # of a disk that was full
+
+
+@pytest.mark.parametrize("method", ["sft", pytest.param("grpo", marks=pytest.mark.slow)])
+def test_a_real_training_is_watched_from_its_first_step_to_its_end(tmp_path, method):
+    data = trainings.write_data(tmp_path)
+    recipe = trainings.recipe(method, training={"steps": 40, "logging_steps": 1, "save_steps": 20})
+    config = {"base": {"source": "shipped"}, "experiments": {method: {"method": method}}}
+    write_json(tmp_path / reading.STARTED, config | {"evaluation": {}})
+    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(recipe)]
+    paths = data | {"work": tmp_path / "work", "out": tmp_path / f"adapters/{method}"}
+    command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    seen = []
+
+    def look() -> bool:
+        known = Run(tmp_path).training(method)
+        if known.step and known.losses:
+            seen.append(known)
+        return running.poll() is not None
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+        wait_for(look, poll=0.1)
+        assert running.returncode == 0, running.stdout.read().decode()
+    going = [one for one in seen if one.step < 40]
+    assert going and {one.steps for one in going} == {40}
+    assert [one.step for one in going] == sorted(one.step for one in going)
+    assert all(one.left > 0 and one.tokens > 0 for one in going if one.seconds)
+    ended = Run(tmp_path).training(method)
+    assert ended.step == 40 and ended.losses[: len(going[-1].losses)] == going[-1].losses
+    assert not [*(tmp_path / "work").glob(f"*/{HISTORY}")]

@@ -1,0 +1,394 @@
+"""`legor1 watch`: what it says of a run in whatever state, and that it only reads."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+from watching import wait_for
+
+from legor1 import cli, jobs, live
+from legor1.errors import UserError
+from legor1.files import write_json, write_jsonl
+from legor1.watch import screen, state
+from legor1.watch.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
+
+CONFIG = {
+    "run": "tiny",
+    "base": {"source": "shipped"},
+    "experiments": {
+        "few_shot": {"method": "baseline"},
+        "sft": {"method": "sft"},
+        "grpo": {"method": "grpo"},
+    },
+    "inference": {"shards": 2},
+    "evaluation": {"protocols": ["sound", "thesis"]},
+}
+JOBS = jobs.listed(CONFIG)
+ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
+EARLIER = 10_000  # seconds
+GRPO = "work/00000000000000aa"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A run that has just been started."""
+    write_json(tmp_path / live.STARTED, CONFIG)
+    return tmp_path
+
+
+def write(path: Path, content: str | bytes = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def age(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def do(folder: Path, *rules: str, of: str = "") -> None:
+    """Do the jobs of the rules, of an experiment; all of them if none is named."""
+    for job in JOBS:
+        if (not rules or job.rule in rules) and of in job.of:
+            for name in job.outputs:
+                write(folder / name, json.dumps(CONFIG if name == live.CONFIG else {}) + "\n")
+
+
+def train(folder: Path, name: str = "grpo", where: str = GRPO, **note) -> None:
+    """Have an experiment train: step 4 of 10, after 12 seconds since step 1."""
+    progress = {"schema_version": 1, "step": 4, "steps": 10, "first": 1, "seconds": 12.0}
+    write_json(folder / where / "job.json", {"recipe": {"experiment": name}})
+    write_json(folder / where / "progress.json", progress | note)
+    rows = [
+        {"step": float(s), "loss": 2.0 / s, "reward": s / 10, "num_tokens": 500.0 * s}
+        for s in range(1, 5)
+    ]
+    write_jsonl(folder / where / "history.jsonl", rows)
+    write(folder / f"logs/train/{name}.log", f"{name}: 4/10 steps\n")
+
+
+def states(folder: Path) -> dict[str, set[str]]:
+    """Return stage → the states of its jobs."""
+    found: dict[str, set[str]] = {}
+    for one in Run(folder).jobs:
+        found.setdefault(one.job.stage, set()).add(one.state)
+    return found
+
+
+def of(folder: Path, name: str) -> str:
+    (found,) = (one.state for one in Run(folder).jobs if str(one.job) == name)
+    return found
+
+
+def said(folder: Path) -> str:
+    return "\n".join(line.plain for line in screen.lines(Run(folder), time.time()))
+
+
+def contents(folder: Path) -> dict[Path, tuple]:
+    facts = ((path, path.stat()) for path in folder.rglob("*"))
+    return {path: (one.st_mtime_ns, one.st_size, one.st_ino) for path, one in facts}
+
+
+def test_at_the_start_all_waits(folder):
+    assert {*states(folder)} == {*jobs.STAGES}
+    assert set().union(*states(folder).values()) == {WAITING}
+    assert said(folder).startswith(f"tiny: nothing runs, 0 of {len(JOBS)} jobs done\n○ data ")
+
+
+def test_at_the_end_all_is_done(folder):
+    do(folder)
+    assert Run(folder).done
+    assert said(folder).startswith(f"tiny: done, {len(JOBS)} of {len(JOBS)} jobs done\n✓ data ")
+    assert "last sign of life" not in said(folder)
+
+
+def test_a_job_runs_from_its_first_word_until_its_files_are_there(folder):
+    write(folder / "logs/data/index_dataset.log", "reading\n")
+    assert of(folder, "instances") == RUNNING
+    assert "● data         0 of 7  running: instances" in said(folder)
+    do(folder, "index_dataset")
+    assert of(folder, "instances") == DONE
+    (folder / "data/instances.parquet").unlink()  # one of two
+    assert of(folder, "instances") == RUNNING
+
+
+def test_what_is_older_than_the_last_start_tells_nothing(folder):
+    log = write(folder / "logs/data/index_dataset.log", "legor1 index: no. Remedy: yes.\n")
+    assert of(folder, "instances") == FAILED
+    age(log, EARLIER)
+    assert of(folder, "instances") == WAITING
+
+
+def test_a_job_that_ended_well_and_whose_files_are_gone_waits(folder):
+    log = write(folder / "logs/compile_table.log", "")
+    write(folder / "benchmarks/compile_table.tsv", "s\n")
+    assert of(folder, "table of results") == WAITING
+    age(folder / "benchmarks/compile_table.tsv", EARLIER)  # it is at work again
+    assert log.exists() and of(folder, "table of results") == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("log", "fails"),
+    [
+        ("legor1 index: tree is empty. Remedy: fetch it.\n", True),
+        ("Traceback (most recent call last):\n  File\nZeroDivisionError: by zero\n", True),
+        ("Traceback (most recent call last):\n  File\ntorch.OutOfMemoryError: CUDA\n\n", True),
+        ("Traceback (most recent call last):\nError: x\nsft: 4/10 steps\n", False),
+        ("index: instances 40\n", False),
+        ("ValueError of some library, which went on\n", False),
+        ("\n \n", False),
+    ],
+)
+def test_the_end_of_a_log_tells_whether_the_job_failed(folder, log, fails):
+    path = write(folder / "logs/data/index_dataset.log", log)
+    assert of(folder, "instances") == (FAILED if fails else RUNNING)
+    text = said(folder)
+    assert (f"✗ failed: instances; its log: {path}\n    " in text) == fails
+    if fails:
+        assert log.strip().splitlines()[-1] in text and ", 1 failed" in text
+
+
+def test_a_job_that_was_interrupted_has_stopped(folder):
+    write(folder / "logs/predict/sft/0.log", "sft: 6/20 answers\nlegor1 predict: interrupted\n")
+    assert of(folder, "answers of sft, shard 0") == STOPPED
+    assert "‖ sft            stopped" in said(folder) and ", 1 stopped" in said(folder)
+
+
+def test_a_running_training_says_all_that_is_known_of_it(folder):
+    train(folder)
+    known = Run(folder).training("grpo")
+    assert (known.step, known.steps, known.tokens, known.seconds) == (4, 10, 500.0, 4.0)
+    assert known.left == 24.0
+    assert known.rewards == [0.1, 0.2, 0.3, 0.4] and known.losses[-1] == 0.5
+    text = said(folder)
+    assert "● grpo           running step 4 of 10  24 s left  last sign of life 0." in text
+    assert "reward 0.4 ▁▃▆█  loss 0.5 █▃▂▁  500 tokens and 4.0 s a step" in text
+    assert of(folder, "training of sft") == WAITING
+
+
+def test_a_training_without_steps_yet_says_that_it_runs(folder):
+    write_json(folder / GRPO / "job.json", {"recipe": {"experiment": "grpo"}})
+    assert of(folder, "training of grpo") == RUNNING
+    assert Run(folder).training("grpo") == state.Training()
+    train(folder, step=1, seconds=0.5)  # none since it was started
+    assert Run(folder).training("grpo").left is None
+
+
+def test_of_two_work_folders_the_last_changed_one_counts(folder):
+    train(folder, where="work/00000000000000bb", step=9)
+    for path in (folder / "work").rglob("*"):
+        age(path, EARLIER)
+    train(folder)
+    assert Run(folder).training("grpo").step == 4
+
+
+def test_a_training_that_stopped_or_failed_says_so(folder):
+    train(folder)
+    note = {"schema_version": 1, "step": 4, "steps": 10, "why": "before its time was over"}
+    write_json(folder / GRPO / "stopped.json", note)
+    assert of(folder, "training of grpo") == STOPPED
+    assert "stopped step 4 of 10  before its time was over" in said(folder)
+    (folder / GRPO / "stopped.json").unlink()
+    write(folder / GRPO / "failed")
+    assert of(folder, "training of grpo") == FAILED
+    assert f"its log: {folder}/logs/train/grpo.log" in said(folder)
+
+
+def test_a_finished_training_says_what_it_took(folder):
+    train(folder)
+    do(folder, "train_grpo")
+    write_json(folder / "adapters/grpo/run.json", {"steps": 10, "seconds": 50.0})
+    write_jsonl(folder / "adapters/grpo/history.jsonl", [{"step": 10.0, "reward": 0.9}])
+    known = Run(folder).training("grpo")
+    assert (known.step, known.steps, known.seconds, known.rewards) == (10, 10, 5.0, [0.9])
+    assert "✓ grpo           done    step 10 of 10\n" in said(folder)
+
+
+def test_shards_and_answers_are_counted_while_they_come(folder):
+    write(folder / "data/sound/plain/test.jsonl", "{}\n" * 40)
+    assert "few_shot       waiting\n" in said(folder)
+    shards = folder / "predictions/few_shot/shards"
+    write(shards / "0.jsonl", "{}\n" * 20)
+    write(shards / "1.0123456789abcdef.partial.jsonl", "{}\n" * 6 + '{"cut')
+    write(folder / "logs/predict/few_shot/1.log", "few_shot: 6/20 answers\n")
+    assert Run(folder).answers("few_shot") == state.Answers((1, 2), (26, 40))
+    assert "running 26 of 40 examples, 1 of 2 shards  last sign of life" in said(folder)
+    old = write(shards / "1.00000000000000ff.partial.jsonl", "{}\n" * 19)
+    age(old, EARLIER)  # of an earlier recipe
+    assert Run(folder).answers("few_shot").answers == (26, 40)
+    do(folder, "gather_predictions", of="few_shot")
+    write(folder / "predictions/few_shot.jsonl", "{}\n" * 40)
+    for path in shards.iterdir():
+        path.unlink()
+    assert Run(folder).answers("few_shot") == state.Answers((2, 2), (40, 40))
+    assert "✓ few_shot       done    40 of 40 examples, 2 of 2 shards" in said(folder)
+
+
+def test_a_long_silence_is_told_and_coloured(folder):
+    age(folder / live.STARTED, 3 * EARLIER)
+    age(write(folder / "logs/data/index_dataset.log", "…"), EARLIER)
+    line, *_ = screen.lines(Run(folder), time.time())
+    assert line.plain.endswith("last sign of life 2 h 46 min ago")
+    assert "yellow" in {str(span.style) for span in line.spans}
+
+
+@pytest.mark.parametrize("name", ["progress.json", "history.jsonl", "job.json", "stopped.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"step": 3, "steps"',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b"[1]\n",
+        b'{"recipe": [], "step": "x", "steps": {}}\n',
+        b'{"recipe": {"experiment": 7}}\n',
+        b'{"step": 1e999, "steps": -3, "seconds": NaN, "reward": Infinity, "loss": 1e308}\n' * 2,
+        b'{"step": 1' + b"0" * 400 + b', "steps": true, "num_tokens": 1' + b"0" * 400 + b"}\n",
+        f'{{"step": 1, "steps": 2, "why": {json.dumps(ESCAPE)}}}\n'.encode(),
+    ],
+)
+def test_half_written_and_hostile_notes_stop_nobody(folder, name, content):
+    train(folder)
+    write(folder / GRPO / name, content)
+    harmless(said(folder))
+    Run(folder).training("grpo")
+
+
+def harmless(text: str) -> None:
+    assert {one for one in text if unicodedata.category(one)[0] == "C"} <= {"\n"}
+
+
+def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
+    folder = tmp_path / f"odd {ESCAPE}"
+    experiments = {f"sft{ESCAPE}": {"method": "sft", "protocol": "a\nb"}}
+    write_json(folder / live.STARTED, CONFIG | {"run": ESCAPE, "experiments": experiments})
+    job = next(job for job in jobs.listed(CONFIG | {"experiments": experiments}) if "sft" in job.of)
+    write(folder / job.log, f"legor1 train: {ESCAPE} no\n")
+    assert cli.main(["watch", str(folder), "--once"]) == 0
+    text = capsys.readouterr().out
+    assert "legor1 train:" in text and "]0;owned" in text
+    harmless(text)
+
+
+def test_a_name_that_no_file_can_have_stops_nobody(folder):
+    for name in ("nul\0", "x" * 5000, "../../.."):
+        write_json(folder / live.STARTED, CONFIG | {"experiments": {name: {"method": "sft"}}})
+        assert "nothing runs" in said(folder)
+
+
+def test_pipes_and_folders_in_the_place_of_files_stop_nobody(folder):
+    (folder / GRPO).mkdir(parents=True)
+    os.mkfifo(folder / GRPO / "job.json")
+    (folder / "logs/train/grpo.log").mkdir(parents=True)
+    assert of(folder, "training of grpo") == RUNNING  # whatever it is, it was made
+
+
+def test_files_that_vanish_between_listing_and_reading_stop_nobody(folder, monkeypatch):
+    train(folder)
+    write(folder / "predictions/sft/shards/0.00000000000000ff.partial.jsonl", "{}\n")
+    gone = OSError("gone")
+    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(gone))
+    assert "nothing of it is known" in said(folder)
+    run = Run(folder)
+    run.config = CONFIG
+    assert "tiny: " in screen.lines(run, 0.0)[0].plain
+
+
+def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path, capsys):
+    assert cli.main(["watch", str(tmp_path / "later"), "--once"]) == 0
+    assert capsys.readouterr().out == f"later: nothing of it is known yet in {tmp_path}/later\n"
+
+
+def test_what_is_no_config_is_a_users_error(tmp_path):
+    write_json(tmp_path / live.CONFIG, {"experiments": []})
+    with pytest.raises(UserError, match="Remedy: write it again: legor1 config"):
+        said(tmp_path)
+
+
+def test_nothing_is_written(folder, capsys):
+    train(folder)
+    do(folder, "index_dataset")
+    before = contents(folder)
+    assert cli.main(["watch", str(folder), "--once"]) == 0
+    assert contents(folder) == before
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypatch):
+    path = write(folder / "some.jsonl", "{}\n" * 3)
+    assert live.lines(path) == 3
+    monkeypatch.setattr(live, "_read", lambda *_: pytest.fail("read again"))
+    assert live.lines(path) == 3
+    assert live.lines(folder / "none.jsonl") == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0.0, 7.0], "▁█"), (range(160), "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██")],
+)
+def test_a_sparkline_has_its_lowest_and_highest_value(values, line):
+    assert screen.sparkline([float(value) for value in values]) == line
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "legor1.cli", "watch", *arguments]
+
+
+def on_terminal(folder: Path, **environment: str) -> str:
+    """Watch a finished study on a terminal of its own; return what it wrote there."""
+    parent, child = pty.openpty()
+    given = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    given |= {"TERM": "xterm", "COLUMNS": "60", "LINES": "40"} | environment
+    done = subprocess.run(command(str(folder)), stdout=child, env=given, check=False, timeout=60)
+    os.close(child)
+    text = os.read(parent, 65536).decode()
+    os.close(parent)
+    assert done.returncode == 0
+    return text
+
+
+def test_a_terminal_gets_colour_unless_it_wants_none(folder):
+    do(folder)
+    assert "\x1b[32m✓" in on_terminal(folder)
+    plain = on_terminal(folder, NO_COLOR="1")
+    assert "✓" in plain and "\x1b[3" not in plain and "\x1b[1;3" not in plain
+
+
+def test_ctrl_c_ends_it_in_good_order(folder):
+    with subprocess.Popen(
+        command(str(folder), "--every", "0.2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        for _ in range(3):  # it looks again and again
+            wait_for(lambda: running.stdout.readline().startswith(b"tiny: nothing runs"), 60)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (0, b"")
+
+
+def test_it_ends_when_all_is_done(folder):
+    with subprocess.Popen(
+        command(str(folder), "--every", "0.2"), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout.readline().startswith("tiny: nothing runs")
+        do(folder)
+        text, _ = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert f"tiny: done, {len(JOBS)} of {len(JOBS)} jobs done\n" in text
+
+
+def test_an_old_terminal_gets_signs_that_it_knows(folder):
+    do(folder)
+    given = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        command(str(folder), "--once"), capture_output=True, env=given, check=False, timeout=60
+    )
+    assert done.returncode == 0 and b"? data         7 of 7" in done.stdout
