@@ -1,7 +1,6 @@
 """What was run, with what, and what was not: plain facts about a study."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,18 +12,12 @@ from legor1.report.cited import Cited, cite, count, duration, large, pointer, si
 from legor1.report.metrics import TASKS
 from legor1.report.study import Experiment, Record, Study
 
-HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
 UNKNOWN = "not recorded"
 
 CONFIG = "config.json"
 SIDES = ("train", "test")
 
 Rows = list[list[str]]
-
-
-def portable(text: str) -> str:
-    """Return ``text`` with home folders as ``~``: a report names no person and no machine."""
-    return HOME.sub("~", text)
 
 
 def not_run(study: Study) -> list[Markup]:
@@ -119,7 +112,7 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_text, value))
-    return "none" if value is None else portable(str(value))
+    return "none" if value is None else str(value)
 
 
 def trained(study: Study) -> list[Experiment]:
@@ -265,10 +258,10 @@ def command(study: Study) -> str:
     """Return the command that makes the run again: the recorded one, else by its config."""
     recorded = study.provenance.get("command")
     if recorded:
-        return portable(recorded if isinstance(recorded, str) else " ".join(map(str, recorded)))
+        return recorded if isinstance(recorded, str) else " ".join(map(str, recorded))
     return f"snakemake --configfile results/{study.config['run']}/config.json"
 
 
 def config_text(study: Study) -> str:
     """Return the resolved config as indented JSON."""
-    return portable(json.dumps(study.config, indent=2, ensure_ascii=False))
+    return json.dumps(study.config, indent=2, ensure_ascii=False)

@@ -18,6 +18,7 @@ from legor1.report import evidence, export, facts, findings, gallery, svg, table
 from legor1.report.cited import cite, count
 from legor1.report.figures import confusion, cost, curves, frame, intervals, overlaps, tradeoff
 from legor1.report.metrics import ADAPTATIONS, metric
+from legor1.report.publishable import publishable
 from legor1.report.study import Experiment, Study, read
 
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -62,9 +63,7 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
 
 
 def _write(template: str, shown: Mapping[str, Any], out: Path) -> None:
-    text = environment().get_template(template).render(shown)
-    # A lone surrogate, which JSON can carry, cannot be written as UTF-8.
-    write_text(out, text.encode("utf-8", "replace").decode("utf-8"))
+    write_text(out, publishable(environment().get_template(template).render(shown)))
 
 
 def environment() -> Environment:
