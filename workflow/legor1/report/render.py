@@ -171,5 +171,5 @@ def interval_method(study: Study) -> str:
             kept = method.partition(";")[0]  # the rest tells the columns of scores.json apart
             file = f"scores/{name}/{study.protocols[0]}/scores.json"
             drawn = cite(file, scores, "interval", "replicates", write=count)
-            return Markup("{}, {} replicates").format(kept, drawn)
+            return Markup("<bdi>{}</bdi>, {} replicates").format(kept, drawn)
     return "bootstrap"
