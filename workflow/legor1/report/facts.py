@@ -217,7 +217,7 @@ def data(study: Study) -> dict[str, str]:
             cited = partial(cite, f"data/{protocol}/split.json", split)
             share = cited("test_fraction", write="{:.0%}".format)
             name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            facts[name] = Markup("{}, seed {}, {} test").format(
+            facts[name] = Markup("<bdi>{}</bdi>, seed {}, {} test").format(
                 split["protocol"], cited("seed"), share
             )
     return facts
