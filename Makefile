@@ -7,7 +7,7 @@ RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference
 
 .PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
-	lint lock setup crate publish restore clean help
+	lint lock setup crate publish restore shop-window clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
 	@echo "make restore     bring a published run back and check it; likewise"
+	@echo "make shop-window show a finished demo in the README: RUN=demo"
 	@echo "make setup       make .venv"
 	@echo "make lock        renew the pins in envs/; with UPGRADE=1 to the newest releases"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
@@ -66,6 +67,9 @@ test-gpu: setup
 
 publish restore: setup
 	@$(BIN)/legor1 $@ results/$(RUN)
+
+shop-window: setup
+	@$(BIN)/python docs/shop_window.py results/$(RUN)
 
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 
