@@ -6,8 +6,8 @@ export OMP_NUM_THREADS ?= 1
 RUN ?= study
 BENCHMARKS := data rewards scoring sft grpo inference report
 
-.PHONY: demo test test-slow test-chaos test-cluster test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
-	lint lock setup crate publish restore clean help
+.PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+	lint lock setup crate publish restore shop-window clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -16,11 +16,13 @@ help:
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-chaos  kill the small study again and again, in every stage: about 10 minutes"
 	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
+	@echo "make test-browser open the report in Chromium: screen, phone, paper, hostile words; 2 minutes"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
 	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
 	@echo "make restore     bring a published run back and check it; likewise"
+	@echo "make shop-window show a finished demo in the README: RUN=demo"
 	@echo "make setup       make .venv"
 	@echo "make lock        renew the pins in envs/; with UPGRADE=1 to the newest releases"
 	@echo "make benchmark-data       time the data stages on a tree of the dataset's full size"
@@ -55,6 +57,9 @@ test-chaos: setup
 test-cluster: setup
 	@$(BIN)/python -m pytest -m cluster
 
+test-browser: setup
+	@$(BIN)/python -m pytest -m browser tests/browser
+
 test-large: setup
 	@$(BIN)/python -m pytest -m large
 
@@ -63,6 +68,9 @@ test-gpu: setup
 
 publish restore: setup
 	@$(BIN)/legor1 $@ results/$(RUN)
+
+shop-window: setup
+	@$(BIN)/python docs/shop_window.py results/$(RUN)
 
 benchmarks: $(BENCHMARKS:%=benchmark-%)
 

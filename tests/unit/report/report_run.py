@@ -85,29 +85,9 @@ class Run:
         frame.to_parquet(target)
 
     def record(self, result: str, stage: str, *inputs: str, **changes) -> None:
-        """Write the record beside a result: by default a file that was made of others."""
-        made = changes.pop("made", [result])
-        facts = {
-            "stage": stage,
-            "settings": {},
-            "seed": None,
-            "inputs": [{"path": f"results/tiny/{one}", "sha256": "1" * 64} for one in inputs],
-            "outputs": [{"path": f"results/tiny/{one}", "sha256": "1" * 64} for one in made],
-            "started": "2026-01-02T03:04:05+00:00",
-            "wall_seconds": 1.5,
-            "peak_memory_mib": 100.0,
-            "peak_gpu_memory_mib": None,
-            "host": {"name": "secret", "processor": "A processor", "memory_mib": 8},
-            "devices": ["cpu"],
-            "code_sha256": "2" * 64,
-            "commit": "a" * 40,
-            "dirty": False,
-            "python": "3.11.7",
-            "platform": "Linux",
-            "cpus": 2,
-            "versions": {"torch": "2.14.1"},
-        }
-        write_json(self.folder / f"{result}.provenance.json", facts | changes)
+        """Write the record beside a result."""
+        content = record(result, stage, *inputs, **changes)
+        write_json(self.folder / f"{result}.provenance.json", content)
 
     def image(self, name: str, size: tuple[int, int] = (400, 300)) -> None:
         target = self.folder / "data" / "tree" / name
@@ -156,6 +136,32 @@ def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:
     facts = {"instance_id": name, "task": task, "image": "a.png", "width": 400, "height": 300}
     answer = {"completion": BOXES, "prediction": BOXES, "reference": BOXES, "finished": True}
     return facts | answer | changes
+
+
+def record(result: str, stage: str, *inputs: str, **changes) -> dict:
+    """Return the record of a result: by default a file that was made of others."""
+    made = changes.pop("made", [result])
+    facts = {
+        "stage": stage,
+        "settings": {},
+        "seed": None,
+        "inputs": [{"path": f"results/tiny/{one}", "sha256": "1" * 64} for one in inputs],
+        "outputs": [{"path": f"results/tiny/{one}", "sha256": "1" * 64} for one in made],
+        "started": "2026-01-02T03:04:05+00:00",
+        "wall_seconds": 1.5,
+        "peak_memory_mib": 100.0,
+        "peak_gpu_memory_mib": None,
+        "host": {"name": "secret", "processor": "A processor", "memory_mib": 8},
+        "devices": ["cpu"],
+        "code_sha256": "2" * 64,
+        "commit": "a" * 40,
+        "dirty": False,
+        "python": "3.11.7",
+        "platform": "Linux",
+        "cpus": 2,
+        "versions": {"torch": "2.14.1"},
+    }
+    return facts | changes
 
 
 def conversation(name: str, task: str = "object", **changes) -> dict:

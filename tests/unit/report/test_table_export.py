@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import re
 
@@ -8,7 +9,7 @@ from test_claims import compared
 
 from legor1 import cli
 from legor1.report import export
-from legor1.report.study import published
+from legor1.report.study import published, read
 
 
 @pytest.fixture
@@ -78,3 +79,21 @@ def test_what_latex_or_markdown_would_read_as_its_own_is_escaped():
         r"a\_b \& 5 \% \{x\} \textbackslash{} \#\$\~{}\^{}"
     )
     assert export._markdown("a|b <i> c_d") == r"a\|b &lt;i> c\_d"
+
+
+def test_hostile_names_stay_text_in_every_format(run):
+    name = '=HYPERLINK("x")|`a`![b](c)<i>&*d*\\input{e}\n\nf'
+    experiments = {name: {"method": "sft"}}
+    run.configure(experiments=experiments)
+    run.table({})
+    with (run.folder / "table.csv").open("a") as file:
+        csv.writer(file).writerow([name, "sound", "object", "iou", 0.5, 0.4, 0.6, 40])
+    export.write(read(run.folder), run.folder / "tables")
+    made = {one.suffix: one.read_text() for one in (run.folder / "tables").iterdir()}
+    rows = [*csv.DictReader(io.StringIO(made[".csv"], newline=""))]
+    assert rows[0]["model"] == "'" + name
+    assert json.loads(made[".json"])[0]["model"] == name
+    heading = next(line for line in made[".md"].splitlines() if line.startswith("| Metric"))
+    assert r"""=HYPERLINK("x")\|\`a\`!\[b\](c)&lt;i>&amp;\*d\*\\input{e} f |""" in heading
+    assert r"=HYPERLINK(\"x\")" not in made[".tex"]
+    assert r"\textbackslash{}input\{e\} f" in made[".tex"] and r"\input" not in made[".tex"]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from legor1.files import write_text
 from legor1.report import tables
 from legor1.report.cited import percent, points
 from legor1.report.metrics import METRICS
+from legor1.report.publishable import publishable
 from legor1.report.study import Score, Study, published
 
 COLUMNS = (
     "source", "model", "adaptation", "protocol", "task", "metric", "value", "low", "high", "n",
     "difference", "difference_low", "difference_high", "verdict",
 )  # fmt: skip
+FORMULA = tuple("=+-@\t\r")
 MARKS = {"best": "★ ", "ahead": "☆ ", "": ""}
 LEGEND = (
     "Percent. Below a value its interval, then the paired difference from {}, in points. "
@@ -40,8 +43,7 @@ def write(study: Study, folder: Path) -> None:
     made = {"csv": _csv(rows), "md": markdown(study), "tex": latex(study)}
     made["json"] = json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     for kind, text in made.items():
-        # As in the page: a lone surrogate cannot be written as UTF-8.
-        write_text(folder / f"results.{kind}", text.encode("utf-8", "replace").decode("utf-8"))
+        write_text(folder / f"results.{kind}", publishable(text))
 
 
 def records(study: Study) -> list[dict[str, Any]]:
@@ -84,8 +86,13 @@ def _csv(rows: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet computes: a text that starts like a formula is quoted."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
 def grid(study: Study, protocol: str) -> Grid:
@@ -134,7 +141,8 @@ def markdown(study: Study) -> str:
             for row in ([[f"**{title}**"], *([""] for _ in headings[1:])], *cells)
         ]
         texts = [["<br>".join(map(_markdown, cell)) for cell in row] for row in rows]
-        parts += [f"## Protocol {protocol}", _pipes(headings, texts)]
+        parts += [f"## Protocol {_markdown(protocol)}"]
+        parts += [_pipes([_markdown(one) for one in headings], texts)]
         parts.append(LEGEND.format(_markdown(study.baseline.name)))
     parts += ["## The LEGO-ARTA paper, as published", _pipes(*tables.paper())]
     return "\n\n".join(parts) + "\n"
@@ -146,7 +154,8 @@ def _pipes(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def _markdown(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", "&lt;").replace("_", r"\_")
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def latex(study: Study) -> str:
@@ -182,4 +191,4 @@ def _sublines(row: list[Lines]) -> Iterable[str]:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -1,7 +1,6 @@
 """What was run, with what, and what was not: plain facts about a study."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,16 +13,9 @@ from legor1.report.metrics import TASKS
 from legor1.report.origins import UNKNOWN, commit
 from legor1.report.study import Experiment, Study
 
-HOME = re.compile(r"(?:/home|/Users)/[^/\s\"']+|/root(?=/|$)")
-
 SIDES = ("train", "test")
 
 Rows = list[list[str]]
-
-
-def portable(text: str) -> str:
-    """Return ``text`` with home folders as ``~``: a report names no person and no machine."""
-    return HOME.sub("~", text)
 
 
 def not_run(study: Study) -> list[Markup]:
@@ -129,7 +121,7 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_text, value))
-    return "none" if value is None else portable(str(value))
+    return "none" if value is None else str(value)
 
 
 def trained(study: Study) -> list[Experiment]:
@@ -220,7 +212,7 @@ def data(study: Study) -> dict[str, str]:
             cited = partial(cite, f"data/{protocol}/split.json", split)
             share = cited("test_fraction", write="{:.0%}".format)
             name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            facts[name] = Markup("{}, seed {}, {} test").format(
+            facts[name] = Markup("<bdi>{}</bdi>, seed {}, {} test").format(
                 split["protocol"], cited("seed"), share
             )
     return facts
@@ -243,4 +235,4 @@ def base(study: Study) -> dict[str, str]:
 
 def config_text(study: Study) -> str:
     """Return the resolved config as indented JSON."""
-    return portable(json.dumps(study.config, indent=2, ensure_ascii=False))
+    return json.dumps(study.config, indent=2, ensure_ascii=False)

@@ -41,6 +41,7 @@ from legor1.report.figures import (
 from legor1.report.gallery import page
 from legor1.report.gallery.choice import REASONS
 from legor1.report.metrics import ADAPTATIONS, TASKS, metric
+from legor1.report.publishable import publishable
 from legor1.report.study import Experiment, Study, Training
 
 TEMPLATES = Path(__file__).parents[2] / "report"
@@ -100,9 +101,7 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
 
 
 def _write(template: str, shown: Mapping[str, Any], out: Path) -> None:
-    text = environment().get_template(template).render(shown)
-    # A lone surrogate, which JSON can carry, cannot be written as UTF-8.
-    write_text(out, text.encode("utf-8", "replace").decode("utf-8"))
+    write_text(out, publishable(environment().get_template(template).render(shown)))
 
 
 def environment() -> Environment:
@@ -243,5 +242,5 @@ def interval_method(study: Study) -> str:
             kept = method.partition(";")[0]  # the rest tells the columns of scores.json apart
             file = f"scores/{name}/{study.protocols[0]}/scores.json"
             drawn = cite(file, scores, "interval", "replicates", write=count)
-            return Markup("{}, {} replicates").format(kept, drawn)
+            return Markup("<bdi>{}</bdi>, {} replicates").format(kept, drawn)
     return "bootstrap"

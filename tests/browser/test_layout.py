@@ -1,0 +1,79 @@
+"""How the report's pages look: on any width, dark, in print, still where motion is unwanted."""
+
+import pytest
+from PIL import Image, ImageStat
+from pypdf import PdfReader
+from visits import VIEWS
+
+pytestmark = pytest.mark.browser
+A4 = {"width": 688, "height": 1017}  # CSS pixels inside of the margins
+CUT_OFF = """() => [...document.querySelectorAll('.scroll, pre, svg, td, th')]
+  .filter(one => one.checkVisibility() && !one.closest('.hidden')
+    && (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible'
+        || one.getBoundingClientRect().right > innerWidth + 1))
+  .map(one => one.outerHTML.slice(0, 100))"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("study", ["plain", "odd"])
+def test_nothing_stands_out_of_the_page(visits, request, study, width):
+    for path in request.getfixturevalue(study).values():
+        visit = visits(path, viewport={"width": width, "height": 800})
+        assert visit.overflow() == [], path.name
+        visit.unfold()
+        assert visit.overflow() == [], f"{path.name}, unfolded"
+
+
+def test_nothing_is_asked_for_and_nothing_complains(visits, plain):
+    for path in plain.values():
+        visit = visits(path)
+        visit.page.wait_for_timeout(200)
+        assert [url for url in visit.requests if not url.startswith("data:")] == [path.as_uri()]
+        assert visit.messages == []
+
+
+def test_dark_is_dark_and_paper_is_white(visits, plain):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page = visits(plain["report.html"], color_scheme="dark").page
+    dark = page.evaluate(ground)
+    page.emulate_media(media="print")
+    paper = page.evaluate(ground)
+    page.emulate_media(media="screen", color_scheme="light")
+    assert dark == "rgb(20, 22, 26)" and paper == "rgb(255, 255, 255)"
+    assert page.evaluate(ground) not in (dark, paper)
+
+
+def test_nothing_moves_where_motion_is_unwanted(visits, plain):
+    behaviour = "getComputedStyle(document.documentElement).scrollBehavior"
+    moving = "document.getAnimations().length"
+    page = visits(plain["report.html"], reduced_motion="reduce").page
+    assert page.evaluate(behaviour) == "auto" and page.evaluate(moving) == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(behaviour) == "smooth"
+
+
+def test_paper_holds_the_results_and_cuts_nothing_off(visits, plain, pictures):
+    page = visits(plain["report.html"], viewport=A4).page
+    target = pictures / "report.pdf"
+    page.pdf(path=target, prefer_css_page_size=True, tagged=True, outline=True)
+    pages = PdfReader(target).pages
+    text = " ".join(" ".join(one.extract_text() for one in pages).split())
+    assert 3 <= len(pages) <= 20
+    assert "Test results in percent" in text and "45.0" in text and "42.0–48.0" in text
+    assert "These numbers as a table" not in text  # folded: its figure is there
+    assert float(pages[0].mediabox.width) == pytest.approx(595, abs=1)  # A4
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT_OFF) == []
+
+
+def test_pictures_are_taken_to_look_at(visits, plain, odd, pictures):
+    light = {}
+    for study, pages in {"": plain, "odd-": odd}.items():
+        for path in pages.values():
+            for view, settings in VIEWS.items():
+                target = pictures / f"{study}{path.stem}-{view}.png"
+                page = visits(path, **settings).page
+                page.screenshot(path=target, full_page=study == "")
+                with Image.open(target) as image:
+                    light[target.stem] = ImageStat.Stat(image.convert("L")).mean[0]
+    assert light["report-light"] > 200 > 80 > light["report-dark"]

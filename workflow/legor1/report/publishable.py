@@ -1,0 +1,70 @@
+"""Text as a report may carry it: no home folder, host or secret, and only what a file can hold."""
+
+import getpass
+import re
+import socket
+from functools import cache
+from pathlib import Path
+
+# Where an absolute path starts: not within a relative one, a JSON pointer or an embedded image.
+_START = r"(?<![\w#.~+-])(?<!base64,)"
+_SEP = r"(?:/|~1)"  # the second in a JSON pointer
+_NAME = r"[^/\\\s\"'<>&;:,|~]+"
+_END = r"(?![\w.-])"
+HOMES = (
+    rf"{_START}(?:{_SEP}[\w.+-]+)*?{_SEP}(?:home|Users|users){_SEP}{_NAME}",
+    rf"(?i:\b[a-z]:(?:\\{{1,2}}|/)users(?:\\{{1,2}}|/)){_NAME}",
+    rf"{_START}{_SEP}root{_END}",
+)
+SECRETS = (
+    r"\b(?:hf|hf_oauth|hf_jwt|api_org)_[A-Za-z0-9]{16,}",
+    r"\b(?:gh[pousr]_|github_pat_|glpat-|sk-|xox[abpr]-)[\w-]{16,}",
+    r"\bAKIA[0-9A-Z]{16}\b",
+    r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+",
+    r"(?<=://)[^\s/@\"'<>&]+(?=@)",
+    r"(?<=TOKEN=|ECRET=|SWORD=|I_KEY=|S_KEY=)[^\s\"'<>&]+",
+)
+UNWRITABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+
+
+def publishable(text: str) -> str:
+    """Return ``text`` as it may be passed on.
+
+    Home folders become ``~``, secrets ``[secret]``, this machine's name ``[host]``, its user's name
+    in a path or an address ``[user]``; what has no place in a text file, such as control characters
+    and lone surrogates, becomes U+FFFD.
+    """
+    for pattern, mask in _masks():
+        text = pattern.sub(mask, text)
+    return UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+@cache
+def _masks() -> list[tuple[re.Pattern[str], str]]:
+    """Return what is masked, and by what."""
+    home, host = str(Path.home()), socket.gethostname()
+    homes = [
+        *HOMES,
+        *([_START + re.escape(home).replace("/", _SEP) + _END] if len(home) > 1 else []),
+    ]
+    masks = [(re.compile("|".join(SECRETS)), "[secret]"), (re.compile("|".join(homes)), "~")]
+    if re.search(r"[\d.-]", host):  # else it may be a word that the report needs
+        names = {re.escape(name) for name in (host, host.partition(".")[0]) if len(name) > 3}
+        words = "|".join(sorted(names, key=len, reverse=True))
+        masks += [(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), "[host]")] if names else []
+    if (user := _user()) not in ("", "root"):
+        inside = rf"({_START}{_SEP}(?:[\w.+-]+{_SEP})*?){re.escape(user)}{_END}"
+        masks += [
+            (re.compile(inside), r"\1[user]"),
+            (re.compile(rf"\b{re.escape(user)}@"), "[user]@"),
+        ]
+    return masks
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container need not have an entry for its user
+        return ""
