@@ -12,7 +12,7 @@ HEADINGS = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
   .filter(one => one.checkVisibility()).map(one => Number(one.tagName[1]))"""
 # What scrolls in any view or can be activated, and can be seen.
 STOPS = """() => [...document.querySelectorAll('*')].filter(one => one.checkVisibility()
-  && (one.matches('a[href], summary, button, input, select, [tabindex]')
+  && (one.matches('a[href], summary, button, input:not([type=radio]), :checked, select, [tabindex]')
   || (/auto|scroll/.test(getComputedStyle(one).overflow + getComputedStyle(one).overflowX)
       && (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight))))
   .map((one, i) => (one.dataset.stop = i, i))"""

@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image
 from report_run import SCORES, conversation, record, row, turn
 
+from legor1 import jobs
 from legor1.report import tables
 from legor1.report.render import render, render_rewards
 
@@ -34,6 +35,7 @@ def write(folder: Path, words: str) -> list[Path]:
     for training in trainings.values():
         _train(training, words)
     _record(folder, names, words)
+    _finish(folder)
     render(folder, folder / "report.html", folder / "tables", folder / "gallery.html")
     render_rewards(trainings, folder / "figure1.html")
     return sorted(folder.glob("*.html"))
@@ -146,6 +148,14 @@ def _record(folder: Path, names: dict[str, str], words: str) -> None:
     for result, (stage, *inputs) in made.items():
         content = record(result, stage, *inputs, **said)
         _write(folder / f"{result}.provenance.json", content)
+
+
+def _finish(folder: Path) -> None:
+    """Write all else that a finished study has, empty: nobody reads it."""
+    for job in jobs.missing(json.loads((folder / "config.json").read_text()), folder):
+        for path in (folder / name for name in job.outputs):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
 
 
 def _prepare_data(folder: Path, words: str) -> None:

@@ -1,5 +1,6 @@
 """How a study came about, read from the records beside its results (``legor1.records``)."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -151,11 +152,12 @@ def broken(run: Path, steps: Collection[Step]) -> list[str]:
     made = {path: hash for step in steps for path, hash in step.outputs.items() if hash}
     read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
     wrong = {path for path, hash in read if made.get(path, hash) != hash}
-    unread = [path for path in made.keys() - {path for path, _ in read} if (run / path).is_file()]
+    unread = made.keys() - {path for path, _ in read}
+    unread = [path for path in unread if os.path.isfile(run / path)]  # of any name, however long
     return sorted(wrong | {path for path in unread if sha256(run / path) != made[path]})
 
 
 def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:
     """Return the files of the run that a step read and no record says how they were made."""
     read = {path for step in steps for path in step.inputs} - {*_makers(steps)}
-    return sorted(one for one in read if not Path(one).is_absolute() and (run / one).exists())
+    return sorted(one for one in read if not os.path.isabs(one) and os.path.exists(run / one))
