@@ -16,7 +16,7 @@ help:
 	@echo "make test-slow   run the tests that take long"
 	@echo "make test-chaos  kill the small study again and again, in every stage: about 10 minutes"
 	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
-	@echo "make test-browser open the report in Chromium: screen, phone, paper, hostile words; 2 minutes"
+	@echo "make test-browser open the report in Chromium: screen, phone, paper, hostile words; 3 minutes"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"

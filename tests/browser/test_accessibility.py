@@ -7,7 +7,6 @@ from visits import VIEWS
 
 pytestmark = pytest.mark.browser
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-PAGES = ("report.html", "gallery.html", "figure1.html")
 HEADINGS = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
   .filter(one => one.checkVisibility()).map(one => Number(one.tagName[1]))"""
 # What scrolls in any view or can be activated, and can be seen.
