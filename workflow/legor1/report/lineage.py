@@ -1,6 +1,5 @@
 """How a study came about, read from the records beside its results (``legor1.records``)."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -153,11 +152,19 @@ def broken(run: Path, steps: Collection[Step]) -> list[str]:
     read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
     wrong = {path for path, hash in read if made.get(path, hash) != hash}
     unread = made.keys() - {path for path, _ in read}
-    unread = [path for path in unread if os.path.isfile(run / path)]  # of any name, however long
-    return sorted(wrong | {path for path in unread if sha256(run / path) != made[path]})
+    there = [path for path in unread if _there(run / path) and (run / path).is_file()]
+    return sorted(wrong | {path for path in there if sha256(run / path) != made[path]})
 
 
 def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:
     """Return the files of the run that a step read and no record says how they were made."""
     read = {path for step in steps for path in step.inputs} - {*_makers(steps)}
-    return sorted(one for one in read if not os.path.isabs(one) and os.path.exists(run / one))
+    return sorted(one for one in read if not Path(one).is_absolute() and _there(run / one))
+
+
+def _there(path: Path) -> bool:
+    """Tell whether there is such a file; a damaged record may name what no file can be called."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
