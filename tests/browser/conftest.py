@@ -12,8 +12,11 @@ HERE = Path(__file__).parent
 PICTURES = HERE / "screenshots"
 
 
-def pytest_terminal_summary(terminalreporter):
-    if PICTURES.exists() and terminalreporter.stats.get("passed"):
+TAKEN = pytest.StashKey[bool]()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash.get(TAKEN, False):
         terminalreporter.write_line(f"Pictures of the report: {PICTURES}")
 
 
@@ -55,8 +58,9 @@ def odd(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures():
+def pictures(pytestconfig):
     """Return an empty folder for pictures, which stays after the tests."""
+    pytestconfig.stash[TAKEN] = True
     PICTURES.mkdir(exist_ok=True)
     for old in PICTURES.iterdir():
         old.unlink()

@@ -162,7 +162,7 @@ def test_every_result_has_a_record_of_how_it_was_made(smoke, run):
 def test_the_report_has_the_stages_as_they_ran(run):
     page = (run / "report.html").read_text()
     assert "train grpo → predict" in page and "score → table" in page
-    warnings = re.findall('<p class="warning">▲ (.*?)</p>', page)
+    warnings = re.findall('<p class="warning">▲ <bdi>(.*?)</bdi></p>', page)
     assert warnings == ["The commit of some results is not known: there was no repository."]
 
 
