@@ -81,6 +81,15 @@ def test_the_graph_shows_what_ran_and_its_table_says_it(made):
     assert ">2 jobs<" in picture and ">1 job<" in picture
 
 
+def test_records_that_run_in_a_circle_are_drawn_without_one(run):
+    run.record("a", "split", "table.csv")
+    run.record("table.csv", "table", "a")
+    figure = stages.graph(read(run.folder))
+    ((_, _, picture),) = figure.panels
+    assert sorted(row[5] for row in figure.rows) == ["split", "table"]  # the table has both ways
+    assert picture.count('class="flow"') == 2  # one of them, and to the page
+
+
 def test_the_commands_are_those_of_the_last_commit(made):
     assert origins.command(read(made.folder)).splitlines() == [
         "git checkout " + "a" * 40,

@@ -46,8 +46,10 @@ def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge
 
 
 def _picture(stages: Mapping[str, list[Step]], edges: set[layers.Edge]) -> Markup:
-    ends = {(name, PAGE) for name in stages if not any(one == name for one, _ in edges)}
-    shown = layers.reduced(edges | ends)
+    began = {name: at for at, name in enumerate([*stages, PAGE])}  # so that there are no circles
+    onward = {(one, other) for one, other in edges if began[one] < began[other]}
+    ends = {(name, PAGE) for name in stages if not any(one == name for one, _ in onward)}
+    shown = layers.reduced(onward | ends)
     layout = layers.arrange([*stages, PAGE], shown)
     columns = max(column for column, _ in layout.places.values()) + 1
     rows = [row for path in layout.paths.values() for _, row in path]
