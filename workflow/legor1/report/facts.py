@@ -37,7 +37,7 @@ def not_run(study: Study) -> list[Markup]:
         said.append(
             Markup("A GPU. Everything ran on processors, in {}.").format(config["precision"])
         )
-    if len(seeds(study)) < 2:
+    if len(training_seeds(study)) < 2:
         said.append(
             Markup("A second seed. The intervals tell how the numbers vary with the test ")
             + Markup("examples, not with the luck of a training; this is seed {} alone.").format(
@@ -53,7 +53,7 @@ def not_run(study: Study) -> list[Markup]:
     return said
 
 
-def seeds(study: Study) -> list[Cited]:
+def training_seeds(study: Study) -> list[Cited]:
     """Return the seeds of the trainings, the run's own first."""
     further = {
         one["seed"]: cite(study.config_file, study.config, "experiments", name, "seed")

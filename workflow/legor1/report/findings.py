@@ -53,7 +53,7 @@ def answers(study: Study, protocol: str) -> list[Markup]:
 
 def _seeds(study: Study) -> Markup | None:
     """Return what repeats of the trainings mean for what is said."""
-    seeds = facts.seeds(study)
+    seeds = facts.training_seeds(study)
     if len(seeds) < 2:
         return None
     told = "Each training was run with {} seeds ({}): the differences are of the mean over them, "
