@@ -47,6 +47,9 @@ UNITS = {
 }
 
 
+SLACK = 1e-9  # parts that are added in another order
+
+
 @dataclass
 class Cited:
     """A ``data`` element: its text, value, source, and how it follows from the source."""
@@ -287,16 +290,16 @@ def says(text: str, value: Any) -> bool:
         return value < 0.001
     if duration := re.fullmatch(r"(?:(\d+) h )?(?:(\d+) min ?)?(?:(\d+) s)?", text):
         hours, minutes, seconds = (int(part or 0) for part in duration.groups())
-        exact = 0.5 if duration[3] else 60
+        exact = 0.5 + SLACK if duration[3] else 60
         return abs(3600 * hours + 60 * minutes + seconds - value) <= exact
     number, _, unit = text.replace("−", "-").replace(",", "").partition(" ")
     number, percent = number.rstrip("%\N{NO-BREAK SPACE}"), "%" in text
     digits, _, power = number.lower().partition("e")
-    half = 0.5 * 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
+    half = 0.5 * 10.0 ** (int(power or 0) - len(digits.partition(".")[2])) * (1 + SLACK)
     scales = [0.01] if percent else [UNITS[unit]] if unit in UNITS else [1, 0.01]
     said = float(number)
     memory = unit == "MiB" and abs(said - value) <= half
-    return memory or any(abs(said - value / scale) <= half * (1 + 1e-9) for scale in scales)
+    return memory or any(abs(said - value / scale) <= half for scale in scales)
 
 
 def _says_text(text: str, value: Any) -> bool:

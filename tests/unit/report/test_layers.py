@@ -37,3 +37,8 @@ def test_crossings_are_untangled():
 def test_a_cycle_is_an_error():
     with pytest.raises(ValueError, match="cycle"):
         layers.arrange([*"ab"], {("a", "b"), ("b", "a")})
+
+
+def test_of_a_circle_the_edge_that_closes_it_is_left_out():
+    edges = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "b"), ("a", "c")]
+    assert layers.without_circles(edges) == {("a", "b"), ("b", "c"), ("a", "c")}

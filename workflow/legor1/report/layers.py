@@ -1,6 +1,6 @@
 """Where the nodes of a directed graph without cycles lie: in layers, with few crossings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
@@ -24,24 +24,40 @@ class Layout:
     paths: Mapping[Edge, list[tuple[int, float]]]
 
 
+def without_circles(edges: Iterable[Edge]) -> set[Edge]:
+    """Return the edges but for those that would close a circle with the ones before them."""
+    kept: set[Edge] = set()
+    for one, other in edges:
+        if one != other and one not in _beyond(other, _following(kept)):
+            kept.add((one, other))
+    return kept
+
+
 def reduced(edges: Collection[Edge]) -> set[Edge]:
     """Return the edges without those that a longer way implies."""
-    following: dict[str, set[str]] = {}
-    for one, other in edges:
-        following.setdefault(one, set()).add(other)
-
-    def beyond(node: str, seen: set[str]) -> set[str]:
-        for after in following.get(node, ()):
-            if after not in seen:
-                seen.add(after)
-                beyond(after, seen)
-        return seen
-
+    following = _following(edges)
     longer = {node: set[str]() for node in following}
     for node, direct in following.items():
         for after in direct:
-            longer[node] |= beyond(after, set()) - {after}
+            longer[node] |= _beyond(after, following)
     return {(one, other) for one, other in edges if other not in longer[one]}
+
+
+def _following(edges: Collection[Edge]) -> dict[str, set[str]]:
+    following: dict[str, set[str]] = {}
+    for one, other in edges:
+        following.setdefault(one, set()).add(other)
+    return following
+
+
+def _beyond(node: str, following: Mapping[str, set[str]]) -> set[str]:
+    """Return all nodes that can be reached from one."""
+    seen, left = set[str](), [node]
+    while left:
+        new = following.get(left.pop(), set()) - seen
+        seen |= new
+        left += new
+    return seen
 
 
 def arrange(nodes: Sequence[str], edges: Collection[Edge]) -> Layout:

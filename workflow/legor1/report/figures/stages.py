@@ -46,8 +46,7 @@ def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge
 
 
 def _picture(stages: Mapping[str, list[Step]], edges: set[layers.Edge]) -> Markup:
-    began = {name: at for at, name in enumerate([*stages, PAGE])}  # so that there are no circles
-    onward = {(one, other) for one, other in edges if began[one] < began[other]}
+    onward = layers.without_circles(sorted(edges))
     ends = {(name, PAGE) for name in stages if not any(one == name for one, _ in onward)}
     shown = layers.reduced(onward | ends)
     layout = layers.arrange([*stages, PAGE], shown)
