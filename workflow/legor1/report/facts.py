@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.report.cited import Cited, cite, count, duration, large, pointer, size
+from legor1.report.costs import mib
 from legor1.report.metrics import TASKS
 from legor1.report.origins import UNKNOWN, commit
 from legor1.report.study import Experiment, Study
@@ -133,7 +134,7 @@ def costs(study: Study) -> Rows:
     """Return one row a fact about the trainings, with the value of each of them."""
     shown: dict[str, tuple[str, Callable[[Any], str]]] = {
         "Wall time": ("seconds", duration),
-        "Peak memory": ("peak_memory_mib", lambda mib: f"{count(mib)} MiB"),
+        "Peak memory": ("peak_memory_mib", mib),
         "Optimiser steps": ("steps", count),
         "Training rows": ("rows", count),
         "Trained parameters": ("trainable_parameters", count),

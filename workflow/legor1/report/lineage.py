@@ -8,6 +8,7 @@ from typing import Any
 
 from legor1.errors import UserError
 from legor1.files import read_json, sha256
+from legor1.live import changed
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, cite
 
@@ -152,19 +153,13 @@ def broken(run: Path, steps: Collection[Step]) -> list[str]:
     read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
     wrong = {path for path, hash in read if made.get(path, hash) != hash}
     unread = made.keys() - {path for path, _ in read}
-    there = [path for path in unread if _there(run / path) and (run / path).is_file()]
+    there = [path for path in unread if changed(run / path) is not None and (run / path).is_file()]
     return sorted(wrong | {path for path in there if sha256(run / path) != made[path]})
 
 
 def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:
     """Return the files of the run that a step read and no record says how they were made."""
     read = {path for step in steps for path in step.inputs} - {*_makers(steps)}
-    return sorted(one for one in read if not Path(one).is_absolute() and _there(run / one))
-
-
-def _there(path: Path) -> bool:
-    """Tell whether there is such a file; a damaged record may name what no file can be called."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+    return sorted(
+        one for one in read if not Path(one).is_absolute() and changed(run / one) is not None
+    )

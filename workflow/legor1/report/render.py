@@ -211,7 +211,7 @@ def _gallery(study: Study, shown: page.Gallery, gallery: Path, out: Path) -> dic
     """Return what the gallery's page shows; ``out`` is the report."""
     found = page.context(study, shown, gallery, out)
     style = environment().get_template("gallery.css.j2").render(found)
-    return _page(study) | found | _style(style)
+    return _page(study, style) | found
 
 
 def _style(more: str = "") -> dict[str, Any]:
@@ -225,9 +225,9 @@ def _style(more: str = "") -> dict[str, Any]:
     }
 
 
-def _page(study: Study) -> dict[str, Any]:
-    """Return what stands at the report's head and foot."""
-    return _style() | {
+def _page(study: Study, more: str = "") -> dict[str, Any]:
+    """Return what stands at a page's head and foot, and its style, with ``more``."""
+    return _style(more) | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
         "seed": cite(study.config_file, study.config, "seed"),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from legor1.jobs import STAGES
 from legor1.live import clean
+from legor1.report.cited import duration
 from legor1.watch.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen, failure
 
 ORDER = (FAILED, RUNNING, STOPPED, WAITING)  # what is said of several jobs, the first that fits
@@ -136,7 +137,7 @@ def _training(run: Run, one: Seen, now: float) -> list[Text]:
         line.append(f"  {known.note}")
     if one.state == RUNNING:
         if known.left is not None:
-            line.append(f"  {_duration(known.left)} left")
+            line.append(f"  {duration(known.left)} left")
         line.append(_sign(one.alive, now))
     numbers = [
         f"{title} {values[-1]:.3g} {sparkline(values)}"
@@ -144,7 +145,7 @@ def _training(run: Run, one: Seen, now: float) -> list[Text]:
         if values
     ]
     per = [f"{known.tokens:,.0f} tokens"] if known.tokens else []
-    per += [_duration(known.seconds)] if known.seconds else []
+    per += [duration(known.seconds)] if known.seconds else []
     numbers += [f"{' and '.join(per)} a step"] if per else []
     return [line, *([Text(f"      {'  '.join(numbers)}", "dim")] if numbers else [])]
 
@@ -176,18 +177,7 @@ def _sign(alive: float | None, now: float) -> Text:
     if alive is None:
         return Text("")
     ago = max(0.0, now - alive)
-    return Text(f"  last sign of life {_duration(ago)} ago", "yellow" if ago > QUIET else "")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60:,} h {minutes % 60:02} min"
+    return Text(f"  last sign of life {duration(ago)} ago", "yellow" if ago > QUIET else "")
 
 
 def sparkline(values: Sequence[float]) -> str:
