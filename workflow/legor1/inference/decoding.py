@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from legor1.inference.prefill import prefill
 from legor1.inference.sampling import Choice
@@ -19,7 +20,6 @@ def decode(
     model: Any,
     input_ids: torch.Tensor,
     *,
-    logits_processor: Any,
     generation_config: Any,
     choice: Choice,
     features: Sequence[Sequence[torch.Tensor]],
@@ -30,24 +30,25 @@ def decode(
     Args:
         model: for causal generation.
         input_ids: (rows, prompt), padded on the left.
-        logits_processor: what changes the next token's scores, such as a penalty of repetition.
-        generation_config: its end tokens and length count.
+        generation_config: its end tokens, length and repetition penalty count.
         choice: of each row's next token.
         features: of each row's images.
         given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded, and
             position_ids (3, rows, prompt).
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
-    ends = generation_config._eos_token_tensor
+    ends, penalty = generation_config._eos_token_tensor, generation_config.repetition_penalty or 1.0
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    padding = (seen == 0).sum(1)  # tokens that a row has not read, so that they are not repeated
     logits, cache = prefill(model, input_ids, seen, position_ids, features)
     # The axes of an image have ended apart.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
-        tokens = choice(logits_processor(input_ids, logits.float()), rows.tolist())
+        penalise = RepetitionPenaltyLogitsProcessor(penalty, padding)
+        tokens = choice(penalise(input_ids, logits.float()), rows.tolist())
         for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not over:
                 answers[row].append(token)
@@ -62,7 +63,7 @@ def decode(
             kept = (~ended).nonzero()[:, 0]
             cache.batch_select_indices(kept)
             rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
-            position_ids = position_ids[:, kept]
+            position_ids, padding = position_ids[:, kept], padding[kept]
             attention_mask = None if attention_mask is None else attention_mask[kept]
         logits = model(
             input_ids=input_ids[:, -1:],
