@@ -48,7 +48,11 @@ def write_base(folder: Path, repo: str) -> Path:
     """Write a random model as the hub has it, in shards; return its ``model.json``."""
     model = random_model(repo)
     model.generation_config = GenerationConfig(
-        eos_token_id=[151645, 151643], pad_token_id=151643, do_sample=True, temperature=1e-6
+        eos_token_id=[151645, 151643],
+        pad_token_id=151643,
+        do_sample=True,
+        temperature=1e-6,
+        repetition_penalty=1.05,
     )
     model.save_pretrained(folder, max_shard_size="2GB")
     processor().save_pretrained(folder)
@@ -86,7 +90,7 @@ def recipe(method: str, **changes) -> dict:
     training |= {"logging_steps": 1, "gradient_checkpointing": True}
     if method == "grpo":
         training |= {"generations": 2, "max_new_tokens": 4, "temperature": 1.0, "beta": 0.0}
-        training |= {"loss_type": "dapo", "suite": "sound"}
+        training |= {"repetition_penalty": 1.0, "loss_type": "dapo", "suite": "sound"}
         training |= {"rewards": {"format": 0.1, "object": 1.0}}
     return {
         "experiment": method,

@@ -20,7 +20,9 @@ def decode(
     model: Any,
     input_ids: torch.Tensor,
     *,
+    logits_processor: Any,
     generation_config: Any,
+    penalty: float,
     choice: Choice,
     features: Sequence[Sequence[torch.Tensor]],
     **given: Any,
@@ -30,25 +32,26 @@ def decode(
     Args:
         model: for causal generation.
         input_ids: (rows, prompt), padded on the left.
-        generation_config: its end tokens, length and repetition penalty count.
+        logits_processor: changes the next token's scores, after the penalty.
+        generation_config: its end tokens and length count.
+        penalty: of the tokens that a row has read or written already; 1 is none.
         choice: of each row's next token.
         features: of each row's images.
-        given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded, and
-            position_ids (3, rows, prompt).
+        given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt).
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
-    ends, penalty = generation_config._eos_token_tensor, generation_config.repetition_penalty or 1.0
+    ends = generation_config._eos_token_tensor
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    padding = (seen == 0).sum(1)  # tokens that a row has not read, so that they are not repeated
+    padding = (seen == 0).sum(1)  # of each row: tokens that it has not read
     logits, cache = prefill(model, input_ids, seen, position_ids, features)
     # The axes of an image have ended apart.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
-        penalise = RepetitionPenaltyLogitsProcessor(penalty, padding)
-        tokens = choice(penalise(input_ids, logits.float()), rows.tolist())
+        scores = penalised(logits.float(), penalty, input_ids, padding)
+        tokens = choice(logits_processor(input_ids, scores), rows.tolist())
         for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not over:
                 answers[row].append(token)
@@ -73,3 +76,15 @@ def decode(
             use_cache=True,
         ).logits[:, -1]
     return answers
+
+
+def penalised(
+    scores: torch.Tensor, penalty: float, input_ids: torch.Tensor, padding: torch.Tensor
+) -> torch.Tensor:
+    """Return the scores (rows, vocabulary), lower for tokens that a row already has.
+
+    The tokens on the left that only pad a row do not count, although they may be end tokens.
+    """
+    if penalty == 1:
+        return scores
+    return RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
