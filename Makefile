@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Arrow, torch and BLAS take every core that they see; jobs side by side then stand in each other's way.
 export OMP_NUM_THREADS ?= 1
 RUN ?= study
+# Test files run side by side in so many processes, each with up to 3 GB and one thread.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BENCHMARKS := data rewards scoring sft grpo inference report
 
 .PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
@@ -46,10 +49,10 @@ crate: setup
 
 test: setup
 	@echo "Running the tests: some minutes."
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-slow: setup
-	@$(BIN)/python -m pytest -m slow
+	@$(PYTEST) -m slow
 
 test-chaos: setup
 	@$(BIN)/python -m pytest -m chaos -s

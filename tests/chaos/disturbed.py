@@ -14,7 +14,7 @@ from pathlib import Path
 from study import Study
 
 POLL = 0.04  # seconds
-MOST_SECONDS = 300  # that a job takes
+MOST_SECONDS = 600  # that a job takes
 STARTED = re.compile(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    jobid: (\d+)$", re.MULTILINE)
 FINISHED = re.compile(r"^Finished jobid: (\d+) ", re.MULTILINE)
 

@@ -16,7 +16,7 @@ import yaml
 from study import Study
 from watching import processes
 
-SECONDS = 420  # after which a run of Snakemake is given up
+SECONDS = 900  # after which a run of Snakemake is given up
 GPU_RULES = ("train_sft", "train_grpo", "predict_shard")
 
 
@@ -105,7 +105,7 @@ def jobs(folder: Path, rule: str = "") -> list[dict[str, str]]:
 
 
 # SLURM is asked less often: each answer takes the controller some time.
-wait_for = partial(watching.wait_for, seconds=180, poll=0.5)
+wait_for = partial(watching.wait_for, seconds=600, poll=0.5)
 
 
 def processes_of(folder: Path, ending: str = "") -> list[int]:

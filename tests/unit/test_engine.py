@@ -24,6 +24,7 @@ from legor1.inference.decoding import penalised
 from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
 from legor1.inference.prefill import alike
+from legor1.inference.transformers_engine import TransformersEngine
 from legor1.modeling import load_model, open_image
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
@@ -249,8 +250,8 @@ def test_a_killed_shard_goes_on_where_it_stopped(predictor, rows, tmp_path, monk
     answered = []
     plain = Predictor.answers
 
-    def counted(self, rows):
-        for one in plain(self, rows):
+    def counted(self, rows, done):
+        for one in plain(self, rows, done):
             answered.append(one["instance_id"])
             yield one
 
@@ -313,9 +314,9 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
     (partial,) = folder.glob("killed.*.partial.jsonl")
     left = partial.read_bytes().count(b"\n")
     asked = []
-    plain = Predictor.answers
+    plain = TransformersEngine._answer
     monkeypatch.setattr(
-        Predictor, "answers", lambda self, rows: (asked.extend(rows), plain(self, rows))[1]
+        TransformersEngine, "_answer", lambda self, some: (asked.extend(some), plain(self, some))[1]
     )
     predict_here(folder, tree, (0, 1), out, code("predict"))
     assert left > 0 and len(asked) == 20 - left

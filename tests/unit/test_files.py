@@ -22,7 +22,7 @@ import pathlib, sys, time
 from legor1 import files
 with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
     print(temporary, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

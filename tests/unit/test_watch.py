@@ -87,8 +87,9 @@ def of(folder: Path, name: str) -> str:
     return found
 
 
-def said(folder: Path) -> str:
-    return "\n".join(line.plain for line in screen.lines(Run(folder), time.time()))
+def said(folder: Path, now: float | None = None) -> str:
+    """Return what the screen says at ``now``, in seconds since 1970: by default, the time."""
+    return "\n".join(line.plain for line in screen.lines(Run(folder), now or time.time()))
 
 
 def contents(folder: Path) -> dict[Path, tuple]:
@@ -167,8 +168,8 @@ def test_a_running_training_says_all_that_is_known_of_it(folder):
     assert (known.step, known.steps, known.tokens, known.seconds) == (4, 10, 500.0, 4.0)
     assert known.left == 24.0
     assert known.rewards == [0.1, 0.2, 0.3, 0.4] and known.losses[-1] == 0.5
-    text = said(folder)
-    assert "● grpo           running step 4 of 10  24 s left  last sign of life 0." in text
+    text = said(folder, (folder / "logs/train/grpo.log").stat().st_mtime + 0.2)
+    assert "● grpo           running step 4 of 10  24 s left  last sign of life 0.2 s ago" in text
     assert "reward 0.4 ▁▃▆█  loss 0.5 █▃▂▁  500 tokens and 4.0 s a step" in text
     assert of(folder, "training of sft") == WAITING
 
@@ -348,7 +349,7 @@ def on_terminal(folder: Path, **environment: str) -> str:
     parent, child = pty.openpty()
     given = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
     given |= {"TERM": "xterm", "COLUMNS": "60", "LINES": "40"} | environment
-    done = subprocess.run(command(str(folder)), stdout=child, env=given, check=False, timeout=60)
+    done = subprocess.run(command(str(folder)), stdout=child, env=given, check=False, timeout=240)
     os.close(child)
     text = os.read(parent, 65536).decode()
     os.close(parent)
@@ -365,12 +366,16 @@ def test_a_terminal_gets_colour_unless_it_wants_none(folder):
 
 def test_ctrl_c_ends_it_in_good_order(folder):
     with subprocess.Popen(
-        command(str(folder), "--every", "0.2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(str(folder), "--every", "0.2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell has its background jobs ignore SIGINT, and so would this one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         for _ in range(3):  # it looks again and again
-            wait_for(lambda: running.stdout.readline().startswith(b"tiny: nothing runs"), 60)
+            wait_for(lambda: running.stdout.readline().startswith(b"tiny: nothing runs"))
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
+        _, errors = running.communicate(timeout=240)
     assert (running.returncode, errors) == (0, b"")
 
 
@@ -380,7 +385,7 @@ def test_it_ends_when_all_is_done(folder):
     ) as running:
         assert running.stdout.readline().startswith("tiny: nothing runs")
         do(folder)
-        text, _ = running.communicate(timeout=60)
+        text, _ = running.communicate(timeout=240)
     assert running.returncode == 0
     assert f"tiny: done, {len(JOBS)} of {len(JOBS)} jobs done\n" in text
 
@@ -389,6 +394,6 @@ def test_an_old_terminal_gets_signs_that_it_knows(folder):
     do(folder)
     given = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
-        command(str(folder), "--once"), capture_output=True, env=given, check=False, timeout=60
+        command(str(folder), "--once"), capture_output=True, env=given, check=False, timeout=240
     )
     assert done.returncode == 0 and b"? data         7 of 7" in done.stdout

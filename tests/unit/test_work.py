@@ -94,7 +94,7 @@ def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
         launcher.wait()
     command = "from legor1.training import work; work.end_with_launcher(); print(1, flush=True)"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{command}; import time; time.sleep(60)"],
+        [sys.executable, "-c", f"{command}; import time; time.sleep(600)"],
         env=os.environ | {work.LAUNCHER: str(launcher.pid)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -103,4 +103,4 @@ def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
     assert gone == "before" or process.stdout.readline()
     launcher.kill()
     launcher.wait()
-    assert process.wait(30) == 1
+    assert process.wait(240) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 240, poll: float = 0.05) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 600, poll: float = 0.05) -> Any:
     """Return what ``what()`` returns, once that is true."""
     end = time.monotonic() + seconds
     while not (found := what()):

@@ -62,10 +62,19 @@ class ImageMemory:
 def encode(backbone: Any, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
     """Return the features (tokens, hidden) of each image that the vision tower makes.
 
-    Each is a tensor of its own, or one that is kept would keep them all.
+    Each image goes through the tower alone: matrix kernels choose their order of summation by the
+    number of rows, so an image encoded among others would have features that depend on them.
+
+    Args:
+        backbone: the model without its language head.
+        pixels: patches of all images, (n, width).
+        grids: (images, 3): frames, rows and columns of patches.
     """
-    encoded = backbone.get_image_features(pixels, grids)
-    return [features.clone() for features in encoded.pooler_output]
+    patches = pixels.split(grids.prod(-1).tolist())
+    return [
+        backbone.get_image_features(image, grid[None]).pooler_output[0]
+        for image, grid in zip(patches, grids, strict=True)
+    ]
 
 
 def model_inputs(features: Any) -> dict[str, Any]:

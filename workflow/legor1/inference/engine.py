@@ -1,6 +1,6 @@
 """What answers prompts: one interface, behind which stand transformers and vLLM."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,11 +39,18 @@ class Prompt:
 class Engine(Protocol):
     """A model that answers prompts, greedily or drawing as its recipe says."""
 
-    def complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, list[int]]]:
+    def complete(
+        self, prompts: Sequence[Prompt], answered: Collection[int] = ()
+    ) -> Iterator[tuple[int, list[int]]]:
         """Yield the number of each prompt with the tokens of its completion, in any order.
 
         A completion that the model ended has its end token last. It comes as soon as it is there,
         so that a run that is killed has lost little.
+
+        Args:
+            prompts: all prompts of the run, in its order.
+            answered: numbers of those that an earlier attempt answered. They may come again, but
+                the others get the answers that they would have got without that attempt.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,8 +31,8 @@ def predict(
     """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
 
     Answers are appended to a file beside ``out`` as they come and put into the conversations'
-    order at the end, so that a killed shard goes on where it stopped; unless its recipe, inputs or
-    code changed.
+    order at the end, so that a killed shard goes on at the batch in which it stopped; unless its
+    recipe, inputs or code changed.
 
     Args:
         recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
@@ -58,11 +58,10 @@ def predict(
     partial = out.with_suffix(f".{name}.partial.jsonl")
     with _open_alone(partial) as file:
         done = _answered(partial)
-        todo = [row for row in rows if row["instance_id"] not in done]
-        if todo:
+        if len(done) < len(rows):
             predictor = Predictor(recipe, tree, base_folder(base), adapter)
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
-            for prediction in Progress(predictor.answers(todo), initial=len(done), **shown):
+            for prediction in Progress(predictor.answers(rows, done), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
                 file.flush()
         with atomic(out) as temporary:
@@ -112,14 +111,22 @@ class Predictor:
         self.ends = end_tokens(base)
         self.engine: Engine = load_engine(recipe, tree, base, adapter, self.processor)
 
-    def answers(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def answers(
+        self, rows: list[dict[str, Any]], done: Collection[str] = ()
+    ) -> Iterator[dict[str, Any]]:
         """Yield the prediction of every conversation, in the order of the engine.
+
+        Args:
+            rows: the conversations.
+            done: ids of those that an earlier attempt answered: they are left out.
 
         Raises:
             UserError: the model cannot read a prompt whole and answer it; before any answer.
         """
-        for number, completion in self.engine.complete(self.prompts(rows)):
-            yield self._prediction(rows[number], completion)
+        answered = {number for number, row in enumerate(rows) if row["instance_id"] in done}
+        for number, completion in self.engine.complete(self.prompts(rows), answered):
+            if number not in answered:
+                yield self._prediction(rows[number], completion)
 
     def prompts(self, rows: list[dict[str, Any]]) -> list[Prompt]:
         """Return the prompt of every conversation.

@@ -1,7 +1,7 @@
 """The default engine: transformers, in batches, with each distinct image encoded once."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,21 @@ class TransformersEngine:
             raise ValueError(f"{adapter} changes the vision tower: {adapted[0]}")
         self.memory = ImageMemory(REMEMBERED)
 
-    def complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, list[int]]]:
-        """Yield the number of each prompt with the tokens of its completion, batch by batch."""
+    def complete(
+        self, prompts: Sequence[Prompt], answered: Collection[int] = ()
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Yield the number of each prompt with the tokens of its completion, batch by batch.
+
+        The last bits of an answer's scores depend on its batch, so batches are formed of all
+        prompts. Those answered whole are left out; one that was cut short is answered again.
+        """
         lengths = [prompt.tokens for prompt in prompts]
         sizes = (self.recipe["batch_size"], self.recipe["batch_tokens"])
         uses = Counter(picture for prompt in prompts for picture in prompt.pictures)
         for batch in batches(lengths, self.recipe["max_new_tokens"], *sizes):
             asked = [prompts[at] for at in batch]
-            yield from zip(batch, self._answer(asked), strict=True)
+            if not {*batch}.issubset(answered):
+                yield from zip(batch, self._answer(asked), strict=True)
             uses.subtract(picture for prompt in asked for picture in prompt.pictures)
             for picture in {picture for prompt in asked for picture in prompt.pictures}:
                 if not uses[picture]:
@@ -100,19 +107,20 @@ class TransformersEngine:
         return 1, height // patch, width // patch
 
     def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
-        """Return the features (tokens, hidden) of images, read from disk.
+        """Return the features (tokens, hidden) of images, read from disk one by one.
 
         Raises:
             UserError: an image has another size than the conversations say.
         """
-        images = [open_image(self.tree / picture.path) for picture in pictures]
-        for picture, image in zip(pictures, images, strict=True):
+        features = []
+        for picture in pictures:
+            image = open_image(self.tree / picture.path)
             if image.size != picture.size:
                 raise UserError(
                     f"{self.tree / picture.path} has {image.size} pixels, the conversations say "
                     f"{picture.size}. Remedy: index and convert the dataset again."
                 )
-        inputs = self.processor.image_processor(images=images, return_tensors="pt")
-        inputs = inputs.to(self.model.device)
-        features = encode(self.backbone, inputs["pixel_values"], inputs["image_grid_thw"])
+            inputs = self.processor.image_processor(images=[image], return_tensors="pt")
+            inputs = inputs.to(self.model.device)
+            features += encode(self.backbone, inputs["pixel_values"], inputs["image_grid_thw"])
         return [one.cpu() for one in features]

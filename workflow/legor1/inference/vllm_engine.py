@@ -5,7 +5,7 @@ In an environment of its own (``envs/vllm.yaml``), since it asks for other relea
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,15 +75,20 @@ class VllmEngine:
             seed=0,
         )
 
-    def complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, list[int]]]:
+    def complete(
+        self, prompts: Sequence[Prompt], answered: Collection[int] = ()
+    ) -> Iterator[tuple[int, list[int]]]:
         """Yield the number of each prompt with the tokens of its completion, as they end.
+
+        vLLM forms its batches itself, so a resumed run may differ from an undisturbed one.
 
         Raises:
             RuntimeError: vLLM makes other tokens of a prompt than the processor, so that boxes
                 would be in the wrong frame.
         """
         engine = self.llm.llm_engine
-        waiting = deque(sorted(range(len(prompts)), key=lambda at: -prompts[at].tokens))
+        left = {*range(len(prompts))}.difference(answered)
+        waiting = deque(sorted(left, key=lambda at: (-prompts[at].tokens, at)))
         flying = 0
         while waiting or flying:
             while waiting and flying < IN_FLIGHT:
