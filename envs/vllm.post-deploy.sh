@@ -1,3 +1,5 @@
 #!/usr/bin/env bash
 # Snakemake runs this in the repository, inside the new conda environment.
-pip install --no-deps -r envs/vllm.txt --editable .
+set -e
+pip install --no-deps --require-hashes -r envs/vllm.txt
+pip install --no-deps --editable .

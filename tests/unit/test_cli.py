@@ -1,10 +1,13 @@
+import errno
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from legor1 import cli, stages
 from legor1.errors import UserError
@@ -52,6 +55,31 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(stages, "manifest", fail)
     fail.__name__ = "manifest"
     with pytest.raises(ZeroDivisionError):
+        cli.main(["manifest", "tree", "--out", "m.json"])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_message_and_status_2(number, tmp_path, monkeypatch, capsys):
+    def save(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    drawn = ["--manuals", "1", "--steps", "1", "--objects", "1", "--seed", "1"]
+    status = cli.main(["synthesize", str(tmp_path / "tree"), *drawn])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2
+    place = f"legor1 synthesize: {tmp_path / 'tree'} cannot be written"
+    assert said == f"{place}: {os.strerror(number)}. Remedy: free some space."
+    assert not list(tmp_path.glob("*tree*"))
+
+
+def test_another_error_of_the_system_keeps_its_traceback(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(stages, "manifest", fail)
+    fail.__name__ = "manifest"
+    with pytest.raises(OSError, match="input/output error"):
         cli.main(["manifest", "tree", "--out", "m.json"])
 
 

@@ -1,8 +1,12 @@
+import copy
+import functools
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from legor1 import baselines
 from legor1.config import SCHEMA, check, family, load, merge, own, read
 from legor1.errors import UserError
 from legor1.rewards import SUITES
@@ -371,3 +375,106 @@ def test_a_protocol_is_a_named_set_of_defects():
 )
 def test_what_is_no_protocol_is_named_with_the_nearest(overlay, said):
     assert said in refusal(overlay)
+
+
+def numeric(value, path=()):
+    """The paths of all numbers in a config, and of what may be one instead of null."""
+    if isinstance(value, dict):
+        return [one for key, inner in value.items() for one in numeric(inner, (*path, key))]
+    optional = value is None and path[-1] not in ("directory", "sampling", "columns")
+    return [path] if optional or type(value) in (int, float) else []
+
+
+REAL = ("wall_minutes", "epochs", "warmup", "object", "grounding", "state")
+HOSTILE = (math.nan, math.inf, -math.inf, 100.0, 0.5, "5", "nan", "1e999", True, 2**64, 2**5000)
+HOSTILE += (-1, 0, [], {}, None, "", "1\n", "9" * 5000)
+
+
+def test_no_number_of_a_config_can_be_what_it_must_not():
+    overlay = {"inference": {"sampling": {"temperature": 0.5, "top_p": 0.5, "top_k": 5}}}
+    overlay |= {"wall_minutes": 60, "max_tokens": 9, "columns": ["sft", "grpo"]}
+    config = load(FULL, overlay)
+    keys = [path for path in numeric(config) if "model" not in path]  # transformers' own settings
+    assert len(keys) > 50
+    for *inside, key in keys:
+        for value in HOSTILE:
+            changed = copy.deepcopy(config)
+            block = functools.reduce(dict.__getitem__, inside, changed)
+            was, block[key] = block[key], value
+            try:
+                now = functools.reduce(dict.__getitem__, inside, check(changed))[key]
+            except UserError as error:
+                assert key in str(error) and "Remedy: " in str(error)
+                continue
+            real = isinstance(was, float) or key in REAL
+            assert now is None or type(now) is int or (real and type(now) is float), (key, value)
+            assert now is None or abs(now) < 2**32
+
+
+@pytest.mark.parametrize("seed", [2**32, 8589934592, 42.0, math.nan])
+def test_a_seed_is_what_every_library_takes(seed):
+    assert load(FULL, {"seed": 2**32 - 1})["seed"] == 2**32 - 1
+    assert "\n  seed: " in refusal({"seed": seed})
+    assert "\n  seeds.0: " in refusal({"seeds": [seed]})
+
+
+def test_numbers_are_finite_in_blocks_that_the_schema_leaves_open():
+    block = {"base": {"rebuild": {"training": {"model": {"text": {"sizes": [1, math.nan]}}}}}}
+    assert "base.rebuild.training.model.text.sizes.1: nan is not a finite number" in refusal(block)
+
+
+@pytest.mark.parametrize("name", baselines.NAMES)
+def test_an_experiment_cannot_take_a_baselines_place(name):
+    said = refusal({"experiments": {name: {"method": "baseline"}}})
+    assert f"experiments.{name}: a baseline that needs no model has this name" in said
+    assert "Remedy: rename" in said
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ab\n", "", "../x", "é"])
+def test_names_become_files(name):
+    assert "\n  run: " in refusal({"run": name})
+    assert "\n  experiments: " in refusal({"experiments": {name: {"method": "baseline"}}})
+    assert "\n  protocols: " in refusal({"protocols": {name: {"defects": "none"}}})
+
+
+def test_a_run_needs_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/README.md").touch()
+    assert "run: results/README.md is a file. Remedy: " in refusal({"run": "README.md"})
+
+
+@pytest.mark.parametrize("size", ["0x0", "480x0", "480x360\n", "100000x1", "480 x 360"])
+def test_images_are_drawn_in_real_sizes(size):
+    said = refusal({"dataset": {"synthetic": {"image_sizes": [size]}}})
+    assert "dataset.synthetic.image_sizes.0: " in said and "WIDTHxHEIGHT in pixels" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"run: a\nseed: 1\nseed: 2\n", "line 3 .*the key seed is in line 2 already"),
+        (b"inference:\n  {shards: 1, 'shards': 2}", "line 2 .*the key shards is in line 2"),
+        (b'{"run": "a", "run": "b"}', "line 1 .*the key run is in line 1 already"),
+        ("run: é\n".encode("utf-16"), "cannot be read: 'utf-8' codec"),
+        (b"run: \xff\n", "cannot be read: 'utf-8' codec"),
+        (b"run: &a [*a]\n", "line 1 .*an alias of what it is in"),
+        (b"[" * 100_000, "recursion"),
+        (b"seed: " + b"9" * 5000, "digits"),
+    ],
+)
+def test_what_is_no_config_is_named_by_file_and_line(tmp_path, text, said):
+    path = tmp_path / "overlay.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=f"overlay.yaml.*{said}.*Remedy: "):
+        read(path)
+
+
+def test_aliases_cannot_make_a_small_file_huge(tmp_path):
+    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 60)]
+    path = tmp_path / "laughs.yaml"
+    path.write_text("\n".join(["a0: &a0 [ha]", *levels]))
+    with pytest.raises(UserError, match=r"laughs\.yaml, line 6 .*more than 100000 keys"):
+        read(path)  # 9 ** 59 items: nothing else would ever end
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: [*a, *a]\n")
+    assert read(path)["b"] == {"x": 3, "y": 2}

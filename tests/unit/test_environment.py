@@ -22,11 +22,12 @@ RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE |
 
 
 def lines(name: str) -> list[str]:
-    return [line for line in (ENVS / name).read_text().splitlines() if not line.startswith("#")]
+    text = (ENVS / name).read_text().replace(" \\\n    ", " ")
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def pins(name: str) -> dict[str, str]:
-    wanted = [Requirement(line) for line in lines(f"{name}.txt")]
+    wanted = [Requirement(line.partition(" --hash")[0]) for line in lines(f"{name}.txt")]
     return {canonicalize_name(one.name): str(one.specifier) for one in wanted}
 
 
@@ -114,3 +115,16 @@ def test_vllm_stands_on_the_same_model_code():
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_pin_is_exact(name):
     assert [pin for pin in pins(name).values() if not pin.startswith("==")] == []
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_the_hashes_of_its_files(name):
+    pin = re.compile(r"[^ ]+==[^ ]+( ; [^-]+?)?( --hash=sha256:[0-9a-f]{64})+")
+    assert [line for line in lines(f"{name}.txt") if not pin.fullmatch(line)] == []
+    assert "://" not in (ENVS / f"{name}.txt").read_text()  # wherever the index may be
+
+
+@pytest.mark.parametrize("name", ["setup.sh", "Containerfile", "vllm.post-deploy.sh"])
+def test_what_installs_a_lock_requires_its_hashes(name):
+    (install,) = re.findall(r"pip install .*envs/\w+\.txt.*", (ENVS / name).read_text())
+    assert "--require-hashes" in install

@@ -11,7 +11,7 @@ from clones import CONTENT, RUN, commit, finish_run, git, start
 from legor1.errors import UserError
 from legor1.publishing.publish import publish, restore
 
-REASON = "pip install --no-deps -r envs/s3.txt"
+REASON = "pip install --no-deps --require-hashes -r envs/s3.txt"
 pytest.importorskip("dvc_s3", reason=REASON)
 boto3 = pytest.importorskip("boto3", reason=REASON)
 moto = pytest.importorskip("moto.server", reason=REASON)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import inspect
 import json
 import math
@@ -20,6 +21,7 @@ from legor1.rewards import SUITES
 READ, WRITTEN = Role("input"), Role("output")
 READ_TREE, WRITTEN_TREE = Role("input", ()), Role("output", ())
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+FULL = (errno.ENOSPC, errno.EDQUOT)
 STOPPED = os.EX_TEMPFAIL  # 75: not done, but all is well; run it again
 
 
@@ -44,10 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has gone; Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"legor1 {given.stage}: {_full(error, given)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"legor1 {given.stage}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _full(error: OSError, given: argparse.Namespace) -> str:
+    """Say where a disk is full; a failed write to an open file does not know its name."""
+    outputs = [getattr(given, name) for name, role in given.roles.items() if role.kind == "output"]
+    place = error.filename or next((path for path in outputs if path), "the output")
+    return f"{place} cannot be written: {os.strerror(error.errno or 0)}. Remedy: free some space."
 
 
 class Option:

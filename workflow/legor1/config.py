@@ -7,22 +7,24 @@ import contextlib
 import copy
 import difflib
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from legor1 import protocols
+from legor1 import baselines, protocols, strict_yaml
 from legor1.errors import UserError
 from legor1.rewards import SUITES
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.json"
 # Merged key by key, an overlay could not leave out an experiment or a setting of it.
 REPLACED_WHOLE = "experiments"
+LARGEST = 2**32 - 1  # of whole numbers: NumPy takes no larger seed
 TYPES = {
     "integer": "a whole number",
     "number": "a number",
@@ -58,23 +60,29 @@ def read(source: Path | str) -> Config:
     """Return the mapping in a YAML file, or in ``source`` itself if that is JSON text.
 
     Raises:
-        UserError: there is no such file, or it holds no mapping.
+        UserError: there is no such file, it holds no mapping, or a key is in one mapping twice.
     """
-    text = str(source)
-    if not text.lstrip().startswith("{"):
+    text, name = str(source), str(source)
+    if text.lstrip().startswith("{"):
+        name = "the JSON text"
+    else:
         try:
             text = Path(source).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
-                f"{source} cannot be read: {error}. Remedy: name an existing YAML file."
+                f"{source} cannot be read: {error}. Remedy: name an existing YAML file in UTF-8."
             ) from error
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{source} is not YAML: {reason}. Remedy: mend the place named.") from error
+        value = strict_yaml.load(text)
+    except strict_yaml.ERRORS as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}, line {mark.line + 1}" if mark else name
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(
+            f"{place} cannot be read as YAML: {reason}. Remedy: correct that place."
+        ) from error
     if not isinstance(value, dict):
-        raise UserError(f"{source} holds no keys and values. Remedy: write `key: value` lines.")
+        raise UserError(f"{name} holds no keys and values. Remedy: write `key: value` lines.")
     return value
 
 
@@ -98,7 +106,7 @@ def check(config: Config) -> Config:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     errors = sorted(_filling_validator(schema).iter_errors(config), key=lambda e: str(e.json_path))
     problems = [line for error in errors for line in _describe(error)]
-    problems = problems or list(_contradictions(config))
+    problems = problems + list(_beyond(config)) or list(_contradictions(config))
     if problems:
         raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(problems)))
     if config.get("columns"):
@@ -134,8 +142,13 @@ def own(config: Mapping[str, Any], experiment: str, block: str) -> Config:
 
 
 def _filling_validator(schema: dict[str, Any]) -> Any:
-    """Return a validator that also writes in what it checks: defaults, and numbers for text."""
+    """Return a validator that also writes in what it checks: defaults, and numbers for text.
+
+    It is stricter than others in two points: 2.0 is no whole number, and nothing may follow a
+    pattern's ``$``, not even the newline that Python admits there.
+    """
     check_properties = Draft202012Validator.VALIDATORS["properties"]
+    check_pattern = Draft202012Validator.VALIDATORS["pattern"]
 
     def fill(validator: Any, properties: Any, instance: Any, within: Any) -> Iterator[Any]:
         for name, of in properties.items() if isinstance(instance, dict) else ():
@@ -146,7 +159,27 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
                 instance[name] = copy.deepcopy(of["default"])
         yield from check_properties(validator, properties, instance, within)
 
-    return jsonschema.validators.extend(Draft202012Validator, {"properties": fill})(schema)
+    def match(validator: Any, pattern: str, instance: Any, within: Any) -> Iterator[Any]:
+        yield from check_pattern(validator, re.sub(r"\$$", r"\\Z", pattern), instance, within)
+
+    return jsonschema.validators.extend(
+        Draft202012Validator,
+        {"properties": fill, "pattern": match},
+        type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+            "integer", lambda _, value: type(value) is int
+        ),
+    )(schema)
+
+
+def _beyond(value: Any, path: str = "") -> Iterator[str]:
+    """Yield which numbers no setting can have, wherever they are: NaN, infinity, huge integers."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _beyond(inner, _join(path, str(key)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{path}: {value} is not a finite number. Remedy: write one, such as 0.5."
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        yield f"{path}: the number is too large. Remedy: write at most {LARGEST}."
 
 
 def _typed(value: Any, of: Mapping[str, Any]) -> Any:
@@ -213,6 +246,8 @@ def _join(path: str, key: str) -> str:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys that are right one by one."""
+    if (Path("results") / config["run"]).is_file():
+        yield f"run: results/{config['run']} is a file. Remedy: give the run another name."
     for block in ("dataset", "base"):
         source = config[block]["source"]
         if source != "shipped" and not config[block].get(source):
@@ -239,6 +274,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         except UserError as error:
             yield f"protocols.{name}.defects: {error}"
     for name, experiment in config["experiments"].items():
+        if name in baselines.NAMES:
+            yield (
+                f"experiments.{name}: a baseline that needs no model has this name, and is always "
+                "scored. Remedy: rename the experiment."
+            )
         if experiment["protocol"] not in config["protocols"]:
             yield _no_protocol(name, experiment["protocol"], list(config["protocols"]))
         if family(config, name) not in config["experiments"]:

@@ -28,7 +28,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 
 from legor1 import check, imports, live, protocols, recipes, slurm
 from legor1.baselines import NAMES as BASELINES
-from legor1.config import family, load
+from legor1.config import family, load, read
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.errors import UserError
 from legor1.files import write_json
@@ -51,6 +51,9 @@ if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
 
 
 with user_errors():
+    # Snakemake has read these, and of a key that is there twice has kept the last alone.
+    for overlay in workflow.configfiles:
+        read(overlay)
     config = load(ROOT / "config.yaml", config)
 
 RUN = f"results/{config['run']}"

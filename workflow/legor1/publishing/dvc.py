@@ -15,7 +15,7 @@ REMEDIES = {
     "not inside of a dvc repository": "work in a git clone of this project",
     "not a git repository": "work in a git clone of this project",
     "no default remote": "name one: dvc remote add --local --default NAME URL",
-    "dvc-s3": "install it: .venv/bin/pip install -r envs/s3.txt",
+    "dvc-s3": "install it: .venv/bin/pip install --no-deps --require-hashes -r envs/s3.txt",
     "unsaved files": "they are not as they were published: move them away, or publish them first",
     "is busy": "another dvc is at work in this clone: wait for it, and try again",
 }
