@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -90,14 +89,14 @@ def tree(folder: Path) -> dict[str, bytes | str]:
     """Return all that is around the clone, but DVC's cache and its notes."""
     apart = (folder / ".dvc/cache", folder / ".dvc/tmp", folder / ".snakemake/dvc.lock")
     return {
-        str(path): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        str(path): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in folder.parent.rglob("*")
         if (path.is_file() or path.is_symlink()) and not any(map(path.is_relative_to, apart))
     }
 
 
 def refused(clone: Path, match: str, *, pulled: bool = False) -> str:
-    """Restore, or pull the adapter; return the error, after which nothing is another than it was."""
+    """Restore, or pull the adapter; return the error. Nothing has changed on disk."""
     before = tree(clone)
     with pytest.raises(UserError, match=match) as error:
         adapters.pull(ADAPTER, RECIPE) if pulled else restore(RUN)
@@ -106,7 +105,7 @@ def refused(clone: Path, match: str, *, pulled: bool = False) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("relpath", ELSEWHERE[:5])
+@pytest.mark.parametrize("relpath", [ELSEWHERE[0], ELSEWHERE[4]])
 def test_a_listed_file_elsewhere_is_not_restored(clone, relpath):
     list_more("data/tree", relpath)
     said = refused(clone, "is no path of its own below results/tiny")
@@ -114,9 +113,8 @@ def test_a_listed_file_elsewhere_is_not_restored(clone, relpath):
     assert not Path("/tmp/planted-by-a-test.py").exists()
 
 
-@pytest.mark.parametrize("relpath", ["../../../../workflow/code.py", ".git/config"])
-def test_a_listed_file_elsewhere_is_not_pulled(clone, relpath):
-    list_more("adapters/sft", relpath)
+def test_a_listed_file_elsewhere_is_not_pulled(clone):
+    list_more("adapters/sft", "../../../../workflow/code.py")
     refused(clone, "is no path of its own below results/tiny", pulled=True)
 
 
@@ -167,6 +165,32 @@ def test_a_list_that_is_none_is_refused(tmp_path, listing):
         objects._entries(path, RUN / "data/tree")
 
 
+POINTED = {
+    "wdir": "../results/tiny",
+    "outs": [
+        {"path": "table.csv", "md5": "0" * 32, "size": 1, "hash": "md5", "isexec": True},
+        {"path": "snakemake.json", "md5": "1" * 32},
+    ],
+}
+
+
+@pytest.fixture
+def pointed(tmp_path, monkeypatch):
+    """Return what reads a pointer of this content."""
+    monkeypatch.chdir(tmp_path)
+    POINTER.parent.mkdir()
+
+    def read(content):
+        POINTER.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return published(RUN)
+
+    return read
+
+
+def test_a_sound_pointer_is_read(pointed):
+    assert pointed(POINTED) == {"table.csv": "0" * 32, "snakemake.json": "1" * 32}
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -185,11 +209,10 @@ def test_a_list_that_is_none_is_refused(tmp_path, listing):
         ({"remote": "other"}, "'remote' was unexpected"),
     ],
 )
-def test_a_pointer_names_outputs_of_its_run_and_no_more(clone, change, fault):
-    content = yaml.safe_load(POINTER.read_text())
-    content["outs"][0] |= change
-    POINTER.write_text(yaml.safe_dump(content))
-    assert str(POINTER) in refused(clone, fault)
+def test_a_pointer_names_outputs_of_its_run_and_no_more(pointed, change, fault):
+    outs = [POINTED["outs"][0] | change, *POINTED["outs"][1:]]
+    with pytest.raises(UserError, match=rf"published/tiny\.dvc names no outputs.*{fault}.*Remedy"):
+        pointed(POINTED | {"outs": outs})
 
 
 @pytest.mark.parametrize(
@@ -203,24 +226,27 @@ def test_a_pointer_names_outputs_of_its_run_and_no_more(clone, change, fault):
         ({"deps": [{"path": "a"}]}, "'deps' was unexpected"),
     ],
 )
-def test_a_pointer_is_of_its_run_alone(clone, change, fault):
-    content = yaml.safe_load(POINTER.read_text()) | change
-    POINTER.write_text(yaml.safe_dump(content))
-    refused(clone, fault)
+def test_a_pointer_is_of_its_run_alone(pointed, change, fault):
+    with pytest.raises(UserError, match=rf"published/tiny\.dvc names no outputs.*{fault}.*Remedy"):
+        pointed(POINTED | change)
 
 
 @pytest.mark.parametrize("text", ["", "5", "- a", "\0", "a: !!python/name:os.system", "[" * 5000])
-def test_what_is_no_pointer_is_refused(clone, text):
-    POINTER.write_text(text)
-    assert str(POINTER) in refused(clone, "names no outputs of the run")
+def test_what_is_no_pointer_is_refused(pointed, text):
+    with pytest.raises(UserError, match=r"published/tiny\.dvc names no outputs.*Remedy"):
+        pointed(text)
 
 
-@pytest.mark.parametrize("pulled", [False, True])
-def test_nothing_is_written_through_a_link_out_of_the_run(clone, pulled):
+def test_a_pointer_to_elsewhere_is_refused_before_anything_is_written(clone):
+    POINTER.write_text(POINTER.read_text().replace("path: table.csv", "path: ../../planted"))
+    refused(clone, "'../../planted' is no output")
+
+
+def test_nothing_is_written_through_a_link_out_of_the_run(clone):
     (clone.parent / "elsewhere").mkdir()
     RUN.mkdir(parents=True)
     (RUN / "adapters").symlink_to(clone.parent / "elsewhere")
-    refused(clone, r"results/tiny/adapters is a link to .*/elsewhere, outside", pulled=pulled)
+    refused(clone, r"results/tiny/adapters is a link to .*/elsewhere, outside", pulled=True)
 
 
 def test_nothing_is_written_through_a_file_that_is_a_link(clone):
@@ -257,7 +283,7 @@ RECORD = {"rule": "compile_table", "endtime": 5.0}
             {"results/tiny/table.csv": RECORD | {"rule": ["a"]}},
             r"of results/tiny/table\.csv is none",
         ),
-        ({"results/tiny/table.csv": "a"}, r"of results/tiny/table\.csv is none of Snakemake's"),
+        ({"results/tiny/table.csv": "a"}, r"table\.csv is none of Snakemake's"),
         ([RECORD], "no table"),
     ],
 )
