@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 from trees import check_schema
 
 from legor1.check import TINY_BASE
+from legor1.errors import UserError
 from legor1.files import sha256
 from legor1.training import adapters, read_back
 from legor1.training.experiment import Job
@@ -77,6 +78,11 @@ def test_it_is_the_language_models_lora_and_no_more(published):
     assert [path.name for path in job.work.iterdir()] == []  # no second copy
 
 
+def test_its_files_can_be_read_by_whom_the_umask_lets(published):
+    job, _ = published
+    assert len({path.stat().st_mode for path in (job.out / "adapter").iterdir()}) == 1
+
+
 def test_its_settings_name_the_base_and_not_where_it_lay(published):
     job, _ = published
     settings = json.loads((job.out / "adapter/adapter_config.json").read_text())
@@ -119,6 +125,16 @@ def test_in_bfloat16_the_mean_difference_is_judged(tmp_path):
     assert read["saved"]["mean"] <= read["saved"]["allowed"] == 0.05
     assert 0 < read["merged"]["mean"] <= 0.05
     assert read["merged"]["allowed"] is None
+
+
+def test_of_a_training_that_diverged_the_cause_is_named(tmp_path):
+    job = job_of(tmp_path)
+    trainer = trained(job)
+    with torch.no_grad():
+        next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(torch.nan)
+    with pytest.raises(UserError, match=r"training diverged\. Nothing was published\. Remedy"):
+        adapters.publish(job, trainer, 1)
+    assert list((job.out).glob("*")) == []
 
 
 @pytest.mark.parametrize("broken", ["weights", "merge", "keys"])

@@ -40,10 +40,21 @@ def test_the_marker_lists_what_there_is(tmp_path):
     }
 
 
-@pytest.mark.parametrize("cut", ["", '{"schema_version": 1, "fi'])
+@pytest.mark.parametrize(
+    "cut",
+    ["", '{"schema_version": 1, "fi', "[]", '{"files": 5}', '{"files": {"\\u0000": 1}}', "{}"],
+)
 def test_a_marker_that_was_cut_off_marks_nothing(tmp_path, cut):
     (checkpoint(tmp_path, 3) / checkpoints.MARKER).write_text(cut)
     assert checkpoints.newest(tmp_path) is None
+
+
+def test_others_can_read_the_weights_as_they_can_the_rest(tmp_path):
+    folder = checkpoint(tmp_path, 3, whole=False)
+    (folder / "adapter_model.safetensors").touch(mode=0o600)
+    checkpoints.mark_whole(folder)
+    modes = {path.stat().st_mode for path in folder.rglob("*") if path.is_file()}
+    assert len(modes) == 1
 
 
 def test_only_the_newest_whole_one_is_kept(tmp_path):

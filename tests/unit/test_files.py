@@ -4,14 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from legor1.errors import UserError
 from legor1.files import (
     atomic,
     atomic_folder,
+    is_plain,
     read_json,
     read_jsonl,
+    share,
     write_json,
     write_jsonl,
     write_text,
@@ -104,3 +108,44 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({})[:1])
     with pytest.raises(UserError, match="cannot be read as JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.fixture(params=[0o077, 0o022, 0o002], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_files_have_the_modes_that_the_umask_gives(tmp_path, umask):
+    write_text(tmp_path / "file", "text")
+    with atomic_folder(tmp_path / "folder") as folder:
+        save_file({"a": np.zeros(1)}, folder / "weights.safetensors")
+        share(folder)
+        (folder / "other").touch()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    of_a_file = 0o666 & ~umask
+    assert modes == {
+        "file": of_a_file,
+        "folder": 0o777 & ~umask,
+        "weights.safetensors": of_a_file,
+        "other": of_a_file,
+    }
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.c", "..a/b..", " ", "\u00f6 1.png", "a/.gitignore"])
+def test_a_plain_path_leads_down(name):
+    assert is_plain(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/./b", "a\\b", "a\0", "\ud800"],
+)
+def test_any_other_path_is_not_plain(name):
+    assert not is_plain(name)
+
+
+@pytest.mark.parametrize("name", [".git/a", "a/.Git", None, 5, b"a"])
+def test_neither_is_a_folder_of_git_or_what_is_no_text(name):
+    assert not is_plain(name)

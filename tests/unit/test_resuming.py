@@ -2,11 +2,14 @@
 
 import errno
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+import torch
 import trainings
 
-from legor1.training import resuming
+from legor1.training import checkpoints, resuming
 from legor1.training.work import HISTORY, PROGRESS, stop_noted
 
 # Each batch of completions lasts four steps, so that most checkpoints fall into one.
@@ -92,6 +95,43 @@ def test_one_process_of_the_stock_trainer(slow, name):
 @pytest.mark.parametrize("name", QUICK | SLOW)
 def test_two_processes(two, name):
     judge(two, name)
+
+
+CODED = (
+    "global_step8/mp_rank_00_model_states.pt",
+    "global_step8/zero_pp_rank_0_mp_rank_00_optim_states.pt",
+    "progress_0.pt",
+    "rng_state.pth",
+    "scheduler.pt",
+)
+
+
+class Code:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_that_holds_code_is_refused_and_the_code_not_run(data, quick, tmp_path):
+    jobs = {}
+    for name in CODED:
+        job = trainings.write_job(data, tmp_path / Path(name).stem, trainings.recipe("sft"))
+        work = job.parent / "work"
+        shutil.copytree(quick[0]["sft"][0].parent / "work", work, dirs_exist_ok=True)
+        coded = work / "checkpoint-8" / name
+        torch.save(Code(tmp_path / "made"), coded)
+        checkpoints.mark_whole(work / "checkpoint-8")
+        jobs[coded] = job
+    assert trainings.run(tmp_path, *((job, {}) for job in jobs.values())) == [2] * len(CODED)
+    for coded, job in jobs.items():
+        said = trainings.log(job)
+        assert f"{coded} is damaged, or holds code, none of which was run. Remedy: delete" in said
+        assert "Traceback" not in said
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(quick):

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -29,11 +29,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
         UserError: nothing can be written there.
     """
     path = Path(path)
-    with _beside(path, lambda **name: tempfile.mkstemp(suffix=path.suffix, **name)) as temporary:
+    with _beside(path, path.suffix, _make_file) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
 
 
@@ -47,12 +46,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         UserError: nothing can be written there.
     """
-    with _beside(path, _make_folder) as temporary:
+    with _beside(path, "", _make_folder) as temporary:
         yield temporary
-        temporary.chmod(0o755)
         sync(temporary)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            old = _name(path)
             path.replace(old)
             shutil.rmtree(old)
         temporary.replace(path)
@@ -60,12 +58,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, make: Callable[..., tuple[int, str]]) -> Iterator[Path]:
+def _beside(path: Path, suffix: str, make: Callable[[Path], int]) -> Iterator[Path]:
     """Yield what ``make`` makes beside ``path``; it is locked as long as this process needs it."""
+    made = _name(path, suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        handle, name = make(dir=path.parent, prefix=f".{path.name}.")
+        handle = make(made)
     except OSError as error:
         raise UserError(
             f"nothing can be written beside {path}: {error}. Remedy: name a place that can."
@@ -73,15 +72,32 @@ def _beside(path: Path, make: Callable[..., tuple[int, str]]) -> Iterator[Path]:
     try:
         with contextlib.suppress(OSError):  # a file system without locks: then nothing is swept
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield Path(name)
+        yield made
     finally:
-        _remove(Path(name))
+        _remove(made)
         os.close(handle)
 
 
-def _make_folder(**name: Any) -> tuple[int, str]:
-    folder = tempfile.mkdtemp(**name)
-    return os.open(folder, os.O_RDONLY), folder
+def _name(path: Path, suffix: str = "") -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+
+
+def _make_file(path: Path) -> int:  # not by tempfile, which makes it the owner's alone
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def share(folder: Path) -> None:
+    """Let others read the weights in a folder, as far as the umask lets them read the folder.
+
+    safetensors makes files that only their owner can read.
+    """
+    for path in folder.glob("*.safetensors"):
+        path.chmod(folder.stat().st_mode & 0o666)
 
 
 def _sweep(path: Path) -> None:
@@ -206,6 +222,16 @@ def _row(line: str, require: list[str], place: str) -> dict:
             f"missing {', '.join(missing)}. Remedy: mend or remove the line."
         )
     return row
+
+
+def is_plain(name: Any) -> bool:
+    """Return whether ``name`` is a relative path that can only lead further down.
+
+    It has one spelling on every system, and nothing in it means something to git.
+    """
+    if not isinstance(name, str) or re.search(r"[\0\\\ud800-\udfff]", name):
+        return False
+    return {"", ".", "..", ".git"}.isdisjoint(name.casefold().split("/"))
 
 
 def sha256(path: Path | str) -> str:

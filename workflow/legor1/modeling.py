@@ -118,14 +118,6 @@ def freeze_vision(model: Any) -> Any:
     return model
 
 
-def load_adapted(folder: Path, adapter: Path | None, recipe: dict[str, Any]) -> Any:
-    """Return the model for inference, on its device, with the adapter attached if one is given."""
-    model = load_model(folder, recipe)
-    if adapter is not None:
-        model = PeftModel.from_pretrained(model, adapter)
-    return model.to(recipe["device"]).eval()
-
-
 def open_image(path: Path) -> Image.Image:
     """Return the image at ``path`` in RGB.
 

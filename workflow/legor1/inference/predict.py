@@ -10,6 +10,7 @@ from legor1.boxes import PixelBudget, to_original
 from legor1.errors import UserError
 from legor1.files import atomic, locked, read_jsonl
 from legor1.inference.engine import Engine, Prompt, load_engine, make_prompt
+from legor1.lora import checked_weights
 from legor1.modeling import base_folder, context_length, end_tokens, load_processor
 from legor1.processing import check_lengths
 from legor1.progress import Progress
@@ -48,12 +49,12 @@ def predict(
 
     Raises:
         UserError: another process is at work on the same shard, as one whose Snakemake was killed
-            without it.
+            without it; or the adapter is damaged, or none that is trained here.
     """
     index, count = shard
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
     rows = read_jsonl(conversations, facts)[index::count]
-    weights = [adapter / "adapter_model.safetensors"] if adapter else []
+    weights = [checked_weights(adapter)] if adapter else []
     name = fingerprint(recipe, [conversations, base, *weights, *code])
     partial = out.with_suffix(f".{name}.partial.jsonl")
     with _open_alone(partial) as file:

@@ -15,7 +15,8 @@ from legor1.inference.batching import batches
 from legor1.inference.decoding import decode
 from legor1.inference.engine import Picture, Prompt
 from legor1.inference.sampling import choice
-from legor1.modeling import load_adapted, open_image, without_adapter
+from legor1.lora import load_adapted
+from legor1.modeling import open_image, without_adapter
 from legor1.processing import with_visual_tokens
 
 REMEMBERED = 4 * 2**30  # bytes of image features, in the host's memory
@@ -30,6 +31,7 @@ class TransformersEngine:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
 
         Raises:
+            UserError: the adapter is damaged, or none that is trained here.
             ValueError: the adapter changes the vision tower, so that features cannot be shared.
         """
         if recipe["device"] == "cpu":

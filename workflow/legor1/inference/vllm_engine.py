@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from legor1.errors import UserError
-from legor1.files import read_json
 from legor1.inference.engine import Prompt
+from legor1.lora import read_settings
 from legor1.modeling import context_length, end_tokens, open_image
 from legor1.seeding import generator
 
@@ -56,7 +56,7 @@ class VllmEngine:
             repetition_penalty=recipe["repetition_penalty"],
             detokenize=False,
         )
-        rank = read_json(adapter / "adapter_config.json")["r"] if adapter else 1
+        rank = read_settings(adapter).r if adapter else 1
         self.llm = LLM(
             model=str(base),
             generation_config="vllm",  # not the checkpoint's

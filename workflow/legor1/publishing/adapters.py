@@ -69,7 +69,13 @@ def _wanted(run: Path, *names: str) -> dict[str, str]:
 
 
 def _check_recipe(folder: Path, recipe: Recipe) -> None:
-    trained = files.read_json(folder / "run.json")["recipe"]
+    facts = files.read_json(folder / "run.json")
+    trained = facts.get("recipe") if isinstance(facts, dict) else None
+    if not isinstance(trained, dict):
+        raise UserError(
+            f"{folder / 'run.json'} holds no recipe. Remedy: set `adapters: train`, or publish "
+            "the adapter again where it was trained."
+        )
     names = sorted((recipe.keys() | trained.keys()) - set(OF_THE_MACHINE))
     for name in names:
         if recipe.get(name) != trained.get(name):

@@ -2,26 +2,34 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from legor1.errors import UserError
 from legor1.publishing.dvc import dvc, require_remote
-from legor1.publishing.outputs import hashed
+from legor1.publishing.outputs import hashed, misplaced, pointer
 
 LISTING = ("--recursive", "--dvc-only", "--show-hash", "--json")
+ENTRY = {"relpath", "md5"}  # of a folder's list, in DVC's words
+MD5 = re.compile("[0-9a-f]{32}")
 SHOWN = 3  # files named in an error
 
 
-def fetch(run: Path, wanted: Mapping[str, str]) -> None:
-    """Bring the objects of published outputs into this clone's cache.
+def fetch(run: Path, wanted: Mapping[str, str]) -> dict[str, Path]:
+    """Bring the objects of published outputs into this clone's cache, and return where they lie.
+
+    Nothing is written elsewhere yet. DVC would later follow any path in a folder's list of files,
+    so it is seen to here that each stays below the run's folder.
 
     Args:
         run: the run's folder.
         wanted: output → hash.
 
     Raises:
-        UserError: there is no remote, or it lacks some; names the files that they are of.
+        UserError: there is no remote, or it lacks some objects; names the files that they are of.
+            Or a file would be written elsewhere.
     """
     require_remote()
     reason = None
@@ -29,7 +37,8 @@ def fetch(run: Path, wanted: Mapping[str, str]) -> None:
         dvc("fetch", *(str(run / name) for name in wanted))
     except UserError as error:
         reason = error
-    lacking = list(_lacking(run, wanted))  # DVC is content with less than all
+    cache = _cache()
+    lacking = list(_lacking(run, wanted, cache))  # DVC is content with less than all
     if lacking:
         more = f" and {len(lacking) - SHOWN:,} more" if len(lacking) > SHOWN else ""
         raise UserError(
@@ -39,6 +48,32 @@ def fetch(run: Path, wanted: Mapping[str, str]) -> None:
         ) from reason
     if reason:
         raise reason
+    _check_places(run, _files(run, wanted, cache), cache)
+    return {name: _object(cache, md5) for name, md5 in wanted.items()}
+
+
+def _check_places(run: Path, paths: Iterable[str], cache: Path) -> None:
+    """Refuse files that would not lie below the run's folder.
+
+    Raises:
+        UserError: names the first.
+    """
+    paths = list(paths)
+    if (wrong := misplaced(paths)) is not None:
+        raise UserError(
+            f"{pointer(run)}: {wrong!r} is no path of its own below {run}, so nothing was "
+            "restored. Remedy: do not use this publication; publish the run again where it was "
+            "made."
+        )
+    homes = [os.path.realpath(home) for home in (run, cache)]  # DVC may be set to make links
+    folders = {str(above) for path in paths for above in PurePosixPath(path).parents}
+    for name in [*sorted(folders), *(path for path in paths if (run / path).is_symlink())]:
+        real = Path(os.path.realpath(run / name))
+        if not any(real.is_relative_to(home) for home in homes):
+            raise UserError(
+                f"{run / name} is a link to {real}, outside of the run, and restoring would write "
+                "there. Remedy: remove the link and restore again."
+            )
 
 
 def verify(run: Path, wanted: Mapping[str, str]) -> None:
@@ -58,7 +93,7 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     if not wrong:
         return
     here = {
-        Path(name, file): md5
+        _below(name, file): md5
         for name in found.keys() & wrong
         for file, md5 in found[name].files.items()
     }
@@ -72,12 +107,12 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     )
 
 
-def _lacking(run: Path, wanted: Mapping[str, str]) -> Iterator[str]:
+def _lacking(run: Path, wanted: Mapping[str, str], cache: Path) -> Iterator[str]:
     """Yield the files that the cache has no object of, each with the objects to replace.
 
     A folder's list of files is among them: where it is, DVC takes its files to be there too.
     """
-    cache, remote = _cache(), Path("files/md5")
+    remote = Path("files/md5")
     for name, listing in wanted.items():
         for path, md5 in _files(run, {name: listing}, cache).items():
             if not _object(cache, md5).exists():
@@ -85,23 +120,48 @@ def _lacking(run: Path, wanted: Mapping[str, str]) -> Iterator[str]:
                 yield f"{run / path} ({', '.join(sorted(objects))})"
 
 
-def _files(run: Path, wanted: Mapping[str, str], cache: Path) -> dict[Path, str]:
-    """Return file below the run's folder → hash as it was published.
+def _files(run: Path, wanted: Mapping[str, str], cache: Path) -> dict[str, str]:
+    """Return file, as it stands in the lists → hash as it was published.
 
     A folder whose list of files cannot be had stands for its files.
+
+    Raises:
+        UserError: a list is damaged.
     """
-    known: dict[Path, str] = {}
+    known: dict[str, str] = {}
     for name, md5 in wanted.items():
-        entries = []
-        if _object(cache, md5).exists() and md5.endswith(".dir"):
-            listed = json.loads(_object(cache, md5).read_text(encoding="utf-8"))
-            entries = [(one["relpath"], one["md5"]) for one in listed]
+        entries: dict[str, str] = {}
+        if md5.endswith(".dir") and _object(cache, md5).exists():
+            entries = _entries(_object(cache, md5), run / name)
         elif md5.endswith(".dir"):
             with contextlib.suppress(UserError):
                 listed = json.loads(dvc("list", ".", str(run / name), *LISTING))
-                entries = [(one["path"], one["md5"]) for one in listed]
-        known |= {Path(name, path): md5 for path, md5 in entries} or {Path(name): md5}
+                entries = {one["path"]: str(one.get("md5")) for one in listed}
+        known |= {f"{name}/{path}": md5 for path, md5 in entries.items()} or {name: md5}
     return known
+
+
+def _entries(listing: Path, folder: Path) -> dict[str, str]:
+    """Return path → hash of a folder's list of files, each path as it stands there.
+
+    Raises:
+        UserError: it is no such list, or has a path twice.
+    """
+    try:
+        listed = json.loads(listing.read_text(encoding="utf-8"))
+        entries = {one["relpath"]: one["md5"] for one in listed if one.keys() == ENTRY}
+        if len(entries) == len(listed) and all(map(MD5.fullmatch, entries.values())):
+            return entries
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise UserError(
+        f"the published list of the files in {folder} is damaged, so nothing was restored. "
+        "Remedy: publish the run again where it was made."
+    )
+
+
+def _below(name: str, file: str) -> str:
+    return name if file == "." else f"{name}/{file}"
 
 
 def _cache() -> Path:

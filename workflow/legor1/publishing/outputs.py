@@ -6,15 +6,19 @@ A file's hash is its MD5; a folder's is the MD5 of a list of its files and their
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from jsonschema import Draft202012Validator
 
+from legor1 import files
 from legor1.errors import UserError
 
+SCHEMA = Path(__file__).parents[2] / "schemas/pointer.schema.json"
 POINTERS = Path("published")  # of this clone, in git
 RECORDS = "snakemake.json"  # below the run's folder: how its files were made
 LOCAL = ("work", "logs", "benchmarks", RECORDS)  # no output; the records are written on the way
@@ -50,18 +54,64 @@ def published(run: Path) -> dict[str, str]:
     """
     path = pointer(run)
     try:
-        outs = yaml.safe_load(path.read_text(encoding="utf-8"))["outs"]
-        return {one["path"]: one["md5"] for one in outs}
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(
             f"{path} does not exist, so run {run.name} was not published here. Remedy: fetch the "
             f"commit that has it, or publish the run where it was made: make publish RUN={run.name}"
         ) from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} names no outputs with their hashes ({error!r}). Remedy: check it out with "
-            "git again, or publish again."
-        ) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        content = f"no YAML ({error})"
+    wrong = list(Draft202012Validator(files.read_json(SCHEMA)).iter_errors(content))
+    if wrong:
+        fault = "; ".join(f"{one.json_path}: {one.message}" for one in wrong[:3])
+    elif content["wdir"] != within(run):
+        fault = f"wdir is {content['wdir']}, not {within(run)}"
+    else:
+        known = {one["path"]: one["md5"] for one in content["outs"]}
+        strange = [name for name in known if not _is_output(name)]
+        if not strange and len(known) == len(content["outs"]):
+            return known
+        fault = f"{strange[0]!r} is no output" if strange else "one output stands there twice"
+    raise UserError(
+        f"{path} names no outputs of the run with their hashes ({fault}). "
+        "Remedy: check it out with git again, or publish again."
+    )
+
+
+def within(run: Path) -> str:
+    """Return the run's folder as its pointer names it."""
+    return os.path.relpath(run, POINTERS)
+
+
+def _is_output(name: str) -> bool:
+    """Return whether ``listed`` could have named it."""
+    first, *more = parts = name.split("/")
+    shaped = len(more) == (first in SPLIT) and not any(part.startswith(".") for part in parts)
+    return shaped and files.is_plain(name) and (name == RECORDS or first not in LOCAL)
+
+
+def misplaced(paths: Iterable[str]) -> str | None:
+    """Return the first of the files' paths that cannot be restored below a run everywhere.
+
+    It may lead elsewhere, or to where another file lies: on some systems ``A`` is ``a``, and a
+    letter with its accent is one character or two.
+    """
+    seen: set[str] = set()
+    folders: set[str] = set()
+    for path in paths:
+        folded = unicodedata.normalize("NFC", path.casefold())
+        above = {folded[:at] for at, letter in enumerate(folded) if letter == "/"}
+        if (
+            not files.is_plain(path)
+            or folded in seen
+            or folded in folders
+            or not above.isdisjoint(seen)
+        ):
+            return path
+        seen.add(folded)
+        folders |= above
+    return None
 
 
 def listed(run: Path) -> list[str]:
@@ -81,13 +131,13 @@ def hashed(run: Path, names: Iterable[str]) -> dict[str, Output]:
     Links are followed, so a linked dataset tree counts by its content.
     """
     found = {name: files_of(run / name) for name in names if (run / name).exists()}
-    paths = [run / name / file for name, files in found.items() for file in files]
+    paths = [run / name / file for name, each in found.items() for file in each]
     with ThreadPoolExecutor(READERS) as pool:
         hashes = dict(zip(paths, pool.map(_md5, paths), strict=True))
     made = {}
-    for name, files in found.items():
-        each = {file: hashes[run / name / file] for file in files}
-        size = sum((run / name / file).stat().st_size for file in files)
+    for name, below in found.items():
+        each = {file: hashes[run / name / file] for file in below}
+        size = sum((run / name / file).stat().st_size for file in below)
         made[name] = Output(_listing(each) if (run / name).is_dir() else each["."], size, each)
     return made
 
@@ -104,9 +154,9 @@ def files_of(path: Path) -> list[str]:
     return sorted(below)
 
 
-def _listing(files: dict[str, str]) -> str:
+def _listing(each: dict[str, str]) -> str:
     """Return DVC's hash of a folder."""
-    entries = [{"md5": md5, "relpath": name} for name, md5 in files.items()]
+    entries = [{"md5": md5, "relpath": name} for name, md5 in each.items()]
     return hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

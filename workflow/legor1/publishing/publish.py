@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,7 +14,15 @@ from legor1.errors import UserError
 from legor1.publishing import records
 from legor1.publishing.dvc import alone, dvc, require_remote
 from legor1.publishing.objects import fetch, verify
-from legor1.publishing.outputs import RECORDS, files_of, listed, pointer, published
+from legor1.publishing.outputs import (
+    RECORDS,
+    files_of,
+    listed,
+    misplaced,
+    pointer,
+    published,
+    within,
+)
 
 FINISHED = ("config.json", "table.csv", "report.html")
 
@@ -24,7 +33,8 @@ def publish(run: Path) -> dict[str, str | int]:
     Git is left to the user: commit the pointer, ``published/<run>.dvc``.
 
     Raises:
-        UserError: the run is not finished, or DVC or its remote fails.
+        UserError: the run is not finished, a file's name cannot be restored everywhere, or DVC
+            or its remote fails.
     """
     for name in FINISHED:
         if not (run / name).is_file():
@@ -36,8 +46,9 @@ def publish(run: Path) -> dict[str, str | int]:
         require_remote()
         records.save(run)
         names = [*listed(run), RECORDS]
-        _point(run, names)
         times = _times(run, names)
+        _check_names(run, times)
+        _point(run, names)
         dvc("commit", "--force", str(pointer(run)))
         for path, time in times.items():  # DVC puts another file in a file's place
             os.utime(path, ns=(time, time))
@@ -51,15 +62,18 @@ def restore(run: Path) -> dict[str, str | int]:
     Snakemake then goes on from it, as it would where the run was made.
 
     Raises:
-        UserError: the run was not published, its objects are missing or damaged, or there are
-            other results in its place.
+        UserError: the run was not published, its objects are missing or damaged or would be
+            written elsewhere, or there are other results in its place.
     """
     wanted = published(run)
+    if RECORDS not in wanted:
+        raise UserError(f"{pointer(run)} lists no {RECORDS}. Remedy: publish the run again.")
     with alone():
-        fetch(run, wanted)
+        objects = fetch(run, wanted)
+        known = records.read(objects[RECORDS], run, wanted)
         dvc("checkout", str(pointer(run)))
         verify(run, wanted)
-        records.load(run)
+        records.load(known)
     for lack in _elsewhere(run):
         print(f"restore: {lack}", file=sys.stderr)
     return {"outputs": len(wanted), "restored and checked": str(run)}
@@ -72,26 +86,44 @@ def _point(run: Path, names: Iterable[str]) -> None:
         if list(published(run)) == names:
             return
     content = {
-        "wdir": os.path.relpath(run, path.parent),
+        "wdir": within(run),
         "outs": [{"path": name} for name in names],
     }
     files.write_text(path, yaml.safe_dump(content, sort_keys=False))
 
 
+def _check_names(run: Path, paths: Iterable[Path]) -> None:
+    if (wrong := misplaced(path.relative_to(run).as_posix() for path in paths)) is not None:
+        raise UserError(
+            f"{run / wrong} cannot be restored everywhere: its name means something to git, or is "
+            "another file's where case and accents do not count. Remedy: remove or rename it; if "
+            "it is of the dataset, in the dataset, and run again."
+        )
+
+
 def _elsewhere(run: Path) -> Iterator[str]:
     """Yield what a restored run leans on that is not part of it and not here."""
     model = run / "base/model.json"
-    if model.exists() and not (model.parent / files.read_json(model)["path"]).exists():
+    path = _value(model, "path") if model.exists() else None
+    if isinstance(path, str) and not (model.parent / path).exists():
         yield (
             "the base model is not here; before more is trained or predicted, fetch it by "
             f"`snakemake --force {model}` with the run's config"
         )
-    dataset = files.read_json(run / "config.json").get("dataset", {})
-    if dataset.get("source") == "directory" and not Path(dataset["directory"]).exists():
-        yield (
-            f"dataset.directory {dataset['directory']} is not here; before Snakemake runs, "
-            f"make it a link to {run / 'data/tree'}"
-        )
+    dataset = _value(run / "config.json", "dataset")
+    if isinstance(dataset, dict) and dataset.get("source") == "directory":
+        folder = str(dataset.get("directory"))
+        if not Path(folder).exists():
+            yield (
+                f"dataset.directory {folder} is not here; before Snakemake runs, "
+                f"make it a link to {run / 'data/tree'}"
+            )
+
+
+def _value(path: Path, key: str) -> Any:
+    """Return what a JSON file has under ``key``, None if it has no such thing."""
+    content = files.read_json(path)
+    return content.get(key) if isinstance(content, dict) else None
 
 
 def _times(run: Path, names: Iterable[str]) -> dict[Path, int]:

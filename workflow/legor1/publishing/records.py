@@ -6,15 +6,18 @@ and the time of a checkout reruns nothing. Without them every file of the code, 
 made, would.
 """
 
-import base64
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+from snakemake.persistence import MetadataRecord
+from snakemake.persistence.file import FilePersistence
 
 from legor1 import files
 from legor1.errors import UserError
 from legor1.publishing.outputs import RECORDS
 
-STORE = Path(".snakemake/metadata")
+END_OF_TIME = 2**33  # in seconds since 1970
 
 
 def save(run: Path) -> None:
@@ -23,34 +26,58 @@ def save(run: Path) -> None:
     Raises:
         UserError: Snakemake has none.
     """
-    records = {}
-    for path in sorted(STORE.rglob("*")):
-        if path.is_file():
-            name = path.relative_to(STORE).as_posix()
-            output = _output(name)
-            if output.startswith(f"{run.as_posix()}/") and Path(output).exists():
-                records[name] = files.read_json(path)
-    if not records:
+    store = FilePersistence(nolock=True)
+    paths = sorted(path.as_posix() for path in run.rglob("*"))
+    found = {path: record for path in paths if (record := store._read_record(path))}
+    if not found:
         raise UserError(
             f"Snakemake has no record of any file in {run}, so a restored run would be made anew. "
             "Remedy: publish from the folder where it was run; if the results are up to date and "
             "only .snakemake/ was lost: snakemake --touch --forceall, with the run's config."
         )
-    files.write_json(run / RECORDS, records)
+    files.write_json(run / RECORDS, {path: one.model_dump() for path, one in found.items()})
 
 
-def load(run: Path) -> None:
-    """Give the records beside the files below ``run`` to Snakemake, and the files their times."""
-    (STORE.parent / "incomplete").mkdir(
-        parents=True, exist_ok=True
-    )  # or it is taken for an old one
-    for name, record in files.read_json(run / RECORDS).items():
-        files.write_json(STORE / name, record)
-        made = round(record["endtime"] * 1e9)
-        os.utime(_output(name), ns=(made, made))
+def read(path: Path, run: Path, names: Collection[str]) -> dict[str, MetadataRecord]:
+    """Return file → its record, from what ``save`` wrote.
+
+    Args:
+        path: the records, wherever they lie.
+        run: the run's folder.
+        names: its outputs; each record must be of one of them or of a file in one.
+
+    Raises:
+        UserError: they are no such records.
+    """
+    found = files.read_json(path)
+    if not isinstance(found, dict):
+        raise _damaged(run, "no table")
+    records = {}
+    for name, one in found.items():
+        below = name.removeprefix(f"{run.as_posix()}/")
+        ours = any(f"{below}/".startswith(f"{output}/") for output in names)
+        if not (ours and below != name and files.is_plain(below)):
+            raise _damaged(run, f"{name!r} is none of its files")
+        try:
+            records[name] = MetadataRecord.model_validate(one)
+        except ValueError as error:
+            raise _damaged(run, f"that of {name} is none of Snakemake's") from error
+        if not 0 <= (records[name].endtime or -1) < END_OF_TIME:
+            raise _damaged(run, f"{name} ended at {records[name].endtime}")
+    return records
 
 
-def _output(name: str) -> str:
-    """Return the path that a record is about: its own name in Base64, cut where it is long."""
-    encoded = "".join(part.removeprefix("@") for part in name.split("/"))
-    return base64.urlsafe_b64decode(encoded).decode()
+def load(records: dict[str, MetadataRecord]) -> None:
+    """Give the records of restored files to Snakemake, and the files their times."""
+    store = FilePersistence(nolock=True)
+    for name, record in records.items():
+        if Path(name).exists():
+            store._write_record(name, record)
+            os.utime(name, (record.endtime, record.endtime))
+
+
+def _damaged(run: Path, fault: str) -> UserError:
+    return UserError(
+        f"{RECORDS} as published with {run} holds no records of the run ({fault}), so nothing was "
+        "restored. Remedy: publish the run again where it was made."
+    )

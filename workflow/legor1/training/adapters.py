@@ -8,7 +8,15 @@ import torch
 from safetensors import safe_open
 
 from legor1 import provenance
-from legor1.files import atomic_folder, read_json, sha256, write_json, write_jsonl, write_text
+from legor1.files import (
+    atomic_folder,
+    read_json,
+    sha256,
+    share,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from legor1.training import card, read_back
 from legor1.training.history import numbers
 
@@ -48,6 +56,7 @@ def save(model: Any, folder: Path, base: dict[str, Any]) -> None:
     settings.base_model_name_or_path = base["source"]
     settings.revision = base["commit"] or base["revision"]
     model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
+    share(folder)
     with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
         saved = set(weights.keys())
     named = model.named_parameters()

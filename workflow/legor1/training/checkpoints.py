@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from legor1.errors import UserError
-from legor1.files import read_json, sync, write_json
+from legor1.files import read_json, share, sync, write_json
 
 MARKER = "whole.json"
 NAME = re.compile(r"checkpoint-(\d+)")
@@ -27,7 +27,7 @@ def is_whole(checkpoint: Path) -> bool:
     try:
         sizes: dict[str, int] = read_json(checkpoint / MARKER)["files"]
         return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
-    except (UserError, OSError):
+    except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
@@ -39,6 +39,7 @@ def newest(work: Path) -> Path | None:
 def mark_whole(checkpoint: Path) -> None:
     """Put all of ``checkpoint`` on disk, then say that it is whole."""
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    share(checkpoint)
     sync(checkpoint)
     sizes = {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files}
     facts = {"schema_version": 1, "step": step_of(checkpoint), "files": sizes}

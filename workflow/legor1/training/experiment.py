@@ -12,8 +12,8 @@ from transformers import PrinterCallback
 from legor1.boxes import PixelBudget, Size
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
+from legor1.lora import settings
 from legor1.modeling import (
-    LORA_TARGETS,
     base_folder,
     context_length,
     freeze_vision,
@@ -82,15 +82,9 @@ class Job:
         return freeze_vision(load_model(base_folder(self.base), self.recipe))
 
     def lora(self) -> LoraConfig:
-        """Return the LoRA settings: the language model's linear layers, never the vision tower."""
+        """Return the LoRA settings of the recipe."""
         lora = self.recipe["lora"]
-        return LoraConfig(
-            r=lora["r"],
-            lora_alpha=lora["alpha"],
-            lora_dropout=lora["dropout"],
-            target_modules=LORA_TARGETS,
-            task_type="CAUSAL_LM",
-        )
+        return settings(lora["r"], lora["alpha"], lora["dropout"])
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.

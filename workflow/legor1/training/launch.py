@@ -112,6 +112,8 @@ def environment(recipe: dict[str, Any]) -> dict[str, str]:
     """Return the environment of the job: threads and accelerator fixed, nothing sent anywhere."""
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     fixed["PYTHONWARNINGS"] = "ignore"
+    # DeepSpeed and others unpickle checkpoints; so no file in one can have code run.
+    fixed |= {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
     fixed[work_folder.LAUNCHER] = str(os.getpid())
     fixed["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's list, less SIGTERM
     if recipe["device"] == "cpu":

@@ -1,14 +1,16 @@
-"""An adapter as it was saved, held against the model that was trained.
+"""An adapter as it was saved, compared with the model that was trained.
 
 What inference loads is the file. So peft loads it beside the adapter in memory, on the same base,
 and both score the first training rows; and the base with the adapter merged into it scores them.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from legor1.errors import UserError
 from legor1.modeling import open_image
 from legor1.prompts import chat_messages, image_paths
 
@@ -30,6 +32,7 @@ def compare(job: Any, model: Any, folder: Path) -> dict[str, Any]:
 
     Raises:
         RuntimeError: they do not agree.
+        UserError: they give no numbers, since the training diverged.
     """
     training = model.training
     model.eval()
@@ -58,6 +61,12 @@ def _judge(
         facts[name] = {"largest": apart.max().item(), "mean": apart.mean().item()}
         judged = "largest" if precision == "float32" else "mean"
         facts[name] |= {"judged": judged, "allowed": allowed}
+        if not math.isfinite(facts[name][judged]):
+            raise UserError(
+                f"the model with the {name} adapter gives NaN or infinity for log-probabilities: "
+                "the training diverged. Nothing was published. Remedy: lower its learning_rate, "
+                "or max_grad_norm."
+            )
         if allowed is not None and not facts[name][judged] <= allowed:
             raise RuntimeError(
                 f"the {name} adapter gives other log-probabilities than it should: {judged} "

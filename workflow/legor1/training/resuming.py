@@ -12,8 +12,12 @@ from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
+from deepspeed.runtime.fp16.loss_scaler import LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
+from deepspeed.utils.tensor_fragment import fragment_address
 from torch import distributed
 from transformers import TrainerCallback
+from transformers.trainer_pt_utils import safe_globals
 from trl.trainer.utils import RepeatSampler
 
 from legor1.errors import UserError
@@ -28,6 +32,8 @@ COUNTED = (
     "_total_train_tokens",
     "_step",
 )
+# Plain values of DeepSpeed's in its optimiser states; the launcher has all else refused.
+torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
 
 
 class Checkpoints(TrainerCallback):
@@ -41,6 +47,7 @@ class Checkpoints(TrainerCallback):
         self.trainer, self.work = trainer, work
         self.saving: int | None = None
         self.resumed: Path | None = None
+        self.loading = False
         self.started, self.before = time.monotonic(), 0.0
 
     def seconds(self) -> float:
@@ -50,6 +57,7 @@ class Checkpoints(TrainerCallback):
     def resume(self) -> str | None:
         """Return the newest whole checkpoint, if there is one, for ``Trainer.train``."""
         self.resumed = checkpoints.newest(self.work)
+        self.loading = self.resumed is not None
         return str(self.resumed) if self.resumed else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -61,6 +69,7 @@ class Checkpoints(TrainerCallback):
             if state.global_step >= state.max_steps:  # transformers would take a step too many
                 self.trainer._run_epoch = lambda **_: None
                 control.should_training_stop = True
+        self.loading = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note that a checkpoint is about to be written, for ``explain``."""
@@ -78,7 +87,13 @@ class Checkpoints(TrainerCallback):
         self.saving = None
 
     def explain(self, error: Exception) -> UserError | None:
-        """Return what ``error`` means to the user, if a file could not be written."""
+        """Return what ``error`` means to the user, if a file could not be written or read."""
+        if self.loading and self.resumed and (path := refused(self.resumed)):
+            return UserError(
+                f"{path} is damaged, or holds code, none of which was run. Remedy: delete "
+                f"{self.resumed} and run again: it goes on from the checkpoint before, or from "
+                "the start."
+            )
         if self.saving is not None:
             what = f"the checkpoint of step {self.saving} could not be written to {self.work}"
         elif getattr(error, "errno", None) in FULL:
@@ -91,6 +106,17 @@ class Checkpoints(TrainerCallback):
             f"{what}: {error}. The last whole checkpoint {last}. "
             "Remedy: make room on that disk and run again: it goes on from there."
         )
+
+
+def refused(checkpoint: Path) -> Path | None:
+    """Return the file of a checkpoint, if there is one, that is not plain values."""
+    for path in sorted([*checkpoint.rglob("*.pt"), *checkpoint.rglob("*.pth")]):
+        try:
+            with safe_globals():
+                torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # of many kinds, by what is wrong with the file
+            return path
+    return None
 
 
 def own_file(process: int) -> str:

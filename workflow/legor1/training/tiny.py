@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from legor1.boxes import PixelBudget
-from legor1.files import read_jsonl, write_json, write_jsonl, write_text
+from legor1.files import read_jsonl, share, write_json, write_jsonl, write_text
 from legor1.modeling import open_image
 from legor1.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
 from legor1.seeding import generator
@@ -232,6 +232,7 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     out.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(out)
     model.to(torch.bfloat16).save_pretrained(out)
+    share(out)
     write_jsonl(out / "training_log.jsonl", history)
     write_json(out / "recipe.json", recipe)
     write_text(out / "README.md", card(recipe, history, sum(p.numel() for p in model.parameters())))
