@@ -5,8 +5,7 @@ import json
 import pytest
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
-from legor1 import beside
-from legor1.data import headers
+from legor1 import beside, images
 from legor1.data.index import index, write_index
 from legor1.data.instances import COLUMNS, read_records, read_summary
 from legor1.errors import UserError
@@ -244,7 +243,7 @@ def test_a_stream_holds_several_dialogues_in_a_line_and_one_in_several(tmp_path)
 
 
 def test_an_image_that_claims_too_many_pixels_is_not_opened(tree, monkeypatch):
-    monkeypatch.setattr(headers, "MAX_PIXELS", 400 * 300)
+    monkeypatch.setattr(images, "MAX_PIXELS", 400 * 300)
     tree.objects("m1/images/2_eop.png", BOX, size=(401, 300))
     tree.objects("m1/images/3_eop.png", BOX, size=(900, 300))
     assert reasons_of(tree) == ["image too large"] * 2

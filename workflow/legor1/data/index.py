@@ -18,10 +18,10 @@ from legor1.beside import Beside
 from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
-from legor1.data.headers import image_size
 from legor1.data.instances import COLUMNS, COPY, Record, collector_paused, write_columns
 from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
+from legor1.images import image_size
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
 CLASSES = {

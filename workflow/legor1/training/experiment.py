@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-from datasets import Dataset, Image, List
+from datasets import Dataset, List
 from peft import LoraConfig
 from transformers import PrinterCallback
 
@@ -25,6 +25,7 @@ from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
 from legor1.training.adapters import publish
 from legor1.training.curves import Curves
+from legor1.training.examples import Upright
 from legor1.training.history import Steps
 from legor1.training.live import Live
 from legor1.training.resuming import Checkpoints
@@ -142,7 +143,7 @@ class Job:
             images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": images} | extra)
-        return Dataset.from_list(table).cast_column("images", List(Image()))
+        return Dataset.from_list(table).cast_column("images", List(Upright()))
 
     def image(self, name: str) -> str:
         """Return the path of an image, which is ``name`` in the tree.
