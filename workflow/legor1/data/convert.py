@@ -87,8 +87,8 @@ class Conversations:
 
     def _doubles(self) -> frozenset[str]:
         """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
-        sides = [name for side in SIDES for name in self._split[side]]
-        return frozenset(name for name in sides if f"{name}{COPY}" in self._rows)
+        sides = {name for side in SIDES for name in self._split[side]}
+        return frozenset(name for name in sides if f"{name}{COPY}" in sides)
 
     def conversation(self, name: str) -> dict[str, Record]:
         """Return the conversation about an instance by variant."""

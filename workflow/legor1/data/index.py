@@ -168,7 +168,7 @@ class Reader:
             answer,
             step.step_class,
             step.number,
-            step.previous_instruction,
+            step.loaded_instruction,
             true_step.instruction,
             true_step.previous_instruction,
             falsified,
@@ -292,7 +292,7 @@ def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
 
 
 def _quarantined(file: str, position: int, reason: str, image: str | None = None) -> dict[str, Any]:
-    entry = {"schema_version": 1, "file": file, "position": position}
+    entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
     return entry | {"reason": reason, "image": image}
 
 
