@@ -41,6 +41,8 @@ def test_an_object_row(tree):
         "step_instruction": "",
         "step_previous_instruction": "",
         "falsified": False,
+        "file_response": BOX,
+        "file_frame": "pixels",
     }
 
 
@@ -372,7 +374,7 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     kept, aside = (sum(counts[name].values()) for name in ("rows", "quarantined"))
     assert kept + aside == counts["dialogues"] + counts["true_images"] + counts["metadata"]
     assert (len(read_records(out)), len(read_jsonl(quarantine))) == (kept, aside)
-    assert read_summary(out) == {"schema_version": 1} | counts
+    assert read_summary(out) == {"schema_version": 2} | counts
     records = index(states.root).records
     assert read_records(out) == records
     assert [list(row) for row in records] == [list(COLUMNS)] * len(records)

@@ -50,6 +50,8 @@ class Row(NamedTuple):
     step_instruction: str
     step_previous_instruction: str
     falsified: bool
+    file_response: str = ""
+    file_frame: str = ""
 
 
 class Reader:
@@ -194,8 +196,12 @@ class Reader:
             row = self.rows.pop(identity)
             size = row.image_width, row.image_height
             try:
-                response = objects.canonical(boxes, size, self.frame)
-                self.rows[identity] = row._replace(response=response)
+                said_in = "percent" if boxes.percent else self.frame or ""
+                self.rows[identity] = row._replace(
+                    response=objects.canonical(boxes, size, self.frame),
+                    file_response=objects.as_filed(boxes),
+                    file_frame=said_in,
+                )
             except Rejected as rejected:
                 self.set_aside(said.file, said.position, str(rejected), said.image)
 

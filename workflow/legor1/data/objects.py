@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -50,7 +51,7 @@ def parse(answer: str) -> Objects:
     if old:
         if len(old) != answer.count("<p>"):
             raise Rejected("answer not understood")
-        pairs = [(label, [float(number) for number in box]) for label, *box in old]
+        pairs = [(label, [_number(text) for text in box]) for label, *box in old]
     else:
         pairs = [_pair(item) for item in _literal(answer)]
     if not pairs:
@@ -158,8 +159,8 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     width, height = size
     percent = objects.percent or frame == "percent"
     right, low = (100, 100) if percent else (width + ROUNDING, height + ROUNDING)
-    items = []
-    for label, box in zip(objects.labels, objects.boxes, strict=True):
+    boxes = []
+    for box in objects.boxes:
         if box[2] > right or box[3] > low:
             raise Rejected("box outside its frame")
         x1, y1, x2, y2 = rescale(box, (100, 100), size) if percent else box
@@ -167,8 +168,25 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
         x2, y2 = min(round(x2), width), min(round(y2), height)
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
-        items.append(f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}')
+        boxes.append((x1, y1, x2, y2))
+    return _text(objects.labels, boxes)
+
+
+def as_filed(objects: Objects) -> str:
+    """Return the answer as JSON text, with the numbers that the dataset's file has."""
+    return _text(objects.labels, objects.boxes)
+
+
+def _text(labels: Iterable[str], boxes: Iterable[Box]) -> str:
+    items = [
+        f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}'
+        for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True)
+    ]
     return f"[{', '.join(items)}]"
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
 
 
 def _literal(answer: str) -> list:

@@ -9,7 +9,7 @@ from datasets import Dataset, List
 from peft import LoraConfig
 from transformers import PrinterCallback
 
-from legor1.boxes import PixelBudget, Size
+from legor1.boxes import PixelBudget, Size, shown_size
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
 from legor1.modeling import (
@@ -167,8 +167,7 @@ class Job:
 
     def shown_size(self, row: dict[str, Any]) -> Size:
         """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
-        size = (row["width"], row["height"])
-        return size if row["box_frame"] == "original" else self.budget.processed_size(size)
+        return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that both of TRL's trainers take."""
