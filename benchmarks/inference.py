@@ -157,7 +157,7 @@ def plainly(predictor: Any, tree: Path, rows: Rows) -> Iterator[tuple[str, list[
     """Yield what the plain loop answers to each conversation, up to the end token."""
     import torch
 
-    from legor1.modeling import open_image
+    from legor1.images import open_image
     from legor1.prompts import chat_messages, image_paths
 
     processor, model, ends = predictor.processor, predictor.engine.model, predictor.ends

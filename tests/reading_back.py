@@ -212,7 +212,8 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     if how == "running mean":
         return running_mean(content, int(keys[0]), keys[1])
     if reason := re.fullmatch("how many are (.*)", how, re.S):
-        return sum(row[keys[-1]] == reason[1] for row in content)
+        rows = content if isinstance(content, list) else content[keys[0]]
+        return sum(row[keys[-1]] == reason[1] for row in rows)
     if bounds := re.fullmatch(r"how many in (?:([\d.]+) to )?([\d.]+)", how):
         ious = [row["iou"] for row in content.values() if row["task"] == "object"]
         return sum(_in_bin(iou, bounds[1], bounds[2]) for iou in ious)

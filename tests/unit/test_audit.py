@@ -102,7 +102,11 @@ def test_the_thesis_has_all_that_the_data_show(prepared):
     assert set(audit["defects_found"]) == set(SWITCHES) - {"task_by_substring"}
     assert value(audit, "show their own image", "plain") == 0
     assert 0.05 < value(audit, "show their own image", "reasoning") < 0.6
-    assert value(audit, "the query's words") == 1
+    # The published loader finds what was said before some true states, and never else.
+    true = [r for r in prepared.records if r["task"] == "state" and not r["falsified"]]
+    told = sum(bool(row["previous_instruction"]) for row in true) / len(true)
+    assert 0.5 < told < 0.6
+    assert value(audit, "the query's words") == pytest.approx((1 + told) / 2, abs=0.02)
     assert value(audit, "whose manual is trained on") == 1
     assert value(audit, "first demonstration is the true one", "plain") == 1
     assert value(audit, "beyond those of a blind draw", "plain") > 0.3
@@ -187,7 +191,7 @@ def test_copies_and_likenesses_across_the_split_are_counted(prepared):
 def test_images_parquet_is_read(prepared, tmp_path):
     names = sorted({row["image"] for row in prepared.records})
     fixed = {"perceptual_hash": "0" * 64, "width": 9, "height": 9, "bytes": 9, "format": "PNG"}
-    rows = [{"image": name, "sha256": name, "mode": "RGB"} | fixed for name in names]
+    rows = [{"image": name, "sha256": name, "mode": "RGB", "problem": ""} | fixed for name in names]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "images.parquet")
     audit = prepared.audit("sound", images=tmp_path / "images.parquet")
     assert value(audit, "bytes are trained on") == 0

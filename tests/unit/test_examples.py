@@ -10,7 +10,9 @@ from trainer_cases import TINY
 from transformers import AutoProcessor
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
+from legor1.training import examples as module
 from legor1.training.examples import Examples, Pictures, collate
+from legor1.training.examples import opened as decoded
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,7 @@ def test_a_row_is_made_once_and_equal_files_are_one_picture(made, tmp_path, monk
     data = Dataset.from_list([row | {"images": [str(path) for path in paths]}])
     examples = examples_of(made, data.cast_column("images", List(Image())))
     opened = []
-    decode = Image.decode_example
-    monkeypatch.setattr(
-        Image, "decode_example", lambda *given: (opened.append(1), decode(*given))[1]
-    )
+    monkeypatch.setattr(module, "opened", lambda one: (opened.append(1), decoded(one))[1])
     first = examples[0]
     assert examples[0] is first
     assert [picture == first.pictures[0] for picture in first.pictures] == [True, True, False]

@@ -1,12 +1,12 @@
 """Reading a dataset tree: every quirk is kept or set aside, none lost."""
 
+import itertools
 import json
 
 import pytest
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
-from legor1 import beside
-from legor1.data import headers
+from legor1 import beside, images
 from legor1.data.index import index, write_index
 from legor1.data.instances import COLUMNS, read_records, read_summary
 from legor1.errors import UserError
@@ -41,6 +41,8 @@ def test_an_object_row(tree):
         "step_instruction": "",
         "step_previous_instruction": "",
         "falsified": False,
+        "file_response": BOX,
+        "file_frame": "pixels",
     }
 
 
@@ -58,7 +60,8 @@ def test_metadata_gives_class_number_and_instructions(tree):
     assert not quarantine
     step = rows["grounding/m1/images/a"]
     assert (step["step_class"], step["step_num"], step["response"]) == ("step", 7, "Add it.")
-    assert step["previous_instruction"] == step["step_previous_instruction"] == "Turn it. Hold it."
+    assert step["step_previous_instruction"] == "Turn it. Hold it."
+    assert step["previous_instruction"] == ""  # the published loader drops what has no view
     assert step["step_instruction"] == "Add a brick."
     eop = rows["object/m1/images/b"]
     assert (eop["step_class"], eop["step_num"], eop["previous_instruction"]) == ("eop", 8, "")
@@ -124,7 +127,7 @@ def states(tree):
     """Two falsified images of one step; the true image lies in both folders, with a row."""
     tree.manual(
         "m1",
-        instruction(1, "First."),
+        instruction(1, "First.", "m1/images/p_1_step.png", "step", 1),
         instruction(2, "Second.", "m1/images/p_2_step.png", "step", 2),
     )
     tree.image("lego/m1/images/p_2_step.png", colour=1)
@@ -244,7 +247,7 @@ def test_a_stream_holds_several_dialogues_in_a_line_and_one_in_several(tmp_path)
 
 
 def test_an_image_that_claims_too_many_pixels_is_not_opened(tree, monkeypatch):
-    monkeypatch.setattr(headers, "MAX_PIXELS", 400 * 300)
+    monkeypatch.setattr(images, "MAX_PIXELS", 400 * 300)
     tree.objects("m1/images/2_eop.png", BOX, size=(401, 300))
     tree.objects("m1/images/3_eop.png", BOX, size=(900, 300))
     assert reasons_of(tree) == ["image too large"] * 2
@@ -297,6 +300,59 @@ def test_metadata_that_are_not_understood_are_set_aside(tree):
     ]
 
 
+def test_the_published_loader_keeps_only_instructions_with_a_view(tmp_path):
+    """Its rule by brute force, on manuals of all patterns of views, classes and gaps."""
+    tree, told = Tree(tmp_path), {}
+    for number, (views, step_class, gap) in enumerate(
+        itertools.product(itertools.product((True, False), repeat=3), ("step", "eop"), (0, 1))
+    ):
+        name = f"m{number}"
+        ids = [1, 2, 3 + gap]
+        told[name] = [
+            instruction(i, f"{name} {i}", f"{name}/images/{i}.png" if view else None, step_class, i)
+            for i, view in zip(ids, views, strict=True)
+        ]
+        tree.manual(name, *told[name])
+        for i in ids:
+            tree.image(f"lego/{name}/images/{i}.png", colour=i)
+            tree.image(f"step_dataset/lego/{name}/images/{i}.png", colour=i)
+            tree.ask(GROUNDING, f"{name}/images/{i}.png", "Do.")
+            tree.ask(STATE, f"{name}/images/{i}.png")
+    rows, _ = rows_of(tree)
+    differ = 0
+    for row in rows.values():
+        every = told[row["manual"]]
+        loaded = [one for one in every if one["VLM"]]
+        own = next(one for one in loaded if one["VLM"]["img_path"].endswith(row["image"][-12:]))
+        before = own["instruction_id"] - 1
+        for column, known in (
+            ("previous_instruction", loaded),
+            ("step_previous_instruction", every),
+        ):
+            texts = [one["text"] for one in known if one["instruction_id"] == before]
+            wanted = texts[0] if texts and own["VLM"]["step_class"] == "step" else ""
+            assert row[column] == wanted
+        differ += row["previous_instruction"] != row["step_previous_instruction"]
+    assert len(rows) > 60 and differ > 5
+
+
+def test_names_and_numbers_that_no_file_can_hold_cost_one_row(states, tmp_path):
+    (states.root / "json_data/inf.json").write_text(
+        '{"manual_id": "x", "instructions": [{"instruction_id": Infinity}]}'
+    )
+    for name in ("json_data/\udcff.json", "qwen_data/\udcff/object_qwen.jsonl"):  # byte 255
+        (states.root / name).parent.mkdir(exist_ok=True)
+        (states.root / name).write_text("{}")
+    write_index(states.root, tmp_path / "i.parquet", tmp_path / "q.jsonl")
+    said = [(row["file"], row["reason"]) for row in read_jsonl(tmp_path / "q.jsonl")]
+    assert said == [
+        ("json_data/?.json", "metadata not understood"),
+        ("json_data/inf.json", "metadata not understood"),
+        ("qwen_data/?/object_qwen.jsonl", "not a dialogue"),
+    ]
+    check_schema("quarantine", *read_jsonl(tmp_path / "q.jsonl"))
+
+
 def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     states.ask(STATE, "m1/images/p_2_step.png")
     states.ask(GROUNDING, "m1/images/none.png", "Do.")
@@ -318,7 +374,7 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     kept, aside = (sum(counts[name].values()) for name in ("rows", "quarantined"))
     assert kept + aside == counts["dialogues"] + counts["true_images"] + counts["metadata"]
     assert (len(read_records(out)), len(read_jsonl(quarantine))) == (kept, aside)
-    assert read_summary(out) == {"schema_version": 1} | counts
+    assert read_summary(out) == {"schema_version": 2} | counts
     records = index(states.root).records
     assert read_records(out) == records
     assert [list(row) for row in records] == [list(COLUMNS)] * len(records)

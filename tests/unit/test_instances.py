@@ -32,7 +32,7 @@ def test_the_table_is_read_back(path, table):
     read = read_instances(path)
     assert list(read) == list(COLUMNS)
     assert read.equals(table[list(COLUMNS)])
-    assert read.attrs == read_summary(path) == {"schema_version": 1, "object_frame": "pixels"}
+    assert read.attrs == read_summary(path) == {"schema_version": 2, "object_frame": "pixels"}
 
 
 def test_records_hold_plain_values_and_none_for_a_missing_number(path, table):

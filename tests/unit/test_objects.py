@@ -139,6 +139,25 @@ def test_a_second_frame_shows_on_large_images_too(large):
         index(large.root)
 
 
+def test_one_bad_answer_costs_one_row(large):
+    """Outside a tiny image among pixels; above 100 among hundredths of large images."""
+    large.objects("m1/images/x_eop.png", '[{"bbox_2d": [0, 0, 5, 5], "label": "a"}]', size=(1, 1))
+    assert reasons_of(large) == ["box outside its frame"]
+    found = index(large.root).summary
+    assert (found["object_frame"], found["largest_share"]) == ("pixels", 0.775)
+
+
+def test_one_stray_answer_among_hundredths_costs_one_row(tmp_path):
+    tree = Tree(tmp_path)
+    for number in range(20):
+        answer = '[{"bbox_2d": [10, 20, 99, 95], "label": "a"}]'
+        tree.objects(f"m1/images/{number}_eop.png", answer)
+    tree.objects("m1/images/x_eop.png", '[{"bbox_2d": [10, 20, 150, 95], "label": "a"}]')
+    assert reasons_of(tree) == ["box outside its frame"]
+    found = index(tree.root).summary
+    assert (found["object_frame"], found["largest_coordinate"]) == ("percent", 99)
+
+
 def test_old_answers_have_no_say_in_the_frame_of_the_new(tree):
     tree.objects("m1/images/2_eop.png", "<p>a</p> {<10><20><90><100>}", size=(60, 60))
     assert index(tree.root).summary["object_frame"] == "pixels"

@@ -154,5 +154,25 @@ def test_the_file_is_read_back(tmp_path):
     sides = split(rows({"a": 2, "b": 1, "c": 1}), seed=7, test_fraction=0.25)
     counts = write_split(sides, tmp_path / "split.json")
     assert read_json(tmp_path / "split.json") == sides
-    assert counts == {"train": 12, "test": 4, "groups": 3, "compared": "manuals"}
+    assert counts == {"train": 12, "test": 4, "left_out": 0, "groups": 3, "compared": "manuals"}
     check_schema("split", sides)
+
+
+@pytest.mark.parametrize("protocol", ["sound", "thesis"])
+def test_a_broken_image_costs_its_rows_and_not_the_run(protocol):
+    table = rows({f"m{i}": 4 for i in range(4)})
+    prints = [
+        {"image": image, "sha256": image, "perceptual_hash": "", "problem": ""}
+        for image in sorted({row["image"] for row in table})
+    ]
+    whole = split(table, protocol=protocol, seed=1, test_fraction=0.3, images=prints)
+    assert whole["left_out"] == []
+    prints[5]["problem"] = "image unreadable"
+    content = split(table, protocol=protocol, seed=1, test_fraction=0.3, images=prints)
+    lost = [row["instance_id"] for row in table if row["image"] == prints[5]["image"]]
+    left_out = [{"instance_id": name, "reason": "image unreadable"} for name in lost]
+    assert content["left_out"] == left_out and lost
+    assert sorted([*content["train"], *content["test"], *lost]) == sorted(
+        row["instance_id"] for row in table
+    )
+    check_schema("split", content)

@@ -108,6 +108,8 @@ def _instance(task: str, manual: str, name: str, step_class: str, step) -> dict:
         "step_instruction": "",
         "step_previous_instruction": f"Before {name.partition('_')[0]}",
         "falsified": falsified,
+        "file_response": responses[task] if task == "object" else "",
+        "file_frame": "pixels" if task == "object" else "",
     }
 
 

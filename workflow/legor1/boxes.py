@@ -18,7 +18,9 @@ FACTOR = 28  # one visual token covers 28 × 28 processed pixels: patch 14, merg
 MAX_ASPECT = 200  # the processor refuses images more elongated than this
 # processed: pixels of the image that the model sees. original: numbers of the image before it was
 # resized (the defect frame_mismatch). percent: <p>label</p> {<x1><y1><x2><y2>} in [0, 100].
-FRAMES = ("processed", "original", "percent")
+# percent_json: a JSON list in [0, 100], as a file may have it (frame_mismatch again).
+FRAMES = ("processed", "original", "percent", "percent_json")
+PERCENT = (100, 100)  # what stands for the image's size in [0, 100]
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]  # (width, height) in pixels
@@ -105,7 +107,7 @@ def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed
         return text
     if frame == "percent":
         return to_percent(text, size)
-    return rescale_text(text, size, budget.processed_size(size))
+    return rescale_text(text, size, shown_size(size, budget, frame))
 
 
 def to_original(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
@@ -117,7 +119,14 @@ def to_original(text: str, size: Size, budget: PixelBudget, frame: str = "proces
         return text
     if frame == "percent":
         return _TAGS.sub(lambda match: _from_tags(match[0], size), text)
-    return rescale_text(text, budget.processed_size(size), size)
+    return rescale_text(text, shown_size(size, budget, frame), size)
+
+
+def shown_size(size: Size, budget: PixelBudget, frame: str) -> Size:
+    """Return the (width, height) in whose units boxes are shown as JSON in ``frame``."""
+    if frame == "original":
+        return size
+    return PERCENT if frame == "percent_json" else budget.processed_size(size)
 
 
 def to_percent(text: str, size: Size) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from PIL import Image
 from transformers import (
     AutoConfig,
     AutoProcessor,
@@ -18,6 +17,7 @@ from transformers.utils import is_flash_attn_2_available
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
 from legor1.files import read_json
+from legor1.images import open_image as open_image
 from legor1.processing import check_frames
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -116,18 +116,3 @@ def freeze_vision(model: Any) -> Any:
     tower.train = lambda mode=True: tower  # blocks checkpoint in training mode alone
     tower.forward = torch.no_grad()(tower.forward)
     return model
-
-
-def open_image(path: Path) -> Image.Image:
-    """Return the image at ``path`` in RGB.
-
-    Raises:
-        UserError: the file is missing or is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read as an image: {error}. Remedy: fetch the dataset again."
-        ) from error

@@ -69,7 +69,8 @@ def chat_messages(
     """Return the chat turns up to the query, boxes in the conversation's ``box_frame``.
 
     Args:
-        conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels).
+        conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels; beside
+            them the file's own numbers, where those are shown).
         budget: decides the processed size of each image.
         demonstrations: whether the row's demonstrations are shown before the query.
 
@@ -97,6 +98,8 @@ def answer(conversation: dict[str, Any], budget: PixelBudget) -> str:
 
 
 def _shown_answer(turn: dict[str, Any], budget: PixelBudget, frame: str) -> str:
+    if "file_response" in turn:  # shown as it stands, whatever its frame
+        return turn["file_response"]
     return to_shown(turn["response"], (turn["width"], turn["height"]), budget, frame)
 
 

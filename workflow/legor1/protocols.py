@@ -84,7 +84,7 @@ DEFECTS: dict[str, Defect] = {
     "frame_mismatch": Defect(
         "prepare",
         "Boxes",
-        "Boxes keep the numbers of the original image, while the model sees a resized one.",
+        "Boxes keep the numbers of the dataset's file, while the model sees a resized image.",
     ),
     "unequal_budget": Defect(
         "training",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED = ("instance_id", "task", "prediction", "reference")
+AS_SHOWN = ("completion", "file_reference")  # in the file's own numbers, both
 METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
 
 
@@ -160,7 +161,9 @@ def _by_task(
     seen: set[str] = set()
     for index, row in enumerate(predictions):
         try:
-            numbers = _features(row, PROTOCOLS[protocol], seen)
+            # The published evaluation compared the file's numbers with the answer as it is.
+            shown = protocol == "thesis" and AS_SHOWN[1] in row
+            numbers = _features(row, PROTOCOLS[protocol], seen, AS_SHOWN if shown else REQUIRED[2:])
         except ValueError as error:
             raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error
         name, task = row["instance_id"], row["task"]
@@ -176,8 +179,11 @@ def _by_task(
     }
 
 
-def _features(row: dict, tasks: dict[str, Task], seen: set[str]) -> dict[str, float]:
-    texts = {key: row.get(key) for key in REQUIRED} | {"manual": row.get("manual") or ""}
+def _features(
+    row: dict, tasks: dict[str, Task], seen: set[str], pair: tuple[str, ...]
+) -> dict[str, float]:
+    texts = {key: row.get(key) for key in (*REQUIRED, *pair)}
+    texts["manual"] = row.get("manual") or ""
     for key, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{key} is not text")
@@ -185,7 +191,8 @@ def _features(row: dict, tasks: dict[str, Task], seen: set[str]) -> dict[str, fl
         raise ValueError(f"the task {row['task']!r} is none of {', '.join(tasks)}")
     if row["instance_id"] in seen:
         raise ValueError(f"the instance {row['instance_id']!r} occurs a second time")
-    return dict(tasks[row["task"]].measure(row["prediction"], row["reference"]))
+    prediction, reference = (row[key] for key in pair)
+    return dict(tasks[row["task"]].measure(prediction, reference))
 
 
 def _per_example(by_task: dict[str, "pd.DataFrame"], protocol: str) -> "pd.DataFrame":

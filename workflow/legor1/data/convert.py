@@ -60,8 +60,7 @@ class Conversations:
         self._format = object_format
         own = "" if "state_label_in_prompt" in defects else "step_"
         self._previous = f"{own}previous_instruction"
-        original = "original" if "frame_mismatch" in defects else "processed"
-        self._frame = "percent" if object_format == "tags" else original
+        self._as_filed = "frame_mismatch" in defects and object_format == "json"
         unknown = [name for side in SIDES for name in split[side] if name not in self._rows]
         if unknown:
             raise UserError(
@@ -87,8 +86,8 @@ class Conversations:
 
     def _doubles(self) -> frozenset[str]:
         """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
-        sides = [name for side in SIDES for name in self._split[side]]
-        return frozenset(name for name in sides if f"{name}{COPY}" in self._rows)
+        sides = {name for side in SIDES for name in self._split[side]}
+        return frozenset(name for name in sides if f"{name}{COPY}" in sides)
 
     def conversation(self, name: str) -> dict[str, Record]:
         """Return the conversation about an instance by variant."""
@@ -101,7 +100,7 @@ class Conversations:
             "task": row["task"],
             "manual": row["manual"],
             "variant": "plain",
-            "box_frame": self._frame,
+            "box_frame": self._frame(row),
             **self._turn(row),
             "demonstrations": turns,
         }
@@ -122,7 +121,16 @@ class Conversations:
             self._turns[name] = self._new_turn(row)
         return self._turns[name]
 
+    def _frame(self, row: Record) -> str:
+        """Return the frame in which the row's boxes are shown, and an answer to it is read."""
+        if self._format == "tags":
+            return "percent"
+        if "frame_mismatch" not in self._defects:
+            return "processed"
+        return "percent_json" if row["file_frame"] == "percent" else "original"
+
     def _new_turn(self, row: Record) -> Record:
+        filed = {"file_response": row["file_response"]} if row["file_response"] else {}
         return {
             "instance_id": row["instance_id"],
             "image": row["image"],
@@ -130,6 +138,7 @@ class Conversations:
             "height": row["image_height"],
             "prompt": self._prompt(row, "plain"),
             "response": row["response"],
+            **(filed if self._as_filed else {}),
         }
 
     def _prompt(self, row: Record, variant: str) -> str:
@@ -144,7 +153,8 @@ class Conversations:
 
 
 def _tagged(turn: Record) -> Record:
-    return turn | {"response": f"<answer>{turn['response']}</answer>"}
+    texts = {key: turn[key] for key in ("response", "file_response") if key in turn}
+    return turn | {key: f"<answer>{text}</answer>" for key, text in texts.items()}
 
 
 def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:

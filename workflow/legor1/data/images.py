@@ -4,6 +4,9 @@ Two fingerprints: SHA-256 of the file, and a perceptual hash of what it shows, w
 that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 bits: on drawn
 manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
 more. The difference hash (dHash) tells them less well apart: 20 against 7.
+
+Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
+and the split leaves its instances out.
 """
 
 import hashlib
@@ -19,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from legor1 import files
-from legor1.data.tree import FORMATS, Rejected, Tree
+from legor1.data.tree import Rejected, Tree
 from legor1.errors import UserError
+from legor1.images import decode
 from legor1.progress import Progress
 
 COLUMNS = {
@@ -32,6 +36,7 @@ COLUMNS = {
     "bytes": "int64",
     "format": "string",  # by Pillow's name, such as PNG
     "mode": "string",  # of its pixels, such as RGB
+    "problem": "string",  # why it cannot be used; "" for a sound image
 }
 DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may differ
 _SIDE = 16  # of the hash, in bits
@@ -46,35 +51,35 @@ def fingerprint(image: str, tree: Tree) -> Record:
     """Return the row of one image, decoded once.
 
     Raises:
-        UserError: it is missing, or cannot be decoded.
+        UserError: it is missing.
     """
     import imagehash
-    from PIL import Image
 
     try:
         descriptor, _ = tree.open(image)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            grey = picture.convert("RGB").convert("L")
-            width, height = picture.size
-            kind, mode = picture.format or "", picture.mode
-    except (Rejected, OSError, ValueError, SyntaxError, EOFError) as error:
+    except (Rejected, OSError) as error:
         raise UserError(
-            f"{tree.root / image} cannot be decoded: {error}. "
-            "Remedy: mend or remove it, and index the tree again with 'legor1 index'."
+            f"{tree.root / image} cannot be read: {error}. "
+            "Remedy: bring it back, or index the tree again with 'legor1 index'."
         ) from error
+    known = {"image": image, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    try:
+        decoded = decode(io.BytesIO(data))
+    except Rejected as rejected:
+        unknown = dict.fromkeys(COLUMNS, "") | {"width": 0, "height": 0}
+        return unknown | known | {"problem": str(rejected)}
+    grey = decoded.image.convert("L")
     levels: Any = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
     blank = levels[1] - levels[0] < _BLANK
-    return {
-        "image": image,
-        "sha256": hashlib.sha256(data).hexdigest(),
+    return known | {
         "perceptual_hash": "" if blank else str(imagehash.phash(grey, hash_size=_SIDE)),
-        "width": width,
-        "height": height,
-        "bytes": len(data),
-        "format": kind,
-        "mode": mode,
+        "width": grey.width,
+        "height": grey.height,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "problem": "",
     }
 
 
@@ -99,11 +104,17 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[s
     from legor1.data.instances import read_records
 
     began = time.monotonic()
-    images = sorted({row["image"] for row in read_records(instances, ["image"])})
-    rows = fingerprints(images, tree, workers)
+    columns = ("image", "image_width", "image_height")
+    sizes = {name: size for name, *size in map(dict.values, read_records(instances, columns))}
+    rows = fingerprints(sorted(sizes), tree, workers)
+    for row in rows:
+        if not row["problem"] and sizes[row["image"]] != [row["width"], row["height"]]:
+            row["problem"] = "size not as its header says"
     _write(out, rows)
-    blank = sum(not row["perceptual_hash"] for row in rows)
-    return {"images": len(rows), "blank": blank, "seconds": time.monotonic() - began}
+    broken = sum(bool(row["problem"]) for row in rows)
+    blank = sum(not row["perceptual_hash"] for row in rows) - broken
+    said = {"images": len(rows), "blank": blank, "broken": broken}
+    return said | {"seconds": time.monotonic() - began}
 
 
 def read_images(path: Path) -> list[Record]:
@@ -164,6 +175,6 @@ def _write(path: Path, rows: list[Record]) -> None:
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
-    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "1"}))
+    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "2"}))
     with files.atomic(path) as temporary:
         pq.write_table(table, temporary)

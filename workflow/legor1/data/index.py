@@ -18,10 +18,10 @@ from legor1.beside import Beside
 from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
-from legor1.data.headers import image_size
 from legor1.data.instances import COLUMNS, COPY, Record, collector_paused, write_columns
 from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
+from legor1.images import image_size
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
 CLASSES = {
@@ -50,6 +50,8 @@ class Row(NamedTuple):
     step_instruction: str
     step_previous_instruction: str
     falsified: bool
+    file_response: str = ""
+    file_frame: str = ""
 
 
 class Reader:
@@ -168,7 +170,7 @@ class Reader:
             answer,
             step.step_class,
             step.number,
-            step.previous_instruction,
+            step.loaded_instruction,
             true_step.instruction,
             true_step.previous_instruction,
             falsified,
@@ -194,8 +196,12 @@ class Reader:
             row = self.rows.pop(identity)
             size = row.image_width, row.image_height
             try:
-                response = objects.canonical(boxes, size, self.frame)
-                self.rows[identity] = row._replace(response=response)
+                said_in = "percent" if boxes.percent else self.frame or ""
+                self.rows[identity] = row._replace(
+                    response=objects.canonical(boxes, size, self.frame),
+                    file_response=objects.as_filed(boxes),
+                    file_frame=said_in,
+                )
             except Rejected as rejected:
                 self.set_aside(said.file, said.position, str(rejected), said.image)
 
@@ -292,7 +298,7 @@ def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
 
 
 def _quarantined(file: str, position: int, reason: str, image: str | None = None) -> dict[str, Any]:
-    entry = {"schema_version": 1, "file": file, "position": position}
+    entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
     return entry | {"reason": reason, "image": image}
 
 

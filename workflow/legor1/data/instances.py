@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COPY = "@step_dataset"  # ends the id of a true state whose image lies beside the falsified one
 # The types of Arrow; in a row a missing step_num is None, all else is always there.
 COLUMNS = {
@@ -37,6 +37,9 @@ COLUMNS = {
     "step_instruction": "string",
     "step_previous_instruction": "string",
     "falsified": "bool_",
+    # Of the object task, else empty: the response with the file's own numbers, and their frame.
+    "file_response": "string",
+    "file_frame": "string",
 }
 _SUMMARY = b"legor1"  # the key of what the index found, in the file's own metadata
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from legor1 import files
+from legor1.data.dialogues import storable
 from legor1.data.tree import Rejected, locate
 from legor1.errors import UserError
 from legor1.progress import Progress
@@ -25,8 +26,8 @@ def manifest(tree: Path) -> Manifest:
     was downloaded must still be what was downloaded, and its repository and commit are named.
 
     Raises:
-        UserError: no such folder, an empty one, a link that leads out of it, or a downloaded tree
-            that has changed.
+        UserError: no such folder, an empty one, a link that leads out of it, a file name that no
+            JSON can hold, or a downloaded tree that has changed.
     """
     root = Path(tree).resolve()
     names = sorted(visible(root))
@@ -35,6 +36,11 @@ def manifest(tree: Path) -> Manifest:
             f"{tree} is not a folder with files in it. "
             "Remedy: give the dataset's folder, or draw one with 'legor1 synthesize'."
         )
+    for name in names:
+        if storable(name) != name:
+            raise UserError(
+                f"{tree}: the file name {name!a} is not UTF-8. Remedy: rename the file."
+            )
     content = describe(dict(zip(names, for_each(names, lambda n: entry(root, n)), strict=True)))
     record = recorded(root)
     if record:

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -16,6 +18,7 @@ Frame = Literal["pixels", "percent"]
 
 ROUNDING = 1  # pixels that a box may lie over the edge of its image
 MOST_ODD = 0.1  # share of answers that may fit no frame: more is not noise, but another frame
+MOST_STRAY = 0.01  # the same of answers that fit the other frame alone, though always one
 # On images this large, answers of pixels alone seldom have all coordinates within 100: a quarter
 # of such answers, and no fewer than five, are a second frame.
 LARGE, MOST_SMALL, FEWEST_SMALL = 300, 0.25, 5
@@ -48,7 +51,7 @@ def parse(answer: str) -> Objects:
     if old:
         if len(old) != answer.count("<p>"):
             raise Rejected("answer not understood")
-        pairs = [(label, [float(number) for number in box]) for label, *box in old]
+        pairs = [(label, [_number(text) for text in box]) for label, *box in old]
     else:
         pairs = [_pair(item) for item in _literal(answer)]
     if not pairs:
@@ -62,17 +65,21 @@ def parse(answer: str) -> Objects:
 class Measure:
     """Finds the frame that all answers in the new form share.
 
+    Answers are of four kinds: ``within`` both [0, 100] and their image, ``above`` 100,
+    ``outside`` the image, or in ``neither``.
+
     Attributes:
         answers: how many were seen.
-        odd: how many of them lie in neither [0, 100] nor their image, and have no say.
-        largest: the largest coordinate of the others.
+        largest: the largest coordinate of those that fit the frame.
         filled: the same as a share of the image's width or height.
     """
 
     def __init__(self) -> None:
-        self.answers = self.odd = self._large = self._small = 0
+        self.answers = self._large = self._small = 0
         self.largest = self.filled = 0.0
         self._first: dict[str, str] = {}  # the first answer of each kind
+        self._counts: Counter[str] = Counter()
+        self._most: dict[str, tuple[float, float]] = {}  # kind → its largest and filled
 
     def add(self, objects: Objects, size: Size, source: Dialogue) -> None:
         """Take one answer into account; ``source`` is named in errors."""
@@ -92,36 +99,48 @@ class Measure:
                 f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
                 f"in an image of {size[0]} x {size[1]} pixels"
             )
-        if kind == "neither":
-            self.odd += 1
-            return
-        self.largest = max(self.largest, right, low)
-        self.filled = max(self.filled, right / size[0], low / size[1])
+        self._counts[kind] += 1
+        largest, filled = self._most.get(kind, (0.0, 0.0))
+        share = max(right / size[0], low / size[1])
+        self._most[kind] = max(largest, right, low), max(filled, share)
 
     def frame(self) -> Frame | None:
         """Return the frame, None if there is no answer in the new form.
 
         A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
-        neither occurs, it is the frame that the largest coordinate fills better.
+        neither occurs, it is the frame that the largest coordinate fills better. A few stray
+        answers have no say.
 
         Raises:
             UserError: no frame fits all answers, or some look as if in another.
         """
+        frame = self._settle()
+        kinds = ("within", "above" if frame == "pixels" else "outside")
+        fitting = [self._most[kind] for kind in kinds if kind in self._most]
+        if not fitting:
+            return None
+        self.largest, self.filled = (max(numbers) for numbers in zip(*fitting, strict=True))
+        return frame
+
+    def _settle(self) -> Frame:
         first = self._first
-        if self.odd > MOST_ODD * self.answers:
-            raise _mixture(f"{self.odd} of {self.answers} fit neither, such as {first['neither']}")
-        if "above" in first and "outside" in first:
+        above, outside, odd = (self._counts[kind] for kind in ("above", "outside", "neither"))
+        if odd > MOST_ODD * self.answers:
+            raise _mixture(f"{odd} of {self.answers} fit neither, such as {first['neither']}")
+        few, stray = max(1, MOST_STRAY * self.answers), min(above, outside)
+        if stray > few or (stray and stray + odd > MOST_ODD * self.answers):
             raise _mixture(f"{first['above']}, so not [0, 100]; {first['outside']}, so not pixels")
-        if "above" in first and self._small >= max(FEWEST_SMALL, MOST_SMALL * self._large):
+        if above > outside and self._small >= max(FEWEST_SMALL, MOST_SMALL * self._large):
+            if above <= few and self._small >= (1 - MOST_ODD) * self._large:
+                return "percent"
             raise _mixture(
                 f"{first['above']}, so not [0, 100]; but in {self._small} of {self._large} answers "
                 "on large images no coordinate exceeds 100"
             )
-        if not self.largest:
-            return None
-        if "outside" in first or ("above" not in first and self.largest / 100 >= self.filled):
-            return "percent"
-        return "pixels"
+        if above == outside:
+            largest, filled = self._most.get("within", (0.0, 0.0))
+            return "percent" if largest / 100 >= filled else "pixels"
+        return "pixels" if above > outside else "percent"
 
 
 def _mixture(why: str) -> UserError:
@@ -140,8 +159,8 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     width, height = size
     percent = objects.percent or frame == "percent"
     right, low = (100, 100) if percent else (width + ROUNDING, height + ROUNDING)
-    items = []
-    for label, box in zip(objects.labels, objects.boxes, strict=True):
+    boxes = []
+    for box in objects.boxes:
         if box[2] > right or box[3] > low:
             raise Rejected("box outside its frame")
         x1, y1, x2, y2 = rescale(box, (100, 100), size) if percent else box
@@ -149,8 +168,25 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
         x2, y2 = min(round(x2), width), min(round(y2), height)
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
-        items.append(f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}')
+        boxes.append((x1, y1, x2, y2))
+    return _text(objects.labels, boxes)
+
+
+def as_filed(objects: Objects) -> str:
+    """Return the answer as JSON text, with the numbers that the dataset's file has."""
+    return _text(objects.labels, objects.boxes)
+
+
+def _text(labels: Iterable[str], boxes: Iterable[Box]) -> str:
+    items = [
+        f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}'
+        for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True)
+    ]
     return f"[{', '.join(items)}]"
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
 
 
 def _literal(answer: str) -> list:

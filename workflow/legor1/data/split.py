@@ -54,27 +54,38 @@ def split(
         tree: where the images lie, to take their fingerprints if there are no ``images``; where
             the authors' split lies.
 
+    Instances whose image is known to be broken are on neither side.
+
     Raises:
         UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
             nothing to split: fewer than two groups of manuals, or two rows of a task.
     """
     check_protocol(protocol)
     _check_fraction(test_fraction)
+    rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
+    if images is None and tree and not rows and protocol != AUTHORS:
+        images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
+    problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
+    broken = [row for row in instances if row["image"] in problems]
+    instances = [row for row in instances if row["image"] not in problems]
     head = {
-        "schema_version": 2,
+        "schema_version": 3,
         "protocol": protocol,
         "seed": seed,
         "test_fraction": test_fraction,
+        "left_out": [
+            {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
+        ],
     }
     if protocol == AUTHORS:
         side, counts = authors_sides(instances, _required(tree))
         facts: dict[str, Any] = {"rule": "authors", "authors": counts}
         test = {name for name, one in side.items() if one == "test"}
         instances = [row for row in instances if row["instance_id"] in side]
-    elif "row_split" in active(protocol, switches):
+    elif rows:
         facts, test = {"rule": "rows"}, by_row(instances, seed, test_fraction)
     else:
-        facts, test = _by_manual(instances, seed, test_fraction, images, tree)
+        facts, test = _by_manual(instances, seed, test_fraction, images)
     sides = {
         "train": sorted(row["instance_id"] for row in instances if row["instance_id"] not in test),
         "test": sorted(test),
@@ -138,9 +149,9 @@ def choose(counts: Mapping[str, Counter[str]], fraction: float, seed: int) -> se
 
 
 def write_split(split: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write split.json and return the number of instances on each side, and what was compared."""
+    """Write split.json; return how many are on each side or left out, and what was compared."""
     files.write_json(out, split)
-    said: dict[str, Any] = {side: len(split[side]) for side in ("train", "test")}
+    said: dict[str, Any] = {side: len(split[side]) for side in ("train", "test", "left_out")}
     if "groups" in split:
         said |= {"groups": split["groups"]["groups"], "compared": split["groups"]["compared"]}
     return said | split.get("authors", {})
@@ -151,11 +162,8 @@ def _by_manual(
     seed: int,
     fraction: float,
     images: Sequence[Record] | None,
-    tree: Path | None,
 ) -> tuple[dict[str, Any], set[str]]:
     manual_of = {row["image"]: row["manual"] for row in instances}
-    if images is None and tree:
-        images = pictures.fingerprints(sorted(manual_of), tree)
     if images is not None:
         images = _fingerprints_of(manual_of, images)
     groups = group(manual_of, images or ())

@@ -16,12 +16,16 @@ _EOP_NUMBER = re.compile(r"_(\d{1,9})(?!\d).*?eop")
 
 
 class Step(NamedTuple):
-    """What is known of an image's step; ``""`` and None where nothing is."""
+    """What is known of an image's step; ``""`` and None where nothing is.
+
+    ``loaded_instruction`` is the previous one where the published loader finds it.
+    """
 
     step_class: str = ""
     number: int | None = None
     instruction: str = ""
     previous_instruction: str = ""
+    loaded_instruction: str = ""
 
 
 @dataclass
@@ -31,11 +35,13 @@ class Manuals:
     Attributes:
         images: ``<manual>/images/<name>`` → (class, number, manual_id, instruction_id).
         texts: (manual_id, instruction_id) → the instruction's text.
+        loaded: the same of instructions with a view (``VLM``), which the published loader keeps.
         rejected: (file, position of the instruction or 0, reason) of what was not understood.
     """
 
     images: dict[str, tuple[str, int | None, str, int]] = field(default_factory=dict)
     texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    loaded: dict[tuple[str, int], str] = field(default_factory=dict)
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
 
     def step(self, path: str) -> Step:
@@ -47,8 +53,10 @@ class Manuals:
         if not step_class:
             by_name = step_of_name(path.rpartition("/")[2])
             step_class, number = by_name.step_class, by_name.number
-        previous = self.texts.get((manual, instruction - 1), "") if step_class == "step" else ""
-        return Step(step_class, number, self.texts.get((manual, instruction), ""), previous)
+        own, before = (manual, instruction), (manual, instruction - 1)
+        texts = (self.texts, self.loaded) if step_class == "step" else ({}, {})
+        previous = [known.get(before, "") for known in texts]
+        return Step(step_class, number, self.texts.get(own, ""), *previous)
 
 
 def true_name(path: str) -> str:
@@ -87,7 +95,7 @@ def read_manuals(root: Path) -> Manuals:
         for position, instruction in enumerate(instructions, 1):
             try:
                 _add(manuals, manual, instruction)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError):
                 manuals.rejected.append((file, position, "metadata not understood"))
     return manuals
 
@@ -95,9 +103,11 @@ def read_manuals(root: Path) -> Manuals:
 def _add(manuals: Manuals, manual: str, instruction: dict[str, Any]) -> None:
     number = int(instruction["instruction_id"])
     text = instruction.get("text") or ""
-    text = " ".join(map(str, text)) if isinstance(text, list) else str(text)
-    manuals.texts.setdefault((manual, number), storable(text.strip()))
+    text = storable((" ".join(map(str, text)) if isinstance(text, list) else str(text)).strip())
+    manuals.texts.setdefault((manual, number), text)
     view = instruction.get("VLM")
+    if view:
+        manuals.loaded.setdefault((manual, number), text)
     key = _key(str(view["img_path"])) if view else ""
     if view and key:
         step_class = storable(str(view.get("step_class") or "").strip().lower())

@@ -5,7 +5,6 @@ import os
 import stat
 from pathlib import Path
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # of the images that are opened
 MISSING = "file missing"
 LEAVES = "path leaves the tree"
 # Neither a link nor a pipe, which would wait for a writer, is opened by mistake.

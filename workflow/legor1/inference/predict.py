@@ -166,6 +166,7 @@ class Predictor:
             "completion": text,
             "prediction": to_original(text, size, self.budget, row["box_frame"]),
             "reference": row["response"],
+            **({"file_reference": row["file_response"]} if "file_response" in row else {}),
             "completion_tokens": len(said),
             "finished": finished,
         }

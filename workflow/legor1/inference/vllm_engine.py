@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from legor1.errors import UserError
+from legor1.images import open_image
 from legor1.inference.engine import Prompt
 from legor1.lora import read_settings
-from legor1.modeling import context_length, end_tokens, open_image
+from legor1.modeling import context_length, end_tokens
 from legor1.seeding import generator
 
 IN_FLIGHT = 256  # prompts that vLLM has at a time: their images are in memory

@@ -187,11 +187,14 @@ def counts(study: Study) -> Rows:
 
 def quarantine(study: Study) -> Rows:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
-    reasons = Counter(str(row["reason"]) for row in study.quarantine)
-    where = pointer("data/quarantine.jsonl", "*", "reason")
+    found = {pointer("data/quarantine.jsonl", "*", "reason"): study.quarantine}
+    for name, split in list(study.splits.items())[:1]:  # the others leave out the same
+        where = pointer(f"data/{name}/split.json", "left_out", "*", "reason")
+        found[where] = split.get("left_out", [])
     return [
         [reason, Cited(count(n), n, where, f"how many are {reason}")]
-        for reason, n in reasons.most_common()
+        for where, rows in found.items()
+        for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
 
 

@@ -6,6 +6,7 @@ and what an image becomes is found again by its file's content.
 """
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,27 @@ from datasets import Dataset, Image, List
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from legor1.image_memory import ImageMemory
+from legor1.images import decode, open_image
 from legor1.processing import with_visual_tokens
 
 # An example's ids and its images' grids → rotary positions, (3, tokens).
 Positions = Callable[[torch.Tensor, list[torch.Tensor]], torch.Tensor]
 UNOPENED = Image(decode=False)
+
+
+class Upright(Image):
+    """A column of images for TRL's stock trainers, decoded as everywhere else."""
+
+    def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
+        """Return the image that datasets has as ``value``."""
+        return opened(value) if isinstance(value, dict) else value
+
+
+def opened(source: dict[str, Any]) -> Any:
+    """Return the image that datasets has as ``source``, upright and in RGB."""
+    if source["bytes"] is not None:
+        return decode(io.BytesIO(source["bytes"])).image
+    return open_image(Path(source["path"]))
 
 
 @dataclass(frozen=True)
@@ -84,8 +101,7 @@ class Pictures:
     def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
         patches = []
         for picture in pictures:
-            image = Image().decode_example(picture.source)
-            made = self.image_processor(images=[image], return_tensors="pt")
+            made = self.image_processor(images=[opened(picture.source)], return_tensors="pt")
             self.grids[picture] = made["image_grid_thw"][0]
             patches.append(made["pixel_values"])
         return patches

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-from datasets import Dataset, Image, List
+from datasets import Dataset, List
 from peft import LoraConfig
 from transformers import PrinterCallback
 
-from legor1.boxes import PixelBudget, Size
+from legor1.boxes import PixelBudget, Size, shown_size
 from legor1.errors import UserError
 from legor1.files import read_json, read_jsonl
 from legor1.lora import settings
@@ -25,6 +25,7 @@ from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
 from legor1.training.adapters import publish
 from legor1.training.curves import Curves
+from legor1.training.examples import Upright
 from legor1.training.history import Steps
 from legor1.training.live import Live
 from legor1.training.resuming import Checkpoints
@@ -136,7 +137,7 @@ class Job:
             images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": images} | extra)
-        return Dataset.from_list(table).cast_column("images", List(Image()))
+        return Dataset.from_list(table).cast_column("images", List(Upright()))
 
     def image(self, name: str) -> str:
         """Return the path of an image, which is ``name`` in the tree.
@@ -160,8 +161,7 @@ class Job:
 
     def shown_size(self, row: dict[str, Any]) -> Size:
         """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
-        size = (row["width"], row["height"])
-        return size if row["box_frame"] == "original" else self.budget.processed_size(size)
+        return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that both of TRL's trainers take."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from legor1.errors import UserError
-from legor1.modeling import open_image
+from legor1.images import open_image
 from legor1.prompts import chat_messages, image_paths
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes

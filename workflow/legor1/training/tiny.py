@@ -29,7 +29,7 @@ from transformers import (
 
 from legor1.boxes import PixelBudget
 from legor1.files import read_jsonl, share, write_json, write_jsonl, write_text
-from legor1.modeling import open_image
+from legor1.images import open_image
 from legor1.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
 from legor1.seeding import generator
 

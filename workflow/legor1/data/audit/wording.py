@@ -53,4 +53,4 @@ def _has_wrong_directive(row: Record) -> bool:
 
 
 def _is_unseen(row: Record) -> bool:
-    return row["box_frame"] == "original"
+    return row["box_frame"] in ("original", "percent_json")

@@ -1,4 +1,8 @@
-"""The images of an export: the tree's own files, linked or resized, each checked before."""
+"""The images of an export, each decoded before: the tree's own files, or what is shown of them.
+
+A file is linked if it shows every reader the same pixels. Any other, which one reader would turn
+upright and another not, is written anew as the model sees it.
+"""
 
 import os
 import shutil
@@ -7,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from legor1.boxes import PixelBudget, Size
-from legor1.data.headers import image_size
-from legor1.data.tree import FORMATS, LEAVES, Rejected, Tree, locate
+from legor1.data.tree import LEAVES, Rejected, Tree, locate
 from legor1.errors import UserError
+from legor1.images import decode, open_image
 
 Row = dict[str, Any]
 TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "height")
@@ -27,7 +31,7 @@ class Images:
             budget: images are resized to what it makes of them; none leaves them as they are.
         """
         self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
-        self._sizes: dict[str, Size] = {}
+        self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
 
     def place(self, turn: Row, below: str = "images") -> str:
         """Put the image of a query or demonstration into the export, if it is not there yet.
@@ -35,7 +39,7 @@ class Images:
         Args:
             turn: has ``image``, ``width`` and ``height``.
             below: the folder, relative to the export's, that stands for the tree. Resized images
-                have a folder of their own.
+                have a folder of their own; those written anew have one in it.
 
         Returns:
             The image's posix path relative to the export's folder.
@@ -43,17 +47,19 @@ class Images:
         Raises:
             UserError: there is no such image in the tree, or it has another size.
         """
-        source = self._checked(turn)
-        size = turn["width"], turn["height"]
-        target = self.size(turn)
-        name = f"{below}/{turn['image']}" if target == size else f"resized/{turn['image']}.png"
+        source, plain = self._checked(turn)
+        target, name = self.size(turn), f"{below}/{turn['image']}"
+        if resized := target != (turn["width"], turn["height"]):
+            name = f"resized/{turn['image']}.png"
+        elif not plain:
+            name = f"{below}/decoded/{turn['image']}.png"
         path = self._folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if target == size:
+            if plain and not resized:
                 _link(source, path)
             else:
-                _resize(source, path, target)
+                _write(source, path, target)
         return name
 
     def size(self, turn: Row) -> Size:
@@ -61,33 +67,32 @@ class Images:
         size = turn["width"], turn["height"]
         return self._budget.processed_size(size) if self._budget else size
 
-    def _checked(self, turn: Row) -> Path:
+    def _checked(self, turn: Row) -> tuple[Path, bool]:
         name = turn["image"]
         try:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise Rejected(LEAVES)
             source = locate(self._tree.root, name)
-            if name not in self._sizes:
-                self._sizes[name] = self._measure(name)
+            if name not in self._known:
+                self._known[name] = self._decode(name)
         except Rejected as error:
             raise UserError(
                 f"{turn['instance_id']}: {name!r} in {self._tree.root}: {error}. "
                 "Remedy: give the tree that the conversations were made from."
             ) from error
-        if self._sizes[name] != (turn["width"], turn["height"]):
+        size, plain = self._known[name]
+        if size != (turn["width"], turn["height"]):
             raise UserError(
-                f"{turn['instance_id']}: {name} has {self._sizes[name]} pixels, not "
+                f"{turn['instance_id']}: {name} has {size} pixels, not "
                 f"{(turn['width'], turn['height'])}, so its boxes are of another image. "
                 "Remedy: give the tree that the conversations were made from."
             )
-        return source
+        return source, plain
 
-    def _measure(self, name: str) -> Size:
-        descriptor, length = self._tree.open(name)
-        try:
-            return image_size(descriptor, length)
-        finally:
-            os.close(descriptor)
+    def _decode(self, name: str) -> tuple[Size, bool]:
+        with os.fdopen(self._tree.open(name)[0], "rb") as file:
+            decoded = decode(file)
+        return decoded.image.size, decoded.plain
 
 
 def turns(row: Row) -> Iterator[Row]:
@@ -129,11 +134,10 @@ def _link(source: Path, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
-def _resize(source: Path, path: Path, size: Size) -> None:
+def _write(source: Path, path: Path, size: Size) -> None:
     from PIL import Image
 
-    try:
-        with Image.open(source, formats=FORMATS) as image:
-            image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path, format="PNG")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{source}: {error}. Remedy: fetch the dataset again.") from error
+    image = open_image(source)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    image.save(path, format="PNG")

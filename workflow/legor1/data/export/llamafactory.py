@@ -64,7 +64,7 @@ def _example(row: Row, images: Images) -> Row:
     messages, paths = [], [images.place(turn) for turn in turns(row)]
     for turn in turns(row):
         _check_text(turn)
-        answer = turn["response"]
+        answer = turn["file_response" if "file_response" in turn else "response"]
         if row.get("box_frame", "processed") == "processed":
             answer = rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
         messages.append({"role": "user", "content": PLACEHOLDERS[0] + turn["prompt"]})

@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legor1.data.tree import FORMATS, Rejected, locate
+from legor1.data.tree import Rejected, locate
+from legor1.errors import UserError
+from legor1.images import open_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,16 +21,9 @@ QUALITY = 85
 
 def read(tree: Path, name: str) -> "Image | None":
     """Return the image of this path below the dataset tree; None if there is none, or a bad one."""
-    from PIL import Image
-
     try:
-        path = locate(tree.resolve(), name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                return image.convert("RGB")
-    except (Rejected, OSError, ValueError, SyntaxError, Image.DecompressionBombWarning,
-            Image.DecompressionBombError):  # fmt: skip
+        return open_image(locate(tree.resolve(), name))
+    except (Rejected, UserError):
         return None
 
 

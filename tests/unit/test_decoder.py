@@ -8,9 +8,9 @@ import zlib
 import pytest
 from PIL import Image
 
-from legor1.data import headers
-from legor1.data.headers import image_size
+from legor1 import images
 from legor1.data.tree import Rejected
+from legor1.images import image_size
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF"]
 
@@ -48,7 +48,7 @@ def test_a_truncated_image_is_noticed(format, left, tmp_path):
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
 def test_whole_pngs_and_jpegs_are_not_decoded(format, tmp_path, monkeypatch):
-    monkeypatch.setattr(headers, "_decode", None)
+    monkeypatch.setattr(images, "decode", None)
     assert size_of(encoded(format), tmp_path) == (40, 30)
 
 
@@ -59,12 +59,12 @@ def test_bytes_after_the_end_do_no_harm(format, tmp_path):
 
 def test_a_long_header_is_left_to_pillow(tmp_path):
     data = encoded("JPEG", exif=b"Exif\0\0" + bytes(3000))
-    assert headers._jpeg(data[: headers.HEAD], data[-headers.TAIL :]) is None
+    assert images._jpeg(data[: images.HEAD], data[-images.TAIL :]) is None
     assert size_of(data, tmp_path) == (40, 30)
 
 
 def test_progressive_jpegs_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(headers, "_decode", None)
+    monkeypatch.setattr(images, "decode", None)
     assert size_of(encoded("JPEG", progressive=True), tmp_path) == (40, 30)
 
 

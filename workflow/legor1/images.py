@@ -1,0 +1,164 @@
+"""Images as every stage sees them: upright, in RGB, on white.
+
+A model must not be trained on other pixels than it is tested on, nor the audit look at a third
+kind. So this is the only module that decodes an image of a dataset:
+
+- turned as its EXIF orientation says, as viewers and annotation tools show it; its size, and the
+  frame of its boxes, are those of the upright image;
+- 16 bits a channel scaled to 8, not cut off at 255;
+- transparent parts on white, as paper is.
+
+Of a sound PNG or JPEG the first kilobyte tells the size and the last bytes tell that it is whole,
+so that an index need not decode it. The content decides what an image is, not its suffix.
+"""
+
+import os
+import re
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from legor1.boxes import MAX_ASPECT, Size
+from legor1.data.tree import Rejected
+from legor1.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # that are opened
+MAX_PIXELS = 89_478_485  # beyond this Pillow warns of a decompression bomb
+HEAD, TAIL = 1024, 12  # bytes
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_TURNED = re.compile(rb"eXIf|[Xx][Mm][Pp]|Raw profile")  # where an orientation may stand
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_TURNED = 0xE1  # the segment of EXIF and of XMP
+# The frame headers SOF0 to SOF15; the others among them are tables.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA)) - {_JPEG_TURNED}
+
+
+class Decoded(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        image: upright, in RGB.
+        format, mode: of the file, by Pillow's names, such as PNG and RGBA.
+        plain: whether the file shows every reader these pixels, whatever it makes of orientation,
+            transparency and 16 bits.
+    """
+
+    image: "Image"
+    format: str
+    mode: str
+    plain: bool
+
+
+def open_image(path: Path) -> "Image":
+    """Return the image at ``path``, upright and in RGB.
+
+    Raises:
+        UserError: the file is missing, or is no image that can be decoded.
+    """
+    try:
+        with path.open("rb") as file:
+            return decode(file).image
+    except (OSError, Rejected) as error:
+        raise UserError(
+            f"{path} cannot be read as an image: {error}. "
+            "Remedy: mend or remove it, and index the dataset again."
+        ) from error
+
+
+def decode(file: BinaryIO) -> Decoded:
+    """Decode the image in an open file; of an animation, the first frame.
+
+    Raises:
+        Rejected: as ``image_size``.
+    """
+    from PIL import ExifTags, Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=FORMATS) as image:
+                _check(image.size)
+                image.load()
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+                ImageOps.exif_transpose(image, in_place=True)
+                clear, deep = image.has_transparency_data, image.mode.startswith("I")
+                plain = not (turned or clear or deep or image.mode == "CMYK")
+                return Decoded(_rgb(image), image.format or "", image.mode, plain)
+    except Rejected:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Rejected("image too large") from error
+    except Exception as error:  # whatever Pillow's parsers trip over in a broken file
+        raise Rejected("image unreadable") from error
+
+
+def image_size(descriptor: int, length: int) -> Size:
+    """Return (width, height) in pixels of the upright image in an open file of ``length`` bytes.
+
+    Raises:
+        Rejected: the file is no image or not a whole one, claims more pixels than is safe to
+            decode, or is too elongated for the model's processor.
+    """
+    head = os.pread(descriptor, HEAD, 0)
+    tail = head[-TAIL:] if length <= HEAD else os.pread(descriptor, TAIL, length - TAIL)
+    size = _png(head, tail) or _jpeg(head, tail)
+    if size is None:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            size = decode(file).image.size
+    _check(size)
+    return size
+
+
+def _rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        if image.has_transparency_data:
+            raise Rejected("transparent image of 16 bits")
+        image = image.convert("I").point(lambda level: level * (1 / 257) + 0.5).convert("L")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _png(head: bytes, tail: bytes) -> Size | None:
+    if not head.startswith(_PNG_START) or tail != _PNG_END:
+        return None
+    if zlib.crc32(head[12:29]) != int.from_bytes(head[29:33], "big"):
+        return None
+    pixels = head.find(b"IDAT")
+    if pixels < 0 or _PNG_TURNED.search(head, 0, pixels):
+        return None
+    return struct.unpack_from(">II", head, 16)
+
+
+def _jpeg(head: bytes, tail: bytes) -> Size | None:
+    if not head.startswith(_JPEG_START) or not tail.endswith(_JPEG_END):
+        return None
+    position = 2
+    while position + 9 <= len(head) and head[position] == 0xFF:
+        marker = head[position + 1]
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", head, position + 5)
+            return width, height
+        if marker not in _JPEG_SEGMENTS:
+            return None
+        position += 2 + int.from_bytes(head[position + 2 : position + 4], "big")
+    return None
+
+
+def _check(size: Size) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise Rejected("image too large")
+    if not width or not height or max(size) > min(size) * MAX_ASPECT:
+        raise Rejected("image too elongated")
