@@ -6,6 +6,7 @@ Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.
 import sys
 from typing import Any
 
+from datasets import Image, List
 from trl import SFTConfig, SFTTrainer
 
 from legor1.training.experiment import Job, main
@@ -30,6 +31,15 @@ def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) ->
     return SFTTrainer
 
 
+def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
+    """Have ``trainer`` average over the answer tokens of a ``step``, or of each ``forward_pass``.
+
+    transformers does the latter with Qwen2.5-VL, whose own loss knows no better: then a token in a
+    batch of short answers weighs more than in one of long answers. TRL has a loss of its own.
+    """
+    trainer.model_accepts_loss_kwargs = over == "step"
+
+
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     dataset = job.dataset(
@@ -43,10 +53,11 @@ def run(job: Job) -> None:
     trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(
         model=model,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=dataset.cast_column("images", List(Image())),
         processing_class=job.processor(),
         peft_config=job.lora(),
     )
+    set_loss_mean(trainer, job.settings.get("loss_mean", "step"))
     job.run(trainer)
 
 
