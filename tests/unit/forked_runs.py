@@ -27,8 +27,13 @@ from legor1.training import experiment, grpo, sft
 class Fate(TrainerCallback):
     """What is to happen: ``{event: step}``."""
 
-    def __init__(self, fate):
-        self.fate = fate
+    def __init__(self, fate, trainer):
+        self.fate, self.trainer = fate, trainer
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        if self.fate.get("gradients_shown") == state.global_step + 1:
+            parts = self.trainer.model_wrapped.optimizer.averaged_gradients.values()
+            print("gradients add up in", *{str(one.dtype) for part in parts for one in part})
 
     def on_step_begin(self, args, state, control, **kwargs):
         last = args.process_index == args.world_size - 1  # the others hear of it
@@ -55,7 +60,7 @@ def train(job: Path, fate, config) -> int:
     run = experiment.Job.run
 
     def fated(self, trainer):
-        trainer.add_callback(Fate(fate))
+        trainer.add_callback(Fate(fate, trainer))
         run(self, trainer)
 
     experiment.Job.run = fated

@@ -71,6 +71,7 @@ def test_the_thesis_overlays_hold_the_thesis_hyperparameters():
         "learning_rate": 1e-4,
         "scheduler": "cosine",
         "warmup": 0.1,
+        "loss_mean": "forward_pass",
     } | {name: sft["training"][name] for name in sft["training"] if name in KEPT}
     first = load(FULL, read(ROOT / "workflow/configs/thesis_first.yaml"))
     published = {
@@ -283,6 +284,27 @@ def test_grpo_steps_are_made_of_whole_groups():
     group = {"generations": 3, "max_new_tokens": 8, "rewards": {"object": 1.0}}
     assert "do not make whole groups of 3" in refusal(experiment("grpo", **group))
     load(FULL, experiment("grpo", **group | {"generations": 4}))
+
+
+def test_a_loss_that_hangs_on_how_a_step_is_split_is_refused():
+    group = {"generations": 2, "max_new_tokens": 8, "rewards": {"object": 1.0}}
+    bnpo = experiment("grpo", **group, loss_type="bnpo")
+    said = refusal(bnpo)
+    assert "experiments.a.training.loss_type: bnpo averages over the tokens of one forward" in said
+    assert "Remedy: set loss_type: dapo" in said
+    one_pass = experiment("grpo", **group | {"accumulation": 1, "batch_size": 4}, loss_type="bnpo")
+    load(FULL, one_pass)
+    assert "bnpo" in refusal(one_pass | {"processes": 2})
+
+
+@pytest.mark.parametrize("loss, spread", [("dr_grpo", "none"), ("dapo", "group"), (None, "group")])
+def test_dr_grpo_does_not_divide_by_the_spread_of_rewards(loss, spread):
+    group = {"generations": 2, "max_new_tokens": 8, "rewards": {"object": 1.0}}
+    group |= {"loss_type": loss} if loss else {}
+    training = load(FULL, experiment("grpo", **group))["experiments"]["a"]["training"]
+    assert training["scale_rewards"] == spread
+    chosen = load(FULL, experiment("grpo", **group, scale_rewards="batch"))
+    assert chosen["experiments"]["a"]["training"]["scale_rewards"] == "batch"
 
 
 def test_rewards_are_those_of_the_suite():

@@ -17,6 +17,7 @@ from legor1.check import TINY_BASE
 from legor1.data.sources import describe_model
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_json, write_jsonl
+from legor1.images import open_image
 from legor1.imports import code
 from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
@@ -25,7 +26,7 @@ from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
 from legor1.inference.prefill import alike
 from legor1.inference.transformers_engine import TransformersEngine
-from legor1.modeling import load_model, open_image
+from legor1.modeling import load_model
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
 from legor1.seeding import generator

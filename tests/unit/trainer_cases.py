@@ -74,7 +74,7 @@ def lora_weights(trainer: Any) -> dict[str, torch.Tensor]:
     return {name: p.detach().flatten() for name, p in named if p.requires_grad}
 
 
-def run_ranks(program: str, kinds: tuple[str, str], folder: Path, steps: int) -> list[Any]:
+def run_ranks(program: str, kinds: tuple[str, ...], folder: Path, steps: int) -> list[Any]:
     """Return the numbers that a program of two ranks leaves, of each kind; ZeRO-2 must be on."""
     logs = []
     for kind in kinds:

@@ -49,6 +49,7 @@ GRPO = {
     "repetition_penalty": 1.0,
     "beta": 0.04,
     "loss_type": "grpo",
+    "scale_rewards": "group",
     "suite": "sound",
     "rewards": {"format": 0.1, "object": 1.0},
 }

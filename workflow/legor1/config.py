@@ -332,3 +332,10 @@ def _training_contradictions(name: str, experiment: Config, processes: int) -> I
                 f" do not make whole groups of {training['generations']}. "
                 "Remedy: make it a multiple of generations."
             )
+    passes = training["accumulation"] * processes
+    if training.get("loss_type") == "bnpo" and passes > 1:
+        yield (
+            f"{path}.loss_type: bnpo averages over the tokens of one forward pass, so the update of"
+            f" a step of {passes} (accumulation × processes) would hang on how it is split. "
+            "Remedy: set loss_type: dapo, the mean over all tokens of the step."
+        )

@@ -17,7 +17,6 @@ from transformers.utils import is_flash_attn_2_available
 from legor1.boxes import PixelBudget
 from legor1.errors import UserError
 from legor1.files import read_json
-from legor1.images import open_image as open_image
 from legor1.processing import check_frames
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -49,10 +49,22 @@ def vision(arch: Architecture, visual: float, machine: Machine) -> float:
     return vision_operations(arch, visual) / (machine.speed * assumed("vision_mfu"))
 
 
-def writing(arch: Architecture, passed: Pass, precision: str, machine: Machine) -> float:
+def cache_passes(recipe: Mapping[str, Any], sequences: int) -> int:
+    """Return how often all keys and values are read or written for one further token.
+
+    vLLM reads them where they lie. transformers copies them all to add the token, and once more
+    for FlashAttention, which wants sequences of unequal length without their padding.
+    """
+    if recipe.get("engine") == "vllm":
+        return 1
+    return 5 if recipe["attention"] == "flash_attention_2" and sequences > 1 else 3
+
+
+def writing(arch: Architecture, passed: Pass, recipe: Mapping[str, Any], machine: Machine) -> float:
     """Return the seconds of ``passed.new`` further tokens of all sequences together."""
-    read = arch.parameters() - arch.vision.parameters()
-    size = read * BYTES[precision] + memory.cache(arch, passed, precision)
+    read, precision = arch.parameters() - arch.vision.parameters(), recipe["precision"]
+    kept = memory.cache(arch, passed, precision)
+    size = read * BYTES[precision] + cache_passes(recipe, passed.sequences) * kept
     by_bandwidth = size / (machine.bandwidth * assumed("bandwidth_use"))
     by_host = arch.text.num_hidden_layers * assumed("host_seconds")
     return passed.new * max(by_bandwidth, by_host)
@@ -72,13 +84,19 @@ def download(arch: Architecture, instances: int) -> float:
 
 
 def steps(recipe: Mapping[str, Any], rows: int) -> int:
-    """Return the optimiser steps of a training: as told, or whole epochs over ``rows``."""
+    """Return the optimiser steps of a training: as told, or whole epochs over ``rows``.
+
+    SFT ends an epoch with a step of the rows that are left; TRL's GRPO leaves them out.
+    """
     settings = recipe["training"]
     if settings.get("steps"):
         return settings["steps"]
     together = settings["batch_size"] * settings["accumulation"] * recipe["processes"]
-    prompts = together // settings.get("generations", 1)
-    return ceil(ceil(rows / prompts) * settings["epochs"])
+    if "generations" in settings:
+        each = rows // (together // settings["generations"])
+    else:
+        each = ceil(rows / together)
+    return ceil(each * settings["epochs"])
 
 
 def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
@@ -89,7 +107,7 @@ def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Mach
     passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
     return {
         "start": starting(arch, recipe["precision"]),
-        "images": _images(rows * load.visual.mean, recipe),
+        "images": _images(rows, load, recipe),
         "vision": vision(arch, rows * load.visual.mean, machine),
         "update": passes * language(arch, rows * length, length, machine),
     }
@@ -99,8 +117,8 @@ def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Mac
     """Return the seconds of a GRPO training, by part.
 
     Each completion reads its prompt anew, or a group reads it once, and then its images are
-    encoded in the rollout alone. Rollouts are taken to run to their limit, since a batch goes on
-    until its longest ends.
+    encoded in the rollout alone. In either case they are opened once a prompt. Rollouts are taken
+    to run to their limit, since a batch goes on until its longest ends.
     """
     settings = recipe["training"]
     number, new = steps(recipe, load.rows), settings["max_new_tokens"]
@@ -116,10 +134,10 @@ def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Mac
     reference = 1 if settings["beta"] else 0
     return {
         "start": starting(arch, recipe["precision"]),
-        "images": _images(completions * load.visual.mean, recipe),
+        "images": _images(completions / settings["generations"], load, recipe),
         "rollout": seen
         + language(arch, prompts * prompt, prompt, machine)
-        + number * writing(arch, rollout, recipe["precision"], machine),
+        + number * writing(arch, rollout, recipe, machine),
         "reference": reference * (again + scored),
         "update": again + passes * scored,
     }
@@ -141,14 +159,16 @@ def predict(
         new = min(limit, load.answer.most)
         batch = room(round(prompt), limit, *sizes)
         passed = Pass(batch, round(prompt), round(load.visual.mean), new, 0)
-        each = writing(arch, passed, recipe["precision"], machine)
-        parts["images"] += _images(load.rows * load.visual.mean, recipe)
+        each = writing(arch, passed, recipe, machine)
+        parts["images"] += _images(load.rows, load, recipe)
         parts["vision"] += vision(arch, load.rows * load.visual.mean, machine)
         parts["prompts"] += language(arch, load.rows * prompt, prompt, machine)
         parts["answers"] += ceil(load.rows / batch) * each
     return parts
 
 
-def _images(visual: float, recipe: Mapping[str, Any]) -> float:
-    """Return the seconds that the CPU takes to make images into so many visual tokens."""
-    return visual * assumed("image_seconds") / recipe["threads"]
+def _images(rows: float, load: Load, recipe: Mapping[str, Any]) -> float:
+    """Return the seconds that the CPU takes for the images of so many rows."""
+    decoded = load.images * assumed("decode_seconds")
+    resized = load.visual.mean * assumed("resize_seconds") / recipe["threads"]
+    return rows * (decoded + resized)

@@ -69,12 +69,14 @@ class Load:
         visual: visual tokens of a prompt.
         text: its other tokens.
         answer: tokens of the true answer.
+        images: of a prompt, in the mean.
     """
 
     rows: int
     visual: Spread
     text: Spread
     answer: Spread
+    images: float = 1.0
 
     @property
     def prompt(self) -> Spread:
@@ -108,6 +110,7 @@ def _load(rows: Rows, budget: PixelBudget, count: Count, demonstrations: bool) -
         visual=_spread(visual),
         text=_spread([text_tokens(one, count) for one in turns]),
         answer=_spread([count(answer(row, budget)) for row in sampled]),
+        images=_spread([len(shown) for shown in images]).mean,
     )
 
 
@@ -148,6 +151,7 @@ def assumed(
             visual=Spread(images * visual.mean, images * visual.most),
             text=Spread(text, LONGEST * text),
             answer=Spread(response, LONGEST * response),
+            images=images,
         )
     return loads
 
@@ -178,4 +182,5 @@ def together(loads: Iterable[Load]) -> Load:
         most = max((value.most for value in values), default=0)
         return Spread(mean(value.mean for value in values), most)
 
-    return Load(rows, spread("visual"), spread("text"), spread("answer"))
+    images = mean(load.images for load in some)
+    return Load(rows, spread("visual"), spread("text"), spread("answer"), images)

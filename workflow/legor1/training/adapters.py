@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from deepspeed.utils import safe_get_full_fp32_param
 from safetensors import safe_open
 
 from legor1 import provenance
@@ -44,6 +45,17 @@ def publish(job: Any, trainer: Any, seconds: float) -> None:
         write_text(folder / "README.md", card.render(facts, history))
     write_jsonl(job.out / "history.jsonl", history)
     write_json(job.out / "run.json", facts)
+
+
+def to_full_precision(model: Any) -> None:
+    """Give the trained weights the float32 values that the optimiser kept of them.
+
+    All processes call it together: each has a part of the values.
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            kept = safe_get_full_fp32_param(weight)
+            weight.data = weight.data.float() if kept is None else kept
 
 
 def save(model: Any, folder: Path, base: dict[str, Any]) -> None:

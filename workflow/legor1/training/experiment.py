@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-from datasets import Dataset, List
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback
 
@@ -23,19 +23,20 @@ from legor1.modeling import (
 from legor1.processing import check_lengths
 from legor1.prompts import answer, chat_messages
 from legor1.seeding import generator
-from legor1.training.adapters import publish
+from legor1.training.adapters import publish, to_full_precision
 from legor1.training.curves import Curves
-from legor1.training.examples import Upright
 from legor1.training.history import Steps
 from legor1.training.live import Live
 from legor1.training.resuming import Checkpoints
-from legor1.training.stopping import Stops
+from legor1.training.stopping import Divergence, Stops, explain
 from legor1.training.work import end_with_launcher, join, note_failure, note_stop
 
-# ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer.
+# ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer. Sums of
+# gradients in bfloat16 would lose what the later forward passes of a step add.
 DEEPSPEED = {
     "zero_optimization": {"stage": 2, "overlap_comm": False, "contiguous_gradients": True},
     "bf16": {"enabled": "auto"},
+    "data_types": {"grad_accum_dtype": "fp32"},
     "gradient_accumulation_steps": "auto",
     "gradient_clipping": "auto",
     "train_batch_size": "auto",
@@ -113,7 +114,7 @@ class Job:
         return chosen
 
     def dataset(self, **columns: Any) -> Dataset:
-        """Return the rows as TRL reads them: ``prompt``, ``images`` and the given columns.
+        """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
         Args:
             columns: name → function of a conversation that gives the column's value.
@@ -137,7 +138,7 @@ class Job:
             images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": images} | extra)
-        return Dataset.from_list(table).cast_column("images", List(Upright()))
+        return Dataset.from_list(table)
 
     def image(self, name: str) -> str:
         """Return the path of an image, which is ``name`` in the tree.
@@ -179,6 +180,7 @@ class Job:
             "max_grad_norm": settings["max_grad_norm"],
             "save_steps": settings["save_steps"],
             "logging_steps": settings["logging_steps"],
+            "logging_nan_inf_filter": False,  # it would hide from Divergence what it looks for
             "gradient_checkpointing": settings["gradient_checkpointing"],
             "gradient_checkpointing_kwargs": {"use_reentrant": False},
             "bf16": self.recipe["precision"] == "bfloat16",
@@ -199,6 +201,7 @@ class Job:
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
         trainer.add_callback(Steps(self.recipe["experiment"]))
         stops, checkpoints = Stops(self), Checkpoints(trainer, self.work)
+        trainer.add_callback(Divergence(trainer))
         trainer.add_callback(stops)
         trainer.add_callback(checkpoints)
         trainer.add_callback(Curves(self.out / "curves"))
@@ -207,9 +210,10 @@ class Job:
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())
         except Exception as error:
-            if meaning := checkpoints.explain(error):
+            if meaning := checkpoints.explain(error) or explain(error, trainer.state.global_step):
                 raise meaning from error
             raise
+        to_full_precision(trainer.model)
         if not trainer.is_world_process_zero():
             pass
         elif stops.reason:

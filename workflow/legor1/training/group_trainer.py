@@ -30,7 +30,6 @@ from legor1.training.packed_rows import (
     images_of_rows,
     pack,
     runs,
-    same,
     shuffle_groups,
 )
 from legor1.training.rope import rope_positions
@@ -235,7 +234,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         )
         groups = runs(
             len(prompt_ids),
-            lambda row: prompt_ids[row] == prompt_ids[row - 1] and same(shown[row - 1], shown[row]),
+            lambda row: (
+                prompt_ids[row] == prompt_ids[row - 1]
+                and (images is None or images[row] == images[row - 1])
+            ),
         )
         with (
             unwrap_model_for_generation(

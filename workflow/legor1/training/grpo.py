@@ -12,9 +12,11 @@ from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
 from legor1.boxes import to_percent
+from legor1.errors import UserError
 from legor1.rewards import Suite, suite
 from legor1.training.experiment import Job, main
 from legor1.training.group_trainer import SharedPromptGRPOTrainer, obstacle
+from legor1.training.images_by_path import by_path
 
 BatchReward = Callable[..., list[float | None]]
 
@@ -75,21 +77,30 @@ def run(job: Job) -> None:
         repetition_penalty=float(settings["repetition_penalty"]),
         beta=settings["beta"],
         loss_type=settings["loss_type"],
+        scale_rewards=settings["scale_rewards"],
         reward_weights=[settings["rewards"][name] for name in names],
         **job.arguments(),
     )
+    dataset = job.dataset(
+        solution=lambda row: rewards.solution(job.answer(row)),
+        task=lambda row: row["task"],
+        size=job.shown_size,
+    )
+    prompts = settings["batch_size"] * settings["accumulation"] * arguments.world_size
+    prompts //= settings["generations"]
+    if len(dataset) < prompts:
+        raise UserError(
+            f"a step takes {prompts} prompts, and there are {len(dataset)} rows. "
+            "Remedy: lower training.batch_size or training.accumulation, or add rows."
+        )
     model, lora = job.model(), job.lora()
     quiet = arguments.process_index > 0
     trainer = trainer_for(model, lora, settings, quiet=quiet)(
         model=model,
         reward_funcs=[batched(name, rewards) for name in names],
         args=arguments,
-        train_dataset=job.dataset(
-            solution=lambda row: rewards.solution(job.answer(row)),
-            task=lambda row: row["task"],
-            size=job.shown_size,
-        ),
-        processing_class=job.processor(),
+        train_dataset=dataset,
+        processing_class=by_path(job.processor()),
         peft_config=lora,
     )
     job.run(trainer)

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from legor1.errors import UserError
 from legor1.images import open_image
 from legor1.prompts import chat_messages, image_paths
+from legor1.training.stopping import diverged
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes
 SAVED = "saved"  # peft's name of the adapter that was read from disk
 # How far log-probabilities of answer tokens may lie apart: (read back, merged). In float32 the
-# saved adapter is the same to the last bit, and the largest difference is judged. In bfloat16 the
-# file is computed with in another precision than in training, and single tokens move far: there
-# the mean is judged. An adapter that was lost differs by about 1. Merging rounds every weight of
-# the base to bfloat16, which says nothing of the adapter (the deeper the model, the more it moves):
-# what it does is written down, and judged by nobody.
+# saved adapter is the same to the last bit, and the largest difference is judged. In bfloat16
+# single tokens move far where a sum is rounded otherwise: there the mean is judged. An adapter that
+# was lost differs by about 1. Merging rounds every weight of the base to bfloat16, which says
+# nothing of the adapter (the deeper the model, the more it moves): what it does is written down,
+# and judged by nobody.
 TOLERANCES = {"float32": (0.0, 1e-3), "bfloat16": (0.05, None)}
 
 
@@ -32,12 +32,14 @@ def compare(job: Any, model: Any, folder: Path) -> dict[str, Any]:
 
     Raises:
         RuntimeError: they do not agree.
-        UserError: they give no numbers, since the training diverged.
+        UserError: the training diverged.
     """
     training = model.training
     model.eval()
     probes = [_probe(job, row, model.device) for row in job.rows()[:ROWS]]
     trained = _scores(model, probes)
+    if not trained.isfinite().all():
+        raise diverged("the trained model's log-probabilities are not finite")
     model.load_adapter(folder, SAVED)
     model.set_adapter(SAVED)
     saved = _scores(model, probes)
@@ -62,11 +64,7 @@ def _judge(
         judged = "largest" if precision == "float32" else "mean"
         facts[name] |= {"judged": judged, "allowed": allowed}
         if not math.isfinite(facts[name][judged]):
-            raise UserError(
-                f"the model with the {name} adapter gives NaN or infinity for log-probabilities: "
-                "the training diverged. Nothing was published. Remedy: lower its learning_rate, "
-                "or max_grad_norm."
-            )
+            raise diverged(f"the {name} adapter gives log-probabilities that are not finite")
         if allowed is not None and not facts[name][judged] <= allowed:
             raise RuntimeError(
                 f"the {name} adapter gives other log-probabilities than it should: {judged} "

@@ -6,8 +6,10 @@ Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.
 import sys
 from typing import Any
 
+from datasets import List
 from trl import SFTConfig, SFTTrainer
 
+from legor1.training.examples import Upright
 from legor1.training.experiment import Job, main
 from legor1.training.packed_trainer import PackedSFTTrainer, obstacle
 
@@ -30,6 +32,15 @@ def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) ->
     return SFTTrainer
 
 
+def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
+    """Have ``trainer`` average over the answer tokens of a ``step``, or of each ``forward_pass``.
+
+    transformers does the latter with Qwen2.5-VL, whose own loss knows no better: then a token in a
+    batch of short answers weighs more than in one of long answers. TRL has a loss of its own.
+    """
+    trainer.model_accepts_loss_kwargs = over == "step"
+
+
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     dataset = job.dataset(
@@ -43,10 +54,11 @@ def run(job: Job) -> None:
     trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(
         model=model,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=dataset.cast_column("images", List(Upright())),
         processing_class=job.processor(),
         peft_config=job.lora(),
     )
+    set_loss_mean(trainer, job.settings.get("loss_mean", "step"))
     job.run(trainer)
 
 

@@ -1,5 +1,6 @@
 """Stopping in good order: after a step, with a whole checkpoint, all processes together."""
 
+import math
 import signal
 import time
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import distributed
 from transformers import TrainerCallback
 
+from legor1.errors import UserError
 from legor1.training import work
 
 NO, ASKED, TIME = range(3)
@@ -54,3 +56,38 @@ class Stops(TrainerCallback):
         if self.job.deadline and end > self.job.deadline:
             return TIME
         return ASKED if self.signalled or work.is_asked_to_stop(self.job.work) else NO
+
+
+class Divergence(TrainerCallback):
+    """Ends ``trainer``'s training at the first step whose loss or gradient is not finite."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Look at the step, before anything of it is saved.
+
+        Raises:
+            UserError: it diverged.
+        """
+        loss = self.trainer._tr_loss.item()  # the sum since the last line that was logged
+        norm = float(self.trainer.model_wrapped.get_global_grad_norm())
+        if not math.isfinite(loss):
+            raise diverged(f"the loss of step {state.global_step} is {loss}")
+        if not math.isfinite(norm) or norm < 0:  # DeepSpeed's -1 stands for either
+            raise diverged(f"the gradient of step {state.global_step} is not finite")
+
+
+def diverged(what: str) -> UserError:
+    """Return the error of a training that has left the range of numbers."""
+    return UserError(
+        f"the training diverged: {what}. "
+        "Remedy: lower training.learning_rate, or lengthen training.warmup."
+    )
+
+
+def explain(error: Exception, step: int) -> UserError | None:
+    """Return what ``error`` after ``step`` steps means, if a diverged model's rollout raised it."""
+    if "probability tensor contains" not in str(error):
+        return None
+    return diverged(f"in step {step + 1} the model gives no probabilities to draw answers by")
