@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from legor1 import modeling
+from legor1 import images, modeling
 from legor1.boxes import PixelBudget
 from legor1.check import TINY_BASE
 from legor1.errors import UserError
@@ -63,4 +63,4 @@ def test_a_base_that_moved_away_is_named(tmp_path):
 def test_an_unreadable_image_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
-        modeling.open_image(tmp_path / "a.png")
+        images.open_image(tmp_path / "a.png")
