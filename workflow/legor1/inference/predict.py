@@ -1,4 +1,4 @@
-"""Inference of one shard, greedy or sampled, resumable at the next example."""
+"""Inference of one shard, greedy or sampled, resumable at the batch that was cut short."""
 
 import json
 import os
