@@ -201,7 +201,7 @@ def test_an_image_of_another_size_than_announced_is_an_error(predictor, rows):
 
 def test_an_adapter_on_the_vision_tower_is_refused(rows, tmp_path):
     model = load_model(TINY_BASE, RECIPE)
-    config = LoraConfig(r=2, target_modules=["qkv"])
+    config = LoraConfig(r=2, target_modules=["qkv"], task_type="CAUSAL_LM")
     get_peft_model(model, config).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="changes the vision tower"):
         Predictor(RECIPE, rows[0], TINY_BASE, tmp_path)

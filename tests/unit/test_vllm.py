@@ -22,7 +22,13 @@ BOTH = ("transformers", "vllm")
 def adapter(tmp_path: Path) -> Path:
     """A LoRA adapter that changes the answers."""
     torch.manual_seed(1)
-    config = LoraConfig(r=8, lora_alpha=8, target_modules=LORA_TARGETS, init_lora_weights=False)
+    config = LoraConfig(
+        r=8,
+        lora_alpha=8,
+        target_modules=LORA_TARGETS,
+        task_type="CAUSAL_LM",
+        init_lora_weights=False,
+    )
     model = get_peft_model(load_model(TINY_BASE, RECIPE), config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
