@@ -24,11 +24,7 @@ def encoded(format: str, size=(40, 30), **settings) -> bytes:
 def size_of(data: bytes, tmp_path) -> tuple[int, int]:
     path = tmp_path / "image.png"  # the suffix says nothing
     path.write_bytes(data)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return image_size(descriptor, len(data))
-    finally:
-        os.close(descriptor)
+    return image_size(os.open(path, os.O_RDONLY), len(data))
 
 
 @pytest.mark.parametrize("size", [(40, 30), (300, 200)])

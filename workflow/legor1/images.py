@@ -91,7 +91,7 @@ def decode(file: BinaryIO) -> Decoded:
                 clear, deep = image.has_transparency_data, image.mode.startswith("I")
                 plain = not (turned or clear or deep or image.mode == "CMYK")
                 return Decoded(_rgb(image), image.format or "", image.mode, plain)
-    except Rejected:
+    except (Rejected, MemoryError):  # memory is the machine's, not the image's
         raise
     except Image.DecompressionBombError as error:
         raise Rejected("image too large") from error
@@ -100,19 +100,20 @@ def decode(file: BinaryIO) -> Decoded:
 
 
 def image_size(descriptor: int, length: int) -> Size:
-    """Return (width, height) in pixels of the upright image in an open file of ``length`` bytes.
+    """Return (width, height) in pixels of the upright image in an open file, and close it.
+
+    Args:
+        descriptor: of the file.
+        length: of the file, in bytes.
 
     Raises:
         Rejected: the file is no image or not a whole one, claims more pixels than is safe to
             decode, or is too elongated for the model's processor.
     """
-    head = os.pread(descriptor, HEAD, 0)
-    tail = head[-TAIL:] if length <= HEAD else os.pread(descriptor, TAIL, length - TAIL)
-    size = _png(head, tail) or _jpeg(head, tail)
-    if size is None:
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            file.seek(0)
-            size = decode(file).image.size
+    with os.fdopen(descriptor, "rb") as file:
+        head = os.pread(descriptor, HEAD, 0)
+        tail = head[-TAIL:] if length <= HEAD else os.pread(descriptor, TAIL, length - TAIL)
+        size = _png(head, tail) or _jpeg(head, tail) or decode(file).image.size
     _check(size)
     return size
 

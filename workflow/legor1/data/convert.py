@@ -130,16 +130,17 @@ class Conversations:
         return "percent_json" if row["file_frame"] == "percent" else "original"
 
     def _new_turn(self, row: Record) -> Record:
-        filed = {"file_response": row["file_response"]} if row["file_response"] else {}
-        return {
+        turn = {
             "instance_id": row["instance_id"],
             "image": row["image"],
             "width": row["image_width"],
             "height": row["image_height"],
             "prompt": self._prompt(row, "plain"),
             "response": row["response"],
-            **(filed if self._as_filed else {}),
         }
+        if self._as_filed and row["file_response"]:
+            turn["file_response"] = row["file_response"]
+        return turn
 
     def _prompt(self, row: Record, variant: str) -> str:
         return prompts.query(

@@ -5,7 +5,6 @@ or set aside with its file, its position there and the reason.
 """
 
 import importlib
-import os
 import posixpath
 import re
 from collections import Counter
@@ -136,7 +135,7 @@ class Reader:
         true = steps.true_name(below) if task == "state" else below
         if true != below:
             self._falsified.setdefault(true, said)
-        return _size(descriptor, length)
+        return image_size(descriptor, length)
 
     def _keep(self, task: str, said: Dialogue, prefix: str, below: str, size: Size) -> None:
         """Enter a row whose image was found."""
@@ -181,7 +180,7 @@ class Reader:
         for below, said in self._falsified.items():
             image = f"lego/{below}"
             try:
-                size = _size(*self.tree.open(image))
+                size = image_size(*self.tree.open(image))
                 self._keep("state", said, "lego", below, size)
             except Rejected as rejected:
                 if str(rejected) == MISSING:
@@ -300,13 +299,6 @@ def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
 def _quarantined(file: str, position: int, reason: str, image: str | None = None) -> dict[str, Any]:
     entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
     return entry | {"reason": reason, "image": image}
-
-
-def _size(descriptor: int, length: int) -> Size:
-    try:
-        return image_size(descriptor, length)
-    finally:
-        os.close(descriptor)
 
 
 def _of_image(rejected: Rejected) -> str:
