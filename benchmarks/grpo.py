@@ -216,19 +216,19 @@ def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
     """Return one row of the table: medians over the steps."""
     m = {key: statistics.median(step[key] for step in steps) for key in steps[0]}
     stages = "  ".join(f"{m[key]:6.2f}" for key in ("rollout", "reference", "loss"))
-    stages += f" {m['rewards']:7.4f} {m['images']:6.2f} {m['rest']:6.2f}"
+    stages += f" {m['rewards']:7.4f} {m['images']:6.2f} {m['rest']:5.2f}"
     count = GENERATIONS * case.prompts
     share = statistics.median(step["flops"] / step["cpu"] / step["speed"] for step in steps)
     peak = max(step["peak"] for step in steps)
     return (
         f"{case.name:7} {name:6} {count / m['wall']:6.2f} {count / m['cpu']:6.2f}  {m['cpu']:6.2f} "
-        f"{stages}  {peak:6.0f} {m['flops'] / 1e9:6.0f} {share:6.0%}"
+        f"{stages}  {peak:5.0f} {m['flops'] / 1e9:5.0f} {share:5.0%}"
     )
 
 
 HEAD = """
-              completions/s      CPU seconds of a step                                  peak         of
-                clock   CPU    whole rollout  refer.    loss rewards images   rest    MiB GFLOP matmul
+              completions/s      CPU seconds of a step                           peak         of
+                clock   CPU    whole rollout  refer.    loss rewards images  rest   MiB GFLOP matmul
 """
 
 
