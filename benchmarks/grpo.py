@@ -5,9 +5,12 @@
 Both trainers run side by side in processes of their own and take turns, a step each, so that the
 machine's moods reach both. They train from the same seed on the same prompts, so they must sample
 the same completions and report the same losses. A step is everything: images, rollout, rewards,
-reference, loss, optimiser. Float32, G = 8, few-shot prompts of two images.
+reference, loss, optimiser. Float32, G = 8, few-shot prompts of two images, in files.
 
 - tiny: the shipped base model, trained, images as in the demo.
+- pages: the same with pages of real size on disk, in the study's shape: eight forward passes of one
+  group, three images a prompt. They are resized to the demo's size, or a step would take an hour;
+  so the images' share is that of a small model, and what counts is how often they are read.
 - middle: text 512 × 8 layers, images of 336 × 336 pixels; random weights, so that completions run
   to their full length. Its vision tower takes about as much of a stock step as in the 7B model.
 """
@@ -19,6 +22,7 @@ import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import models
@@ -45,6 +49,8 @@ class Case:
         steps: timed.
         faster: the target, stock CPU time by ours.
         attention: of a model on the GPU.
+        passes: forward passes of a step, each of so many prompts.
+        page: the size of the images on disk, where it is not the model's.
     """
 
     name: str
@@ -54,31 +60,50 @@ class Case:
     steps: int
     faster: float
     attention: str = "sdpa"
+    passes: int = 1
+    page: tuple[int, int] | None = None
+
+    @property
+    def shown(self) -> int:
+        """Images of a prompt."""
+        return 3 if self.page else 2
 
 
-CASES = [Case("tiny", 112, 72, 2, 6, 1.8), Case("middle", 336, 48, 1, 3, 3.0)]
+CASES = [
+    Case("tiny", 112, 72, 2, 6, 1.8),
+    Case("pages", 112, 8, 1, 1, 4.0, passes=8, page=(1654, 2339)),
+    Case("middle", 336, 48, 1, 3, 3.0),
+]
 
 
-def make_dataset(case: Case, rows: int) -> Any:
-    """Return few-shot prompts: a solved example, then the query, each with an image."""
+def make_dataset(case: Case, rows: int, folder: Path) -> Any:
+    """Return few-shot prompts: solved examples, then the query, each with an image, by its path."""
     import numpy as np
-    from datasets import Dataset, Image, List
-    from PIL import Image as Picture
+    from datasets import Dataset
+    from PIL import Image
 
-    def picture(seed: int) -> Any:
-        blocks = np.random.default_rng(seed).integers(100, 256, (8, 8, 3)).astype(np.uint8)
-        return Picture.fromarray(blocks).resize((case.side, case.side))
+    def picture(seed: int) -> str:
+        path = folder / f"{seed}.png"
+        if not path.exists():
+            blocks = np.random.default_rng(seed).integers(100, 256, (8, 8, 3)).astype(np.uint8)
+            size = case.page or (case.side, case.side)
+            how = Image.Resampling.NEAREST if case.page else Image.Resampling.BICUBIC
+            Image.fromarray(blocks).resize(size, how).save(path)
+        return str(path)
 
     ask = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    turns = [
+    solved = [
         {"role": "user", "content": ask},
         {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]},
-        {"role": "user", "content": ask},
     ]
-    shown = [[picture(row % 3), picture(100 + row)] for row in range(rows)]
+    examples = case.shown - 1
+    turns = [*examples * solved, solved[0]]
+    shown = [
+        [*(picture((row + n) % 3) for n in range(examples)), picture(100 + row)]
+        for row in range(rows)
+    ]
     truth = {"solution": [ANSWER] * rows, "task": ["object"] * rows}
-    table = Dataset.from_dict({"prompt": [turns] * rows, "images": shown} | truth)
-    return table.cast_column("images", List(Image()))
+    return Dataset.from_dict({"prompt": [turns] * rows, "images": shown} | truth)
 
 
 def reward(completions: list[Any], **_: Any) -> list[float]:
@@ -88,6 +113,7 @@ def reward(completions: list[Any], **_: Any) -> list[float]:
 
 def make_trainer(case: Case, ours: bool, out: str) -> Any:
     """Return the trainer of one side."""
+    from datasets import Image, List
     from peft import LoraConfig
     from transformers import AutoProcessor
     from trl import GRPOConfig, GRPOTrainer
@@ -96,6 +122,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
     from legor1.rewards import suite
     from legor1.training.group_trainer import SharedPromptGRPOTrainer
     from legor1.training.grpo import batched
+    from legor1.training.images_by_path import by_path
 
     studied = [batched(name, suite("sound")) for name in ("format", "object")]
     processor = AutoProcessor.from_pretrained(models.TINY, padding_side="left")
@@ -103,12 +130,14 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
         "shortest_edge": case.side**2,
         "longest_edge": case.side**2,
     }
+    rows = make_dataset(case, case.prompts * case.passes * (case.steps + 2), Path(out))
     return (SharedPromptGRPOTrainer if ours else GRPOTrainer)(
-        model=models.make(case.name, case.attention, frozen=ours),
+        model=models.make("tiny" if case.page else case.name, case.attention, frozen=ours),
         reward_funcs=[reward, *studied],
         args=GRPOConfig(
             output_dir=out,
             per_device_train_batch_size=GENERATIONS * case.prompts,
+            gradient_accumulation_steps=case.passes,
             num_generations=GENERATIONS,
             max_completion_length=case.tokens,
             max_steps=case.steps + 1,
@@ -123,14 +152,14 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=make_dataset(case, case.prompts * (case.steps + 2)),
-        processing_class=processor,
+        train_dataset=rows if ours else rows.cast_column("images", List(Image())),
+        processing_class=by_path(processor) if ours else processor,
         peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=LORA_TARGETS),
     )
 
 
 class Stages:
-    """CPU seconds in the trainer's methods during a step."""
+    """CPU seconds in the trainer's methods during a step, and how often images are opened."""
 
     METHODS = (
         ("_generate_single_turn", "rollout"),
@@ -141,13 +170,22 @@ class Stages:
     )
 
     def __init__(self, trainer: Any) -> None:
-        self.spent: dict[str, float] = defaultdict(float)
-        for method, name in self.METHODS:
-            setattr(trainer, method, self._timed(getattr(trainer, method), name))
+        from datasets import Image
+
+        from legor1.training import images_by_path
+
+        self.begin()
+        processor = trainer.processing_class.image_processor
+        kind = type(getattr(processor, "processor", processor))
+        places = [(trainer, method, name) for method, name in self.METHODS]
+        places += [(kind, "__call__", "cut"), (Image, "decode_example", "opened")]
+        for owner, method, name in [*places, (images_by_path, "open_image", "opened")]:
+            setattr(owner, method, self._timed(getattr(owner, method), name))
 
     def begin(self) -> None:
         """Begin anew."""
-        self.spent = defaultdict(float)
+        self.spent: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
 
     def _timed(self, method: Any, name: str) -> Any:
         import torch
@@ -158,6 +196,7 @@ class Stages:
             started = time.process_time()
             result = method(*args, **kwargs)
             self.spent[key] += time.process_time() - started
+            self.calls[key] += 1
             return result
 
         return timed
@@ -167,27 +206,29 @@ class Stages:
         spent = self.spent
         stages = {"rollout": spent["rollout"], "reference": spent["scores"]}
         stages |= {"loss": spent["step"] - spent["before"], "rewards": spent["rewards"]}
+        stages["images"] = spent["opened"] + spent["cut"]
         stages["rest"] = cpu - sum(stages.values())
-        return stages | {"tokens": float(logs["completions/mean_length"])}
+        counts = {name: float(self.calls[name]) for name in ("opened", "cut")}
+        return stages | counts | {"tokens": float(logs["completions/mean_length"])}
 
 
 def line(name: str, case: Case, steps: list[dict[str, float]]) -> str:
     """Return one row of the table: medians over the steps."""
     m = {key: statistics.median(step[key] for step in steps) for key in steps[0]}
     stages = "  ".join(f"{m[key]:6.2f}" for key in ("rollout", "reference", "loss"))
-    stages += f" {m['rewards']:7.4f} {m['rest']:6.2f}"
+    stages += f" {m['rewards']:7.4f} {m['images']:6.2f} {m['rest']:5.2f}"
     count = GENERATIONS * case.prompts
     share = statistics.median(step["flops"] / step["cpu"] / step["speed"] for step in steps)
     peak = max(step["peak"] for step in steps)
     return (
         f"{case.name:7} {name:6} {count / m['wall']:6.2f} {count / m['cpu']:6.2f}  {m['cpu']:6.2f} "
-        f"{stages}  {peak:6.0f} {m['flops'] / 1e9:6.0f} {share:6.0%}"
+        f"{stages}  {peak:5.0f} {m['flops'] / 1e9:5.0f} {share:5.0%}"
     )
 
 
 HEAD = """
-              completions/s      CPU seconds of a step                            peak            of
-                clock   CPU    whole rollout  refer.    loss rewards   rest     MiB  GFLOP matmul
+              completions/s      CPU seconds of a step                           peak         of
+                clock   CPU    whole rollout  refer.    loss rewards images  rest   MiB GFLOP matmul
 """
 
 
@@ -207,9 +248,14 @@ def summary(case: Case, stock: list[dict[str, float]], ours: list[dict[str, floa
     peak = max(b["peak"] for _, b in pairs) / max(a["peak"] for a, _ in pairs)
     loss = max(abs(a["logged loss"] - b["logged loss"]) for a, b in pairs)
     length = statistics.mean(b["tokens"] for b in ours)
+    images = ", ".join(
+        f"{one['opened']:.0f} opened, {one['cut']:.0f} cut, {one['images'] / one['cpu']:.0%}"
+        for one in (stock[-1], ours[-1])
+    )
     return (
         f"        × {cpu:.2f} by CPU time (target {case.faster}), × {wall:.2f} by the clock; "
         f"peak × {peak:.2f}; losses equal within {loss:.1e}; {length:.0f} tokens a completion\n"
+        f"        images of a step, and their share of its CPU time, stock and ours: {images}\n"
     )
 
 

@@ -24,6 +24,7 @@ def ended(tmp_path_factory):
         "sft": trainings.recipe("sft", training=WILD),
         "grpo": trainings.recipe("grpo", training=WILD),
         "half": trainings.recipe("sft", **half),
+        "few": trainings.recipe("grpo", rows_per_task=3),
     }
     jobs = {name: trainings.write_job(data, folder / name, one) for name, one in cases.items()}
     statuses = trainings.run(folder, *((job, {"gradients_shown": 2}) for job in jobs.values()))
@@ -49,6 +50,13 @@ def test_an_adapter_whose_answers_are_no_numbers_is_not_published(tmp_path):
         model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="log-probabilities are not finite"):
         read_back.compare(job, model, tmp_path)
+
+
+def test_rows_that_make_no_step_of_grpo_are_refused(ended):
+    """TRL would take none, and end."""
+    job, status = ended["few"]
+    assert status == 2
+    assert "a step takes 4 prompts, and there are 3 rows. Remedy: lower" in trainings.log(job)
 
 
 def test_in_bfloat16_gradients_add_up_and_adapters_are_saved_in_float32(ended):

@@ -7,8 +7,14 @@ from trainer_cases import run_ranks
 
 ALONE = {"4x1": (4, 1), "2x2": (2, 2), "1x4": (1, 4)}  # batch × accumulation
 TOLERANCE = 1e-5  # rounding; averaging the means of forward passes moves an adapter by percents
-KINDS = ["sft-packed", "sft-stock"]
-KINDS += [f"{loss}-{how}" for loss in ("grpo", "dapo", "dr_grpo") for how in ("shared", "stock")]
+QUICK = ["sft-packed", "dapo-shared"]
+SLOW = ["sft-stock", "dapo-stock"]
+SLOW += [f"{loss}-{how}" for loss in ("grpo", "dr_grpo") for how in ("shared", "stock")]
+UNEQUAL = ["sft_as_published-packed", "sft_as_published-stock", "bnpo-stock"]
+
+
+def with_slow(quick, slow):
+    return [*quick, *(pytest.param(kind, marks=pytest.mark.slow) for kind in slow)]
 
 
 def apart(one, other) -> float:
@@ -22,7 +28,7 @@ def trained(kind, folder, batch, accumulation):
     return torch.tensor(adapter(made))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", with_slow(QUICK, SLOW))
 def test_a_step_is_the_same_however_it_is_split(tmp_path, kind):
     whole, *others = (trained(kind, tmp_path, *split) for split in ALONE.values())
     assert [apart(whole, other) < TOLERANCE for other in others] == [True, True]

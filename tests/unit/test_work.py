@@ -6,7 +6,7 @@ import pytest
 from test_checkpoints import checkpoint
 
 from legor1.errors import UserError
-from legor1.training import work
+from legor1.training import launch, work
 
 
 def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
@@ -104,3 +104,12 @@ def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
     launcher.kill()
     launcher.wait()
     assert process.wait(240) == 1
+
+
+def test_memory_of_a_gpu_is_not_cut_into_blocks_unless_the_user_says_how(monkeypatch):
+    monkeypatch.delenv(launch.ALLOCATOR, raising=False)
+    found = launch.environment({"device": "cuda"})
+    assert found["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert launch.ALLOCATOR not in launch.environment({"device": "cpu", "threads": 1})
+    monkeypatch.setenv(launch.ALLOCATOR, "max_split_size_mb:128")
+    assert launch.environment({"device": "cuda"})["PYTORCH_ALLOC_CONF"] == "max_split_size_mb:128"

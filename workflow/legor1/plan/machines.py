@@ -60,10 +60,8 @@ ASSUMPTIONS = {
     "vision_mfu": Assumption(0.25, "of peak speed", "narrow layers, attention in windows"),
     "bandwidth_use": Assumption(0.60, "of peak bandwidth", "reading all weights for each token"),
     "host_seconds": Assumption(0.001, "s a layer and token", "kernels are launched one by one"),
-    "decode_seconds": Assumption(
-        0.022, "s an image", "a PNG of 1,654 × 2,339, measured; one thread"
-    ),
-    "resize_seconds": Assumption(30e-6, "s a visual token and thread", "0.077 s a page, measured"),
+    "decode_seconds": Assumption(0.022, "s an image", "a PNG of 1,654 × 2,339 on one CPU"),
+    "resize_seconds": Assumption(30e-6, "s a visual token and thread", "0.077 s a page, likewise"),
     "load_bandwidth": Assumption(1e9, "B/s", "reading weights from disk when a job starts"),
     "start_seconds": Assumption(60, "s a job", "starting Python, DeepSpeed and the GPU"),
     "network_bandwidth": Assumption(50e6, "B/s", "downloads from the hub"),

@@ -117,9 +117,9 @@ def environment(recipe: dict[str, Any]) -> dict[str, str]:
     fixed |= {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
     fixed[work_folder.LAUNCHER] = str(os.getpid())
     fixed["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's list, less SIGTERM
-    # Batches differ in length, and memory in fixed blocks would not fit the next one.
-    fixed |= {ALLOCATOR: os.environ.get(ALLOCATOR, "expandable_segments:True")}
     if recipe["device"] == "cpu":
         fixed |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         fixed["OMP_NUM_THREADS"] = str(recipe["threads"])
+    else:  # batches differ in length, and memory in fixed blocks does not fit the next one
+        fixed[ALLOCATOR] = os.environ.get(ALLOCATOR, "expandable_segments:True")
     return os.environ | fixed
