@@ -95,8 +95,8 @@ def _score(folder: Path, names: dict[str, str], words: str) -> None:
 
 
 def _compare(folder: Path, names: dict[str, str]) -> None:
-    metric = {"difference": 0.25, "low": 0.2, "high": 0.3, "p": 0.001}
-    task = {"n": 40, "main": "iou", "p_holm": 0.002, "metrics": {"iou": metric}}
+    metric = {"difference": 0.25, "low": 0.2, "high": 0.3, "p_holm": 0.002}
+    task = {"n": 40, "main": "iou", "metrics": {"iou": metric}}
     first = {"baseline": names["few_shot"], "tasks": {"object": task}}
     found = [first | {"experiment": names[kind]} for kind in ("sft", "grpo")]
     whole = {"protocol": "sound", "baseline": names["few_shot"], "comparisons": found}

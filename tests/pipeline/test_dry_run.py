@@ -174,6 +174,16 @@ def test_a_bad_config_fails_the_plan_with_one_clear_error(tmp_path, change, said
     assert "File " not in done.stdout
 
 
+def test_a_key_that_comes_twice_fails_the_plan(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("run: mine\nseed: 1\nseed: 2\n")
+    done = Study(tmp_path).snakemake("--dry-run", "--configfile", str(overlay))
+    assert done.returncode != 0
+    assert f"Error: {overlay}, line 3 cannot be read" in done.stdout
+    assert "the key seed is in line 2 already" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_a_folder_that_is_no_dataset_fails_before_any_job(tmp_path):
     source = f"dataset={{source: directory, directory: {tmp_path}}}"
     done = Study(tmp_path / "study", "demo").snakemake("--config", source)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,9 @@ from test_scoring import BOX, HALF, PREDICTIONS, SCHEMAS, line
 from legor1.compare import compare, write_comparison
 from legor1.errors import UserError
 from legor1.files import read_json, write_jsonl
+from legor1.measures import PROTOCOLS
+from legor1.metrics.significance import holm
+from legor1.report.metrics import METRICS
 from legor1.scoring import write_scores
 
 
@@ -40,8 +45,9 @@ def test_the_same_answers_do_not_differ(folder):
     for task in found["comparisons"][0]["tasks"].values():
         main = task["metrics"][task["main"]]
         assert main["difference"] == 0
-        assert (main["p"], task["p"], task["p_holm"]) in ((1, 1, 1), (None, None, None))
-    assert found["comparisons"][0]["tasks"]["grounding"]["p"] is None  # a single manual
+        assert (main["p"], main["p_holm"]) in ((1, 1), (None, None))
+    grounding = found["comparisons"][0]["tasks"]["grounding"]["metrics"]
+    assert grounding["bleu"]["p"] is None  # a single manual
     state = found["comparisons"][0]["tasks"]["state"]
     assert state["mcnemar"] == {"only_baseline": 0, "only_experiment": 0, "p": 1}
 
@@ -54,7 +60,8 @@ def test_differences_by_hand(folder):
     assert state["metrics"]["f1_state"]["difference"] == pytest.approx(6 / 7 - 2 / 5)
     assert state["metrics"]["fpr"]["difference"] is None
     assert state["mcnemar"] == {"only_baseline": 0, "only_experiment": 2, "p": 0.5}
-    assert state["p"] == state["p_holm"] == pytest.approx(0.5, abs=0.02)
+    main = state["metrics"]["balanced_accuracy"]
+    assert main["p"] == main["p_holm"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_pairing_narrows_the_interval_of_a_difference(folder):
@@ -111,9 +118,34 @@ def test_the_order_of_rows_and_a_further_experiment_change_nothing(folder):
     one = compare([("a", first), ("b", second)], replicates=100)
     two = compare([("a", first), ("c", first), ("b", again)], replicates=100)
     tasks = [one["comparisons"][0]["tasks"], two["comparisons"][1]["tasks"]]
-    adjusted = [found["object"].pop("p_holm") for found in tasks]
+    metrics = [found["object"]["metrics"] for found in tasks]
+    adjusted = [{name: one.pop("p_holm") for name, one in found.items()} for found in metrics]
     assert tasks[0] == tasks[1]
-    assert adjusted[0] == tasks[0]["object"]["p"] < adjusted[1]  # of one test, and of three
+    p = {name: one["p"] for name, one in metrics[0].items()}
+    assert adjusted[0]["iou"] == p["iou"] < adjusted[1]["iou"]  # of one test, and of three
+
+
+def test_the_main_metrics_are_one_family_and_the_secondary_ones_another(folder):
+    rows = [boxes(0.2 + 0.1 * i, i) for i in (1, 2, 3)]
+    for row in itertools.chain.from_iterable(rows):
+        row["prediction"] = row["prediction"].replace(HALF, "[]")
+    named = [(name, folder(name, some)) for name, some in zip("abc", rows, strict=True)]
+    tests = [one["tasks"]["object"]["metrics"] for one in compare(named)["comparisons"]]
+    families = {"main": ["iou"], "secondary": list(PROTOCOLS["sound"]["object"].secondary)}
+    for names in families.values():
+        found = [one[name] for one in tests for name in names]
+        assert [one["p_holm"] for one in found] == holm([one["p"] for one in found])
+    assert any(one["f1_50"]["p"] < 0.05 < one["f1_50"]["p_holm"] for one in tests)
+    assert {one["recall_75"]["p_holm"] for one in tests} == {None}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_metric_that_the_report_judges_is_in_a_family(protocol):
+    known = PROTOCOLS[protocol]
+    for one in METRICS:
+        task = known[one.task]
+        assert one.name not in task.metrics or one.name in (task.main, *task.secondary)
+    assert all(set(task.secondary) <= set(task.metrics) for task in known.values())
 
 
 def test_each_is_compared_with_all_before_it(folder):

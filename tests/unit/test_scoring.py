@@ -195,6 +195,8 @@ def test_a_line_that_can_be_scored_fits_the_schema(row):
         (line("x", "state", "Yes", "perhaps"), "reference is neither yes nor no"),
         (line("x", "state", None, "Yes."), "prediction is not text"),
         (line("x", "state", "No", "Yes.", manual=3), "manual is not text"),
+        (line("x\ud800", "state", "No", "Yes."), "instance_id has half of a surrogate pair"),
+        (line("x", "state", "No", "Yes.", manual="\udfff"), "manual has half of a surrogate"),
         ({"instance_id": "x"}, "missing task, prediction, reference"),
         ("text", "expected an object"),
     ],

@@ -11,6 +11,10 @@ from typing import Any
 
 from legor1.boxes import Box
 
+# What is longer, or has more boxes, is no answer: matching boxes and aligning words take more than
+# linear time. The longest that models give here, of 4,096 tokens, have about 18,000 characters.
+LONGEST = 50_000  # characters, without the thinking
+MOST_BOXES = 1_000
 FARTHEST = 1e9  # a coordinate beyond this is no pixel, and its areas would overflow
 
 _JSON = json.JSONDecoder(parse_int=float)
@@ -44,12 +48,26 @@ class Detection:
     label: str
 
 
+def bounded(answer: str) -> str:
+    """Return ``answer``, or nothing if it is longer than any answer can be."""
+    return answer if len(answer) <= LONGEST else ""
+
+
+def too_long(text: str) -> bool:
+    """Tell whether the answer in ``text`` is longer than any can be, and so counts as empty."""
+    return len(text) > LONGEST and len(_whole_answer(text)) > LONGEST
+
+
 def extract(text: str) -> str:
     """Return the answer in ``text``: what the first answer tag holds, else all but the thinking.
 
     Thinking that was never closed ends where an answer tag opens; without one, all that follows
-    it is thinking, and the answer is empty.
+    it is thinking, and the answer is empty; so is one of more than ``LONGEST`` characters.
     """
+    return bounded(_whole_answer(text))
+
+
+def _whole_answer(text: str) -> str:
     text = _THOUGHT.split(_THINKING.sub(_without_thinking, text))[-1]
     answer = _ANSWER.search(text)
     return (answer[1] if answer else text).strip()
@@ -67,9 +85,14 @@ def parse_objects(text: str, *, strict: bool = False) -> list[Detection] | None:
             ``<p>label</p> {<x1><y1><x2><y2>}``; what has no box is passed over.
 
     Returns:
-        The detections in the order of the text. An empty list is an answer: nothing is there.
+        The detections in the order of the text. An empty list is an answer: nothing is there. More
+        than ``MOST_BOXES`` are none.
     """
-    body = extract(text)
+    detections = _detections(extract(text), strict)
+    return None if detections and len(detections) > MOST_BOXES else detections
+
+
+def _detections(body: str, strict: bool) -> list[Detection] | None:
     detections = _from_json(body)
     if strict or detections is not None:
         return detections

@@ -7,7 +7,8 @@ replacement too, so that the interval of a difference covers the luck of the tra
 """
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 TEST = (
     "p: answers of whole manuals swapped at random, as many rounds as replicates, on the mean of "
-    "an experiment's seeds; p_holm: Holm over all pairs and tasks, each by its main metric; "
+    "an experiment's seeds; p_holm: Holm over all pairs and tasks, the main metrics as one family "
+    "and the secondary ones as another, null for metrics in neither; "
     "mcnemar: exact, examples taken as independent, where both experiments have one seed"
 )
 
@@ -86,9 +88,9 @@ def compare(
         }
         for first, second in itertools.combinations(frames, 2)
     ]
-    _adjust([found for one in comparisons for found in one["tasks"].values()])
+    _adjust(PROTOCOLS[protocol], [one["tasks"] for one in comparisons])
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "protocol": protocol,
         "baseline": next(iter(frames)),
         "seeds": {name: len(group) for name, group in frames.items()},
@@ -186,11 +188,19 @@ def _tasks(
     return tasks
 
 
-def _adjust(tests: list[dict[str, Any]]) -> None:
-    """Give each test the p that holds for all of them together."""
-    adjusted = significance.holm([found["p"] for found in tests])
-    for found, p in zip(tests, adjusted, strict=True):
-        found["p"], found["p_holm"] = finite(found["p"]), finite(p)
+def _adjust(known: Mapping[str, Task], compared: list[dict[str, dict[str, Any]]]) -> None:
+    """Give each test of a family the p that holds for all of the family together."""
+    tests = [
+        (metric == known[task].main, found["metrics"][metric])
+        for tasks in compared
+        for task, found in tasks.items()
+        for metric in (known[task].main, *known[task].secondary)
+    ]
+    for main in (True, False):
+        family = [test for is_main, test in tests if is_main == main]
+        adjusted = significance.holm([math.nan if t["p"] is None else t["p"] for t in family])
+        for test, p in zip(family, adjusted, strict=True):
+            test["p_holm"] = finite(p)
 
 
 def _sample(
@@ -226,8 +236,9 @@ def _difference(
             "difference": finite(after - before),
             **both_intervals(after - before, drawn[:, i], jackknife, bootstrap.confidence),
             "p": finite(p[i]),
+            "p_holm": None,
         }
-    found = {"metrics": metrics, "p": float(p[list(task.metrics).index(task.main)])}
+    found: dict[str, Any] = {"metrics": metrics}
     if name == "state" and len(first.sums) == len(second.sums) == 1:
         found["mcnemar"] = _mcnemar(first.examples[0], second.examples[0])
     return found

@@ -26,7 +26,8 @@ class Task:
         measure: those numbers, by name, from (prediction, reference); raises ValueError for a
             reference that is no answer to the task.
         metrics: name → the metric from sums of the features; NaN where it is undefined.
-        main: the metric that comparisons test.
+        main: the metric that comparisons test first.
+        secondary: the other metrics of which the report says that one experiment is better.
         undefined: what a metric of all examples is where it is undefined.
     """
 
@@ -34,6 +35,7 @@ class Task:
     measure: Callable[[str, str], Mapping[str, float]]
     metrics: Mapping[str, Metric]
     main: str
+    secondary: tuple[str, ...]
     undefined: float = np.nan
 
     def statistics(self, sums: np.ndarray) -> np.ndarray:
@@ -156,6 +158,7 @@ SOUND = {
         | {name: metric for at in _AT for name, metric in _micro(at).items()}
         | _means(*_MACRO, *_PARSED),
         main="iou",
+        secondary=("f1_50", "f1_object"),
     ),
     "grounding": Task(
         features=(*_GROUNDING, *text.BLEU_COUNTS, "counted"),
@@ -163,6 +166,7 @@ SOUND = {
         metrics=_means(*_GROUNDING)
         | {"bleu_corpus": _from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
         main="f1_theme",
+        secondary=("rouge1", "rougeL", "bleu"),
     ),
     "state": Task(
         features=(*state.CELLS, *_PARSED, "counted"),
@@ -175,6 +179,7 @@ SOUND = {
         )
         | _means(*_PARSED),
         main="balanced_accuracy",
+        secondary=("f1_state", "fpr"),
     ),
 }
 THESIS = {
@@ -183,18 +188,21 @@ THESIS = {
         measure=_thesis_object,
         metrics=_means("iou", "f1_object"),
         main="iou",
+        secondary=("f1_object",),
     ),
     "grounding": Task(
         features=(*_GROUNDING, "counted"),
         measure=_thesis_grounding,
         metrics=_means(*_GROUNDING),
         main="f1_theme",
+        secondary=("rouge1", "rougeL", "bleu"),
     ),
     "state": Task(
         features=(*state.CELLS, "counted"),
         measure=_thesis_state,
         metrics=_state_metrics(f1_state=state.f1, fpr=state.fpr),
         main="f1_state",
+        secondary=("fpr",),
         undefined=0.0,
     ),
 }

@@ -9,11 +9,13 @@ sums of the features.
 """
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from legor1.answers import too_long
 from legor1.errors import UserError
 from legor1.files import atomic, read_jsonl, write_json
 from legor1.measures import PROTOCOLS, SOUND, Task
@@ -24,6 +26,7 @@ from legor1.summaries import SUMMARIES
 if TYPE_CHECKING:
     import pandas as pd
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # no file can hold one
 REQUIRED = ("instance_id", "task", "prediction", "reference")
 AS_SHOWN = ("completion", "file_reference")  # in the file's own numbers, both
 METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
@@ -55,7 +58,11 @@ def score(
     check_options(protocol, replicates, confidence)
     by_task = _by_task(predictions, protocol, source)
     tasks: dict[str, dict[str, Any]] = {
-        name: {**_counts(examples), **_metrics(PROTOCOLS[protocol][name], examples)}
+        name: {
+            **_counts(examples),
+            **_too_long(name, predictions),
+            **_metrics(PROTOCOLS[protocol][name], examples),
+        }
         for name, examples in by_task.items()
     }
     scores: dict[str, Any] = {"schema_version": 1, "protocol": protocol}
@@ -106,6 +113,12 @@ def _counts(examples: "pd.DataFrame") -> dict[str, int]:
     if not counted.all():
         counts["left_out"] = int((~counted).sum())
     return counts | {"clusters": examples.loc[counted, "manual"].nunique()}
+
+
+def _too_long(name: str, predictions: list[dict]) -> dict[str, int]:
+    """Return how many answers are beyond what is scored, if there are any."""
+    count = sum(too_long(row["prediction"]) for row in predictions if row["task"] == name)
+    return {"too_long": count} if count else {}
 
 
 def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
@@ -187,6 +200,8 @@ def _features(
     for key, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{key} is not text")
+        if key in ("instance_id", "manual") and SURROGATE.search(value):
+            raise ValueError(f"{key} has half of a surrogate pair: {value!r}")
     if row["task"] not in tasks:
         raise ValueError(f"the task {row['task']!r} is none of {', '.join(tasks)}")
     if row["instance_id"] in seen:

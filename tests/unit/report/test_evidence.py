@@ -20,8 +20,8 @@ FINDING = {
 
 
 def comparison(low: float) -> dict:
-    metric = {"difference": 0.25, "low": low, "high": 0.3, "p": 0.0001}
-    task = {"n": 40, "main": "iou", "p_holm": 0.0003, "metrics": {"iou": metric}}
+    metric = {"difference": 0.25, "low": low, "high": 0.3, "p_holm": 0.0003}
+    task = {"n": 40, "main": "iou", "metrics": {"iou": metric}}
     found = [{"baseline": "few_shot", "experiment": "sft", "tasks": {"object": task}}]
     return {"protocol": "sound", "baseline": "few_shot", "comparisons": found}
 

@@ -15,6 +15,7 @@ from legor1.report.publishable import publishable
 from legor1.report.render import render
 
 TOKEN = "hf_" + "aB3" * 11
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVm-nHl0_w"
 
 
 @pytest.fixture
@@ -43,6 +44,8 @@ def machine(monkeypatch):
         ("ssh lovelace@gpu-node-17", "ssh [user]@[host]"),
         ("on gpu-node-17.uni.example:", "on [host]:"),
         (f"token {TOKEN}.", "token [secret]."),
+        (f"token: {JWT}, key-{JWT}", "token: [secret], [secret]"),
+        (f"v1.{JWT}\n({JWT}==)", "v1.[secret]\n([secret]==)"),
         ("HF_TOKEN=whatever x", "HF_TOKEN=[secret] x"),
         ("https://ada:pw@hub.example/x", "https://[secret]@hub.example/x"),
         ("a\x00b\x1bc\ud83dd", "a\ufffdb\ufffdc\ufffdd"),

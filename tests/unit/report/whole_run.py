@@ -25,8 +25,8 @@ def scores_of(experiment: str) -> dict:
 
 
 def comparison() -> dict:
-    numbers = {"difference": 0.25, "low": 0.2, "high": 0.3, "p": 0.001}
-    one = {"n": 40, "main": "iou", "p_holm": 0.002, "missing": {}, "metrics": {"iou": numbers}}
+    numbers = {"difference": 0.25, "low": 0.2, "high": 0.3, "p_holm": 0.002}
+    one = {"n": 40, "main": "iou", "missing": {}, "metrics": {"iou": numbers}}
     compared = [
         {"baseline": "few_shot", "experiment": name, "tasks": {"object": one}}
         for name in ("sft", "grpo")

@@ -23,10 +23,12 @@ def bleu(prediction: Sequence[str], reference: Sequence[str]) -> float:
 
 @functools.cache
 def _tokenizers() -> tuple[Any, Any]:
+    from nltk import redos
     from nltk.tokenize.destructive import NLTKWordTokenizer
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
     from punkt import load_model
 
+    redos.DEFAULT_TIMEOUT = None  # by the clock on the wall: a busy machine would fail an answer
     model, parameters = load_model("english"), PunktParameters()
     parameters.abbrev_types = set(model.abbrev_types)
     parameters.collocations = set(model.collocations)

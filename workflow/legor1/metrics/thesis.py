@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from legor1.answers import MOST_BOXES, bounded
 from legor1.boxes import iou_matrix
 from legor1.metrics.nltk_text import bleu, tokens
 
@@ -59,10 +60,13 @@ def state_answer(text: str) -> bool | None:
 
 
 def _answer(text: str) -> str:
-    """Return what the first literal answer tag that is closed holds, else the whole text."""
+    """Return what the first literal answer tag that is closed holds, else the whole text.
+
+    Unlike the published code, nothing of an answer of more than ``answers.LONGEST`` characters.
+    """
     _, opening, rest = text.partition("<answer>")
     inside, closing, _ = rest.partition("</answer>")
-    return (inside if opening and closing else text).strip()
+    return bounded((inside if opening and closing else text).strip())
 
 
 def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
@@ -85,7 +89,7 @@ def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
             return [], []
         boxes.append(box)
         labels.append(label.strip())
-    return boxes, labels
+    return (boxes, labels) if len(boxes) <= MOST_BOXES else ([], [])
 
 
 def _box(item: Any) -> list[float] | None:

@@ -1,8 +1,9 @@
 """When the report calls one experiment better than another: the only place that decides it.
 
 Where the interval of the paired difference does not contain zero and its test agrees: few manuals
-make short intervals, and the test then has no power. Where no paired difference is known, where
-their own intervals have no point in common. All else is "no clear difference", whatever the values.
+make short intervals, and the test then has no power. The p of the test is adjusted for all pairs
+and tasks: of the main metrics as one family, and of the secondary ones as another. All else, what
+was not compared included, is "no clear difference", whatever the values.
 """
 
 from legor1.report.metrics import Metric
@@ -15,15 +16,11 @@ def standing(study: Study, protocol: str, one: Metric, a: Experiment, b: Experim
         turned = {"better": "worse", "worse": "better", "unclear": "unclear"}
         return turned[standing(study, protocol, one, b, a)]
     paired = study.difference(protocol, one.task, one.name, a, b)
-    first, second = (study.score(protocol, one.task, one.name, e) for e in (a, b))
-    if paired:
-        clear = (paired.low > 0 or paired.high < 0) and paired.p < round(1 - study.confidence, 9)
-        gain = paired.value if clear else 0.0
-    else:
-        gain = first.value - second.value if first and second and first.apart(second) else 0.0
-    if not gain:
+    if paired is None or paired.low <= 0 <= paired.high:
         return "unclear"
-    return "better" if (gain > 0) == one.higher else "worse"
+    if not paired.p < round(1 - study.confidence, 9):  # NaN is no evidence either
+        return "unclear"
+    return "better" if (paired.value > 0) == one.higher else "worse"
 
 
 def marks(study: Study, protocol: str, one: Metric) -> dict[str, str]:

@@ -46,7 +46,7 @@ def differences(study: Study) -> Table:
                     _label(found["main"]),
                     cited(*metric, "difference", write=points),
                     Markup("{} to {}").format(*ends),
-                    cited(*where, "p_holm", write=p_value),
+                    cited(*metric, "p_holm", write=p_value),
                 ]
             )
     return [*headings, "p (Holm)"], rows

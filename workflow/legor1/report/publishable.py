@@ -20,7 +20,8 @@ SECRETS = (
     r"\b(?:hf|hf_oauth|hf_jwt|api_org)_[A-Za-z0-9]{16,}",
     r"\b(?:gh[pousr]_|github_pat_|glpat-|sk-|xox[abpr]-)[\w-]{16,}",
     r"\bAKIA[0-9A-Z]{16}\b",
-    r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+",
+    # Looks ahead once, where a run of these letters begins: within it each eyJ would look again.
+    r"(?<![\w-])(?=[\w-]++\.[\w-]{8,}+\.[\w-])[\w-]*?\beyJ[\w-]{8,}+\.[\w-]++\.[\w-]++",
     r"(?<=://)[^\s/@\"'<>&]+(?=@)",
     r"(?<=TOKEN=|ECRET=|SWORD=|I_KEY=|S_KEY=)[^\s\"'<>&]+",
 )

@@ -37,7 +37,7 @@ class Score:
     """A number and its interval: fractions (NaN: none), over ``n`` examples.
 
     ``source`` is where it stands, and ``called`` what its value is called there. A difference has
-    the ``p`` of its test, adjusted where it is of a task's main metric.
+    the ``p`` of its test, adjusted for all tests of its family.
     """
 
     value: float
@@ -47,10 +47,6 @@ class Score:
     source: str = ""
     called: str = "value"
     p: float = math.nan
-
-    def apart(self, other: "Score") -> bool:
-        """Tell whether the two intervals have no point in common."""
-        return self.low > other.high or self.high < other.low
 
     @property
     def bounded(self) -> bool:
@@ -264,7 +260,7 @@ def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
                 source = pointer(
                     "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
                 )
-                p = _number(compared["p_holm"] if metric == compared["main"] else numbers["p"])
+                p = _number(numbers["p_holm"])
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
                 yield (comparison["protocol"], task, metric, *pair), score
 

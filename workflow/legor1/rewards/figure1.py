@@ -8,7 +8,7 @@ reward does not know the image's size.
 
 import numpy as np
 
-from legor1.answers import extract, parse_tagged
+from legor1.answers import MOST_BOXES, extract, parse_tagged
 from legor1.boxes import Box, iou_matrix
 from legor1.metrics.detection import match
 
@@ -53,7 +53,7 @@ def _boxes(text: str) -> list[Box]:
     """Return the boxes of an answer, none if it cannot be parsed."""
     body = extract(text)
     boxes = [item.box for item in parse_tagged(body)]
-    return boxes if len(boxes) == body.lower().count("<p>") else []
+    return boxes if MOST_BOXES >= len(boxes) == body.lower().count("<p>") else []
 
 
 def _matched_mean(predicted: list[Box], true: list[Box]) -> float:

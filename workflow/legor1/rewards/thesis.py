@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from legor1.answers import MOST_BOXES, bounded
 from legor1.boxes import iou_matrix
 from legor1.metrics.nltk_text import bleu, tokens
 
@@ -100,14 +101,15 @@ def _tagged(text: str, tag: str) -> str | None:
     """Return what the first literal ``tag`` that is closed holds, if there is one."""
     _, opening, rest = text.partition(f"<{tag}>")
     inside, closing, _ = rest.partition(f"</{tag}>")
-    return inside if opening and closing else None
+    return bounded(inside) if opening and closing else None
 
 
 def _content(text: str) -> str:
     """Return what the first answer tag holds (blanks in its brackets are allowed), else all."""
     opening = _OPENING.search(text)
     closing = opening and _CLOSING.search(text, opening.end())
-    return (text[opening.end() : closing.start()] if opening and closing else text).strip()
+    inside = text[opening.end() : closing.start()] if opening and closing else text
+    return bounded(inside.strip())
 
 
 def _json_list(text: str | None) -> list[Any] | None:
@@ -128,7 +130,7 @@ def _items(text: str) -> list[Item] | None:
     """Return the boxes and labels of an answer; None if it or one of them is not as it should."""
     values = _json_list(_tagged(text, "answer"))
     items = values and [_item(value) for value in values]
-    return None if items and None in items else items
+    return None if items and (None in items or len(items) > MOST_BOXES) else items
 
 
 def _item(value: Any) -> Item | None:
