@@ -167,22 +167,11 @@ CONVERSATIONS = ("plain/*.jsonl", "reasoning/*.jsonl")
 CONVERTED = "the folder of {plain,reasoning}/{train,test}.jsonl"
 # What the report reads of a run's folder.
 RESULTS = (
-    "*.json",
-    "*.csv",
-    "data/*.json*",
-    "data/*/split.json",
-    "data/*/audit.json",
-    "data/*/plain/test.jsonl",
-    "data/*/reasoning/test.jsonl",
-    "base/model.json",
-    "adapters/*/run.json",
-    "adapters/*/history.jsonl",
-    "predictions/*.jsonl",
-    "scores/*/*/*",
-    "logs/config.json",
-    "work/*/progress.json",
-    "work/*/history.jsonl",
-)
+    "*.json", "*.csv", "data/*.json*", "data/*/split.json", "data/*/audit.json",
+    "data/*/plain/test.jsonl", "data/*/reasoning/test.jsonl", "base/model.json",
+    "adapters/*/run.json", "adapters/*/history.jsonl", "predictions/*.jsonl", "scores/*/*/*",
+    "logs/config.json", "work/*/progress.json", "work/*/history.jsonl",
+)  # fmt: skip
 OUT = _out("the file to write")
 SOURCE = _path("tree", "the dataset tree", READ_TREE)
 INSTANCES = _path("instances", "instances.parquet")
@@ -301,11 +290,7 @@ _stage(
     "data.audit.audit:write_audit",
     INSTANCES,
     SPLIT,
-    _path(
-        "conversations",
-        CONVERTED,
-        Role("input", CONVERSATIONS),
-    ),
+    _path("conversations", CONVERTED, Role("input", CONVERSATIONS)),
     _path("--tree", "the dataset tree, to see the files' bytes", READ_TREE, required=False),
     _path("--images", "images.parquet, to see which images are alike", required=False),
     OUT,

@@ -115,10 +115,7 @@ class Hub:
         if COMMIT.fullmatch(self.revision):
             return self.revision
         info = self._api().repo_info(
-            self.repo,
-            repo_type=self.kind,
-            revision=self.revision,
-            timeout=SECONDS_FOR_AN_ANSWER,
+            self.repo, repo_type=self.kind, revision=self.revision, timeout=SECONDS_FOR_AN_ANSWER
         )
         if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
             raise ValueError(f"commit {info.sha!r}")

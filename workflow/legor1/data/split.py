@@ -60,12 +60,7 @@ def split(
     """
     check_protocol(protocol)
     _check_fraction(test_fraction)
-    head = {
-        "schema_version": 2,
-        "protocol": protocol,
-        "seed": seed,
-        "test_fraction": test_fraction,
-    }
+    head = {"schema_version": 2, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
     if protocol == AUTHORS:
         side, counts = authors_sides(instances, _required(tree))
         facts: dict[str, Any] = {"rule": "authors", "authors": counts}
