@@ -4,6 +4,7 @@ A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is l
 or set aside with its file, its position there and the reason.
 """
 
+import gc
 import importlib
 import os
 import posixpath
@@ -229,7 +230,11 @@ def index(tree: Path) -> Index:
     tree = Path(tree)
     if not (tree / "qwen_data").is_dir():
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
-    metadata, *parts = _read(Tree(tree))
+    gc.disable()  # among the rows of a growing table the collector finds nothing, slowly
+    try:
+        metadata, *parts = _read(Tree(tree))
+    finally:
+        gc.enable()
     rows = parts[0].rows | parts[1].rows
     quarantine = [*metadata, *parts[0].quarantine, *parts[1].quarantine]
     reasons = Counter(entry["reason"] for entry in quarantine)

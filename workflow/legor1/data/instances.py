@@ -4,7 +4,6 @@ It is written and read by pyarrow alone, and there by what does not import panda
 longer than the work.
 """
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,25 +46,25 @@ _ARROW = {str: "string", int: "int64", int | None: "int64", bool: "bool_"}
 
 
 def write_instances(path: Path, rows: Iterable[Row], summary: dict[str, Any]) -> None:
-    """Write the rows, and what the index found, atomically.
-
-    They go by way of JSON, since ``pyarrow.array`` would import pandas.
-    """
-    import orjson
+    """Write one row or more, and what the index found, atomically."""
     import pyarrow as pa
-    import pyarrow.json
     import pyarrow.parquet as pq
 
-    lines = b"\n".join([orjson.dumps(row._asdict()) for row in rows])
-    types = {name: getattr(pa, _ARROW[kind])() for name, kind in Row.__annotations__.items()}
-    table = pyarrow.json.read_json(
-        io.BytesIO(lines),
-        pyarrow.json.ReadOptions(block_size=len(lines) + 1),
-        pyarrow.json.ParseOptions(explicit_schema=pa.schema(list(types.items()))),
-    )
+    kinds = [getattr(pa, _ARROW[kind])() for kind in Row.__annotations__.values()]
+    columns = [_array(*column) for column in zip(kinds, zip(*rows, strict=True), strict=True)]
     kept = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
+    table = pa.table(columns, names=list(COLUMNS), metadata={_SUMMARY: kept})
     with files.atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_SUMMARY: kept}), temporary)
+        pq.write_table(table, temporary)
+
+
+def _array(kind: "pa.DataType", values: Iterable[Any]) -> "pa.Array":
+    """Return a column, by way of texts: ``pa.array`` would import pandas."""
+    import pyarrow as pa
+
+    builder = pa.lib.StringBuilder()
+    builder.append_values([None if value is None else str(value) for value in values])
+    return builder.finish().cast(kind)
 
 
 def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
