@@ -17,7 +17,7 @@ from legor1.data.audit.findings import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
 from legor1.data.convert import Conversations, write_conversations
 from legor1.data.index import index
-from legor1.data.instances import COPY, write_instances
+from legor1.data.instances import COPY, Row, write_instances
 from legor1.data.steps import true_name
 from legor1.data.synthetic import synthesize
 from legor1.errors import UserError
@@ -46,8 +46,9 @@ class Prepared:
         self.index()
 
     def index(self):
-        self.records = index(self.tree).records
-        write_instances(self.folder / "instances.parquet", self.records, {})
+        found = index(self.tree)
+        self.records = found.records
+        write_instances(self.folder / "instances.parquet", found.rows, {})
 
     def paths(self, name):
         out = self.folder / name
@@ -241,7 +242,8 @@ def test_the_same_inputs_give_the_same_bytes(prepared, tmp_path):
 
 def test_files_that_do_not_belong_together_are_said(prepared, tmp_path):
     instances, split, out = prepared.paths("sound")
-    write_instances(tmp_path / "few.parquet", prepared.records[:5], {})
+    few = [Row(**row) for row in prepared.records[:5]]
+    write_instances(tmp_path / "few.parquet", few, {})
     with pytest.raises(UserError, match=r"split.json names .*Remedy: split"):
         read(tmp_path / "few.parquet", split, out, None, None)
     write_json(tmp_path / "empty.json", {"train": [], "test": []})

@@ -1,4 +1,6 @@
 import errno
+import importlib
+import inspect
 import json
 import os
 import shlex
@@ -9,17 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from legor1 import cli, stages
+from legor1 import cli
+from legor1.data import manifest
 from legor1.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-STAGES = [one for one in vars(stages).values() if getattr(one, "__module__", "") == stages.__name__]
-STAGES = [one for one in STAGES if not one.__name__.startswith("_")]
-
-
-def example(stage) -> list[str]:
-    command = stage.__doc__.partition("\n\n")[2].replace("\\\n", " ")
-    return shlex.split(command)[1:]
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +25,20 @@ def recipes(tmp_path, monkeypatch):
         (tmp_path / f"{name}.json").write_text('{"seed": 1}')
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+@pytest.mark.parametrize("stage", cli.STAGES.values(), ids=lambda stage: stage.name)
 def test_every_stage_has_help_with_an_example_that_is_understood(stage, capsys):
-    given = cli._parser().parse_args(example(stage))
-    assert given.run is stage
+    given = vars(cli._parser().parse_args(shlex.split(stage.example)))
+    assert given.pop("stage") == stage.name
+    inspect.signature(function(stage)).bind(**given)
     with pytest.raises(SystemExit) as ended:
-        cli.main([given.stage, "--help"])
+        cli.main([stage.name, "--help"])
     assert ended.value.code == 0
-    assert f"legor1 {given.stage} " in capsys.readouterr().out.partition("example:")[2]
+    assert f"legor1 {stage.name} " in capsys.readouterr().out.partition("example:")[2]
+
+
+def function(stage):
+    module, name = stage.function.split(":")
+    return getattr(importlib.import_module(f"legor1.{module}"), name)
 
 
 def test_a_users_error_is_one_message_and_status_2(capsys):
@@ -49,11 +51,10 @@ def test_a_users_error_is_one_message_and_status_2(capsys):
 
 
 def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
-    def fail(_):
+    def fail(**_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(stages, "manifest", fail)
-    fail.__name__ = "manifest"
+    monkeypatch.setattr(manifest, "write_manifest", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main(["manifest", "tree", "--out", "m.json"])
 
@@ -73,22 +74,20 @@ def test_a_full_disk_is_one_message_and_status_2(number, tmp_path, monkeypatch, 
     assert not list(tmp_path.glob("*tree*"))
 
 
-def test_another_error_of_the_system_keeps_its_traceback(tmp_path, monkeypatch):
-    def fail(_):
+def test_another_error_of_the_system_keeps_its_traceback(monkeypatch):
+    def fail(**_):
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(stages, "manifest", fail)
-    fail.__name__ = "manifest"
+    monkeypatch.setattr(manifest, "write_manifest", fail)
     with pytest.raises(OSError, match="input/output error"):
         cli.main(["manifest", "tree", "--out", "m.json"])
 
 
 def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
-    def interrupt(_):
+    def interrupt(**_):
         raise KeyboardInterrupt
 
-    interrupt.__name__ = "manifest"
-    monkeypatch.setattr(stages, "manifest", interrupt)
+    monkeypatch.setattr(manifest, "write_manifest", interrupt)
     assert cli.main(["manifest", "tree", "--out", "m.json"]) == cli.INTERRUPTED
     assert capsys.readouterr().err == "legor1 manifest: interrupted\n"
 

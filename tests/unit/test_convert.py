@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from trees import check_schema, instances
 
-from legor1 import beside, prompts
+from legor1 import prompts
 from legor1.data.convert import SIDES, Conversations, write_conversations
 from legor1.data.demonstrations import step_name
 from legor1.data.instances import COPY
@@ -219,12 +219,9 @@ def test_a_split_of_other_instances_is_said(table):
         convert(table, {"train": ["object/none"], "test": []}, seed=0)
 
 
-def test_the_files_are_read_back_and_the_same_bytes_on_one_core_or_two(
-    table, tmp_path, monkeypatch
-):
+def test_the_files_are_read_back_and_the_same_bytes_each_time(table, tmp_path):
     split = divide(table)
-    for folder, cores in (("one", 1), ("two", 2)):
-        monkeypatch.setattr(beside, "_cores", lambda cores=cores: cores)
+    for folder in ("one", "two"):
         made = Conversations(table, split, seed=3)
         counts = write_conversations(made, tmp_path / folder)
         assert counts == {"train": 96, "test": 32, "doubles": 0}

@@ -120,16 +120,13 @@ def test_gpus_are_named_where_the_recipe_asks_for_them(folder, monkeypatch):
 
 
 def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
-    parser = cli._parser()
-    (stages,) = [action.choices for action in parser._actions if action.dest == "stage"]
     without = {
-        (name, action.dest)
-        for name, stage in stages.items()
-        for action in stage._actions
-        if action.type in (Path, cli._named_path, cli._maybe_named_path)
-        and action.dest not in stage.get_default("roles")
+        (name, option.key)
+        for name, stage in cli.STAGES.items()
+        for option in stage.options
+        if option.settings.get("type") in (Path, cli._named_path, cli._maybe_named_path)
+        and option.key not in stage.roles
     }
-    # Of results, not one.
-    whole = {(name, "run_dir") for name in ("crate", "publish", "restore", "watch")}
+    whole = {(name, "run") for name in ("crate", "publish", "restore", "watch")}
     beside = {("crate", "out"), ("fetch", "folder"), ("train", "work"), ("train", "log")}
     assert without == whole | beside

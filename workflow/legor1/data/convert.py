@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1 import files, prompts
-from legor1.beside import Beside
+from legor1.beside import beside
 from legor1.data.demonstrations import Demonstrations, Record, asked
 from legor1.data.instances import COPY
 from legor1.errors import UserError
@@ -174,7 +174,7 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
             _write(conversations, train[half:], Path(folder), "train")
             return Path(folder)
 
-        _write(conversations, train[:half], out, "train", rest=Beside(second).result)
+        _write(conversations, train[:half], out, "train", rest=beside(second).result)
     return {"train": len(train), "test": len(test), "doubles": len(conversations.doubles)}
 
 

@@ -4,24 +4,26 @@ A finished download has a manifest of its own beside the files (``manifest.RECOR
 commit, and tells later runs, offline ones too, that the files are still the right ones.
 """
 
-import hashlib
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from legor1.data.hub import COMMIT, Hub, Remote
+from legor1.data.hub import COMMIT, Hub
 from legor1.data.manifest import RECORD, Manifest, describe, for_each, recorded, verify, visible
-from legor1.data.sources import IGNORED, PATTERNS
 from legor1.data.tree import Rejected, locate
 from legor1.errors import UserError
-from legor1.files import write_json
+from legor1.files import sha256, write_json
+
+if TYPE_CHECKING:
+    from huggingface_hub import RepoFile
 
 BLOCK = 4096  # bytes; a file takes whole blocks, and one for the library's note about it
-BUFFER = 1 << 20
+Wanted = dict[str, "RepoFile"]
+Entries = dict[str, dict[str, Any]]  # name → size and sha256
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
@@ -75,15 +77,7 @@ def fetch(
     record = downloaded(folder, repo, revision)
     if record and _still_there(folder, record, revision):
         return record
-    hub = Hub(
-        kind,
-        repo,
-        revision,
-        patterns=PATTERNS[kind],
-        ignored=IGNORED[kind],
-        endpoint=endpoint,
-        wait=wait,
-    )
+    hub = Hub(kind, repo, revision, endpoint, wait)
     if offline():
         raise UserError(
             f"HF_HUB_OFFLINE is set, and {folder} holds no finished download of {repo} at "
@@ -91,9 +85,8 @@ def fetch(
         )
     commit, wanted = hub.listing()
     _say_if_moved(record, commit)
-    entries = _complete(hub, commit, wanted, folder)
     source = {"repo": repo, "revision": revision, "commit": commit}
-    record = describe(entries, source)
+    record = describe(_complete(hub, commit, wanted, folder), source)
     write_json(Path(folder) / RECORD, record)
     return record
 
@@ -120,11 +113,9 @@ def _say_if_moved(record: Manifest | None, commit: str) -> None:
         _say(f"{source['repo']}: {source['revision']} was {source['commit']}, is now {commit}")
 
 
-def _complete(
-    hub: Hub, commit: str, wanted: dict[str, Remote], folder: Path
-) -> dict[str, dict[str, Any]]:
+def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> Entries:
     """Return size and sha256 of all wanted files, having downloaded those that were not there."""
-    _clear(hub.kind, folder, wanted)
+    _clear(hub, folder, wanted)
     entries, wrong = _check(folder, wanted, wanted)
     for _ in range(2):
         if wrong:
@@ -142,13 +133,9 @@ def _complete(
     )
 
 
-def _clear(kind: str, folder: Path, wanted: dict[str, Remote]) -> None:
+def _clear(hub: Hub, folder: Path, wanted: Wanted) -> None:
     """Remove files of an earlier commit that are no more; any other stranger is an error."""
-    from huggingface_hub.utils import filter_repo_objects
-
-    there = filter_repo_objects(
-        visible(folder), allow_patterns=PATTERNS[kind], ignore_patterns=IGNORED[kind]
-    )
+    there = hub.wanted(visible(folder), str)
     earlier = (recorded(folder) or {"files": {}})["files"]
     for name in sorted(set(there) - wanted.keys()):
         if name not in earlier:
@@ -159,9 +146,7 @@ def _clear(kind: str, folder: Path, wanted: dict[str, Remote]) -> None:
         (Path(folder) / name).unlink()
 
 
-def _check(
-    folder: Path, wanted: dict[str, Remote], names: Iterable[str]
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _check(folder: Path, wanted: Wanted, names: Iterable[str]) -> tuple[Entries, dict[str, str]]:
     """Return size and sha256 of the files that are right, and what is wrong with the others.
 
     Those that are wrong are removed, so that they are downloaded again.
@@ -179,32 +164,24 @@ def _check(
     return good, wrong
 
 
-def _check_one(root: Path, name: str, remote: Remote) -> dict[str, Any] | str:
+def _check_one(root: Path, name: str, remote: "RepoFile") -> dict[str, Any] | str:
+    from huggingface_hub.utils.sha import git_hash
+
     try:
         path = locate(root, name)
     except Rejected:
         return "is missing"
-    size = path.stat().st_size
+    size, hash = path.stat().st_size, sha256(path)
     if size != remote.size:
         return f"has {size:,} bytes instead of {remote.size:,}"
-    sha256, blob = _digests(path, size)
-    right = sha256 == remote.sha256 if remote.sha256 else blob == remote.blob
-    return {"size": size, "sha256": sha256} if right else "has another content (by its hash)"
+    if remote.lfs:  # the hub knows it by its SHA-256, a small file as git does
+        right = hash == remote.lfs.sha256
+    else:
+        right = git_hash(path.read_bytes()) == remote.blob_id
+    return {"size": size, "sha256": hash} if right else "has another content (by its hash)"
 
 
-def _digests(path: Path, size: int) -> tuple[str, str]:
-    """Return the SHA-256 of a file of ``size`` bytes, and Git's SHA-1 of it."""
-    sha256, blob = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(BUFFER):
-            sha256.update(block)
-            blob.update(block)
-    return sha256.hexdigest(), blob.hexdigest()
-
-
-def _announce(
-    hub: Hub, commit: str, wanted: dict[str, Remote], lacking: Iterable[str], folder: Path
-) -> None:
+def _announce(hub: Hub, commit: str, wanted: Wanted, lacking: Iterable[str], folder: Path) -> None:
     """Say what will be downloaded; stop if the disk has no room for it."""
     sizes = [wanted[name].size for name in lacking]
     total = sum(one.size for one in wanted.values())

@@ -1,21 +1,26 @@
 """The hub's side of a download: what a repository holds at one commit, and getting it.
 
 Trouble that passes is waited out; all other is explained. That the files are the right ones is
-checked by ``data.hub``, not here.
+checked by ``data.fetch``, not here.
 """
 
 import errno
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from legor1.data.manifest import visible
+from legor1.data.sources import IGNORED, PATTERNS
 from legor1.errors import UserError
 from legor1.progress import Progress
+
+if TYPE_CHECKING:
+    from huggingface_hub import RepoFile
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none
@@ -28,50 +33,34 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Remote:
-    """What the hub says of a file.
+class Hub:
+    """One repository at one revision; nothing is asked of the hub before it must be.
 
     Attributes:
-        size: in bytes.
-        sha256: of the content, where the hub knows it (files in large-file storage).
-        blob: Git's SHA-1 of the content, of all other files.
+        kind: ``dataset`` or ``model``.
+        repo: owner/name.
+        revision: a commit, tag or branch.
+        endpoint: the hub's address, ``HF_ENDPOINT`` by default.
+        wait: what to do for so many seconds where the hub asks for patience.
     """
 
-    size: int
-    sha256: str | None
-    blob: str
+    kind: str
+    repo: str
+    revision: str
+    endpoint: str | None = None
+    wait: Callable[[float], object] = time.sleep
 
+    @property
+    def _filters(self) -> dict[str, Any]:
+        return {"allow_patterns": PATTERNS[self.kind], "ignore_patterns": IGNORED[self.kind]}
 
-class Hub:
-    """One repository at one revision."""
+    def wanted(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
+        """Return those of the items whose names are wanted of such a repository."""
+        from huggingface_hub.utils import filter_repo_objects
 
-    def __init__(
-        self,
-        kind: str,
-        repo: str,
-        revision: str,
-        *,
-        patterns: list[str],
-        ignored: list[str],
-        endpoint: str | None = None,
-        wait: Callable[[float], object] = time.sleep,
-    ) -> None:
-        """Say what is wanted; nothing is asked of the hub yet.
+        return list(filter_repo_objects(items, key=name, **self._filters))
 
-        Args:
-            kind: ``dataset`` or ``model``.
-            repo: owner/name.
-            revision: a commit, tag or branch.
-            patterns: of the wanted files' names.
-            ignored: patterns of names that are not wanted after all.
-            endpoint: the hub's address, ``HF_ENDPOINT`` by default.
-            wait: what to do for so many seconds between attempts.
-        """
-        self.kind, self.repo, self.revision = kind, repo, revision
-        self._filters: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": ignored}
-        self._endpoint, self._wait = endpoint, wait
-
-    def listing(self) -> tuple[str, dict[str, Remote]]:
+    def listing(self) -> tuple[str, dict[str, "RepoFile"]]:
         """Return the commit that the revision is now, and what the wanted files are at it.
 
         Raises:
@@ -80,7 +69,7 @@ class Hub:
         commit = self._patiently(self._resolve)
         found = self._patiently(lambda: self._list(commit))
         if not found:
-            wanted = ", ".join(self._filters["allow_patterns"])
+            wanted = ", ".join(PATTERNS[self.kind])
             raise self._failure(f"it has no file among {wanted}", "check the name and the revision")
         return commit, found
 
@@ -92,51 +81,42 @@ class Hub:
         """
         from huggingface_hub import snapshot_download
 
-        def act() -> None:
-            snapshot_download(
-                self.repo,
-                repo_type=self.kind,
-                revision=commit,
-                local_dir=folder,
-                endpoint=self._endpoint,
-                max_workers=AT_ONCE,
-                tqdm_class=Progress,
-                **self._filters,
-            )
-
-        self._patiently(act, progress=lambda: len(visible(folder)))
+        download = partial(
+            snapshot_download,
+            self.repo,
+            repo_type=self.kind,
+            revision=commit,
+            local_dir=folder,
+            endpoint=self.endpoint,
+            max_workers=AT_ONCE,
+            tqdm_class=Progress,
+            **self._filters,
+        )
+        self._patiently(download, progress=lambda: len(visible(folder)))
 
     def _api(self) -> Any:
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=self._endpoint)
+        return HfApi(endpoint=self.endpoint)
 
     def _resolve(self) -> str:
         if COMMIT.fullmatch(self.revision):
             return self.revision
         info = self._api().repo_info(
-            self.repo,
-            repo_type=self.kind,
-            revision=self.revision,
-            timeout=SECONDS_FOR_AN_ANSWER,
+            self.repo, repo_type=self.kind, revision=self.revision, timeout=SECONDS_FOR_AN_ANSWER
         )
         if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
             raise ValueError(f"commit {info.sha!r}")
         return info.sha
 
-    def _list(self, commit: str) -> dict[str, Remote]:
+    def _list(self, commit: str) -> dict[str, "RepoFile"]:
         from huggingface_hub import RepoFile
-        from huggingface_hub.utils import filter_repo_objects
 
         tree = self._api().list_repo_tree(
             self.repo, recursive=True, revision=commit, repo_type=self.kind
         )
         entries = [one for one in tree if isinstance(one, RepoFile)]
-        wanted = filter_repo_objects(entries, key=lambda one: one.path, **self._filters)
-        return {
-            one.path: Remote(int(one.size), one.lfs.sha256 if one.lfs else None, one.blob_id)
-            for one in wanted
-        }
+        return {one.path: one for one in self.wanted(entries, lambda one: one.path)}
 
     def _patiently(self, act: Callable[[], T], progress: Callable[[], int] = int) -> T:
         """Return what ``act`` returns, trying again where the trouble may pass.
@@ -160,7 +140,7 @@ class Hub:
                     raise self._failure(_reason(cause), self._remedy(cause)) from error
                 seconds = min(_asked_for(cause) or pause, LONGEST_PAUSE)
                 print(f"fetch: {_reason(cause)}: again in {seconds} s", file=sys.stderr, flush=True)
-                self._wait(seconds)
+                self.wait(seconds)
 
     def _failure(self, reason: str, remedy: str) -> UserError:
         what = f"the {self.kind} {self.repo} at {self.revision}"

@@ -4,6 +4,7 @@ A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is l
 or set aside with its file, its position there and the reason.
 """
 
+import gc
 import importlib
 import posixpath
 import re
@@ -13,44 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legor1 import files
-from legor1.beside import Beside
+from legor1.beside import beside
 from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
-from legor1.data.instances import COLUMNS, COPY, Record, collector_paused, write_columns
+from legor1.data.instances import COPY, Record, Row, write_instances
 from legor1.data.tree import MISSING, Rejected, Tree, locate
 from legor1.errors import UserError
 from legor1.images import image_size
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
-CLASSES = {
-    "grounding": {"step"},
-    "object": {"eop"},
-    "state": {"step", "eop", "fullscreeneop"},
-}
+CLASSES = {"grounding": {"step"}, "object": {"eop"}, "state": {"step", "eop", "fullscreeneop"}}
 HALVES = (("object",), ("grounding", "state"))  # of the work; no row of one touches the other
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
-
-
-class Row(NamedTuple):
-    """One usable row, with the fields of ``instances.COLUMNS`` in their order."""
-
-    instance_id: str
-    task: str
-    manual: str
-    image: str
-    image_width: int
-    image_height: int
-    prompt: str
-    response: str
-    step_class: str
-    step_num: int | None
-    previous_instruction: str
-    step_instruction: str
-    step_previous_instruction: str
-    falsified: bool
-    file_response: str = ""
-    file_frame: str = ""
 
 
 class Reader:
@@ -244,8 +220,8 @@ class Index(NamedTuple):
 
     @property
     def records(self) -> list[Record]:
-        """The rows with the keys ``instances.COLUMNS``."""
-        return [dict(zip(COLUMNS, row, strict=True)) for row in self.rows]
+        """The rows as dictionaries."""
+        return [row._asdict() for row in self.rows]
 
 
 def index(tree: Path) -> Index:
@@ -257,8 +233,11 @@ def index(tree: Path) -> Index:
     tree = Path(tree)
     if not (tree / "qwen_data").is_dir():
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
-    with collector_paused():
+    gc.disable()  # among the rows of a growing table the collector finds nothing, slowly
+    try:
         metadata, *parts = _read(Tree(tree))
+    finally:
+        gc.enable()
     rows = parts[0].rows | parts[1].rows
     quarantine = [*metadata, *parts[0].quarantine, *parts[1].quarantine]
     reasons = Counter(entry["reason"] for entry in quarantine)
@@ -280,8 +259,7 @@ def index(tree: Path) -> Index:
 def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
     """Index ``tree`` into two files and return the summary."""
     found = index(tree)
-    columns = dict(zip(COLUMNS, zip(*found.rows, strict=True), strict=True))
-    write_columns(out, columns, found.summary)
+    write_instances(out, found.rows, found.summary)
     files.write_jsonl(quarantine, found.quarantine)
     return found.summary
 
@@ -289,7 +267,7 @@ def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
 def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
     """Return the metadata that was not understood, and what both halves of the tasks have."""
     manuals = steps.read_manuals(tree.root)
-    first = Beside(lambda: Reader(tree, manuals).read(HALVES[0]))
+    first = beside(lambda: Reader(tree, manuals).read(HALVES[0]))
     second = Reader(tree, manuals).read(HALVES[1])
     importlib.import_module("pyarrow.parquet")  # it is needed to write, and this half is done first
     rejected = [_quarantined(*where) for where in manuals.rejected]

@@ -68,15 +68,11 @@ def split(
     problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
     broken = [row for row in instances if row["image"] in problems]
     instances = [row for row in instances if row["image"] not in problems]
-    head = {
-        "schema_version": 3,
-        "protocol": protocol,
-        "seed": seed,
-        "test_fraction": test_fraction,
-        "left_out": [
-            {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
-        ],
-    }
+    left_out = [
+        {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
+    ]
+    head = {"schema_version": 3, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
+    head["left_out"] = left_out
     if protocol == AUTHORS:
         side, counts = authors_sides(instances, _required(tree))
         facts: dict[str, Any] = {"rule": "authors", "authors": counts}

@@ -13,59 +13,37 @@ from typing import Any
 from legor1.errors import UserError
 
 _VISION = {
-    "depth": 32,
-    "hidden_size": 1280,
-    "num_heads": 16,
-    "intermediate_size": 3420,
-    "patch_size": 14,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "in_channels": 3,
-    "window_size": 112,
+    "depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420, "patch_size": 14,
+    "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3, "window_size": 112,
     "fullatt_block_indexes": [7, 15, 23, 31],
-}
+}  # fmt: skip
 _TEXT = {
-    "max_position_embeddings": 128000,
-    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 128000, "rms_norm_eps": 1e-6, "use_sliding_window": False,
     "rope_parameters": {
-        "rope_type": "default",
-        "rope_theta": 1000000.0,
-        "mrope_section": [16, 24, 24],
+        "rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24],
     },
-    "use_sliding_window": False,
-    "bos_token_id": 151643,
-    "eos_token_id": 151645,
-}
-# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig.
-HUB: dict[str, dict[str, Any]] = {
+    "bos_token_id": 151643, "eos_token_id": 151645,
+}  # fmt: skip
+_SIZES = {
     "Qwen/Qwen2.5-VL-7B-Instruct": {
-        "text_config": _TEXT
-        | {
-            "hidden_size": 3584,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-            "intermediate_size": 18944,
-            "vocab_size": 152064,
-            "tie_word_embeddings": False,
-        },
-        "vision_config": _VISION | {"out_hidden_size": 3584},
+        "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
+        "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064,
         "tie_word_embeddings": False,
     },
     "Qwen/Qwen2.5-VL-3B-Instruct": {
-        "text_config": _TEXT
-        | {
-            "hidden_size": 2048,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-            "intermediate_size": 11008,
-            "vocab_size": 151936,
-            "tie_word_embeddings": True,
-        },
-        "vision_config": _VISION | {"out_hidden_size": 2048},
+        "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "intermediate_size": 11008, "vocab_size": 151936,
         "tie_word_embeddings": True,
     },
+}  # fmt: skip
+# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig.
+HUB: dict[str, dict[str, Any]] = {
+    repo: {
+        "text_config": _TEXT | sizes,
+        "vision_config": _VISION | {"out_hidden_size": sizes["hidden_size"]},
+        "tie_word_embeddings": sizes["tie_word_embeddings"],
+    }
+    for repo, sizes in _SIZES.items()
 }
 
 

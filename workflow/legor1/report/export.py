@@ -1,13 +1,13 @@
 """The results table for other documents: CSV, JSON, Markdown and LaTeX (booktabs)."""
 
-import csv
-import io
 import json
 import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from legor1.files import write_text
 from legor1.report import tables
@@ -26,6 +26,8 @@ LEGEND = (
     "Percent. Below a value its interval, then the paired difference from {}, in points. "
     "★ clearly the best; ☆ ahead, not clearly. Published figures come from another evaluation."
 )
+# A table that is wider than the text is scaled down to it.
+NO_WIDER = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 # What LaTeX reads as its own, and what its fonts lack.
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -82,12 +84,10 @@ def _published() -> list[dict[str, Any]]:
     ]
 
 
-def _csv(rows: Iterable[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
+def _csv(rows: list[dict[str, Any]]) -> str:
+    safe = [{key: _no_formula(value) for key, value in row.items()} for row in rows]
+    frame = pd.DataFrame(safe, columns=COLUMNS, dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _no_formula(value: Any) -> Any:
@@ -135,12 +135,10 @@ def markdown(study: Study) -> str:
     parts = []
     for protocol in study.protocols:
         headings, blocks = grid(study, protocol)
-        rows = [
-            row
-            for title, cells in blocks
-            for row in ([[f"**{title}**"], *([""] for _ in headings[1:])], *cells)
-        ]
-        texts = [["<br>".join(map(_markdown, cell)) for cell in row] for row in rows]
+        texts = []
+        for title, rows in blocks:
+            texts.append([f"**{_markdown(title)}**", *("" for _ in headings[1:])])
+            texts += [["<br>".join(map(_markdown, cell)) for cell in row] for row in rows]
         parts += [f"## Protocol {_markdown(protocol)}"]
         parts += [_pipes([_markdown(one) for one in headings], texts)]
         parts.append(LEGEND.format(_markdown(study.baseline.name)))
@@ -159,8 +157,8 @@ def _markdown(text: str) -> str:
 
 
 def latex(study: Study) -> str:
-    """Return the same as LaTeX tables, which need ``\\usepackage{booktabs}`` alone."""
-    parts = ["% Needs \\usepackage{booktabs}."]
+    """Return the same as LaTeX tables, which need ``\\usepackage{booktabs,graphicx}``."""
+    parts = ["% Needs \\usepackage{booktabs,graphicx}."]
     for protocol in study.protocols:
         headings, blocks = grid(study, protocol)
         body: list[str] = []
@@ -179,9 +177,9 @@ def latex(study: Study) -> str:
 def _tabular(headings: list[str], body: list[str], caption: str) -> str:
     columns = "l" + "r" * (len(headings) - 1)
     lines = ["\\begin{table}", "\\centering\\footnotesize", f"\\caption{{{_latex(caption)}}}"]
-    lines += [f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
+    lines += [f"{NO_WIDER}{{%", f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
     lines += [" & ".join(map(_latex, headings)) + " \\\\", *body, "\\bottomrule"]
-    return "\n".join([*lines, "\\end{tabular}", "\\end{table}"])
+    return "\n".join([*lines, "\\end{tabular}}", "\\end{table}"])
 
 
 def _sublines(row: list[Lines]) -> Iterable[str]:

@@ -30,8 +30,8 @@ COLUMNS = 16  # of a sparkline
 QUIET = 600  # seconds without a sign of life after which that is worth a colour
 
 
-def watch(folder: Path, *, once: bool = False, seconds: float = 3) -> None:
-    """Show how the study in ``folder`` stands, every few seconds until all is done, or once.
+def watch(run: Path, *, once: bool = False, every: float = 3) -> None:
+    """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
     Ctrl-C ends it in good order.
 
@@ -41,12 +41,12 @@ def watch(folder: Path, *, once: bool = False, seconds: float = 3) -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ✓
     console = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
     if once:
-        return _print(console, Run(folder))
+        return _print(console, Run(run))
     with contextlib.suppress(KeyboardInterrupt):
         if console.is_terminal:
-            _keep_showing(console, folder, seconds)
+            _keep_showing(console, run, every)
         else:
-            _keep_printing(console, folder, seconds)
+            _keep_printing(console, run, every)
 
 
 def _keep_showing(console: Console, folder: Path, seconds: float) -> None:

@@ -15,11 +15,7 @@ from legor1.data.export.images import Images, Row, check_rows
 from legor1.errors import UserError
 from legor1.files import atomic_folder, read_jsonl, write_json
 
-FORMATS = {
-    "llamafactory": llamafactory.write,
-    "huggingface": huggingface.write,
-    "coco": coco.write,
-}
+FORMATS = {"llamafactory": llamafactory.write, "huggingface": huggingface.write, "coco": coco.write}
 MARKER = ".export.json"  # tells an export, which a new one may replace, from a folder of the user's
 REQUIRED = ("instance_id", "task", "manual", "demonstrations")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import networkx as nx
 from markupsafe import Markup
 
 from legor1.report import layers, lineage, origins, svg
@@ -48,7 +49,7 @@ def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge
 def _picture(stages: Mapping[str, list[Step]], edges: set[layers.Edge]) -> Markup:
     onward = layers.without_circles(sorted(edges))
     ends = {(name, PAGE) for name in stages if not any(one == name for one, _ in onward)}
-    shown = layers.reduced(onward | ends)
+    shown = {*nx.transitive_reduction(nx.DiGraph([*onward, *ends])).edges}
     layout = layers.arrange([*stages, PAGE], shown)
     columns = max(column for column, _ in layout.places.values()) + 1
     rows = [row for path in layout.paths.values() for _, row in path]
