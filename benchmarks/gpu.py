@@ -129,7 +129,7 @@ def compare_inference(folder: Path, attention: str) -> None:
     recipe = {"engine": "transformers", "device": "cuda", "precision": "bfloat16"}
     recipe |= {"attention": attention, "threads": int(os.environ["OMP_NUM_THREADS"])}
     recipe |= {"pixel_budget": {"min_pixels": 3136, "max_pixels": VISUAL * 28**2}}
-    recipe |= {"demonstrations": True, "max_new_tokens": 128}
+    recipe |= {"demonstrations": True, "max_new_tokens": 128, "repetition_penalty": 1.0}
     recipe |= {"batch_tokens": 131072, "batch_size": None}
     base, tree = base_folder(folder), folder / "tree"
     rows = read_jsonl(folder / "conversations/plain/test.jsonl", ["instance_id"])

@@ -133,6 +133,7 @@ def load(case: Case, tree: Path, folder: Path, rows: Rows) -> Any:
     recipe |= {"attention": "sdpa", "threads": int(os.environ["OMP_NUM_THREADS"])}
     recipe |= {"pixel_budget": dict(zip(("min_pixels", "max_pixels"), case.pixels, strict=True))}
     recipe |= {"demonstrations": True, "max_new_tokens": case.tokens}
+    recipe |= {"repetition_penalty": 1.0}
     recipe |= {"batch_tokens": 16384, "batch_size": None}
     predictor = Predictor(recipe, tree, models.TINY if case.name == "tiny" else folder, None)
     if case.name != "tiny":

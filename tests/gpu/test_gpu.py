@@ -106,6 +106,7 @@ def test_predictions_on_the_gpu_are_those_on_the_cpu(base, tmp_path):
     budget = PixelBudget(9408, 15680)
     common = {"experiment": "few_shot", "engine": "transformers", "precision": "float32"}
     common |= {"attention": "sdpa", "threads": 1, "demonstrations": False, "max_new_tokens": 40}
+    common |= {"repetition_penalty": 1.0}
     common |= {"pixel_budget": vars(budget), "batch_size": None, "batch_tokens": 2048}
     said = {}
     for device in ("cpu", "cuda"):

@@ -82,7 +82,9 @@ def numbers(trainer: GRPOTrainer) -> list[dict[str, float]]:
 def trainer(shared: bool, out: Path, data: Dataset | None = None, **changes: Any) -> GRPOTrainer:
     """Return a trainer of the tiny base; LoRA's output matrices are not 0, as after some steps."""
     options = {name: changes.pop(name) for name in ("check", "remember") if name in changes}
-    given = tiny(**{name: changes.pop(name) for name in ("attention", "lora") if name in changes})
+    given = tiny(
+        **{name: changes.pop(name) for name in ("attention", "lora", "base") if name in changes}
+    )
     settings = SETTINGS | {
         "output_dir": str(out),
         "per_device_train_batch_size": 8,

@@ -74,7 +74,7 @@ def recipe(method: str, **changes) -> dict:
     training |= {"logging_steps": 1, "gradient_checkpointing": True}
     if method == "grpo":
         training |= {"generations": 2, "max_new_tokens": 4, "temperature": 1.0, "beta": 0.0}
-        training |= {"loss_type": "dapo", "suite": "sound"}
+        training |= {"repetition_penalty": 1.0, "loss_type": "dapo", "suite": "sound"}
         training |= {"rewards": {"format": 0.1, "object": 1.0}}
     return {
         "experiment": method,

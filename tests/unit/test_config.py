@@ -95,6 +95,19 @@ def test_the_thesis_overlays_hold_the_thesis_hyperparameters():
     assert grpo["variant"] == "reasoning"
 
 
+def test_every_experiment_has_its_repetition_penalty():
+    """The thesis's own: of the checkpoint where ``generate`` decoded, none by LLaMA-Factory."""
+    config, first = load(FULL), load(FULL, read(ROOT / "workflow/configs/thesis_first.yaml"))
+    published = {"thesis_few_shot": 1.05, "thesis_sft": 1.0, "thesis_grpo": 1.05}
+    expected = dict.fromkeys(("few_shot", "sft", "grpo"), 1.0) | published
+    for run, penalties in ((config, expected), (first, dict.fromkeys(first["experiments"], 1.05))):
+        for name, experiment in run["experiments"].items():
+            assert own(run, name, "inference")["repetition_penalty"] == penalties[name]
+            assert experiment.get("training", {}).get("repetition_penalty", 1.0) == 1.0
+    assert "repetition_penalty" in config["experiments"]["grpo"]["training"]
+    assert "repetition_penalty: 0 is less than" in refusal({"inference": {"repetition_penalty": 0}})
+
+
 @pytest.mark.parametrize(
     "overlays", [["thesis_first"], ["demo", "figure1"]], ids=lambda names: names[-1]
 )
@@ -149,8 +162,8 @@ def test_an_experiments_own_blocks_go_before_the_runs():
     config = load(FULL, overlay)
     assert own(config, "a", "pixel_budget") == {"min_pixels": 3136, "max_pixels": 4000}
     sizes = {"batch_tokens": None, "batch_size": 5, "max_new_tokens": 9}
-    greedy = {"engine": "transformers", "sampling": None, "shards": 4} | sizes
-    assert own(config, "a", "inference") == greedy
+    greedy = {"engine": "transformers", "repetition_penalty": 1.0, "sampling": None, "shards": 4}
+    assert own(config, "a", "inference") == greedy | sizes
     sampling = {"temperature": 0.5, "top_p": 1.0}
     assert own(config, "b", "inference")["sampling"] == sampling
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 import torch
-from inference_cases import RECIPE, SIZES, draw_rows
+from inference_cases import HOSTILE, QWEN, RECIPE, SIZES, base_with, draw_mixed_rows, draw_rows
 from peft import LoraConfig, get_peft_model
+from transformers import Qwen2_5_VLForConditionalGeneration
 from trees import check_schema
 
 from legor1.boxes import FRAMES, rescale_text, to_original
@@ -19,12 +20,14 @@ from legor1.files import read_jsonl, write_json, write_jsonl
 from legor1.imports import code
 from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
+from legor1.inference.decoding import penalised
 from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
 from legor1.inference.prefill import alike
 from legor1.modeling import load_model, open_image
 from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
+from legor1.seeding import generator
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,20 @@ def rows(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def predictor(rows):
-    return Predictor(RECIPE, rows[0], TINY_BASE, None)
+def mixed(tmp_path_factory):
+    tree = tmp_path_factory.mktemp("mixed")
+    return tree, draw_mixed_rows(tree)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The tiny base with the generation settings of the real one."""
+    return base_with(QWEN, tmp_path_factory.mktemp("real") / "base")
+
+
+@pytest.fixture(scope="module")
+def predictor(rows, base):
+    return Predictor(RECIPE, rows[0], base, None)
 
 
 def by_id(predictions):
@@ -49,29 +64,88 @@ def test_a_batch_answers_as_single_prompts_do(predictor, rows):
         assert by_id(predictor.answers([row])) == {row["instance_id"]: batched[row["instance_id"]]}
 
 
-def plainly(predictor, tree, rows):
-    """Return what the processor and ``generate`` make of the rows, all in one batch."""
-    shown = [chat_messages(row, predictor.budget, demonstrations=True) for row in rows]
-    texts = predictor.processor.apply_chat_template(
-        shown, tokenize=False, add_generation_prompt=True
-    )
-    parts = [part for turns in shown for turn in turns for part in turn["content"]]
-    images = [open_image(tree / part["image"]) for part in parts if part["type"] == "image"]
-    inputs = predictor.processor(text=texts, images=images, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        tokens = predictor.engine.model.generate(
-            **inputs, do_sample=False, max_new_tokens=RECIPE["max_new_tokens"]
+def plainly(predictor, base, mixed, **settings):
+    """Return the tokens that ``generate`` writes to each row, in a batch of its own."""
+    tree, rows = mixed
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
+    limit = {"max_new_tokens": RECIPE["max_new_tokens"]}
+    for row in rows:
+        turns = chat_messages(row, predictor.budget, demonstrations=True)
+        text = predictor.processor.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True
         )
-    answers = tokens[:, inputs["input_ids"].shape[1] :]
-    return predictor.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        parts = [part for turn in turns for part in turn["content"]]
+        images = [open_image(tree / part["image"]) for part in parts if part["type"] == "image"]
+        inputs = predictor.processor(text=[text], images=images, return_tensors="pt")
+        with torch.inference_mode():
+            tokens = model.generate(**inputs, **limit, **settings)
+        yield tokens[0, inputs["input_ids"].shape[1] :].tolist()
 
 
-def test_answers_are_those_of_plain_generation(predictor, rows):
-    tree, conversations = rows
-    ours = by_id(predictor.answers(conversations))
-    said = plainly(predictor, tree, conversations)
-    assert [ours[row["instance_id"]]["completion"] for row in conversations] == said
-    assert len(set(said)) > 1
+BATCHINGS = [(1, None), (3, None), (100, None), (None, 600)]  # prompts or tokens
+
+
+def answered(predictor, mixed, monkeypatch, **changes):
+    """Yield the tokens that the engine writes to the rows, once for each way to batch them."""
+    prompts = predictor.prompts(mixed[1])
+    for size, tokens in BATCHINGS:
+        recipe = RECIPE | {"batch_size": size, "batch_tokens": tokens} | changes
+        monkeypatch.setattr(predictor.engine, "recipe", recipe)
+        yield [tokens for _, tokens in sorted(predictor.engine.complete(prompts))]
+
+
+def test_answers_are_those_of_plain_generation(predictor, base, mixed, monkeypatch):
+    said = {}
+    for penalty in (1.0, 1.05, 1.3):
+        settings = {"do_sample": False, "repetition_penalty": penalty}
+        said[penalty] = [*plainly(predictor, base, mixed, **settings)]
+        for answers in answered(predictor, mixed, monkeypatch, repetition_penalty=penalty):
+            assert answers == said[penalty]
+    assert len({*map(len, said[1.05])}) > 1  # so that some left the batch before others
+    assert said[1.0] != said[1.3]
+    # As the thesis did: the checkpoint samples at a temperature of almost 0, and has this penalty.
+    assert [*plainly(predictor, base, mixed)] == said[1.05]
+
+
+def test_sampled_answers_are_those_of_plain_generation(predictor, base, mixed, monkeypatch):
+    """Given the same random numbers: the penalty comes before what cuts unlikely tokens."""
+    sampling = {"temperature": 1.5, "top_p": 0.9, "top_k": 5}
+    names = iter(row["instance_id"] for row in mixed[1])
+
+    def drawn(probabilities, num_samples):
+        sums, number = probabilities.double().cumsum(-1), numbers.random()
+        return (sums <= number * sums[:, -1:]).sum(-1, keepdim=True)
+
+    def begins(*args, **kwargs):
+        nonlocal numbers
+        numbers = generator(1, "sampling", next(names))
+        return generate(*args, **kwargs)
+
+    numbers, generate = None, Qwen2_5_VLForConditionalGeneration.generate
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "multinomial", drawn)
+        patch.setattr(Qwen2_5_VLForConditionalGeneration, "generate", begins)
+        settings = sampling | {"do_sample": True, "repetition_penalty": 1.3}
+        said = [*plainly(predictor, base, mixed, **settings)]
+    changes = {"sampling": sampling, "seed": 1, "repetition_penalty": 1.3}
+    for answers in answered(predictor, mixed, monkeypatch, **changes):
+        assert answers == said
+
+
+def test_the_checkpoints_generation_settings_do_not_act(predictor, mixed, tmp_path, monkeypatch):
+    hostile = base_with(HOSTILE, tmp_path / "base")
+    other = Predictor(RECIPE, mixed[0], hostile, None)
+    expected = next(answered(predictor, mixed, monkeypatch))
+    assert next(answered(other, mixed, monkeypatch)) == expected
+    assert [*plainly(predictor, hostile, mixed, num_return_sequences=1)] != expected
+
+
+def test_what_pads_a_prompt_is_nothing_that_it_said():
+    scores = torch.tensor([[1.0, -1.0, 1.0, 1.0]] * 2)
+    ids, padding = torch.tensor([[3, 3, 1], [3, 0, 1]]), torch.tensor([2, 0])
+    changed = penalised(scores.clone(), 2.0, ids, padding)
+    assert changed.tolist() == [[1.0, -2.0, 1.0, 1.0], [0.5, -2.0, 1.0, 0.5]]
+    assert penalised(scores, 1.0, ids, padding) is scores
 
 
 def test_logits_of_a_batch_are_those_of_single_prompts(predictor, rows):

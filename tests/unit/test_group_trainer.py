@@ -3,6 +3,7 @@
 import pytest
 import torch
 from grpo_cases import batch, dataset, numbers, prompts, trainer
+from inference_cases import HOSTILE, base_with
 from peft import LoraConfig
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
@@ -162,6 +163,22 @@ def test_rollouts_are_those_of_the_stock_trainer(shared, rows, do_sample):
     expected = rollout(shared, stock_rollout, rows, do_sample=do_sample)
     assert rollout(shared, generate, rows, do_sample=do_sample) == expected
     assert len(set(map(tuple, expected))) > 1
+
+
+def test_a_penalty_counts_the_tokens_of_a_completions_own_prompt(shared):
+    """Prompts of unlike lengths are padded, with an end token: that is nothing they said."""
+    rows, settings = [0] * 4 + [1] * 4, {"do_sample": False, "repetition_penalty": 1.3}
+    generate = SharedPromptGRPOTrainer._generate_single_turn
+    alone = [rollout(shared, stock_rollout, [row], **settings)[0] for row in rows]
+    assert rollout(shared, generate, rows, **settings) == alone
+    assert rollout(shared, generate, rows, do_sample=False) != alone
+
+
+@pytest.mark.parametrize("shares", [True, False], ids=["shared", "stock"])
+def test_the_checkpoints_generation_settings_do_not_act(shared, shares, tmp_path):
+    generate = SharedPromptGRPOTrainer._generate_single_turn if shares else stock_rollout
+    hostile = trainer(shares, tmp_path, base=base_with(HOSTILE, tmp_path / "base"))
+    assert rollout(hostile, generate, [1, 2]) == rollout(shared, generate, [1, 2])
 
 
 def test_a_completion_ends_with_its_first_end_token():

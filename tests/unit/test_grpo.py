@@ -2,11 +2,14 @@
 
 import pytest
 from peft import LoraConfig
+from trainings import recipe, write_data, write_job
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 from trl import GRPOTrainer
 
 from legor1.check import TINY_BASE
 from legor1.modeling import LORA_TARGETS
+from legor1.training import grpo
+from legor1.training.experiment import Job
 from legor1.training.group_trainer import SharedPromptGRPOTrainer
 from legor1.training.grpo import trainer_for
 
@@ -16,6 +19,19 @@ def chosen(attention="sdpa", dropout=0.0, *, quiet=False, **settings):
     model = Qwen2_5_VLForConditionalGeneration._from_config(config, attn_implementation=attention)
     lora = LoraConfig(target_modules=LORA_TARGETS, lora_dropout=dropout)
     return trainer_for(model, lora, settings, quiet=quiet)
+
+
+def test_rollouts_are_drawn_as_the_recipe_says(monkeypatch, tmp_path):
+    asked = {"temperature": 0.7, "repetition_penalty": 1.3, "beta": 0.2}
+    job = Job(write_job(write_data(tmp_path), tmp_path, recipe("grpo", training=asked)))
+    own = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    own |= {"per_device_train_batch_size": 2, "report_to": "none"}
+    monkeypatch.setattr(job, "arguments", lambda: own)
+    monkeypatch.setattr(job, "run", lambda trainer: None)
+    given = []
+    monkeypatch.setattr(grpo, "trainer_for", lambda *_, **__: lambda **all: given.append(all))
+    grpo.run(job)
+    assert {name: getattr(given[0]["args"], name) for name in asked} == asked
 
 
 @pytest.mark.parametrize("check", [True, False])

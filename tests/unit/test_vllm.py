@@ -1,11 +1,12 @@
 """vLLM against transformers; runs where vLLM is: see envs/vllm.yaml."""
 
 import importlib.util
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 import torch
-from inference_cases import RECIPE, draw_rows
+from inference_cases import HOSTILE, RECIPE, base_with, draw_mixed_rows
 from peft import LoraConfig, get_peft_model
 
 from legor1.check import TINY_BASE
@@ -33,19 +34,21 @@ def adapter(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(not HERE, reason="vLLM is not installed here: it has envs/vllm.yaml")
 def test_vllm_answers_as_transformers_do(adapter, tmp_path):
+    base = base_with(HOSTILE, tmp_path / "base")  # of which nothing may act
     rows = [
         row | {"instance_id": f"{row['instance_id']}/{shown}", "demonstrations": demonstrations}
-        for row in draw_rows(tmp_path)
+        for row in draw_mixed_rows(tmp_path)
         for shown, demonstrations in enumerate([[], row["demonstrations"]])
     ]
-    said = {}
-    for chosen in (None, adapter):
+    said, different = {}, []
+    for case in ((None, 1.0), (None, 1.3), (adapter, 1.05)):
         for engine in BOTH:
-            predictor = Predictor(RECIPE | {"engine": engine}, tmp_path, TINY_BASE, chosen)
-            answers = sorted(predictor.answers(rows), key=lambda one: one["instance_id"])
-            said[engine, chosen] = answers
-        assert said["vllm", chosen] == said["transformers", chosen]
-    assert said["vllm", None] != said["vllm", adapter]
+            recipe = RECIPE | {"engine": engine, "repetition_penalty": case[1]}
+            predictor = Predictor(recipe, tmp_path, base, case[0])
+            said[engine] = sorted(predictor.answers(rows), key=lambda one: one["instance_id"])
+        assert said["vllm"] == said["transformers"], case
+        different.append(said["vllm"])
+    assert all(one != other for one, other in combinations(different, 2))
 
 
 @pytest.mark.skipif(HERE, reason="vLLM is installed here")

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from peft import LoraConfig
 from PIL import Image as Picture
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoProcessor
 
-from legor1.modeling import LORA_TARGETS
+from legor1.modeling import LORA_TARGETS, load_model
 
 TINY = Path(__file__).parents[2] / "workflow/base/tiny"
 SIZES = [(120, 90), (90, 140), (200, 100)]
@@ -48,12 +48,12 @@ def question(number: int, images: tuple[int, ...]) -> tuple[list[Any], list[Pict
     return [{"role": "user", "content": content}], shown
 
 
-def tiny(attention: str = "sdpa", lora: LoraConfig | None = None) -> dict[str, Any]:
+def tiny(
+    attention: str = "sdpa", lora: LoraConfig | None = None, base: Path = TINY
+) -> dict[str, Any]:
     """Return what a trainer takes of the tiny base: model, processor, LoRA."""
     return {
-        "model": Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            TINY, dtype=torch.float32, attn_implementation=attention
-        ),
+        "model": load_model(base, {"precision": "float32", "attention": attention}),
         "processing_class": AutoProcessor.from_pretrained(TINY, padding_side="left"),
         "peft_config": lora or LoraConfig(r=4, lora_alpha=8, target_modules=LORA_TARGETS),
     }

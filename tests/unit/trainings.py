@@ -46,6 +46,7 @@ GRPO = {
     "generations": 2,
     "max_new_tokens": 24,  # for one part
     "temperature": 1.0,
+    "repetition_penalty": 1.0,
     "beta": 0.04,
     "loss_type": "grpo",
     "suite": "sound",

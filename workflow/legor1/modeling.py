@@ -76,18 +76,21 @@ def end_tokens(folder: Path) -> list[int]:
     return ends if isinstance(ends, list) else [ends]
 
 
-def repetition_penalty(folder: Path) -> float:
-    """Return the model's own penalty of what was said before; 1 is none."""
-    return GenerationConfig.from_pretrained(folder).repetition_penalty or 1.0
-
-
 def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
-    """Return the base model in the recipe's precision, with its attention or else SDPA."""
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(
+    """Return the base model in the recipe's precision, with its attention or else SDPA.
+
+    Of the checkpoint's generation settings it keeps the special tokens alone: transformers would
+    fill in the others wherever a caller leaves one open.
+    """
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
         folder,
         dtype=DTYPES[recipe["precision"]],
         attn_implementation=usable_attention(recipe["attention"]),
     )
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id")
+    own = model.generation_config
+    model.generation_config = GenerationConfig(**{name: getattr(own, name) for name in kept})
+    return model
 
 
 def without_adapter(model: Any) -> Any:

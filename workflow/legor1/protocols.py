@@ -123,7 +123,9 @@ DEFECTS: dict[str, Defect] = {
         "evaluation", "Evaluation", "State answers without yes or no leave the denominator."
     ),
     "sampled_vs_greedy": Defect(
-        "evaluation", "Evaluation", "SFT was sampled, the other models were decoded greedily."
+        "evaluation",
+        "Evaluation",
+        "SFT was sampled; the others were decoded greedily, with a repetition penalty.",
     ),
     "no_intervals": Defect(
         "evaluation", "Evaluation", "One seed, no interval and no trivial baseline."

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from legor1.inference.prefill import prefill
 from legor1.inference.sampling import Choice
@@ -21,6 +22,7 @@ def decode(
     *,
     logits_processor: Any,
     generation_config: Any,
+    penalty: float,
     choice: Choice,
     features: Sequence[Sequence[torch.Tensor]],
     **given: Any,
@@ -30,12 +32,12 @@ def decode(
     Args:
         model: for causal generation.
         input_ids: (rows, prompt), padded on the left.
-        logits_processor: what changes the next token's scores, such as a penalty of repetition.
+        logits_processor: changes the next token's scores, after the penalty.
         generation_config: its end tokens and length count.
+        penalty: of the tokens that a row has read or written already; 1 is none.
         choice: of each row's next token.
         features: of each row's images.
-        given: of ``generate``; attention_mask (rows, prompt), or None if nothing is padded, and
-            position_ids (3, rows, prompt).
+        given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt).
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
     ends = generation_config._eos_token_tensor
@@ -43,11 +45,13 @@ def decode(
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    padding = (seen == 0).sum(1)  # of each row: tokens that it has not read
     logits, cache = prefill(model, input_ids, seen, position_ids, features)
     # The axes of an image have ended apart.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
-        tokens = choice(logits_processor(input_ids, logits.float()), rows.tolist())
+        scores = penalised(logits.float(), penalty, input_ids, padding)
+        tokens = choice(logits_processor(input_ids, scores), rows.tolist())
         for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not over:
                 answers[row].append(token)
@@ -62,7 +66,7 @@ def decode(
             kept = (~ended).nonzero()[:, 0]
             cache.batch_select_indices(kept)
             rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
-            position_ids = position_ids[:, kept]
+            position_ids, padding = position_ids[:, kept], padding[kept]
             attention_mask = None if attention_mask is None else attention_mask[kept]
         logits = model(
             input_ids=input_ids[:, -1:],
@@ -72,3 +76,15 @@ def decode(
             use_cache=True,
         ).logits[:, -1]
     return answers
+
+
+def penalised(
+    scores: torch.Tensor, penalty: float, input_ids: torch.Tensor, padding: torch.Tensor
+) -> torch.Tensor:
+    """Return the scores (rows, vocabulary), lower for tokens that a row already has.
+
+    The tokens on the left that only pad a row do not count, although they may be end tokens.
+    """
+    if penalty == 1:
+        return scores
+    return RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)

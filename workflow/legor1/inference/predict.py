@@ -36,7 +36,8 @@ def predict(
 
     Args:
         recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
-            batch_tokens, batch_size, max_new_tokens; sampling and seed where answers are drawn.
+            batch_tokens, batch_size, max_new_tokens, repetition_penalty; sampling and seed where
+            answers are drawn.
         conversations: ``test.jsonl``.
         tree: the dataset tree that image paths start from.
         base: ``model.json`` of the base model.

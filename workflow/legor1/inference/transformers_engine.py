@@ -70,11 +70,12 @@ class TransformersEngine:
             ids, types, image_grid_thw=grids, attention_mask=mask
         )
         chosen = choice(self.recipe, [prompt.instance for prompt in prompts])
+        penalty = float(self.recipe["repetition_penalty"])
         return self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             position_ids=positions.to(device),
-            custom_generate=partial(decode, choice=chosen, features=features),
+            custom_generate=partial(decode, penalty=penalty, choice=chosen, features=features),
             do_sample=False,
             max_new_tokens=self.recipe["max_new_tokens"],
         )

@@ -13,7 +13,7 @@ from typing import Any
 from legor1.errors import UserError
 from legor1.files import read_json
 from legor1.inference.engine import Prompt
-from legor1.modeling import context_length, end_tokens, open_image, repetition_penalty
+from legor1.modeling import context_length, end_tokens, open_image
 from legor1.seeding import generator
 
 IN_FLIGHT = 256  # prompts that vLLM has at a time: their images are in memory
@@ -53,12 +53,13 @@ class VllmEngine:
             **{"temperature": 0.0} | drawn,
             max_tokens=recipe["max_new_tokens"],
             stop_token_ids=end_tokens(base),
-            repetition_penalty=repetition_penalty(base),
+            repetition_penalty=recipe["repetition_penalty"],
             detokenize=False,
         )
         rank = read_json(adapter / "adapter_config.json")["r"] if adapter else 1
         self.llm = LLM(
             model=str(base),
+            generation_config="vllm",  # not the checkpoint's
             dtype=recipe["precision"],
             max_model_len=recipe.get("max_tokens") or context_length(base),
             max_num_seqs=recipe["batch_size"] or IN_FLIGHT,

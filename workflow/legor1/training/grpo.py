@@ -72,6 +72,7 @@ def run(job: Job) -> None:
         num_generations=settings["generations"],
         max_completion_length=settings["max_new_tokens"],
         temperature=settings["temperature"],
+        repetition_penalty=float(settings["repetition_penalty"]),
         beta=settings["beta"],
         loss_type=settings["loss_type"],
         reward_weights=[settings["rewards"][name] for name in names],
