@@ -48,7 +48,9 @@ def _photograph(root: Path, manual: str) -> None:
     for path in _texts(root):
         lines = path.read_text().splitlines(keepends=True)
         here = f"{manual}/images/"
-        path.write_text("".join(l.replace(".png", ".jpg") if here in l else l for l in lines))
+        path.write_text(
+            "".join(line.replace(".png", ".jpg") if here in line else line for line in lines)
+        )
 
 
 def _forget(root: Path, manual: str) -> None:
