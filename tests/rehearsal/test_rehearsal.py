@@ -123,7 +123,7 @@ def test_every_test_example_is_answered_as_the_config_says(results, experiment):
     answered = read_jsonl(results / f"predictions/{experiment}.jsonl")
     assert [row["instance_id"] for row in answered] == sorted(row["instance_id"] for row in asked)
     answers = {row["prediction"] for row in answered}
-    assert len(answers) > len(answered) / 2  # the stand-in knows nothing, but says it in many ways
+    assert len(answers) > 3  # the stand-in knows nothing, but does not say the same to all
     penalties = {name: own(config, name, "inference")["repetition_penalty"] for name in EXPERIMENTS}
     assert penalties == dict.fromkeys(EXPERIMENTS, 1.0) | {
         "thesis_few_shot": 1.05,
