@@ -9,7 +9,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BENCHMARKS := data rewards scoring sft grpo inference report
 
-.PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+.PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu rehearsal benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
 	lint lock setup crate publish restore shop-window clean help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test-chaos  kill the small study again and again, in every stage: about 10 minutes"
 	@echo "make test-cluster run studies on a SLURM that it starts here, and disturb them: needs root"
 	@echo "make test-browser open the report in Chromium: screen, phone, paper, hostile words; 3 minutes"
+	@echo "make rehearsal   run config.yaml and thesis_first.yaml, small, from a hub that it starts: 10 minutes"
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
@@ -62,6 +63,9 @@ test-cluster: setup
 
 test-browser: setup
 	@$(BIN)/python -m pytest -m browser tests/browser
+
+rehearsal: setup
+	@$(BIN)/python -m pytest -m rehearsal -s tests/rehearsal
 
 test-large: setup
 	@$(BIN)/python -m pytest -m large

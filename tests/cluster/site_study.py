@@ -11,13 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import watching
 import yaml
 from study import Study
 from watching import processes
 
+SCRIPT = Path(__file__).with_name("slurm.sh")
 SECONDS = 900  # after which a run of Snakemake is given up
 GPU_RULES = ("train_sft", "train_grpo", "predict_shard")
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """Start the cluster, yield a function that runs `slurm.sh` with another command, stop it."""
+
+    def run(command: str) -> None:
+        # Its daemons keep standard output open, so it is not piped.
+        subprocess.run([SCRIPT, command], check=True, timeout=300)
+
+    run("start")
+    yield run
+    run("stop")
 
 
 class SiteStudy(Study):

@@ -50,6 +50,7 @@ class Hub:
         self.listed: dict[str, Files] = {}  # commit → files that the listing claims instead
         self.repos = {("dataset", "owner/data"), ("model", "owner/model")}
         self.requests: list[Request] = []
+        self._stored: Files = {}  # by their hashes
         self.page = 1000
         self._faults: list[tuple[str, str, int, Callable[[Answer], Answer]]] = []
         self._lock = Lock()
@@ -77,11 +78,12 @@ class Hub:
             server.shutdown()
             server.server_close()
 
-    def commit(self, files: Files, branch: str = "main") -> str:
-        """Add a commit of these files, which the branch then is."""
+    def commit(self, files: Files, branch: str = "main", name: str = "") -> str:
+        """Add a commit of these files, which the branch then is; ``name`` is a hash by default."""
         text = json.dumps({name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)})
-        name = hashlib.sha1(text.encode()).hexdigest()
+        name = name or hashlib.sha1(text.encode()).hexdigest()
         self.commits[name] = dict(files)
+        self._stored |= {hashlib.sha256(content).hexdigest(): content for content in files.values()}
         self.branches[branch] = name
         return name
 
@@ -172,8 +174,7 @@ class Hub:
         return Answer(302, headers=told | {"Location": f"{self.cdn}/cdn/{sha256}"})
 
     def _large(self, sha256: str, asked: str | None) -> Answer:
-        contents = [one for files in self.commits.values() for one in files.values()]
-        content = next(one for one in contents if hashlib.sha256(one).hexdigest() == sha256)
+        content = self._stored[sha256]
         if not asked:
             return Answer(body=content)
         first = int(re.fullmatch(r"bytes=(\d+)-\d*", asked)[1])

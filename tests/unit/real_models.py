@@ -1,6 +1,5 @@
 """The real architectures with random weights, a real vocabulary, and rows to train them on."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import torch
 from drawn_rows import conversations, draw_turns
-from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from qwen_files import flat_config, write_surroundings, write_weights
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.initialization import no_init_weights
 
 from legor1.data.sources import describe_model
@@ -36,26 +36,10 @@ def random_model(repo: str) -> Qwen2_5_VLForConditionalGeneration:
     return model.eval()
 
 
-def processor():
-    """Return Qwen2.5-VL's processor with its own vocabulary, which a package index has."""
-    spec = importlib.util.spec_from_file_location("make_prompts", FIXTURE / "make.py")
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made.processor()
-
-
 def write_base(folder: Path, repo: str) -> Path:
     """Write a random model as the hub has it, in shards; return its ``model.json``."""
-    model = random_model(repo)
-    model.generation_config = GenerationConfig(
-        eos_token_id=[151645, 151643],
-        pad_token_id=151643,
-        do_sample=True,
-        temperature=1e-6,
-        repetition_penalty=1.05,
-    )
-    model.save_pretrained(folder, max_shard_size="2GB")
-    processor().save_pretrained(folder)
+    write_surroundings(folder, flat_config(repo))
+    write_weights(folder, random_model(repo))
     record = folder.with_suffix(".json")
     describe_model(folder, "random weights", None, record)
     return record

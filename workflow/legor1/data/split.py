@@ -72,7 +72,9 @@ def split(
         {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
     ]
     head = {"schema_version": 3, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
-    head["left_out"] = left_out
+    head["left_out"] = [
+        {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
+    ]
     if protocol == AUTHORS:
         side, counts = authors_sides(instances, _required(tree))
         facts: dict[str, Any] = {"rule": "authors", "authors": counts}
