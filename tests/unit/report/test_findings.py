@@ -2,11 +2,27 @@ import re
 
 from report_run import EXPERIMENTS, SCORES
 
+from legor1.files import write_json
 from legor1.report import export, findings
 from legor1.report.study import read
 
 
-def test_a_difference_is_claimed_only_where_intervals_are_apart(run):
+def test_a_difference_is_claimed_only_where_its_interval_and_its_test_agree(run):
+    pairs = [
+        ("few_shot", "sft", "object", "iou", 0.25, 0.002),
+        ("few_shot", "grpo", "object", "iou", 0.23, 0.002),
+        ("sft", "grpo", "object", "iou", -0.02, 0.3),
+        ("few_shot", "sft", "grounding", "f1_theme", 0.2, 0.002),
+        ("few_shot", "grpo", "grounding", "f1_theme", -0.2, 0.002),
+        ("sft", "grpo", "grounding", "f1_theme", -0.4, 0.002),
+    ]
+    compared = [
+        {"baseline": a, "experiment": b, "tasks": {task: {"n": 40, "metrics": {metric: numbers}}}}
+        for a, b, task, metric, by, p in pairs
+        for numbers in [{"difference": by, "low": by - 0.01, "high": by + 0.01, "p_holm": p}]
+    ]
+    found = {"protocol": "sound", "baseline": "few_shot", "comparisons": compared}
+    write_json(run.folder / "comparison.json", found)
     study = read(run.folder)
     parts, say = (str(re.sub("<.*?>", "", s)) for s in findings.answers(study, "sound"))
     assert parts == (

@@ -4,6 +4,7 @@ import pytest
 from report_run import EXPERIMENTS, SCORES
 
 from legor1.errors import UserError
+from legor1.files import write_json
 from legor1.report import facts, svg, tables
 from legor1.report.study import published, read
 
@@ -49,6 +50,25 @@ def test_all_published_numbers_are_shown_and_marked_as_not_comparable(run):
 
 
 def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):
+    better = {"difference": 0.2, "low": 0.1, "high": 0.3, "p_holm": 0.002}
+    worse = {"difference": -0.2, "low": -0.3, "high": -0.1, "p_holm": 0.002}
+    gains = {"grounding": ("f1_theme", better, worse), "state": ("fpr", worse, better)}
+    compared = [
+        {
+            "baseline": a,
+            "experiment": b,
+            "tasks": {
+                task: {"n": 40, "metrics": {metric: [first, second][i]}}
+                for task, (metric, first, second) in gains.items()
+            },
+        }
+        for i, (a, b) in enumerate((("few_shot", "sft"), ("sft", "grpo")))
+    ]
+    whole = {"protocol": "sound", "baseline": "few_shot", "comparisons": compared}
+    for one in compared:
+        for task in one["tasks"].values():
+            task["main"] = next(iter(task["metrics"]))
+    write_json(run.folder / "comparison.json", whole)
     page = run.page()
     blocks = tables.results(read(run.folder), "sound")
     assert [block.task for block in blocks] == ["object", "grounding", "state"]
