@@ -68,9 +68,6 @@ def split(
     problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
     broken = [row for row in instances if row["image"] in problems]
     instances = [row for row in instances if row["image"] not in problems]
-    left_out = [
-        {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
-    ]
     head = {"schema_version": 3, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
     head["left_out"] = [
         {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
