@@ -19,12 +19,11 @@ STEP = {
     "gradient_accumulation_steps": 8,
     "num_generations": 8,
     "max_completion_length": 2,
-    "max_steps": 2,
 }
-STEPS, PROMPTS, SHOWN = 2, 8, 3
+PROMPTS, SHOWN = 8, 3
 
 
-def written(folder, rows=STEPS * PROMPTS, shown=SHOWN) -> Dataset:
+def written(folder, rows, shown=SHOWN) -> Dataset:
     """Prompts with images in files, by path; the first one is in all of them."""
     paths = {}
     for number in range(1 + rows * (shown - 1)):
@@ -65,12 +64,12 @@ def made(shared, folder, data, **changes):
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "stock"])
 def test_a_step_opens_and_cuts_each_image_once(tmp_path, counted, shared):
-    made(shared, tmp_path, written(tmp_path), **STEP).train()
+    steps = 2 if shared else 1
+    made(shared, tmp_path, written(tmp_path, steps * PROMPTS), **STEP, max_steps=steps).train()
     opened, runs = counted
-    assert len(opened) == 1 + STEPS * PROMPTS * (SHOWN - 1)
+    assert len(opened) == 1 + steps * PROMPTS * (SHOWN - 1)
     assert set(opened.values()) == {1}  # the first, in all prompts, is at hand in the second step
-    assert len(runs) == len(opened)
-    assert len(runs) <= STEPS * PROMPTS * SHOWN
+    assert len(runs) == len(opened) <= steps * PROMPTS * SHOWN
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "stock"])

@@ -34,9 +34,7 @@ def test_a_step_is_the_same_however_it_is_split(tmp_path, kind):
     assert [apart(whole, other) < TOLERANCE for other in others] == [True, True]
 
 
-@pytest.mark.parametrize(
-    "kind", ["sft_as_published-packed", "sft_as_published-stock", "bnpo-stock"]
-)
+@pytest.mark.parametrize("kind", with_slow(UNEQUAL[:1], UNEQUAL[1:]))
 def test_a_mean_of_each_forward_pass_is_not(tmp_path, kind):
     """So it must be asked for in SFT, and is refused in GRPO where a step has several."""
     whole, split = (trained(kind, tmp_path, *ALONE[name]) for name in ("4x1", "1x4"))
