@@ -33,7 +33,7 @@ class Fate(TrainerCallback):
     def on_substep_end(self, args, state, control, **kwargs):
         if self.fate.get("gradients_shown") == state.global_step + 1:
             parts = self.trainer.model_wrapped.optimizer.averaged_gradients.values()
-            print("gradients add up in", *{str(one.dtype) for part in parts for one in part})
+            print("gradients add up in", *{str(one.dtype) for part in parts for one in part or ()})
 
     def on_step_begin(self, args, state, control, **kwargs):
         last = args.process_index == args.world_size - 1  # the others hear of it

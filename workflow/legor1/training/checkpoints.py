@@ -38,6 +38,7 @@ def newest(work: Path) -> Path | None:
 
 def mark_whole(checkpoint: Path) -> None:
     """Put all of ``checkpoint`` on disk, then say that it is whole."""
+    (checkpoint / MARKER).unlink(missing_ok=True)
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
     share(checkpoint)
     sync(checkpoint)
