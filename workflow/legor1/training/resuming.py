@@ -41,6 +41,7 @@ class Checkpoints(TrainerCallback):
 
     Attributes:
         saving: the step whose checkpoint is being written, or None.
+        loading: whether a checkpoint is being read.
     """
 
     def __init__(self, trainer: Any, work: Path) -> None:
@@ -69,6 +70,9 @@ class Checkpoints(TrainerCallback):
             if state.global_step >= state.max_steps:  # transformers would take a step too many
                 self.trainer._run_epoch = lambda **_: None
                 control.should_training_stop = True
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note that all of the checkpoint has been read: the random state comes last."""
         self.loading = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
