@@ -49,7 +49,7 @@ def write_crate(run: Path, out: Path, licence: str | None = None) -> dict[str, i
     """Write the crate of a run: a zip file if ``out`` ends in .zip, else a folder.
 
     Args:
-        run: the run's folder, ``results/<run>``; the report is made.
+        run: the folder of a finished run.
         out: replaced if it is an earlier crate.
         licence: URL of the licence of what is in the crate.
 

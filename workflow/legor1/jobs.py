@@ -26,11 +26,8 @@ class Job:
 
     Attributes:
         stage: one of ``STAGES``.
-        rule: of Snakemake.
-        what: what it makes, in words.
-        of: which one, as of which experiment; empty if there is one alone.
-        outputs: the files it makes, below the run's folder.
-        log: where it says what it does, below the run's folder.
+        what, of: what it makes, in words, and which one, if there is more than one.
+        outputs, log: files below the run's folder.
         experiment: whose training or predictions it makes; empty for others.
         gathered: the file that holds its output once more, so that it may be gone.
     """

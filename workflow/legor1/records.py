@@ -28,7 +28,6 @@ class Role:
     """What a stage does with the paths of one of its options.
 
     Attributes:
-        kind: whether the stage reads or writes them.
         files: which files of a folder, as glob patterns; none for a dataset tree, for which
             its manifest stands.
     """
@@ -46,12 +45,8 @@ def path_of(result: Path) -> Path:
 def keeping(stage: str, options: Mapping[str, Any], roles: Mapping[str, Role]) -> Iterator[None]:
     """Run the block, a stage, and then write the record beside its first output.
 
-    A stage that raises leaves no record, and neither does one that writes no file.
-
-    Args:
-        stage: its name on the command line.
-        options: what it was given.
-        roles: the options that name what it reads and writes; the others are its settings.
+    A stage that raises leaves no record, and neither does one that writes no file. Options without
+    a role are the stage's settings.
     """
     written = _of_kind("output", options, roles)
     if not written:

@@ -83,15 +83,6 @@ def test_gpu_hours_and_core_hours_are_not_added(run):
     assert whole[4].striptags() == "2 GPU-h, 1 core-h"
 
 
-def test_processor_time_is_what_snakemake_measured(run):
-    train(run, 60)
-    folder = run.folder / "benchmarks/train"
-    folder.mkdir(parents=True)
-    (folder / "sft.tsv").write_text("s\tcpu_time\n61\t70.5\n0.1\tNA\n")
-    (use,) = costs.uses(read(run.folder))
-    assert use.measured == "1 min 10 s"
-
-
 def test_a_training_that_was_taken_up_again_is_named(run):
     train(run, 60, resumed=[20])
     assert "Taken up again from a checkpoint: sft." in run.page().text

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from legor1.files import write_json
-from legor1.report import origins, seeds
+from legor1.report import origins
 from legor1.report.figures import stages
 from legor1.report.study import read
 
@@ -117,7 +117,7 @@ def test_each_seed_is_named_with_what_it_decided(made):
     made.record("adapters/sft", "train", settings=RECIPE, seed=7, made=["adapters/sft/run.json"])
     made.record("scores/sft", "score", "adapters/sft/run.json", made=["scores/sft/scores.json"],
                 seed=43)  # fmt: skip
-    headings, rows = seeds.seeds(read(made.folder))
+    headings, rows = origins.seeds(read(made.folder))
     assert headings == ["What was drawn", "Seed", "Stage", "For"]
     assert [row[1:] for row in rows] == [
         ["7", "train sft", "sft"],

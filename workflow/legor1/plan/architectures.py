@@ -176,9 +176,7 @@ def _take(kind: Any, sizes: Mapping[str, Any]) -> Any:
 def of_base(base: Mapping[str, Any], folder: Path | None) -> Architecture:
     """Return the architecture of the config's ``base`` block.
 
-    Args:
-        base: the block.
-        folder: where the model lies, if it does: its ``config.json`` goes before what is known.
+    The ``config.json`` in the model's ``folder``, if it is here, goes before what is known.
 
     Raises:
         UserError: the model is neither here nor known.

@@ -12,13 +12,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Machine:
-    """What a plan needs to know of a GPU (or of a CPU).
-
-    Attributes:
-        memory: bytes.
-        speed: matrix-multiply operations a second.
-        bandwidth: bytes a second.
-    """
+    """A GPU or CPU: bytes of memory, matrix-multiply operations and bytes moved a second."""
 
     name: str
     memory: float

@@ -62,14 +62,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Load:
-    """Rows that a model is to read: how many, and what one of them takes.
+    """Rows that a model is to read: how many, and the tokens and mean images of one of them.
 
-    Attributes:
-        rows: how many.
-        visual: visual tokens of a prompt.
-        text: its other tokens.
-        answer: tokens of the true answer.
-        images: of a prompt, in the mean.
+    A prompt has ``visual`` and ``text`` tokens; the true answer follows it.
     """
 
     rows: int
@@ -130,13 +125,8 @@ def assumed(
 ) -> dict[str, Load]:
     """Return each task's load where nothing is there to count.
 
-    Images of LEGO-ARTA are taken to fill the pixel budget, the most that they can.
-
-    Args:
-        dataset: the config's block.
-        share: of all instances, such as the test fraction.
-        budget: of the processed images.
-        demonstrations: whether solved examples stand before the query.
+    Images of LEGO-ARTA are taken to fill the pixel budget, the most that they can. ``share`` is of
+    all instances, such as the test fraction.
     """
     instances, visual = _instances(dataset, budget)
     loads = {}

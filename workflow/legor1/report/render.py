@@ -21,8 +21,6 @@ from legor1.report import (
     facts,
     findings,
     origins,
-    reading,
-    seeds,
     svg,
     tables,
     unfinished,
@@ -52,14 +50,8 @@ def render(
 ) -> None:
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
-    The report of an unfinished study shows what there is, and says what is missing.
-
-    Args:
-        run_dir: the run's folder.
-        out: the report.
-        tables_dir: the folder of the results table; None: it is not written.
-        gallery: the page of all chosen examples, which the report has a few of; the images in
-            their own size lie beside it. None: neither is written.
+    The report of an unfinished study shows what there is, and says what is missing. ``gallery`` is
+    the page of all chosen examples, with the images in their own size beside it.
 
     Raises:
         UserError: it is not known what the run is to be, or a file of it is damaged.
@@ -78,7 +70,6 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
 
     Args:
         trainings: experiment → its folder, with ``history.jsonl``.
-        out: the page.
 
     Raises:
         UserError: there are no two trainings, or one of them logged no reward.
@@ -141,7 +132,7 @@ def context(study: Study) -> dict[str, Any]:
         "differences": evidence.differences(study),
         "free_baselines": evidence.free_baselines(study, protocol),
         "audits": evidence.audits(study),
-        "reading": reading.rates(study),
+        "reading": evidence.rates(study),
         "defects": defects.table(study),
         "hashes": evidence.hashes(study),
         **_figures(study, protocol),
@@ -193,7 +184,7 @@ def _origins(study: Study) -> dict[str, Any]:
         "machine": origins.machine(study),
         "versions": origins.versions(study),
         "command": origins.command(study),
-        "seeds": seeds.seeds(study),
+        "seeds": origins.seeds(study),
     }
 
 

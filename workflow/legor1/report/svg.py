@@ -9,13 +9,10 @@ COLOURS = 6  # --e0 to --e5 in the stylesheet
 
 
 def tag(name: str, *children: str, **attributes: Any) -> Markup:
-    """Return an element.
+    """Return an element; its children are escaped unless they are ``Markup``.
 
-    Args:
-        name: of the element.
-        children: texts, escaped unless they are ``Markup``; no other HTML has a place in SVG.
-        attributes: by name, escaped; ``_`` stands for ``-``, at the end for nothing (``class_``).
-            None leaves an attribute out.
+    In an attribute's name ``_`` stands for ``-``, at the end for nothing (``class_``); None leaves
+    the attribute out.
     """
     given = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), number(value))
@@ -37,13 +34,7 @@ def picture(
 ) -> Markup:
     """Return an ``svg`` element of (width, height) units that screen readers know by its title.
 
-    Args:
-        ident: unique in the page.
-        size: of the view box.
-        title: its accessible name.
-        description: what a reader should take from it.
-        children: its content.
-        kind: its class in the stylesheet.
+    ``ident`` is unique in the page; ``kind`` is the class in the stylesheet.
     """
     return tag(
         "svg",

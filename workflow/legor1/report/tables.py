@@ -15,7 +15,6 @@ class Cell:
     """A number of this run, and how it stands beside the baseline's.
 
     Attributes:
-        experiment, score: whose number, and the number.
         mark: ``best`` (clearly), ``ahead`` (not clearly) or empty.
         difference: from the baseline, on the same examples; None for its own, or if unknown.
         verdict: ``better``, ``worse`` or ``unclear``; empty without a difference.

@@ -32,12 +32,8 @@ SETTLED = 2  # seconds by which clocks of file servers may differ
 class Training:
     """Where a training stands; numbers are None where they are not known.
 
-    Attributes:
-        step, steps: done, and to do in all.
-        rewards, losses: every logged value, in order.
-        tokens, seconds: of one step.
-        left: seconds to its end, as fast as it went since it was started.
-        note: why it stopped, if it did.
+    ``tokens`` and ``seconds`` are those of one step, ``left`` the seconds to its end at the speed
+    since it was started, ``note`` why it stopped, if it did.
     """
 
     step: int | None = None

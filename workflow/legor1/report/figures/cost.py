@@ -13,7 +13,7 @@ ABOUT = (
     "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
     "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
     "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
-    "The processors beside a GPU are left out of it. CPU time is what Snakemake measured."
+    "The processors beside a GPU are left out of it."
 )
 
 

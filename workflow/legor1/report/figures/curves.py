@@ -116,9 +116,6 @@ def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
     """Return the groups of GRPO experiments, two or more, whose other settings are the same.
 
     The thesis's Figure 1 is such a pair.
-
-    Args:
-        experiments: the config's block.
     """
     groups = defaultdict(list)
     for name, settings in experiments.items():

@@ -37,12 +37,7 @@ class Asked:
 
 
 class Conversations:
-    """The prompts of some test instances, by protocol and variant.
-
-    Args:
-        study: the run.
-        wanted: the ids.
-    """
+    """The prompts of the ``wanted`` test instances, by protocol and variant."""
 
     def __init__(self, study: Study, wanted: Collection[str]) -> None:
         self._study, self._wanted = study, wanted
@@ -50,13 +45,7 @@ class Conversations:
         self._small: dict[str, str | None] = {}
 
     def asked(self, ident: str, experiments: list[Experiment], anchor: str) -> list[Asked]:
-        """Return what each of the experiments was asked, those that were asked the same as one.
-
-        Args:
-            ident: the instance.
-            experiments: those that answered it.
-            anchor: unique in the page.
-        """
+        """Return what each of the experiments was asked, those that were asked the same as one."""
         by_turns: dict[str, tuple[list[Experiment], Record, list[Any]]] = {}
         for experiment in experiments:
             row = self._row(experiment, ident)
