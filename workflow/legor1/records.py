@@ -1,7 +1,6 @@
 """The record beside every result: what it was made from and by, where, and at what cost.
 
-A result X has its record in X.provenance.json. No rule declares it, so that a record reruns
-nothing. ``workflow/schemas/record.schema.json`` describes it.
+No rule declares it, so that a record reruns nothing; ``schemas/record.schema.json`` describes it.
 """
 
 import contextlib
@@ -173,11 +172,8 @@ def _host() -> dict[str, Any]:
 
 def _devices() -> list[str]:
     """Return the names and the driver of the GPUs that are visible here."""
-    command = [
-        "nvidia-smi",
-        "--query-gpu=name,memory.total,driver_version",
-        "--format=csv,noheader",
-    ]
+    facts = "name,memory.total,driver_version"
+    command = ["nvidia-smi", f"--query-gpu={facts}", "--format=csv,noheader"]
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         command += ["--id", visible]
     try:

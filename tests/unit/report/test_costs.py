@@ -5,7 +5,6 @@ from report_run import EXPERIMENTS
 
 from legor1.files import write_json
 from legor1.report import costs
-from legor1.report.figures import cost
 from legor1.report.study import read
 
 
@@ -66,7 +65,7 @@ def test_repeats_with_other_seeds_are_paid_by_their_experiment(run):
     run.configure(experiments=EXPERIMENTS | {"again": EXPERIMENTS["sft"] | {"repeats": "sft"}})
     train(run, 3600)
     shutil.copytree(run.folder / "adapters/sft", run.folder / "adapters/again")
-    figure = cost.figure(read(run.folder))
+    figure = costs.figure(read(run.folder))
     shown = [[row[0], row[1], str(row[3])] for row in figure.rows]
     assert shown[:3] == [
         ["sft", "training", "1 h 00 min"],

@@ -1,7 +1,6 @@
 """The sizes of the Qwen2.5-VL models and what follows from them: parameters, exactly, by formula.
 
-The facts of ``HUB`` are those of the models' own ``config.json``; a test builds both models from
-them on the meta device and finds the published numbers of parameters.
+``HUB`` has the facts of the models' ``config.json``; a test finds their published parameters.
 """
 
 import json

@@ -1,8 +1,7 @@
 """GPU memory of one process by part, in bytes, at the moments when it is fullest.
 
 What autograd keeps of a layer is read off the layer: the base is frozen, so a linear map keeps its
-input only for the LoRA beside it. A test holds the model against what a training step of the tiny
-base really takes.
+input only for the LoRA beside it. A test compares it with a real training step of the tiny base.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """How long prompts and answers are: counted where conversations exist, else assumed.
 
 Visual tokens are exact: the pixel budget fixes them. Text is counted by the base's own tokenizer
-where that is here, else by ``estimate``, which is within a few percent of Qwen's on the study's
-prompts (a test holds it against the real vocabulary).
+where that is here, else by ``estimate``, which a test compares with Qwen's real vocabulary.
 """
 
 import re

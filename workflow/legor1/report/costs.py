@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, cite, count, duration, energy, pointer, total
+from legor1.report.figures.chart import Figure, Panel, bars
 from legor1.report.lineage import EVERY, Step
 from legor1.report.study import Study
 
@@ -18,6 +19,12 @@ PUE = 1.5  # what the building draws for each watt of its machines
 REST = "the other stages"
 NOT_KNOWN = "not known"
 HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory"]
+ABOUT = (
+    "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
+    "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
+    "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
+    "The processors beside a GPU are left out of it."
+)
 
 Row = list[str]
 
@@ -53,6 +60,31 @@ def uses(study: Study) -> list[Use]:
         for way in (_training, _prediction)
     )
     return [use for use in found if use]
+
+
+def figure(study: Study) -> Figure:
+    """Return a panel each for the time, the memory and the energy of trainings and predictions."""
+    known = uses(study)
+    owner = {name: one for one in study.experiments for name in (one.name, *study.repeats(one))}
+
+    def panel(title: str, note: str, ident: str, values: Sequence[Cited | None]) -> list[Panel]:
+        rows = [
+            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
+            for use, one in zip(known, values, strict=True)
+            if one is not None
+        ]
+        return [(title, note, bars(ident, title, rows))] if rows else []
+
+    greatest = "of the GPU where there is one, else resident"
+    panels = [
+        *panel("Time", "of the processes, wall clock", "cost-time", [one.seconds for one in known]),
+        *panel("Peak memory", greatest, "cost-memory", [one.memory for one in known]),
+        *panel("Energy", "an estimate, see above", "cost-energy", [one.energy for one in known]),
+    ]
+    about = Markup(ABOUT).format(Markup("<code>{}</code>").format(assumptions()))
+    if again := resumed(study):
+        about += Markup(" Taken up again from a checkpoint: {}.").format(", ".join(again))
+    return Figure(panels, *table(study), "What it cost", about)
 
 
 def table(study: Study) -> tuple[list[str], list[Row]]:

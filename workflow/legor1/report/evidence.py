@@ -119,21 +119,16 @@ def audits(study: Study) -> list[Audit]:
     made = []
     for name, audit in study.audits.items():
         if audit:
-            on = protocols.chosen(study.config["protocols"][name]["defects"])
-            said = ", ".join(sorted(on)) or "none"
-            made.append(
-                Audit(
-                    name, said, audit["defects_found"], _findings(f"data/{name}/audit.json", audit)
-                )
-            )
+            on = sorted(protocols.chosen(study.config["protocols"][name]["defects"]))
+            table = _findings(f"data/{name}/audit.json", audit)
+            made.append(Audit(name, ", ".join(on) or "none", audit["defects_found"], table))
     return made
 
 
 def hashes(study: Study) -> Table:
     """Return the DVC hash of every output that the report was made from.
 
-    Once the run is published, ``published/<run>.dvc`` has the same. While it is at work there is
-    none: files come and go.
+    While the run is at work there is none: files come and go.
     """
     beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
     names = [

@@ -14,7 +14,6 @@ class Metric:
         label, meaning: as the report writes them.
         column: its column in ``published_results.csv``, or empty.
         note: what must be known to read the published number.
-        higher: whether more is better.
     """
 
     task: str

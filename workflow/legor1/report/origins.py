@@ -105,7 +105,7 @@ def outputs(study: Study) -> Table:
             _code(step.result),
             step.stage,
             _commit(step),
-            step.cited("started", write=_moment),
+            step.cited("started", write=lambda text: text[:19].replace("T", " ")),
             step.cited("wall_seconds", write=duration),
             step.cited("peak_memory_mib", write=mib),
             device(step),
@@ -217,8 +217,3 @@ def _joined(found: Found) -> Markup:
 
 def _code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
-
-
-def _moment(text: str) -> str:
-    """Return a date and time to the second, as people write it."""
-    return text[:19].replace("T", " ")

@@ -1,10 +1,8 @@
-"""A run's folder → one HTML file that needs no network, no script and no other file.
-
-``legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html``
-"""
+"""A run's folder → one HTML file that needs no network, no script and no other file."""
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from markupsafe import Markup
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
 from legor1.report import (
+    costs,
     defects,
     evidence,
     export,
@@ -28,7 +27,6 @@ from legor1.report import (
 from legor1.report.cited import cite, count
 from legor1.report.figures import (
     confusion,
-    cost,
     curves,
     frame,
     intervals,
@@ -67,9 +65,6 @@ def render(
 
 def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
     """Write a page with the reward curves of trainings, side by side: the thesis's Figure 1.
-
-    Args:
-        trainings: experiment → its folder, with ``history.jsonl``.
 
     Raises:
         UserError: there are no two trainings, or one of them logged no reward.
@@ -159,7 +154,7 @@ def _figures(study: Study, protocol: str) -> dict[str, Any]:
         "figures": [figure for figure in made if figure.panels],
         "rewards": curves.reward_figures(study),
         "trainings": [(one, curves.curves(study, one)) for one in facts.trained(study)],
-        "cost": cost.figure(study),
+        "cost": costs.figure(study),
     }
 
 
@@ -172,7 +167,7 @@ def _facts(study: Study) -> dict[str, Any]:
         "counts": facts.counts(study),
         "quarantine": facts.quarantine(study),
         "base": facts.base(study),
-        "config": facts.config_text(study),
+        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-SHAPES = ("circle", "square", "triangle", "diamond", "cross")
+SHAPES = ("circle", "square", "triangle", "diamond", "funnel")
 COLOURS = 6  # --e0 to --e5 in the stylesheet
 
 
@@ -63,16 +63,10 @@ def marker(index: int, x: float, y: float, radius: float = 5.5) -> Markup:
         "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
         "triangle": [(0, -1.2 * r), (1.15 * r, 0.9 * r), (-1.15 * r, 0.9 * r)],
         "diamond": [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)],
-        "cross": _cross(r),
+        "funnel": [(0, 1.2 * r), (1.15 * r, -0.9 * r), (-1.15 * r, -0.9 * r)],
     }[shape]
     points = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)
     return tag("polygon", points=points, class_=f"mark {colour(index)}")
-
-
-def _cross(r: float) -> list[tuple[float, float]]:
-    a = r * 0.4
-    arm = [(-a, -r), (a, -r), (a, -a), (r, -a), (r, a), (a, a), (a, r), (-a, r), (-a, a)]
-    return [*arm, (-r, a), (-r, -a), (-a, -a)]
 
 
 def badge(index: int) -> Markup:

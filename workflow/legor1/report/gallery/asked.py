@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from legor1 import jobs
 from legor1.answers import parse_objects
 from legor1.boxes import PixelBudget
 from legor1.files import stream_jsonl
@@ -61,8 +62,7 @@ class Conversations:
         own = self._study.config["experiments"].get(experiment.name)
         if own is None:
             return None
-        folder = Path("data", own.get("protocol", "sound"), own.get("variant", "plain"))
-        path = self._study.folder / folder / "test.jsonl"
+        path = self._study.folder / jobs.conversations(own, "test")
         if path not in self._rows:
             rows = stream_jsonl(path, KEYS) if path.exists() else ()
             self._rows[path] = {
