@@ -1,8 +1,7 @@
 """A finished run as an RO-Crate: its results and records, and how they came about.
 
-It follows the profile Workflow Run Crate 0.5: the run is an action of the Snakefile, and each
-record becomes an action of one ``legor1`` stage. Images and checkpoints stay behind: a dataset
-tree is stood for by its manifest, a base model by ``model.json``.
+It follows the profile Workflow Run Crate 0.5: the run is an action of the Snakefile, each record
+that of a stage. A manifest stands for the dataset tree, and ``model.json`` for the base model.
 """
 
 import json
@@ -48,13 +47,8 @@ FORMATS = {
 def write_crate(run: Path, out: Path, licence: str | None = None) -> dict[str, int]:
     """Write the crate of a run: a zip file if ``out`` ends in .zip, else a folder.
 
-    Args:
-        run: the run's folder, ``results/<run>``; the report is made.
-        out: replaced if it is an earlier crate.
-        licence: URL of the licence of what is in the crate.
-
-    Returns:
-        How many files and actions are in it.
+    An earlier crate at ``out`` is replaced; ``licence`` is the URL of that of the contents. Returns
+    how many files and actions are in it.
 
     Raises:
         UserError: the run is not finished, a result has changed since it was made, the licence

@@ -1,7 +1,7 @@
 """The jobs of a study, as its config makes them: what each is for, what it leaves, where it logs.
 
-Snakemake's rules decide what runs; this is the same for those who look on, who have no Snakemake
-at hand, nor the time to wait for it. A test holds the two together.
+Snakemake's rules decide what runs; this is the same for `watch` and the report, which cannot wait
+for Snakemake. A test compares the two.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,8 @@ class Job:
 
     Attributes:
         stage: one of ``STAGES``.
-        rule: of Snakemake.
-        what: what it makes, in words.
-        of: which one, as of which experiment; empty if there is one alone.
-        outputs: the files it makes, below the run's folder.
-        log: where it says what it does, below the run's folder.
+        what, of: what it makes, in words, and which one, if there is more than one.
+        outputs, log: files below the run's folder.
         experiment: whose training or predictions it makes; empty for others.
         gathered: the file that holds its output once more, so that it may be gone.
     """
@@ -98,14 +95,13 @@ def _data(config: Record) -> Iterator[Job]:
     yield from _prepared("data", prepared)
     for name in prepared:
         yield _datum("data", "audit_dataset", "audit", f"{name}/audit.json", protocol=name)
-    base = "base"
     if config["base"]["source"] == "rebuild":
         where = "base/data"
         yield _datum(where, "draw_base_scenes", "scenes of the base model", "manifest.json")
         yield from _prepared(where, ["sound"], " of the base model's scenes")
         files = ("tiny/model.safetensors", "tiny/config.json", "tiny/training_log.jsonl")
-        yield _datum(base, "build_tiny_base", "training of the base model", *files)
-    yield _datum(base, "fetch_base", "base model", "model.json")
+        yield _datum("base", "build_tiny_base", "training of the base model", *files)
+    yield _datum("base", "fetch_base", "base model", "model.json")
 
 
 def _prepared(data: str, prepared: list[str], whose: str = "") -> Iterator[Job]:
@@ -130,15 +126,11 @@ def _trainings(config: Record) -> Iterator[Job]:
     files = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
     for name, one in config["experiments"].items():
         if one["method"] != "baseline":
-            yield Job(
-                "trainings",
-                "pull_adapter" if pulled else f"train_{one['method']}",
-                "adapter" if pulled else "training",
-                name,
-                tuple(f"adapters/{name}/{f}" for f in (*files, "history.jsonl", "run.json")),
-                f"logs/pull/{name}.log" if pulled else f"logs/train/{name}.log",
-                name,
-            )
+            rule, what, log = f"train_{one['method']}", "training", f"logs/train/{name}.log"
+            if pulled:
+                rule, what, log = "pull_adapter", "adapter", f"logs/pull/{name}.log"
+            outputs = [f"adapters/{name}/{f}" for f in (*files, "history.jsonl", "run.json")]
+            yield Job("trainings", rule, what, name, tuple(outputs), log, name)
 
 
 def _predictions(config: Record) -> Iterator[Job]:
@@ -166,12 +158,11 @@ def _scores(config: Record) -> Iterator[Job]:
 
 
 def _results(config: Record) -> Iterator[Job]:
+    tables = [f"tables/results.{kind}" for kind in ("csv", "json", "md", "tex")]
     made = [("compile_table", "table of results", ["table.csv"])]
     if len(config["experiments"]) > 1:
         made.append(("compare_experiments", "comparison", ["comparison.json"]))
-    tables = [f"tables/results.{kind}" for kind in ("csv", "json", "md", "tex")]
-    made.append(
-        ("render_report", "report", ["report.html", "gallery.html", "config.json", *tables])
-    )
+    pages = ["report.html", "gallery.html", "config.json"]
+    made.append(("render_report", "report", [*pages, *tables]))
     for rule, what, files in made:
         yield Job("results", rule, what, "", tuple(files), f"logs/{rule}.log")

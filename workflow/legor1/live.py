@@ -23,8 +23,7 @@ Record = dict[str, Any]
 def config(run: Path) -> tuple[Record, str]:
     """Return the resolved config of a run and the file below ``run`` that it stands in.
 
-    It is the report's, or that of the last start if it is another and newer: the study is at work
-    on it.
+    It is the report's, or that of the last start if it is another and newer.
 
     Raises:
         UserError: there is none, or none that can be read.

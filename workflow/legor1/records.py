@@ -1,7 +1,6 @@
 """The record beside every result: what it was made from and by, where, and at what cost.
 
-A result X has its record in X.provenance.json. No rule declares it, so that a record reruns
-nothing. ``workflow/schemas/record.schema.json`` describes it.
+No rule declares it, so that a record reruns nothing; ``schemas/record.schema.json`` describes it.
 """
 
 import contextlib
@@ -28,7 +27,6 @@ class Role:
     """What a stage does with the paths of one of its options.
 
     Attributes:
-        kind: whether the stage reads or writes them.
         files: which files of a folder, as glob patterns; none for a dataset tree, for which
             its manifest stands.
     """
@@ -46,12 +44,8 @@ def path_of(result: Path) -> Path:
 def keeping(stage: str, options: Mapping[str, Any], roles: Mapping[str, Role]) -> Iterator[None]:
     """Run the block, a stage, and then write the record beside its first output.
 
-    A stage that raises leaves no record, and neither does one that writes no file.
-
-    Args:
-        stage: its name on the command line.
-        options: what it was given.
-        roles: the options that name what it reads and writes; the others are its settings.
+    A stage that raises leaves no record, and neither does one that writes no file. Options without
+    a role are the stage's settings.
     """
     written = _of_kind("output", options, roles)
     if not written:
@@ -178,11 +172,8 @@ def _host() -> dict[str, Any]:
 
 def _devices() -> list[str]:
     """Return the names and the driver of the GPUs that are visible here."""
-    command = [
-        "nvidia-smi",
-        "--query-gpu=name,memory.total,driver_version",
-        "--format=csv,noheader",
-    ]
+    facts = "name,memory.total,driver_version"
+    command = ["nvidia-smi", f"--query-gpu={facts}", "--format=csv,noheader"]
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         command += ["--id", visible]
     try:

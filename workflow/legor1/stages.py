@@ -217,12 +217,13 @@ def plan(
         UserError: it does not fit.
     """
     from legor1.errors import UserError
-    from legor1.plan.plan import misfits, plan, write_plan
+    from legor1.files import write_json
+    from legor1.plan.plan import misfits, plan
     from legor1.plan.render import render
 
     content = plan(_resolved(**given), gpu, base, conversations)
     if out:
-        write_plan(content, out)
+        write_json(out, content)
     print(render(content))
     if misfits(content):
         raise UserError("the run does not fit; the plan above says where and what to change")

@@ -5,7 +5,6 @@ from report_run import EXPERIMENTS
 
 from legor1.files import write_json
 from legor1.report import costs
-from legor1.report.figures import cost
 from legor1.report.study import read
 
 
@@ -66,7 +65,7 @@ def test_repeats_with_other_seeds_are_paid_by_their_experiment(run):
     run.configure(experiments=EXPERIMENTS | {"again": EXPERIMENTS["sft"] | {"repeats": "sft"}})
     train(run, 3600)
     shutil.copytree(run.folder / "adapters/sft", run.folder / "adapters/again")
-    figure = cost.figure(read(run.folder))
+    figure = costs.figure(read(run.folder))
     shown = [[row[0], row[1], str(row[3])] for row in figure.rows]
     assert shown[:3] == [
         ["sft", "training", "1 h 00 min"],
@@ -81,15 +80,6 @@ def test_gpu_hours_and_core_hours_are_not_added(run):
     run.record("data/tree", "synthesize", wall_seconds=3600)
     *_, whole = costs.table(read(run.folder))[1]
     assert whole[4].striptags() == "2 GPU-h, 1 core-h"
-
-
-def test_processor_time_is_what_snakemake_measured(run):
-    train(run, 60)
-    folder = run.folder / "benchmarks/train"
-    folder.mkdir(parents=True)
-    (folder / "sft.tsv").write_text("s\tcpu_time\n61\t70.5\n0.1\tNA\n")
-    (use,) = costs.uses(read(run.folder))
-    assert use.measured == "1 min 10 s"
 
 
 def test_a_training_that_was_taken_up_again_is_named(run):

@@ -7,7 +7,8 @@ import pytest
 from report_run import BOXES, SCORES, row
 
 from legor1.files import write_json
-from legor1.report.figures import confusion, cost, overlaps, tradeoff
+from legor1.report import costs
+from legor1.report.figures import confusion, overlaps, tradeoff
 from legor1.report.study import read
 from legor1.scoring import score
 
@@ -118,7 +119,7 @@ def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):
         run.record(f"predictions/sft/shards/{shard}.jsonl", "predict", **facts)
     training = {"seconds": 3720, "peak_memory_mib": 2048.4}
     write_json(run.folder / "adapters/sft/run.json", training)
-    figure = cost.figure(read(run.folder))
+    figure = costs.figure(read(run.folder))
     assert [[row[1], row[3], row[6]] for row in figure.rows[:2]] == [
         ["training", "1 h 02 min", "2,048 MiB"],
         ["prediction", "2 min 05 s", "900 MiB"],

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from legor1.files import write_json
-from legor1.report import origins, seeds
+from legor1.report import origins
 from legor1.report.figures import stages
 from legor1.report.study import read
 
@@ -78,7 +78,7 @@ def test_the_graph_shows_what_ran_and_its_table_says_it(made):
     ((_, _, picture),) = figure.panels
     assert picture.count("<rect") == 3 and picture.count("<path") == 2
     assert "score → table; table → this report" in picture
-    assert ">2 jobs<" in picture and ">1 job<" in picture
+    assert ">2 jobs, 3.0 s<" in picture and ">1 job, 1.5 s<" in picture
 
 
 def test_records_that_run_in_a_circle_are_drawn_without_one(run):
@@ -88,6 +88,20 @@ def test_records_that_run_in_a_circle_are_drawn_without_one(run):
     ((_, _, picture),) = figure.panels
     assert sorted(row[5] for row in figure.rows) == ["split", "table"]  # the table has both ways
     assert picture.count('class="flow"') == 2  # one of them, and to the page
+
+
+def test_of_a_circle_the_edge_that_closes_it_is_left_out():
+    edges = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "b"), ("a", "c")]
+    assert {*stages.without_circles(edges).edges} == {("a", "b"), ("b", "c"), ("a", "c")}
+
+
+def test_each_stage_stands_below_all_that_it_follows_whenever_they_began(run):
+    run.record("a", "predict", "c", started="2026-01-01T00:00:00+00:00")
+    run.record("b", "split", started="2026-01-02T00:00:00+00:00")
+    run.record("c", "train", "b", settings=RECIPE, started="2026-01-03T00:00:00+00:00")
+    ((_, _, picture),) = stages.graph(read(run.folder)).panels
+    shown = re.findall(r'class="strong">([^<]+)<', picture)
+    assert shown == ["split", "train sft", "predict", "this report"]
 
 
 def test_the_commands_are_those_of_the_last_commit(made):
@@ -103,7 +117,7 @@ def test_each_seed_is_named_with_what_it_decided(made):
     made.record("adapters/sft", "train", settings=RECIPE, seed=7, made=["adapters/sft/run.json"])
     made.record("scores/sft", "score", "adapters/sft/run.json", made=["scores/sft/scores.json"],
                 seed=43)  # fmt: skip
-    headings, rows = seeds.seeds(read(made.folder))
+    headings, rows = origins.seeds(read(made.folder))
     assert headings == ["What was drawn", "Seed", "Stage", "For"]
     assert [row[1:] for row in rows] == [
         ["7", "train sft", "sft"],

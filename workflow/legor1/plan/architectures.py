@@ -1,7 +1,6 @@
 """The sizes of the Qwen2.5-VL models and what follows from them: parameters, exactly, by formula.
 
-The facts of ``HUB`` are those of the models' own ``config.json``; a test builds both models from
-them on the meta device and finds the published numbers of parameters.
+``HUB`` has the facts of the models' ``config.json``; a test finds their published parameters.
 """
 
 import json
@@ -176,9 +175,7 @@ def _take(kind: Any, sizes: Mapping[str, Any]) -> Any:
 def of_base(base: Mapping[str, Any], folder: Path | None) -> Architecture:
     """Return the architecture of the config's ``base`` block.
 
-    Args:
-        base: the block.
-        folder: where the model lies, if it does: its ``config.json`` goes before what is known.
+    The ``config.json`` in the model's ``folder``, if it is here, goes before what is known.
 
     Raises:
         UserError: the model is neither here nor known.

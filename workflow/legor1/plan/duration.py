@@ -77,12 +77,6 @@ def starting(arch: Architecture, precision: str) -> float:
     )
 
 
-def download(arch: Architecture, instances: int) -> float:
-    """Return the seconds to fetch the base (in bfloat16) and LEGO-ARTA."""
-    size = 2 * arch.parameters() + instances * assumed("image_bytes")
-    return size / assumed("network_bandwidth")
-
-
 def steps(recipe: Mapping[str, Any], rows: int) -> int:
     """Return the optimiser steps of a training: as told, or whole epochs over ``rows``.
 
@@ -148,8 +142,7 @@ def predict(
 ) -> Seconds:
     """Return the seconds of all shards of an experiment's predictions, by part.
 
-    Answers are taken to be as long as the true ones, at most the limit; a batch runs to its
-    longest.
+    Answers are taken to be as long as the true ones, and a batch runs to its longest.
     """
     limit, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
     parts = {"start": recipe["shards"] * starting(arch, recipe["precision"])}

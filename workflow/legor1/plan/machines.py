@@ -12,13 +12,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Machine:
-    """What a plan needs to know of a GPU (or of a CPU).
-
-    Attributes:
-        memory: bytes.
-        speed: matrix-multiply operations a second.
-        bandwidth: bytes a second.
-    """
+    """A GPU or CPU: bytes of memory, matrix-multiply operations and bytes moved a second."""
 
     name: str
     memory: float
@@ -64,8 +58,6 @@ ASSUMPTIONS = {
     "resize_seconds": Assumption(30e-6, "s a visual token and thread", "0.077 s a page, likewise"),
     "load_bandwidth": Assumption(1e9, "B/s", "reading weights from disk when a job starts"),
     "start_seconds": Assumption(60, "s a job", "starting Python, DeepSpeed and the GPU"),
-    "network_bandwidth": Assumption(50e6, "B/s", "downloads from the hub"),
-    "image_bytes": Assumption(300e3, "B an instance", "LEGO-ARTA's images; not published"),
     "context_bytes": Assumption(1.0 * GIB, "B", "CUDA context, cuBLAS and cuDNN workspaces"),
     "program_bytes": Assumption(0.7 * GIB, "B", "Python and torch, where there is no GPU"),
     "fragmentation": Assumption(0.10, "of what comes and goes", "gaps between allocations"),

@@ -1,8 +1,7 @@
 """GPU memory of one process by part, in bytes, at the moments when it is fullest.
 
 What autograd keeps of a layer is read off the layer: the base is frozen, so a linear map keeps its
-input only for the LoRA beside it. A test holds the model against what a training step of the tiny
-base really takes.
+input only for the LoRA beside it. A test compares it with a real training step of the tiny base.
 """
 
 from collections.abc import Mapping
@@ -37,14 +36,10 @@ STANDING = ("weights", "LoRA parameters", "LoRA gradients", "optimiser states", 
 
 @dataclass(frozen=True)
 class Pass:
-    """Sequences that go through the model together, padded to the longest.
+    """Sequences that go through the model together, and each one's tokens, padded to the longest.
 
-    Attributes:
-        sequences: how many.
-        prompt: tokens of each prompt, visual ones included.
-        visual: visual tokens of each prompt.
-        new: tokens after the prompt.
-        scored: tokens of each sequence whose logits the loss asks for.
+    A ``prompt`` has its ``visual`` tokens among it, ``new`` ones follow it, and the loss asks for
+    the logits of those ``scored``.
     """
 
     sequences: int
@@ -177,11 +172,7 @@ def standing(arch: Architecture, recipe: Mapping[str, Any]) -> Parts:
 def training(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict[str, Parts]:
     """Return the parts at each moment of a training step; GRPO's begins with a rollout.
 
-    Args:
-        arch: of the base model.
-        recipe: the experiment's block of the config, with device, precision, attention and
-            processes.
-        load: the rows that it trains on.
+    ``recipe`` is the experiment's block, with device, precision, attention and processes.
     """
     settings = recipe["training"]
     new = settings.get("max_new_tokens")
@@ -212,14 +203,7 @@ def update(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> dict[
 
 
 def inference(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict[str, Parts]:
-    """Return the parts while a batch is answered.
-
-    Args:
-        arch: of the base model.
-        recipe: device, precision, batch_size, batch_tokens, max_new_tokens, and the adapter's
-            lora (r 0: none).
-        load: the rows to answer.
-    """
+    """Return the parts while a batch is answered; an ``r`` of 0 in the recipe's LoRA is none."""
     e = BYTES[recipe["precision"]]
     new, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
     passed = widest(load, room(load.prompt.most, new, *sizes), new)
@@ -270,11 +254,7 @@ def remedy(
 ) -> str:
     """Return what to change so that the fullest moment fits: its largest part that a setting moves.
 
-    Args:
-        moments: parts by moment.
-        machine: that they do not fit.
-        where: the config's path of the settings, such as ``experiments.sft.training``.
-        recipe: the settings.
+    ``where`` is the config's path of the recipe's settings, such as ``experiments.sft.training``.
     """
     parts = moments[fullest(moments)[0]]
     if sum(size for part, size in parts.items() if part in STANDING) > machine.memory:

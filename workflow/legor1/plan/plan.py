@@ -9,7 +9,7 @@ from legor1.boxes import PixelBudget
 from legor1.check import TINY_BASE
 from legor1.config import own
 from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl, write_json
+from legor1.files import read_json, read_jsonl
 from legor1.plan import architectures, duration, machines, memory, tokens
 from legor1.plan.architectures import Architecture
 from legor1.plan.machines import GPUS, Machine
@@ -27,7 +27,6 @@ def plan(
     """Return what a run of ``config`` asks for (``schemas/plan.schema.json``).
 
     Args:
-        config: resolved and checked.
         gpu: a name of ``machines.GPUS`` for all stages; else what the rules ask for.
         base: ``model.json`` of the base model, if it is here.
         conversations: folder of ``train.jsonl`` and ``test.jsonl``; an experiment's own settings
@@ -50,7 +49,6 @@ def plan(
         "parameters": arch.parameters(),
         "shards": config["inference"]["shards"],
         "text": "estimated" if lengths.count is tokens.estimate else "counted",
-        "download_seconds": _download(arch, config),
         "experiments": experiments,
         "assumptions": {name: asdict(one) for name, one in machines.ASSUMPTIONS.items()},
     }
@@ -103,11 +101,6 @@ class Lengths:
             ) from error
 
 
-def write_plan(content: Plan, out: Path) -> None:
-    """Write a plan to ``out``, atomically."""
-    write_json(out, content)
-
-
 def misfits(content: Plan) -> list[str]:
     """Return one sentence for each stage of an experiment that does not fit its machine."""
     return [
@@ -118,68 +111,40 @@ def misfits(content: Plan) -> list[str]:
     ]
 
 
-def _download(arch: Architecture, config: Mapping[str, Any]) -> float:
-    if "huggingface" not in (config["base"]["source"], config["dataset"]["source"]):
-        return 0.0
-    instances = sum(tokens.LEGO_ARTA.values())
-    return duration.download(arch, instances if config["dataset"]["source"] == "huggingface" else 0)
-
-
 def _experiment(
     arch: Architecture, config: Mapping[str, Any], name: str, gpu: str | None, lengths: Lengths
 ) -> Plan:
+    """Return the plan of an experiment's training, if it has one, and of all its predictions."""
     experiment = config["experiments"][name]
     numerics = {key: config.get(key) for key in NUMERICS}
     numerics["max_tokens"] = numerics["max_tokens"] or arch.context
     stages = []
     if experiment["method"] != "baseline":
         recipe = numerics | experiment
-        stages.append(_training(arch, recipe, name, gpu, *lengths.of(name, "train")))
+        source, by_task = lengths.of(name, "train")
+        chosen = [by_task[task] for task in recipe["tasks"] if task in by_task]
+        most = recipe["rows_per_task"]
+        load = tokens.together(replace(one, rows=min(one.rows, most)) for one in chosen)
+        machine = _machine(recipe, gpu or machines.TRAIN_ON)
+        moments = memory.training(arch, recipe, load)
+        seconds = getattr(duration, recipe["method"])(arch, recipe, load, machine)
+        facts = {
+            "stage": "train",
+            "lengths": source,
+            "machines": recipe["processes"],
+            "trainable_parameters": arch.lora_parameters(recipe["lora"]["r"]),
+            "steps": duration.steps(recipe, load.rows),
+        }
+        where = f"experiments.{name}.training"
+        stages.append(facts | _stage(machine, load, moments, seconds, where, recipe))
     recipe = numerics | own(config, name, "inference") | {"lora": experiment.get("lora", {"r": 0})}
-    stages.append(_prediction(arch, recipe, gpu, *lengths.of(name, "test")))
-    return {"method": experiment["method"], "stages": stages}
-
-
-def _training(
-    arch: Architecture,
-    recipe: Mapping[str, Any],
-    name: str,
-    gpu: str | None,
-    source: str,
-    by_task: Mapping[str, tokens.Load],
-) -> Plan:
-    """Return the plan of a training: its rows are at most ``rows_per_task`` of each task."""
-    machine = _machine(recipe, gpu or machines.TRAIN_ON)
-    most = recipe["rows_per_task"]
-    chosen = [by_task[task] for task in recipe["tasks"] if task in by_task]
-    load = tokens.together(replace(one, rows=min(one.rows, most)) for one in chosen)
-    seconds = getattr(duration, recipe["method"])(arch, recipe, load, machine)
-    facts = {
-        "stage": "train",
-        "lengths": source,
-        "machines": recipe["processes"],
-        "trainable_parameters": arch.lora_parameters(recipe["lora"]["r"]),
-        "steps": duration.steps(recipe, load.rows),
-    }
-    moments = memory.training(arch, recipe, load)
-    where = f"experiments.{name}.training"
-    return facts | _stage(machine, load, moments, seconds, where, recipe)
-
-
-def _prediction(
-    arch: Architecture,
-    recipe: Mapping[str, Any],
-    gpu: str | None,
-    source: str,
-    by_task: Mapping[str, tokens.Load],
-) -> Plan:
-    """Return the plan of an experiment's predictions, all shards together."""
-    machine = _machine(recipe, gpu or machines.PREDICT_ON)
-    load = tokens.together(by_task.values())
+    source, by_task = lengths.of(name, "test")
+    load, machine = tokens.together(by_task.values()), _machine(recipe, gpu or machines.PREDICT_ON)
     moments = memory.inference(arch, recipe, load)
     seconds = duration.predict(arch, recipe, by_task, machine)
     facts = {"stage": "predict", "lengths": source, "machines": 1}
-    return facts | _stage(machine, load, moments, seconds, "inference", recipe)
+    stages.append(facts | _stage(machine, load, moments, seconds, "inference", recipe))
+    return {"method": experiment["method"], "stages": stages}
 
 
 def _machine(recipe: Mapping[str, Any], gpu: str) -> Machine:

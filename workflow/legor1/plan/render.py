@@ -1,6 +1,6 @@
 """A plan as text: a table of stages, memory by part, the assumptions, and one line in all."""
 
-from collections.abc import Iterable
+import textwrap
 from typing import Any
 
 from legor1.plan.machines import GIB
@@ -24,20 +24,13 @@ def render(plan: dict[str, Any]) -> str:
 def summary(plan: dict[str, Any]) -> str:
     """Return one line, hours by machine, and one more for each stage that does not fit."""
     hours: dict[str, float] = {}
-    for stage in _stages(plan):
+    for stage in (one for each in plan["experiments"].values() for one in each["stages"]):
         spent = sum(stage["seconds"].values()) * stage["machines"]
         hours[stage["machine"]] = hours.get(stage["machine"], 0.0) + spent
     total = ", ".join(f"{_time(seconds)} of {name}" for name, seconds in hours.items())
-    if plan["download_seconds"]:
-        total += f", {_time(plan['download_seconds'])} of download"
     unfit = misfits(plan)
     verdict = "everything fits" if not unfit else "NO, it does not fit:"
     return "\n  - ".join([f"Plan: {total}; {verdict}", *unfit])
-
-
-def _stages(plan: dict[str, Any]) -> Iterable[Stage]:
-    for experiment in plan["experiments"].values():
-        yield from experiment["stages"]
 
 
 def _stage(name: str, stage: Stage) -> str:
@@ -52,28 +45,27 @@ def _stage(name: str, stage: Stage) -> str:
     spent = _time(sum(stage["seconds"].values()))
     full = stage["fullest"]
     parts = {part: size for part, size in stage["memory"][full].items() if size > VISIBLE}
-    by_moment = [f"{name} {_gib(parts)}" for name, parts in stage["memory"].items()]
+    by_moment = [
+        f"{name} {sum(parts.values()) / GIB:.2f}" for name, parts in stage["memory"].items()
+    ]
     lines = [
         f"{name} on {several}{stage['machine']}: {verdict}, {spent}",
         f"  rows    {stage['rows']:,}{steps}; lengths: {stage['lengths']}",
         f"  tokens  {lengths}",
         f"  memory  {stage['needed'] / GIB:.2f} of {stage['capacity'] / GIB:.1f} GiB",
-        *_wrapped(by_moment, "moments "),
-        *_wrapped([f"{part} {size / GIB:.2f}" for part, size in parts.items()], f"{full}: "),
-        *_wrapped([f"{part} {_time(s)}" for part, s in stage["seconds"].items()], "time    "),
+        _wrapped(by_moment, "moments "),
+        _wrapped([f"{part} {size / GIB:.2f}" for part, size in parts.items()], f"{full}: "),
+        _wrapped([f"{part} {_time(s)}" for part, s in stage["seconds"].items()], "time    "),
     ]
     return "\n".join(lines)
 
 
-def _wrapped(items: list[str], first: str, width: int = 98) -> list[str]:
-    """Return the items in lines of ``width``, behind ``first`` or as far to the right."""
-    lines, line = [], "  " + first
-    for item in items:
-        if len(line) + len(item) > width:
-            lines.append(line)
-            line = " " * (len(first) + 2)
-        line += item + ", "
-    return [one.rstrip(", ") for one in [*lines, line]]
+def _wrapped(items: list[str], first: str) -> str:
+    """Return the items, unbroken, in lines of 98, behind ``first`` or as far to the right."""
+    text = ", ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in items)
+    first, rest = "  " + first, " " * (len(first) + 2)
+    lines = textwrap.wrap(text, 98, initial_indent=first, subsequent_indent=rest)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _assumptions(plan: dict[str, Any]) -> str:
@@ -82,10 +74,6 @@ def _assumptions(plan: dict[str, Any]) -> str:
         for name, one in plan["assumptions"].items()
     ]
     return "\n".join(["Assumed, and not measured here:", *lines])
-
-
-def _gib(parts: dict[str, float]) -> str:
-    return f"{sum(parts.values()) / GIB:.2f}"
 
 
 def _time(seconds: float) -> str:

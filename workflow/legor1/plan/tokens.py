@@ -1,8 +1,7 @@
 """How long prompts and answers are: counted where conversations exist, else assumed.
 
 Visual tokens are exact: the pixel budget fixes them. Text is counted by the base's own tokenizer
-where that is here, else by ``estimate``, which is within a few percent of Qwen's on the study's
-prompts (a test holds it against the real vocabulary).
+where that is here, else by ``estimate``, which a test compares with Qwen's real vocabulary.
 """
 
 import re
@@ -62,14 +61,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Load:
-    """Rows that a model is to read: how many, and what one of them takes.
+    """Rows that a model is to read: how many, and the tokens and mean images of one of them.
 
-    Attributes:
-        rows: how many.
-        visual: visual tokens of a prompt.
-        text: its other tokens.
-        answer: tokens of the true answer.
-        images: of a prompt, in the mean.
+    A prompt has ``visual`` and ``text`` tokens; the true answer follows it.
     """
 
     rows: int
@@ -130,13 +124,8 @@ def assumed(
 ) -> dict[str, Load]:
     """Return each task's load where nothing is there to count.
 
-    Images of LEGO-ARTA are taken to fill the pixel budget, the most that they can.
-
-    Args:
-        dataset: the config's block.
-        share: of all instances, such as the test fraction.
-        budget: of the processed images.
-        demonstrations: whether solved examples stand before the query.
+    Images of LEGO-ARTA are taken to fill the pixel budget, the most that they can. ``share`` is of
+    all instances, such as the test fraction.
     """
     instances, visual = _instances(dataset, budget)
     loads = {}

@@ -1,8 +1,8 @@
 """Values as the report writes them, each with the file and the key that it comes from.
 
 A source is ``FILE#/KEY/…``: a path below the run's folder, and a JSON pointer into what it holds.
-A row of JSON lines is known by its number, from 0, and one of ``table.csv`` by experiment,
-protocol, task and metric. What was computed from there says how.
+Rows of JSON lines are numbered from 0; one of ``table.csv`` is known by experiment, protocol, task
+and metric. What was computed from there says how.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,6 +1,5 @@
 """What a study took: time, device-hours, memory, and an estimate of its energy."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from markupsafe import Markup
 
 from legor1.provenance import RECORD
 from legor1.report.cited import Cited, cite, count, duration, energy, pointer, total
+from legor1.report.figures.chart import Figure, Panel, bars
 from legor1.report.lineage import EVERY, Step
 from legor1.report.study import Study
 
@@ -18,9 +18,13 @@ CORE = 10  # watts of a processor's core, with its share of memory and machine
 PUE = 1.5  # what the building draws for each watt of its machines
 REST = "the other stages"
 NOT_KNOWN = "not known"
-HEADINGS = (
-    "Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory", "CPU time",
-)  # fmt: skip
+HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory"]
+ABOUT = (
+    "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
+    "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
+    "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
+    "The processors beside a GPU are left out of it."
+)
 
 Row = list[str]
 
@@ -30,13 +34,10 @@ class Use:
     """What one stage of an experiment, or of a repeat of it with another seed, took.
 
     Attributes:
-        experiment: its name.
         seconds: of its processes, wall clock.
         memory: peak, in MiB: of the GPU where there is one, else resident.
-        device: its name.
         hours: of all its devices.
         energy: in watt-hours; None where the device's power is not known.
-        measured: seconds of processor time by Snakemake's benchmark; None without one.
         gpu: whether the hours are a GPU's; else they are a core's.
     """
 
@@ -47,7 +48,6 @@ class Use:
     device: str
     hours: Cited
     energy: Cited | None
-    measured: Cited | None = None
     gpu: bool = False
 
 
@@ -62,6 +62,31 @@ def uses(study: Study) -> list[Use]:
     return [use for use in found if use]
 
 
+def figure(study: Study) -> Figure:
+    """Return a panel each for the time, the memory and the energy of trainings and predictions."""
+    known = uses(study)
+    owner = {name: one for one in study.experiments for name in (one.name, *study.repeats(one))}
+
+    def panel(title: str, note: str, ident: str, values: Sequence[Cited | None]) -> list[Panel]:
+        rows = [
+            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
+            for use, one in zip(known, values, strict=True)
+            if one is not None
+        ]
+        return [(title, note, bars(ident, title, rows))] if rows else []
+
+    greatest = "of the GPU where there is one, else resident"
+    panels = [
+        *panel("Time", "of the processes, wall clock", "cost-time", [one.seconds for one in known]),
+        *panel("Peak memory", greatest, "cost-memory", [one.memory for one in known]),
+        *panel("Energy", "an estimate, see above", "cost-energy", [one.energy for one in known]),
+    ]
+    about = Markup(ABOUT).format(Markup("<code>{}</code>").format(assumptions()))
+    if again := resumed(study):
+        about += Markup(" Taken up again from a checkpoint: {}.").format(", ".join(again))
+    return Figure(panels, *table(study), "What it cost", about)
+
+
 def table(study: Study) -> tuple[list[str], list[Row]]:
     """Return the uses, their sum for each experiment, all other stages, and the whole."""
     known, rest, rows = uses(study), _rest(study), list[Row]()
@@ -73,7 +98,7 @@ def table(study: Study) -> tuple[list[str], list[Row]]:
     rows += map(_row, rest)
     if len(known + rest) > 1:
         rows.append(_sum("all", "the whole study", known + rest))
-    return list(HEADINGS), rows
+    return HEADINGS, rows
 
 
 def assumptions() -> str:
@@ -116,8 +141,7 @@ def _training(study: Study, name: str) -> Use | None:
         for step in study.steps
         if step.result == f"adapters/{name}" and step.stage.startswith("train")
     ]
-    measured = _measured(study, f"benchmarks/train/{name}.tsv")
-    return _use(name, "training", seconds, memory, _devices(steps), number, gpu, measured)
+    return _use(name, "training", seconds, memory, _devices(steps), number, gpu)
 
 
 def _prediction(study: Study, name: str) -> Use | None:
@@ -130,9 +154,9 @@ def _prediction(study: Study, name: str) -> Use | None:
     whole = sum(one["wall_seconds"] for one in records)
     seconds = Cited(duration(whole), whole, pointer(file, "wall_seconds"), "sum")
     memory = Cited(mib(most), most, pointer(file, "peak memory"), "greatest")
-    gpu, measured = steps[0].gpu, _measured(study, f"benchmarks/predict/{name}/[0-9]*.tsv")
+    gpu = steps[0].gpu
     number = 1 if gpu else steps[0].cores
-    return _use(name, "prediction", seconds, memory, _devices(steps), number, gpu, measured)
+    return _use(name, "prediction", seconds, memory, _devices(steps), number, gpu)
 
 
 def _use(
@@ -143,7 +167,6 @@ def _use(
     devices: Sequence[str],
     number: int,
     gpu: bool,
-    measured: Cited | None,
 ) -> Use:
     watts = {_watts(device) for device in devices} if gpu else {CORE}
     hours, used = number * seconds.value / 3600, None
@@ -152,7 +175,7 @@ def _use(
         used = Cited(energy(each * PUE * hours), each * PUE * hours, seconds.source, how)
     spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
     name = Markup(", ").join(devices) or NOT_KNOWN
-    return Use(experiment, stage, seconds, memory, name, spent, used, measured, gpu)
+    return Use(experiment, stage, seconds, memory, name, spent, used, gpu)
 
 
 def _devices(steps: Sequence[Step]) -> list[str]:
@@ -162,18 +185,6 @@ def _devices(steps: Sequence[Step]) -> list[str]:
 def _watts(name: str) -> int | None:
     """Return a GPU's power by its name; that of no other begins like one of these."""
     return next((w for board, w in BOARDS.items() if re.search(rf"{board}(?!\d)", name)), None)
-
-
-def _measured(study: Study, file: str) -> Cited | None:
-    """Return the processor time in benchmarks of Snakemake's, which writes NA of short jobs."""
-    times: list[str] = []
-    for path in sorted(study.folder.glob(file)):
-        with path.open(encoding="utf-8", newline="") as lines:
-            times += (row["cpu_time"] or "" for row in csv.DictReader(lines, delimiter="\t"))
-    seconds = [float(one) for one in times if re.fullmatch(r"[\d.]+", one)]
-    if not seconds:
-        return None
-    return Cited(duration(sum(seconds)), sum(seconds), pointer(file, "cpu_time"), "sum")
 
 
 def _rest(study: Study) -> list[Use]:
@@ -198,8 +209,8 @@ def _rest(study: Study) -> list[Use]:
 
 
 def _row(use: Use) -> Row:
-    cells = [use.seconds, use.hours, use.energy or NOT_KNOWN, use.memory, use.measured or "–"]
-    return [use.experiment, use.stage, use.device, *cells]
+    energy = use.energy or NOT_KNOWN
+    return [use.experiment, use.stage, use.device, use.seconds, use.hours, energy, use.memory]
 
 
 def _sum(name: str, stage: str, parts: Sequence[Use]) -> Row:
@@ -213,7 +224,7 @@ def _sum(name: str, stage: str, parts: Sequence[Use]) -> Row:
     used = total(known, energy) if len(known) == len(energies) else NOT_KNOWN
     seconds = total((use.seconds for use in parts), duration)
     memory = max((use.memory for use in parts), key=lambda one: float(one.value))
-    return [name, stage, "", seconds, Markup(", ").join(hours), used, memory, ""]
+    return [name, stage, "", seconds, Markup(", ").join(hours), used, memory]
 
 
 def _hours(hours: float, gpu: bool) -> str:

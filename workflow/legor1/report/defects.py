@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from statistics import mean
+from typing import Any
 
 from markupsafe import Markup
 
@@ -11,6 +12,7 @@ from legor1.report.cited import Cited, percent, pointer
 from legor1.report.study import Experiment, Study
 
 Where = list[str]  # names of protocols or experiments
+Find = Callable[[Study], tuple[Where, Where]]  # where a defect is on, and where it is off
 Table = tuple[list[str], list[list[str]]]
 
 CLIPPED = "completions/clipped_ratio"  # the share of answers that the limit cut off, of each step
@@ -31,7 +33,7 @@ def table(study: Study) -> Table:
     return ["Defect", "What happens", "Switch", "On in", "Off in"], rows
 
 
-def _prepared(name: str) -> Callable[[Study], tuple[Where, Where]]:
+def _prepared(name: str) -> Find:
     def find(study: Study) -> tuple[Where, Where]:
         chosen = {p: study.config["protocols"][p]["defects"] for p in study.audits}
         return _sides(chosen, lambda protocol: name in protocols.chosen(chosen[protocol]))
@@ -82,22 +84,15 @@ def _differing(one: dict, other: dict) -> list[str]:
     return unlike + (["learning rate"] if len({*rates}) > 1 else [])
 
 
-def _generations(study: Study) -> tuple[Where, Where]:
-    return _by_training(study, lambda training: training.get("generations") == 2)
+def _setting(key: str, has: Callable[[Any], bool]) -> tuple[str, Find]:
+    """Return a setting of GRPO trainings, and what finds those where its value is the defect."""
 
+    def find(study: Study) -> tuple[Where, Where]:
+        blocks = study.config["experiments"]
+        names = [one.name for one in _named(study, "grpo")]
+        return _sides(names, lambda name: has(blocks[name].get("training", {}).get(key)))
 
-def _unsound(study: Study) -> tuple[Where, Where]:
-    return _by_training(study, lambda training: training.get("suite", "sound") != "sound")
-
-
-def _guessing(study: Study) -> tuple[Where, Where]:
-    return _by_training(study, lambda training: training.get("suite") == "thesis")
-
-
-def _by_training(study: Study, has: Callable[[dict], bool]) -> tuple[Where, Where]:
-    blocks = study.config["experiments"]
-    names = [one.name for one in _named(study, "grpo")]
-    return _sides(names, lambda name: has(blocks[name].get("training", {})))
+    return f"experiments.*.training.{key}", find
 
 
 def _clipped(study: Study) -> tuple[Where, Where]:
@@ -124,11 +119,11 @@ def _sides(names: Iterable[str], has: Callable[[str], bool]) -> tuple[Where, Whe
     return [one for one in names if has(one)], [one for one in names if not has(one)]
 
 
-TRAINING: dict[str, tuple[str, Callable[[Study], tuple[Where, Where]]]] = {
+TRAINING: dict[str, tuple[str, Find]] = {
     "unequal_budget": ("experiments.*: rows_per_task, tasks, lora, learning_rate", _unequal),
-    "two_generations": ("experiments.*.training.generations", _generations),
+    "two_generations": _setting("generations", lambda number: number == 2),
     "truncated_thinking": ("experiments.*.training.max_new_tokens", _clipped),
-    "batch_task": ("experiments.*.training.suite", _guessing),
-    "matched_only_reward": ("experiments.*.training.suite", _unsound),
+    "batch_task": _setting("suite", lambda suite: suite == "thesis"),
+    "matched_only_reward": _setting("suite", lambda suite: suite not in (None, "sound")),
 }
 EVALUATION = {"sampled_vs_greedy": ("experiments.*.inference.sampling", _sampled)}

@@ -1,5 +1,6 @@
-"""Why to trust the numbers, or not: differences, baselines without a model, the data audit."""
+"""Why to trust the numbers, or not: differences, free baselines, parse rates, the data audit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,9 +12,15 @@ from legor1.publishing import outputs
 from legor1.report import tables
 from legor1.report.cited import Cited, cite, count, p_value, percent, pointer, points, size
 from legor1.report.metrics import METRICS, TASKS
-from legor1.report.study import Study
+from legor1.report.study import Experiment, Study
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
+PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
+LOW = 0.95  # a smaller share of readable answers is pointed out
+READING = (
+    "Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %", "Interval",
+    "Cut off, %",
+)  # fmt: skip
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
 BESIDE = ("tables", "gallery_images")  # the report, and made with it
 
@@ -69,26 +76,59 @@ def free_baselines(study: Study, protocol: str) -> Table:
     return ["Metric", *names, "best experiment"], rows
 
 
+def rates(study: Study) -> Table:
+    """Return what share of the answers could be read, by experiment and task, in percent.
+
+    Instructions have no such rates: they are prose, of which all can be read.
+    """
+    rows: list[list[str]] = []
+    for one in study.experiments:
+        asked = {row["task"] for row in study.predictions[one.name].values()}
+        for task in (task for task in TASKS if task in asked):
+            number, cut = _counted(study, one, task)
+            rows.append([one.name, TASKS[task], number, *_shares(study, one, task), cut])
+    return list(READING), rows
+
+
+def _counted(study: Study, one: Experiment, task: str) -> tuple[Cited, str]:
+    """Return how many answers there are, and the share that the limit on tokens cut off."""
+    answers = [row for row in study.predictions[one.name].values() if row["task"] == task]
+    file, n = f"predictions/{one.name}.jsonl", len(answers)
+    number = Cited(count(n), n, pointer(file, "task"), f"how many are {task}")
+    if not all("finished" in row for row in answers):
+        return number, "–"
+    share = sum(not row["finished"] for row in answers) / n
+    how = f"share of {task} that is not"
+    return number, Cited(percent(share), share, pointer(file, "finished"), how)
+
+
+def _shares(study: Study, one: Experiment, task: str) -> Iterable[str]:
+    """Yield the share that is as it was asked for, and that can be read at all, with intervals."""
+    for name in ("parse_strict", "parse_lenient"):
+        score = study.score(PROTOCOL, task, name, one)
+        if score is None:
+            yield from ("–", "–")
+            continue
+        yield Markup("▼ {}" if score.value < LOW else "{}").format(score.cited())
+        ends = score.cited("low"), score.cited("high")
+        yield Markup("{} to {}").format(*ends) if score.bounded else "–"
+
+
 def audits(study: Study) -> list[Audit]:
     """Return the audit of each protocol of data preparation that has one."""
     made = []
     for name, audit in study.audits.items():
         if audit:
-            on = protocols.chosen(study.config["protocols"][name]["defects"])
-            said = ", ".join(sorted(on)) or "none"
-            made.append(
-                Audit(
-                    name, said, audit["defects_found"], _findings(f"data/{name}/audit.json", audit)
-                )
-            )
+            on = sorted(protocols.chosen(study.config["protocols"][name]["defects"]))
+            table = _findings(f"data/{name}/audit.json", audit)
+            made.append(Audit(name, ", ".join(on) or "none", audit["defects_found"], table))
     return made
 
 
 def hashes(study: Study) -> Table:
     """Return the DVC hash of every output that the report was made from.
 
-    Once the run is published, ``published/<run>.dvc`` has the same. While it is at work there is
-    none: files come and go.
+    While the run is at work there is none: files come and go.
     """
     beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
     names = [

@@ -1,8 +1,7 @@
 """What was run, with what, and what was not: plain facts about a study."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,37 +20,28 @@ Rows = list[list[str]]
 
 def not_run(study: Study) -> list[Markup]:
     """Return what a reader might think was run, and was not."""
-    config, said = study.config, []
-    if config["dataset"]["source"] == "synthetic":
-        said.append(
-            Markup("The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's ")
-            + "layout; they are far simpler than printed booklets."
-        )
-    if config["base"]["source"] in ("shipped", "rebuild"):
-        said.append(
-            Markup(
-                "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but {}, "
-            ).format(base_size(study))
-            + "trained from scratch on other drawn scenes."
-        )
-    if config["device"] == "cpu":
-        said.append(
-            Markup("A GPU. Everything ran on processors, in {}.").format(config["precision"])
-        )
-    if len(training_seeds(study)) < 2:
-        said.append(
-            Markup("A second seed. The intervals tell how the numbers vary with the test ")
-            + Markup("examples, not with the luck of a training; this is seed {} alone.").format(
-                cite(study.config_file, config, "seed")
-            )
-        )
-    if "thesis" not in study.protocols:
-        said.append(Markup("The thesis's own evaluation. Its figures are quoted from the thesis."))
+    config = study.config
     scored = {key[3] for key in study.scores}
     missing = [one.name for one in study.experiments if one.name not in scored]
-    if missing:
-        said.append(Markup("No results were found for {}.").format(", ".join(missing)))
-    return said
+    found = {
+        "The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's layout; they "
+        "are far simpler than printed booklets.": config["dataset"]["source"] == "synthetic",
+        "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but {size}, trained "
+        "from scratch on other drawn scenes.": config["base"]["source"] in ("shipped", "rebuild"),
+        "A GPU. Everything ran on processors, in {precision}.": config["device"] == "cpu",
+        "A second seed. The intervals tell how the numbers vary with the test examples, not with "
+        "the luck of a training; this is seed {seed} alone.": len(training_seeds(study)) < 2,
+        "The thesis's own evaluation. Its figures are quoted from the thesis.": "thesis"
+        not in study.protocols,
+        "No results were found for {missing}.": missing,
+    }
+    values = {
+        "size": base_size(study),
+        "precision": config["precision"],
+        "seed": cite(study.config_file, config, "seed"),
+        "missing": ", ".join(missing),
+    }
+    return [Markup(text).format(**values) for text, holds in found.items() if holds]
 
 
 def training_seeds(study: Study) -> list[Cited]:
@@ -101,20 +91,17 @@ def recipes(study: Study) -> Rows:
     return [[name, *(block.get(name, "–") for block in blocks)] for name in names]
 
 
-def flat(file: str, content: Any, *keys: Any) -> dict[str, str]:
+def flat(file: str, content: Any, *keys: Any, name: str = "") -> dict[str, str]:
     """Return what stands under ``keys`` as one mapping: keys joined by dots → values as text."""
     inner = content
     for key in keys:
         inner = inner[key]
-    return dict(_flat(file, content, keys, inner, ""))
-
-
-def _flat(file: str, content: Any, keys: Any, inner: Any, name: str) -> Iterator[tuple[str, str]]:
     if not isinstance(inner, dict):
-        yield name, cite(file, content, *keys, write=_text)
-        return
-    for key, value in inner.items():
-        yield from _flat(file, content, (*keys, key), value, f"{name}.{key}" if name else str(key))
+        return {name: cite(file, content, *keys, write=_text)}
+    found: dict[str, str] = {}
+    for key in inner:
+        found |= flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
+    return found
 
 
 def _text(value: Any) -> str:
@@ -141,10 +128,9 @@ def costs(study: Study) -> Rows:
         "All parameters": ("total_parameters", count),
         "Commit": ("provenance", commit),
     }
-    names = [one.name for one in trained(study)]
     return [
-        [label, *(_or_unknown(study, name, key, write) for name in names)]
-        for label, (key, write) in shown.items()
+        [label, *(_or_unknown(study, one.name, *fact) for one in trained(study))]
+        for label, fact in shown.items()
     ]
 
 
@@ -235,8 +221,3 @@ def base(study: Study) -> dict[str, str]:
         name: cite(file, study.base, "files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
         for name in hashes
     }
-
-
-def config_text(study: Study) -> str:
-    """Return the resolved config as indented JSON."""
-    return json.dumps(study.config, indent=2, ensure_ascii=False)

@@ -86,21 +86,22 @@ def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
 
 def _against(base: tuple[Experiment, Score], others: Scored, standing: Standing) -> list[Markup]:
     """Return what can be said about the others beside the baseline."""
-    stand = {pair[0]: standing(pair[0], base[0]) for pair in others}
-    unclear = [pair for pair in others if stand[pair[0]] == "unclear"]
-    said = []
-    for word in ("better", "worse"):
-        if group := [pair for pair in others if stand[pair[0]] == word]:
-            said.append(
-                Markup("{} {} clearly {} than {} ({} against {})").format(
-                    _names(group),
-                    "is" if len(group) == 1 else "are",
-                    word,
-                    name(base[0]),
-                    _percents(group),
-                    _percents([base]),
-                )
-            )
+    groups: dict[str, Scored] = {"better": [], "worse": [], "unclear": []}
+    for pair in others:
+        groups[standing(pair[0], base[0])].append(pair)
+    unclear = groups.pop("unclear")
+    said = [
+        Markup("{} {} clearly {} than {} ({} against {})").format(
+            _names(group),
+            "is" if len(group) == 1 else "are",
+            word,
+            name(base[0]),
+            _percents(group),
+            _percents([base]),
+        )
+        for word, group in groups.items()
+        if group
+    ]
     if unclear:
         said.append(
             Markup("no clear difference between {} and {} ({} and {})").format(
@@ -117,18 +118,11 @@ def _among(one: Metric, others: Scored, standing: Standing) -> list[Markup]:
     best = max(others, key=lambda pair: one.worth(pair[1]))
     behind = [p for p in others if p != best and standing(best[0], p[0]) == "better"]
     level = [p for p in others if p != best and p not in behind]
-    said = []
-    if behind:
-        said.append(
-            Markup("{} is clearly better than {}").format(name(best[0]), _names(behind, "and"))
-        )
-    if level:
-        said.append(
-            Markup("no clear difference between {} and {}").format(
-                name(best[0]), _names(level, "or")
-            )
-        )
-    return said
+    said = {
+        "{} is clearly better than {}": _names(behind),
+        "no clear difference between {} and {}": _names(level, "or"),
+    }
+    return [Markup(text).format(name(best[0]), rest) for text, rest in said.items() if rest]
 
 
 def _inside_sentence(label: str) -> str:

@@ -10,13 +10,10 @@ class Metric:
     """A row of the results table.
 
     Attributes:
-        task: the task that it belongs to.
         name: as in ``table.csv``.
-        label: as the report writes it.
-        meaning: what it measures, in a few words.
+        label, meaning: as the report writes them.
         column: its column in ``published_results.csv``, or empty.
         note: what must be known to read the published number.
-        higher: whether more is better.
     """
 
     task: str
@@ -32,11 +29,7 @@ class Metric:
         return score.value if self.higher else -score.value
 
 
-TASKS = {
-    "object": "Find the parts",
-    "grounding": "Say what to do",
-    "state": "Check the step",
-}
+TASKS = {"object": "Find the parts", "grounding": "Say what to do", "state": "Check the step"}
 METRICS = (
     Metric("object", "iou", "Mean IoU", "overlap of matched boxes; missing and extra ones count 0",
            "iou", "sum over boxes"),

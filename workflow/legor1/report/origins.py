@@ -1,4 +1,4 @@
-"""Where the results come from: commits, versions, devices and dates, as the records say."""
+"""Where the results come from: commits, versions, devices, dates and seeds, by the records."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from legor1 import provenance
 from legor1.report import lineage
-from legor1.report.cited import duration
+from legor1.report.cited import Cited, cite, duration
 from legor1.report.costs import device, mib
 from legor1.report.lineage import Step
 from legor1.report.study import Study
@@ -19,6 +19,20 @@ WAYS: dict[str, Callable[[Step], Any]] = {  # in which the jobs of a stage shoul
     "versions of packages": lambda step: step.record["versions"],
     "devices": device,
 }
+# What a stage draws by the seed in its record.
+DRAWN = {
+    "synthesize": "the manuals, as they are drawn",
+    "split": "which manuals are for testing",
+    "convert": "demonstrations, and the order of rows",
+    "build-base": "the tiny base model",
+    "train sft": "rows and their order, LoRA’s start, dropout",
+    "train grpo": "rows and their order, LoRA’s start, dropout, rollouts",
+    "predict": "answers, where they are sampled",
+    "score": "the bootstrap of intervals",
+    "compare": "the bootstrap and the swaps of comparisons",
+}
+GALLERY = "examples of the gallery that are shown at random"
+
 Table = tuple[list[str], list[list[str]]]
 Found = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
 
@@ -91,7 +105,7 @@ def outputs(study: Study) -> Table:
             _code(step.result),
             step.stage,
             _commit(step),
-            step.cited("started", write=_moment),
+            step.cited("started", write=lambda text: text[:19].replace("T", " ")),
             step.cited("wall_seconds", write=duration),
             step.cited("peak_memory_mib", write=mib),
             device(step),
@@ -116,6 +130,33 @@ def versions(study: Study) -> dict[str, str]:
     return {name: _agreed(study.steps, _under("versions", name)) for name in sorted(names)}
 
 
+def seeds(study: Study) -> Table:
+    """Return what was drawn by a seed: by which seed, in which stage, for which results."""
+    rows: list[list[str]] = []
+    for stage, steps in lineage.by_stage(study.steps).items():
+        if stage in DRAWN:
+            rows += [[DRAWN[stage], seed, stage, ", ".join(of)] for seed, of in _drawn(steps)]
+    gallery = cite(study.config_file, study.config, "seed")
+    return ["What was drawn", "Seed", "Stage", "For"], [*rows, [GALLERY, gallery, "report", ""]]
+
+
+def _drawn(steps: list[Step]) -> list[tuple[Cited, list[str]]]:
+    """Return each seed of a stage, with the experiments or folders that it was used for."""
+    found: dict[int, tuple[Cited, list[str]]] = {}
+    for step in steps:
+        if step.record["seed"] is not None:
+            seed = step.cited("seed")
+            names = found.setdefault(seed.value, (seed, []))[1]
+            names += [name for name in [_for(step)] if name not in names]
+    return list(found.values())
+
+
+def _for(step: Step) -> str:
+    """Return the experiment, or else the folder, that a result belongs to."""
+    parts = step.result.split("/")
+    return parts[1] if parts[0] in ("adapters", "predictions", "scores") else parts[0]
+
+
 def command(study: Study) -> str:
     """Return the commands that make the study again in a clone of the repository."""
     run = study.config["run"]
@@ -126,11 +167,8 @@ def command(study: Study) -> str:
 
 
 def _commit(step: Step) -> str:
-    return (
-        step.cited("commit", write=lambda _: commit(step.record))
-        if (step.record["commit"])
-        else UNKNOWN
-    )
+    text = commit(step.record)
+    return text if text == UNKNOWN else step.cited("commit", write=lambda _: text)
 
 
 def _under(*keys: str) -> Callable[[Step], str]:
@@ -179,8 +217,3 @@ def _joined(found: Found) -> Markup:
 
 def _code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
-
-
-def _moment(text: str) -> str:
-    """Return a date and time to the second, as people write it."""
-    return text[:19].replace("T", " ")

@@ -1,10 +1,8 @@
-"""A run's folder → one HTML file that needs no network, no script and no other file.
-
-``legor1 report results/demo --out results/demo/report.html --gallery results/demo/gallery.html``
-"""
+"""A run's folder → one HTML file that needs no network, no script and no other file."""
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,13 @@ from markupsafe import Markup
 from legor1.errors import UserError
 from legor1.files import read_jsonl, write_text
 from legor1.report import (
+    costs,
     defects,
     evidence,
     export,
     facts,
     findings,
     origins,
-    reading,
-    seeds,
     svg,
     tables,
     unfinished,
@@ -30,7 +27,6 @@ from legor1.report import (
 from legor1.report.cited import cite, count
 from legor1.report.figures import (
     confusion,
-    cost,
     curves,
     frame,
     intervals,
@@ -52,14 +48,8 @@ def render(
 ) -> None:
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
-    The report of an unfinished study shows what there is, and says what is missing.
-
-    Args:
-        run_dir: the run's folder.
-        out: the report.
-        tables_dir: the folder of the results table; None: it is not written.
-        gallery: the page of all chosen examples, which the report has a few of; the images in
-            their own size lie beside it. None: neither is written.
+    The report of an unfinished study shows what there is, and says what is missing. ``gallery`` is
+    the page of all chosen examples, with the images in their own size beside it.
 
     Raises:
         UserError: it is not known what the run is to be, or a file of it is damaged.
@@ -75,10 +65,6 @@ def render(
 
 def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
     """Write a page with the reward curves of trainings, side by side: the thesis's Figure 1.
-
-    Args:
-        trainings: experiment → its folder, with ``history.jsonl``.
-        out: the page.
 
     Raises:
         UserError: there are no two trainings, or one of them logged no reward.
@@ -141,7 +127,7 @@ def context(study: Study) -> dict[str, Any]:
         "differences": evidence.differences(study),
         "free_baselines": evidence.free_baselines(study, protocol),
         "audits": evidence.audits(study),
-        "reading": reading.rates(study),
+        "reading": evidence.rates(study),
         "defects": defects.table(study),
         "hashes": evidence.hashes(study),
         **_figures(study, protocol),
@@ -168,7 +154,7 @@ def _figures(study: Study, protocol: str) -> dict[str, Any]:
         "figures": [figure for figure in made if figure.panels],
         "rewards": curves.reward_figures(study),
         "trainings": [(one, curves.curves(study, one)) for one in facts.trained(study)],
-        "cost": cost.figure(study),
+        "cost": costs.figure(study),
     }
 
 
@@ -181,7 +167,7 @@ def _facts(study: Study) -> dict[str, Any]:
         "counts": facts.counts(study),
         "quarantine": facts.quarantine(study),
         "base": facts.base(study),
-        "config": facts.config_text(study),
+        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
     }
 
 
@@ -193,7 +179,7 @@ def _origins(study: Study) -> dict[str, Any]:
         "machine": origins.machine(study),
         "versions": origins.versions(study),
         "command": origins.command(study),
-        "seeds": seeds.seeds(study),
+        "seeds": origins.seeds(study),
     }
 
 

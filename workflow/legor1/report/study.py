@@ -83,7 +83,6 @@ class Study:
     """A run's results and what they come from; what has not been made (yet) is empty.
 
     Attributes:
-        folder: the run's folder.
         config, config_file: the resolved config, and the file below the run that it stands in.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model, and without repeats of a training with other seeds.
@@ -93,11 +92,9 @@ class Study:
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
             (NaN: not applicable).
-        trainings: experiment → its training.
         steps: the records beside the results, in the order in which the stages began.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         manifest, base, comparison: the JSON files of these names.
-        quarantine: rows of ``quarantine.jsonl``.
         missing: the jobs that have not been done yet.
     """
 

@@ -4,18 +4,15 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-SHAPES = ("circle", "square", "triangle", "diamond", "cross")
+SHAPES = ("circle", "square", "triangle", "diamond", "funnel")
 COLOURS = 6  # --e0 to --e5 in the stylesheet
 
 
 def tag(name: str, *children: str, **attributes: Any) -> Markup:
-    """Return an element.
+    """Return an element; its children are escaped unless they are ``Markup``.
 
-    Args:
-        name: of the element.
-        children: texts, escaped unless they are ``Markup``; no other HTML has a place in SVG.
-        attributes: by name, escaped; ``_`` stands for ``-``, at the end for nothing (``class_``).
-            None leaves an attribute out.
+    In an attribute's name ``_`` stands for ``-``, at the end for nothing (``class_``); None leaves
+    the attribute out.
     """
     given = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), number(value))
@@ -37,13 +34,7 @@ def picture(
 ) -> Markup:
     """Return an ``svg`` element of (width, height) units that screen readers know by its title.
 
-    Args:
-        ident: unique in the page.
-        size: of the view box.
-        title: its accessible name.
-        description: what a reader should take from it.
-        children: its content.
-        kind: its class in the stylesheet.
+    ``ident`` is unique in the page; ``kind`` is the class in the stylesheet.
     """
     return tag(
         "svg",
@@ -72,16 +63,10 @@ def marker(index: int, x: float, y: float, radius: float = 5.5) -> Markup:
         "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
         "triangle": [(0, -1.2 * r), (1.15 * r, 0.9 * r), (-1.15 * r, 0.9 * r)],
         "diamond": [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)],
-        "cross": _cross(r),
+        "funnel": [(0, 1.2 * r), (1.15 * r, -0.9 * r), (-1.15 * r, -0.9 * r)],
     }[shape]
     points = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)
     return tag("polygon", points=points, class_=f"mark {colour(index)}")
-
-
-def _cross(r: float) -> list[tuple[float, float]]:
-    a = r * 0.4
-    arm = [(-a, -r), (a, -r), (a, -a), (r, -a), (r, a), (a, a), (a, r), (-a, r), (-a, a)]
-    return [*arm, (-r, a), (-r, -a), (-a, -a)]
 
 
 def badge(index: int) -> Markup:

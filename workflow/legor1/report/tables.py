@@ -15,7 +15,6 @@ class Cell:
     """A number of this run, and how it stands beside the baseline's.
 
     Attributes:
-        experiment, score: whose number, and the number.
         mark: ``best`` (clearly), ``ahead`` (not clearly) or empty.
         difference: from the baseline, on the same examples; None for its own, or if unknown.
         verdict: ``better``, ``worse`` or ``unclear``; empty without a difference.
@@ -32,10 +31,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A metric's line: this run's cells, what needs no model, what the thesis printed in percent.
-
-    ``free`` is the best baseline that needs no model, and its score; None where there is none.
-    """
+    """A metric's line: this run's cells, the best ``free`` baseline, the thesis's percents."""
 
     metric: Metric
     cells: list[Cell]
@@ -72,20 +68,15 @@ def _meant(one: Metric, protocol: str) -> Metric:
 
 
 def _row(study: Study, protocol: str, one: Metric) -> Row:
-    scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
     marks = claims.marks(study, protocol, one)
-    cells = [
-        _score_cell(study, protocol, one, experiment, score, marks.get(experiment.name, ""))
-        for experiment, score in scored
-    ]
+    cells = [_cell(study, protocol, one, e, marks.get(e.name, "")) for e in study.experiments]
     free = free_scores(study, protocol, one)
     best = max(free, key=lambda pair: one.worth(pair[1]), default=None)
     return Row(one, cells, best, [row.get(one.column, "") for row in thesis()])
 
 
-def _score_cell(
-    study: Study, protocol: str, one: Metric, own: Experiment, score: Score | None, mark: str
-) -> Cell:
+def _cell(study: Study, protocol: str, one: Metric, own: Experiment, mark: str) -> Cell:
+    score = study.score(protocol, one.task, one.name, own)
     difference = study.difference(protocol, one.task, one.name, own, study.baseline)
     verdict = claims.standing(study, protocol, one, own, study.baseline) if difference else ""
     repeated = study.repeated(protocol, one.task, one.name, own)

@@ -1,7 +1,6 @@
 """A study that is not finished: what there is of it so far, and what is missing.
 
-Scores that the table lacks come from each experiment's ``scores.json``, and curves of a training
-that is not done from its work folder.
+Scores that the table lacks come from ``scores.json``, curves of a training from its work folder.
 """
 
 import math

@@ -33,40 +33,23 @@ QUIET = 600  # seconds without a sign of life after which that is worth a colour
 def watch(run: Path, *, once: bool = False, every: float = 3) -> None:
     """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
-    Ctrl-C ends it in good order.
-
     Raises:
         UserError: the study's config is none.
     """
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ✓
     console = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
-    if once:
-        return _print(console, Run(run))
-    with contextlib.suppress(KeyboardInterrupt):
-        if console.is_terminal:
-            _keep_showing(console, run, every)
-        else:
-            _keep_printing(console, run, every)
-
-
-def _keep_showing(console: Console, folder: Path, seconds: float) -> None:
-    with Live(console=console, auto_refresh=False) as screen:
-        for run in _looks(folder, seconds):
-            text = Text("\n").join(lines(run, time.time()))
-            text.no_wrap, text.overflow = True, "ellipsis"
-            screen.update(text, refresh=True)
-
-
-def _keep_printing(console: Console, folder: Path, seconds: float) -> None:
-    for run in _looks(folder, seconds):
-        _print(console, run)
-        if not run.done:
-            console.print()
-
-
-def _print(console: Console, run: Run) -> None:
-    for line in lines(run, time.time()):
-        console.print(line, soft_wrap=True)
+    live = Live(console=console, auto_refresh=False) if console.is_terminal and not once else None
+    with contextlib.suppress(KeyboardInterrupt), live or contextlib.nullcontext():
+        for look in [Run(run)] if once else _looks(run, every):
+            shown = lines(look, time.time())
+            if live:
+                text = Text("\n", no_wrap=True, overflow="ellipsis").join(shown)
+                live.update(text, refresh=True)
+                continue
+            for line in shown:
+                console.print(line, soft_wrap=True)
+            if not (once or look.done):
+                console.print()
 
 
 def _looks(folder: Path, seconds: float) -> Iterator[Run]:

@@ -1,8 +1,7 @@
 """How a running study stands, by its files alone: nobody is asked, and nothing is written.
 
-A job is done if its files are there. Else its log tells: none since the last start or since it last
-ended well, and it waits; an error at its end, and it failed; that it was interrupted, and it
-stopped; all else, and it runs, or was killed without a word.
+A job is done if its files are there. Else its log tells: without one since the last start, or since
+it last ended well, it waits; one that ends with an error failed, one that was interrupted stopped.
 """
 
 import contextlib
@@ -32,12 +31,8 @@ SETTLED = 2  # seconds by which clocks of file servers may differ
 class Training:
     """Where a training stands; numbers are None where they are not known.
 
-    Attributes:
-        step, steps: done, and to do in all.
-        rewards, losses: every logged value, in order.
-        tokens, seconds: of one step.
-        left: seconds to its end, as fast as it went since it was started.
-        note: why it stopped, if it did.
+    ``tokens`` and ``seconds`` are those of one step, ``left`` the seconds to its end at the speed
+    since it was started, ``note`` why it stopped, if it did.
     """
 
     step: int | None = None
@@ -185,22 +180,17 @@ def _training(
     pace: float | None,
     note: str = "",
 ) -> Training:
-    rows = list(history)
-    counted = [(n, s) for row in rows if (n := _of(row, "num_tokens")) and (s := _of(row, "step"))]
-    return Training(
-        step,
-        steps,
-        [value for row in rows if (value := _of(row, "reward")) is not None],
-        [value for row in rows if (value := _of(row, "loss")) is not None],
-        counted[-1][0] / counted[-1][1] if counted else None,
-        pace,
-        pace * max(0, steps - step) if pace and steps is not None and step is not None else None,
-        note,
-    )
-
-
-def _of(row: Record, key: str) -> float | None:
-    return _number(row.get(key))
+    logged: dict[str, list[float]] = {"reward": [], "loss": []}
+    tokens = left = None
+    for row in history:
+        known = {key: number for key in row if (number := _number(row[key])) is not None}
+        for key, values in logged.items():
+            values += [known[key]] if key in known else []
+        if known.get("num_tokens") and known.get("step"):
+            tokens = known["num_tokens"] / known["step"]
+    if pace and steps is not None and step is not None:
+        left = pace * max(0, steps - step)
+    return Training(step, steps, logged["reward"], logged["loss"], tokens, pace, left, note)
 
 
 def _number(value: Any) -> float | None:

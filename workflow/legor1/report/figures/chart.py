@@ -25,8 +25,7 @@ Panel = tuple[str, str, Markup]  # heading, what it says in small print, picture
 class Figure:
     """One or more panels, and the data that they show as headings and rows.
 
-    ``title`` and ``about`` stand above it; ``shared`` says that its panels hold several
-    experiments, so that a legend must tell them apart.
+    ``shared`` says that its panels hold several experiments, so that they need a legend.
     """
 
     panels: list[Panel]

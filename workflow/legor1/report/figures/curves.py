@@ -116,9 +116,6 @@ def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
     """Return the groups of GRPO experiments, two or more, whose other settings are the same.
 
     The thesis's Figure 1 is such a pair.
-
-    Args:
-        experiments: the config's block.
     """
     groups = defaultdict(list)
     for name, settings in experiments.items():
@@ -135,34 +132,28 @@ def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
     curves = [(one, logged(training.history, "reward")) for one, training in trainings]
     picture = lines_panel(ident, title, curves)
     headings = ["Step", *(f"{one.name}{what}" for one, _ in curves for what in ("", ", mean"))]
-    columns = [column for _, training in trainings for column in _columns(training)]
-    steps = sorted({step for column in columns for step in column})
-    rows = [
-        [_step(step, trainings), *(column.get(step, "–") for column in columns)] for step in steps
-    ]
+    steps: dict[float, Cited] = {}
+    columns: list[dict[float, Cited]] = []
+    for _, training in trainings:
+        own, *logged_and_mean = _columns(training)
+        steps, columns = own | steps, columns + logged_and_mean
+    rows = [[steps[at], *(column.get(at, "–") for column in columns)] for at in sorted(steps)]
     panel = ("Reward", "each against its own", picture)
     return Figure([panel], headings, thinned(rows), shared=True)
 
 
 def _columns(training: Training) -> Iterable[dict[float, Cited]]:
-    """Yield step → the logged reward, and step → the running mean there."""
+    """Yield step → itself, step → the logged reward, and step → the running mean there."""
     file, history = training.history_file, training.history
     cited = partial(cite, file, history, write=short)
     kept = [i for i, row in enumerate(history) if _has(row, "reward")]
-    yield {history[i]["step"]: cited(i, "reward") for i in kept}
+    for key in ("step", "reward"):
+        yield {history[i]["step"]: cited(i, key) for i in kept}
     means = running_mean(logged(history, "reward"))
     yield {
         step: Cited(short(mean), mean, pointer(file, i, "reward"), "running mean")
         for i, (step, mean) in zip(kept, means, strict=True)
     }
-
-
-def _step(step: float, trainings: list[tuple[Experiment, Training]]) -> Cited:
-    for _, training in trainings:
-        for i, row in enumerate(training.history):
-            if _has(row, "reward") and row["step"] == step:
-                return cite(training.history_file, training.history, i, "step", write=short)
-    raise LookupError(step)
 
 
 def logged(history: Iterable[Record], key: str) -> Points:

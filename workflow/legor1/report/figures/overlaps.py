@@ -30,7 +30,6 @@ class Matched:
     Attributes:
         areas: (true boxes,): the share of the image that each covers.
         ious: (true boxes,): its IoU with the predicted box that it was matched to; 0 for none.
-        predicted: how many boxes were predicted.
     """
 
     areas: np.ndarray
@@ -166,15 +165,12 @@ def by_size(found: dict[Experiment, Matched]) -> Figure:
 
 
 def _means(boxes: Matched, largest: np.ndarray) -> Means:
+    found = {}
     groups = np.searchsorted(largest, boxes.areas)
-    return {
-        int(i): (
-            float(boxes.areas[groups == i].mean()),
-            float(boxes.ious[groups == i].mean()),
-            int((groups == i).sum()),
-        )
-        for i in np.unique(groups)
-    }
+    for i in np.unique(groups):
+        areas, ious = boxes.areas[groups == i], boxes.ious[groups == i]
+        found[int(i)] = float(areas.mean()), float(ious.mean()), len(ious)
+    return found
 
 
 def _size_cells(means: dict[Experiment, Means], i: int, of: int) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import networkx as nx
 from markupsafe import Markup
 
-from legor1.report import layers, lineage, origins, svg
+from legor1.report import lineage, origins, svg
 from legor1.report.cited import Cited, count, duration, pointer
 from legor1.report.costs import mib
 from legor1.report.figures.chart import Figure
@@ -13,14 +13,18 @@ from legor1.report.lineage import EVERY, Step
 from legor1.report.study import Study
 from legor1.report.svg import tag
 
-WIDTH, HEIGHT, GAP, APART = 94.0, 58.0, 16.0, 14.0  # of a node, and between two
+Edge = tuple[str, str]
+
+WIDTH, HEIGHT, APART = 250.0, 26.0, 8.0  # of a box, and between two
+REACH = 9.0  # that a line bends away from the boxes, for each that it passes
 PAGE = "this report"
 HEADINGS = [
     "Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from", "Commit", "Device",
 ]  # fmt: skip
 ABOUT = (
-    "Each box is a stage that ran, with its jobs and their time together; what it wrote is read "
-    "by the next, to the right. A line that a longer way implies is left out; the table has all."
+    "Each box is a stage that ran, with its jobs and their time together; a line leads down to "
+    "the stage that reads what it wrote. One that a longer way implies is left out; the table has "
+    "all."
 )
 
 
@@ -32,7 +36,7 @@ def graph(study: Study) -> Figure:
     return Figure(panels, HEADINGS, rows, "How it came about", ABOUT)
 
 
-def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge]) -> list[str]:
+def _row(study: Study, name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
     times = [step.record["wall_seconds"] for step in steps]
     memory = max(step.record["peak_memory_mib"] for step in steps)
     facts: list[tuple[str, str, float, str]] = [
@@ -46,51 +50,50 @@ def _row(study: Study, name: str, steps: list[Step], edges: Iterable[layers.Edge
     return [name, *cited, takes, origins.commits(steps), origins.devices(steps)]
 
 
-def _picture(stages: Mapping[str, list[Step]], edges: set[layers.Edge]) -> Markup:
-    onward = layers.without_circles(sorted(edges))
-    ends = {(name, PAGE) for name in stages if not any(one == name for one, _ in onward)}
-    shown = {*nx.transitive_reduction(nx.DiGraph([*onward, *ends])).edges}
-    layout = layers.arrange([*stages, PAGE], shown)
-    columns = max(column for column, _ in layout.places.values()) + 1
-    rows = [row for path in layout.paths.values() for _, row in path]
-    top, bottom = min(rows), max(rows)
+def without_circles(edges: Iterable[Edge]) -> nx.DiGraph:
+    """Return the edges but for those that would close a circle with the ones before them."""
+    kept = nx.DiGraph()
+    for one, other in edges:
+        kept.add_nodes_from((one, other))
+        if not nx.has_path(kept, other, one):
+            kept.add_edge(one, other)
+    return kept
 
-    def at(place: tuple[int, float]) -> tuple[float, float]:
-        column, row = place
-        return 1 + column * (WIDTH + GAP), 1 + (row - top) * (HEIGHT + APART)
 
-    drawn = [_line([at(place) for place in path]) for path in layout.paths.values()]
-    drawn += [_node(name, stages.get(name, []), at(layout.places[name])) for name in layout.places]
-    size = columns * (WIDTH + GAP) - GAP + 2, (bottom - top) * (HEIGHT + APART) + HEIGHT + 2
-    said = "; ".join(f"{one} → {other}" for one, other in sorted(shown))
+def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
+    """Return the stages in a column, each below all that it follows, and lines beside them."""
+    onward = without_circles(sorted(edges))
+    onward.add_nodes_from(stages)
+    onward.add_edges_from([(name, PAGE) for name in stages if not onward[name]])
+    began = {name: at for at, name in enumerate((*stages, PAGE))}
+    order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
+    top = {name: 1 + i * (HEIGHT + APART) for i, name in enumerate(order)}
+    shown = sorted(nx.transitive_reduction(onward).edges)
+    drawn = [_line(top[one], top[other]) for one, other in shown]
+    drawn += [_box(name, stages.get(name, []), top[name]) for name in order]
+    size = WIDTH + REACH * len(order), len(order) * (HEIGHT + APART) - APART + 2
+    said = "; ".join(f"{one} → {other}" for one, other in shown)
     title = "The stages, and which takes from which"
     return svg.picture("stages", size, title, said, *drawn, kind="chart stages")
 
 
-def _line(points: list[tuple[float, float]]) -> Markup:
-    """Return a line from the right of a box to the left of another, flat where it passes others."""
-    x, y = points[0][0] + WIDTH, points[0][1] + HEIGHT / 2
-    steps = [f"M{svg.number(x)} {svg.number(y)}"]
-    for left, upper in points[1:]:
-        to, middle = upper + HEIGHT / 2, (x + left) / 2
-        curve = (middle, y, middle, to, left, to)
-        steps.append("C" + " ".join(map(svg.number, curve)))
-        steps.append(f"H{svg.number(left + WIDTH)}")
-        x, y = left + WIDTH, to
-    return tag("path", d="".join(steps[:-1]), class_="flow")
+def _line(start: float, end: float) -> Markup:
+    """Return a line from one box down to another, bent around those between."""
+    upper, lower = start + HEIGHT * 0.7, end + HEIGHT * 0.3
+    bent = WIDTH + REACH * (end - start) / (HEIGHT + APART)
+    curve = map(svg.number, (bent, upper, bent, lower, WIDTH, lower))
+    return tag(
+        "path", d=f"M{svg.number(WIDTH)} {svg.number(upper)}C{' '.join(curve)}", class_="flow"
+    )
 
 
-def _node(name: str, steps: list[Step], at: tuple[float, float]) -> Markup:
-    x, y = at
-    middle = x + WIDTH / 2
-    words: list[str] = [tag("tspan", name, class_="strong")]
+def _box(name: str, steps: list[Step], y: float) -> Markup:
+    drawn = [tag("text", name, x=9, y=y + 17, class_="strong")]
     if steps:
         seconds = sum(step.record["wall_seconds"] for step in steps)
-        words += [f"{len(steps)} job{'s' if len(steps) > 1 else ''}", duration(seconds)]
-    first = y + HEIGHT / 2 + 4 - 15 * (len(words) - 1) / 2
-    texts = [
-        tag("text", word, x=middle, y=first + 15 * i, class_="middle")
-        for i, word in enumerate(words)
-    ]
+        took = f"{len(steps)} job{'s' if len(steps) > 1 else ''}, {duration(seconds)}"
+        drawn.append(tag("text", took, x=WIDTH - 8, y=y + 17, class_="end"))
     kind = "stage" if steps else "stage last"
-    return tag("g", tag("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=8, class_=kind), *texts)
+    return tag(
+        "g", tag("rect", x=1, y=y, width=WIDTH - 1, height=HEIGHT, rx=6, class_=kind), *drawn
+    )

@@ -42,12 +42,10 @@ def _panel(protocol: str, textual: Metric, placed: Placed) -> Panel:
     drawn = []
     for one, x, y in placed:
         shade, at = f"bar {svg.colour(one.index)}", (100 * x.value, 100 * y.value)
-        if x.bounded:
-            (x1, y1), (x2, _) = (axes.at((100 * end, at[1])) for end in (x.low, x.high))
-            drawn.append(tag("line", x1=x1, x2=x2, y1=y1, y2=y1, class_=shade))
-        if y.bounded:
-            (x1, y1), (_, y2) = (axes.at((at[0], 100 * end)) for end in (y.low, y.high))
-            drawn.append(tag("line", x1=x1, x2=x1, y1=y1, y2=y2, class_=shade))
+        ends = [[(100 * end, at[1]) for end in (x.low, x.high)]] if x.bounded else []
+        ends += [[(at[0], 100 * end) for end in (y.low, y.high)]] if y.bounded else []
+        for (x1, y1), (x2, y2) in (map(axes.at, pair) for pair in ends):
+            drawn.append(tag("line", x1=x1, x2=x2, y1=y1, y2=y2, class_=shade))
     # Above all lines, so that no marker is crossed out.
     drawn += [svg.marker(e.index, *axes.at((100 * x.value, 100 * y.value))) for e, x, y in placed]
     said = "; ".join(

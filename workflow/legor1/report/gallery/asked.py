@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from legor1 import jobs
 from legor1.answers import parse_objects
 from legor1.boxes import PixelBudget
 from legor1.files import stream_jsonl
@@ -37,12 +38,7 @@ class Asked:
 
 
 class Conversations:
-    """The prompts of some test instances, by protocol and variant.
-
-    Args:
-        study: the run.
-        wanted: the ids.
-    """
+    """The prompts of the ``wanted`` test instances, by protocol and variant."""
 
     def __init__(self, study: Study, wanted: Collection[str]) -> None:
         self._study, self._wanted = study, wanted
@@ -50,13 +46,7 @@ class Conversations:
         self._small: dict[str, str | None] = {}
 
     def asked(self, ident: str, experiments: list[Experiment], anchor: str) -> list[Asked]:
-        """Return what each of the experiments was asked, those that were asked the same as one.
-
-        Args:
-            ident: the instance.
-            experiments: those that answered it.
-            anchor: unique in the page.
-        """
+        """Return what each of the experiments was asked, those that were asked the same as one."""
         by_turns: dict[str, tuple[list[Experiment], Record, list[Any]]] = {}
         for experiment in experiments:
             row = self._row(experiment, ident)
@@ -72,8 +62,7 @@ class Conversations:
         own = self._study.config["experiments"].get(experiment.name)
         if own is None:
             return None
-        folder = Path("data", own.get("protocol", "sound"), own.get("variant", "plain"))
-        path = self._study.folder / folder / "test.jsonl"
+        path = self._study.folder / jobs.conversations(own, "test")
         if path not in self._rows:
             rows = stream_jsonl(path, KEYS) if path.exists() else ()
             self._rows[path] = {

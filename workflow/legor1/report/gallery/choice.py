@@ -19,10 +19,7 @@ Choice = dict[str, list[str]]  # reason → instance ids
 
 
 def choose(study: Study, most: int) -> dict[str, Choice]:
-    """Return the examples of each task that has any, at most so many for each reason.
-
-    An example can be there for several reasons; best and worst exclude each other.
-    """
+    """Return the examples of each task that has any, at most so many for each reason."""
     found = {task: _of_task(study, task, most) for task in TASKS}
     return {task: choice for task, choice in found.items() if any(choice.values())}
 

@@ -1,6 +1,8 @@
 """A completion in its parts: what is thinking, and what is not."""
 
 import re
+from itertools import groupby
+from operator import itemgetter
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _CLOSING = re.compile(r"</think>", re.I)
@@ -45,10 +47,5 @@ def _closed(found: list[Part]) -> list[Part]:
 
 def _joined(found: list[Part]) -> list[Part]:
     """Return the parts that are not empty, neighbours of a kind as one."""
-    joined: list[Part] = []
-    for thinking, text in found:
-        if text and joined and joined[-1][0] == thinking:
-            joined[-1] = (thinking, joined[-1][1] + text)
-        elif text:
-            joined.append((thinking, text))
-    return joined
+    kinds = groupby((part for part in found if part[1]), key=itemgetter(0))
+    return [(thinking, "".join(text for _, text in group)) for thinking, group in kinds]

@@ -26,7 +26,6 @@ class Answer:
     """What one experiment answered.
 
     Attributes:
-        experiment: which.
         scores: (metric's label, percent as text).
         mark: right, wrong or unreadable; empty if it was not scored.
         picture: the image with true and predicted boxes; None where the task has no boxes.
@@ -50,15 +49,11 @@ class Example:
 
     Attributes:
         anchor: its id in a page, the same in every report.
-        instance_id: of the dataset.
-        task: of it.
-        reasons: why it is shown.
         asked: the prompts; none if they were not stored.
         reference: the true answer, boxes in pixels of the original image.
         picture: the bare image of a task without boxes.
         large: file name of the image in its own size, or empty.
         parts: (tag in the picture, label) of the true boxes.
-        answers: of each experiment that gave one.
     """
 
     anchor: str
@@ -76,12 +71,9 @@ class Example:
 def examples(
     study: Study, chosen: dict[str, Choice], folder: Path | None
 ) -> dict[str, list[Example]]:
-    """Return task → its examples, in the order of the reasons.
+    """Return task → its examples, of those ``chosen`` for it, in the order of the reasons.
 
-    Args:
-        study: the run.
-        chosen: task → reason → ids, from ``choice.choose``.
-        folder: of the images in their own size; None: they are not written.
+    The images in their own size are written into ``folder``, if there is one.
     """
     why = {task: reasons(choice) for task, choice in chosen.items()}
     conversations = Conversations(study, {ident for one in why.values() for ident in one})

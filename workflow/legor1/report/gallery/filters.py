@@ -14,10 +14,7 @@ MARKS = ("right", "wrong", "unreadable")
 
 @dataclass(frozen=True)
 class Option:
-    """A choice of a filter: its key, its label, and how many examples it is true of.
-
-    ``experiment`` is set where it is one.
-    """
+    """A choice of a filter, and how many examples it is true of; ``experiment`` if it is one."""
 
     key: str
     label: str
@@ -44,26 +41,29 @@ def filters(
 ) -> tuple[list[Filter], Filter]:
     """Return the filters of which one option holds, and that of the experiments.
 
-    Args:
-        page: its name, for the sources of the counts.
-        shown: its examples.
-        experiments: of the run; one that answered none of them is left out.
+    An experiment that answered none of the examples is left out. ``page`` is the page's name, for
+    the sources of the counts.
     """
+    keys: dict[str, Callable[[Example], Iterable[str]]] = {
+        "task": lambda one: [one.task],
+        "reason": lambda one: one.reasons,
+        "mark": lambda one: [answer.mark for answer in one.answers],
+        "by": lambda one: [str(answer.experiment.index) for answer in one.answers],
+    }
 
-    def option(name: str, key: str, label: str, holds: Callable[[Example], bool]) -> Option:
-        return Option(key, label, _counted(page, shown, name, key, holds))
+    def option(name: str, key: str, label: str, experiment: Experiment | None = None) -> Option:
+        return Option(
+            key,
+            label,
+            _counted(page, shown, name, key, lambda one: key in keys[name](one)),
+            experiment,
+        )
 
-    tasks = [option("task", key, label, _of_task(key)) for key, label in TASKS.items()]
-    why = [option("reason", key, label, _for(key)) for key, label in REASONS.items()]
-    marks = [option("mark", key, key, _marked(key)) for key in MARKS]
-    by = [
-        Option(f"{e.index}", e.name, _counted(page, shown, "by", f"{e.index}", _by(e)), e)
-        for e in experiments
-    ]
+    by = [option("by", str(e.index), e.name, e) for e in experiments]
     single = [
-        Filter("task", "Task", tasks),
-        Filter("reason", "Why it is here", why),
-        Filter("mark", "An answer that is", marks),
+        Filter("task", "Task", [option("task", *one) for one in TASKS.items()]),
+        Filter("reason", "Why it is here", [option("reason", *one) for one in REASONS.items()]),
+        Filter("mark", "An answer that is", [option("mark", key, key) for key in MARKS]),
     ]
     return single, Filter("by", "Answers of", [one for one in by if one.count.value])
 
@@ -73,19 +73,3 @@ def _counted(
 ) -> Cited:
     number = sum(map(holds, shown))
     return Cited(count(number), number, pointer(page, name, key), "examples of that page")
-
-
-def _of_task(key: str) -> Callable[[Example], bool]:
-    return lambda one: one.task == key
-
-
-def _for(key: str) -> Callable[[Example], bool]:
-    return lambda one: key in one.reasons
-
-
-def _marked(key: str) -> Callable[[Example], bool]:
-    return lambda one: any(answer.mark == key for answer in one.answers)
-
-
-def _by(experiment: Experiment) -> Callable[[Example], bool]:
-    return lambda one: any(answer.experiment == experiment for answer in one.answers)

@@ -35,10 +35,7 @@ def embedded(image: "Image | None", side: int = LONG_SIDE) -> str | None:
 
 
 def write_large(image: "Image | None", folder: Path) -> str:
-    """Write the image into a folder, named by its content, and return the name.
-
-    Empty if there is none, or if it is no larger than what is embedded.
-    """
+    """Write the image into a folder, named by its content; return the name, "" for a small one."""
     if image is None or max(image.size) <= LONG_SIDE:
         return ""
     content = _jpeg(image, LARGE_SIDE)

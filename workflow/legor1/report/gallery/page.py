@@ -22,13 +22,7 @@ OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what images.write_large calls a file
 
 @dataclass(frozen=True)
 class Gallery:
-    """The examples of a run, chosen and made ready.
-
-    Attributes:
-        every: task → its examples.
-        few: the same for the report: the first for each reason.
-        total: how many there are.
-    """
+    """The chosen examples of each task: all, and the report's, the first for each reason."""
 
     every: dict[str, list[Example]]
     few: dict[str, list[Example]]

@@ -27,10 +27,7 @@ def letter(index: int) -> str:
 class Scene:
     """An image, embedded once however often it is drawn on.
 
-    Args:
-        href: the image as a data URI; None if there is none.
-        size: (width, height) of the original, in pixels.
-        anchor: unique in the page.
+    ``href`` is a data URI, ``size`` that of the original in pixels, ``anchor`` unique in the page.
     """
 
     def __init__(self, href: str | None, size: tuple[int, int], anchor: str) -> None:
