@@ -164,11 +164,11 @@ def _by_manual(
     groups = group(manual_of, images or ())
     counts: dict[str, Counter[str]] = {}
     for row in instances:
-        counts.setdefault(groups.find(row["manual"]), Counter())[row["task"]] += 1
+        counts.setdefault(groups.of[row["manual"]], Counter())[row["task"]] += 1
     if len(counts) < 2:
         raise UserError(_one_group(groups))
     tested = choose(counts, fraction, seed)
-    test = {row["instance_id"] for row in instances if groups.find(row["manual"]) in tested}
+    test = {row["instance_id"] for row in instances if groups.of[row["manual"]] in tested}
     facts = {
         "compared": "manuals" if images is None else "manuals and images",
         "distance": None if images is None else pictures.DISTANCE,
