@@ -68,7 +68,6 @@ class Conversations:
         self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
         names = sorted(name for side in sides for name in self._asked(side))
-        self._turns: dict[str, Record] = {}
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
 
     def order(self, side: str) -> list[str]:
@@ -111,13 +110,6 @@ class Conversations:
             "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
         }
 
-    def _turn(self, row: Record) -> Record:
-        """Return a question and its answer; as a solved example it has no thinking to show."""
-        name = row["instance_id"]
-        if name not in self._turns:
-            self._turns[name] = self._new_turn(row)
-        return self._turns[name]
-
     def _frame(self, row: Record) -> str:
         """Return the frame in which the row's boxes are shown, and an answer to it is read."""
         if self._format == "tags":
@@ -126,7 +118,8 @@ class Conversations:
             return "processed"
         return "percent_json" if row["file_frame"] == "percent" else "original"
 
-    def _new_turn(self, row: Record) -> Record:
+    def _turn(self, row: Record) -> Record:
+        """Return a question and its answer; as a solved example it has no thinking to show."""
         turn = {
             "instance_id": row["instance_id"],
             "image": row["image"],

@@ -99,17 +99,13 @@ class Reader:
             below = posixpath.normpath(below).lstrip("/")
         if not found or "/" not in below or below.startswith("../"):
             raise Rejected("image not in lego/<manual>/")
-        try:
-            return below, self._seen(task, said, below)
-        except Rejected as rejected:
-            mended = _GLUED_FAKE.sub("_", below)
-            if str(rejected) != MISSING or mended == below:
-                raise Rejected(_of_image(rejected)) from rejected
-            below = mended
-        try:
-            return below, self._seen(task, said, below)
-        except Rejected as rejected:
-            raise Rejected(_of_image(rejected)) from rejected
+        for path in dict.fromkeys((below, _GLUED_FAKE.sub("_", below))):
+            try:
+                return path, self._seen(task, said, path)
+            except Rejected as rejected:
+                if str(rejected) != MISSING:
+                    raise
+        raise Rejected("image missing")
 
     def _seen(self, task: str, said: Dialogue, below: str) -> Size:
         """Return the size of a task's image; that of a falsified one has a true one to look for."""
@@ -251,10 +247,6 @@ def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
     write_instances(out, found.rows, found.summary)
     files.write_jsonl(quarantine, found.quarantine)
     return found.summary
-
-
-def _of_image(rejected: Rejected) -> str:
-    return "image missing" if str(rejected) == MISSING else str(rejected)
 
 
 def _not_a_tree(tree: Path, why: str) -> str:
