@@ -49,13 +49,7 @@ def baselines(train: list[Row], test: list[Row]) -> dict[str, list[Row]]:
 
 
 def write_baselines(train: Path | str, test: Path | str, out: Path | str) -> dict[str, int]:
-    """Write ``out``/<baseline>.jsonl for each of ``NAMES``; return how many rows each has.
-
-    Args:
-        train: the conversations that may be looked at.
-        test: the conversations that are answered.
-        out: the folder.
-    """
+    """Write ``out``/<baseline>.jsonl for each of ``NAMES``; return how many rows each has."""
     rows = [files.read_jsonl(path, (*REQUIRED, "demonstrations")) for path in (train, test)]
     return {
         name: files.write_jsonl(Path(out) / f"{name}.jsonl", predictions)

@@ -37,15 +37,26 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
     """Yield a temporary sibling folder that replaces the folder ``path`` if the block succeeds.
 
     Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
     none, never a part of one. What killed processes left half written beside it is removed.
 
+    Args:
+        path: the folder.
+        marker: a file that is in every folder which may be replaced; empty ones may be too.
+
     Raises:
-        UserError: nothing can be written there.
+        UserError: nothing can be written there, or something else is there.
     """
+    if marker and path.exists():
+        ours = path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+        if not ours:
+            raise UserError(
+                f"{path} exists and was not written by this command, so it is not replaced. "
+                "Remedy: name another folder, or move this one away."
+            )
     with _beside(path, "", _make_folder) as temporary:
         yield temporary
         sync(temporary)

@@ -8,15 +8,14 @@ kind. So this is the only module that decodes an image of a dataset:
 - 16 bits a channel scaled to 8, not cut off at 255;
 - transparent parts on white, as paper is.
 
-Of a sound PNG or JPEG the first kilobyte tells the size and the last bytes tell that it is whole,
-so that an index need not decode it. The content decides what an image is, not its suffix.
+Of a PNG or JPEG the header tells the size and the last bytes tell that it is whole, so that an
+index need not decode it. The content decides what an image is, not its suffix.
 """
 
+import contextlib
 import os
-import re
-import struct
 import warnings
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -26,18 +25,13 @@ from legor1.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # that are opened
 MAX_PIXELS = 89_478_485  # beyond this Pillow warns of a decompression bomb
-HEAD, TAIL = 1024, 12  # bytes
-_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-_PNG_TURNED = re.compile(rb"eXIf|[Xx][Mm][Pp]|Raw profile")  # where an orientation may stand
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_JPEG_TURNED = 0xE1  # the segment of EXIF and of XMP
-# The frame headers SOF0 to SOF15; the others among them are tables.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDA)) - {_JPEG_TURNED}
+ENDS = {"PNG": b"\0\0\0\0IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # of a whole file
+# Where an orientation may stand, by Pillow's names.
+TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type xmp"}
 
 
 class Decoded(NamedTuple):
@@ -78,19 +72,28 @@ def decode(file: BinaryIO) -> Decoded:
     Raises:
         Rejected: as ``image_size``.
     """
-    from PIL import ExifTags, Image, ImageOps
+    from PIL import ExifTags, ImageOps
+
+    with _opened(file) as image:
+        image.load()
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        ImageOps.exif_transpose(image, in_place=True)
+        clear, deep = image.has_transparency_data, image.mode.startswith("I")
+        plain = not (turned or clear or deep or image.mode == "CMYK")
+        return Decoded(_rgb(image), image.format or "", image.mode, plain)
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO) -> "Iterator[ImageFile]":
+    """Yield the image, of which the header alone has been read; what goes wrong is ``Rejected``."""
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file, formats=FORMATS) as image:
                 _check(image.size)
-                image.load()
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-                ImageOps.exif_transpose(image, in_place=True)
-                clear, deep = image.has_transparency_data, image.mode.startswith("I")
-                plain = not (turned or clear or deep or image.mode == "CMYK")
-                return Decoded(_rgb(image), image.format or "", image.mode, plain)
+                yield image
     except (Rejected, MemoryError):  # memory is the machine's, not the image's
         raise
     except Image.DecompressionBombError as error:
@@ -111,9 +114,13 @@ def image_size(descriptor: int, length: int) -> Size:
             decode, or is too elongated for the model's processor.
     """
     with os.fdopen(descriptor, "rb") as file:
-        head = os.pread(descriptor, HEAD, 0)
-        tail = head[-TAIL:] if length <= HEAD else os.pread(descriptor, TAIL, length - TAIL)
-        size = _png(head, tail) or _jpeg(head, tail) or decode(file).image.size
+        with _opened(file) as image:
+            end = ENDS.get(image.format or "")
+            if end and TURNS.isdisjoint(image.info):
+                file.seek(-len(end), os.SEEK_END)
+                if file.read() == end:
+                    return image.size
+        size = decode(file).image.size
     _check(size)
     return size
 
@@ -129,32 +136,6 @@ def _rgb(image: "Image") -> "Image":
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _png(head: bytes, tail: bytes) -> Size | None:
-    if not head.startswith(_PNG_START) or tail != _PNG_END:
-        return None
-    if zlib.crc32(head[12:29]) != int.from_bytes(head[29:33], "big"):
-        return None
-    pixels = head.find(b"IDAT")
-    if pixels < 0 or _PNG_TURNED.search(head, 0, pixels):
-        return None
-    return struct.unpack_from(">II", head, 16)
-
-
-def _jpeg(head: bytes, tail: bytes) -> Size | None:
-    if not head.startswith(_JPEG_START) or not tail.endswith(_JPEG_END):
-        return None
-    position = 2
-    while position + 9 <= len(head) and head[position] == 0xFF:
-        marker = head[position + 1]
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", head, position + 5)
-            return width, height
-        if marker not in _JPEG_SEGMENTS:
-            return None
-        position += 2 + int.from_bytes(head[position + 2 : position + 4], "big")
-    return None
 
 
 def _check(size: Size) -> None:

@@ -60,18 +60,14 @@ def _means(*names: str) -> dict[str, Metric]:
 
 def _micro(suffix: str) -> dict[str, Metric]:
     """Return precision, recall and F1 of the boxes of all images together."""
-
-    def precision(sums: Sums) -> np.ndarray:
-        return ratio(sums[f"matched_{suffix}"], sums["predicted_boxes"])
-
-    def recall(sums: Sums) -> np.ndarray:
-        return ratio(sums[f"matched_{suffix}"], sums["true_boxes"])
-
-    def f1(sums: Sums) -> np.ndarray:
-        return ratio(2 * sums[f"matched_{suffix}"], sums["predicted_boxes"] + sums["true_boxes"])
-
-    measures = zip(detection.RATES, (precision, recall, f1), strict=True)
-    return {f"{rate}_{suffix}": measure for rate, measure in measures}
+    matched = f"matched_{suffix}"
+    measures: tuple[Metric, ...] = (
+        lambda sums: ratio(sums[matched], sums["predicted_boxes"]),
+        lambda sums: ratio(sums[matched], sums["true_boxes"]),
+        lambda sums: ratio(2 * sums[matched], sums["predicted_boxes"] + sums["true_boxes"]),
+    )
+    named = zip(detection.RATES, measures, strict=True)
+    return {f"{rate}_{suffix}": measure for rate, measure in named}
 
 
 def _from_counts(names: tuple[str, ...], measure: Callable[[np.ndarray], np.ndarray]) -> Metric:

@@ -80,7 +80,7 @@ def chat_messages(
     """
     turns = []
     for shown in conversation["demonstrations"] if demonstrations else []:
-        text = _shown_answer(shown, budget, conversation["box_frame"])
+        text = answer(shown, budget, conversation["box_frame"])
         turns.append(_user(shown))
         turns.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
     return [*turns, _user(conversation)]
@@ -92,15 +92,18 @@ def image_paths(turns: Iterable[Mapping[str, Any]]) -> list[str]:
     return [part["image"] for part in parts if part["type"] == "image"]
 
 
-def answer(conversation: dict[str, Any], budget: PixelBudget) -> str:
-    """Return the true answer as the model should say it: boxes in the ``box_frame``."""
-    return _shown_answer(conversation, budget, conversation["box_frame"])
+def answer(turn: dict[str, Any], budget: PixelBudget, frame: str | None = None) -> str:
+    """Return the true answer to a query or demonstration as the model should say it.
 
-
-def _shown_answer(turn: dict[str, Any], budget: PixelBudget, frame: str) -> str:
-    if "file_response" in turn:  # shown as it stands, whatever its frame
+    Args:
+        turn: with ``response``, boxes in original pixels; or ``file_response``, shown as it stands.
+        budget: decides the image's processed size.
+        frame: the ``box_frame`` of the conversation that a demonstration stands in.
+    """
+    if "file_response" in turn:
         return turn["file_response"]
-    return to_shown(turn["response"], (turn["width"], turn["height"]), budget, frame)
+    size = turn["width"], turn["height"]
+    return to_shown(turn["response"], size, budget, frame or turn["box_frame"])
 
 
 def _user(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ def generator(seed: int, purpose: str, instance: str = "") -> np.random.Generato
 
     Adding a row or reordering the work therefore changes no other row's choices.
     """
-    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+    return np.random.default_rng(int.from_bytes(rank(seed, purpose, instance)[:16], "little"))
 
 
 def rank(seed: int, purpose: str, instance: str) -> bytes:
@@ -27,5 +26,4 @@ def pick(count: int, seed: int, purpose: str, instance: str = "") -> int:
 
     For one choice an instance among many: a hundredth of the time that a generator takes.
     """
-    digest = hashlib.sha256(f"{seed}\x1f{purpose}\x1f{instance}".encode()).digest()
-    return int.from_bytes(digest[16:], "little") % count
+    return int.from_bytes(rank(seed, purpose, instance)[16:], "little") % count

@@ -1,6 +1,5 @@
 """The ``scores.json`` of all experiments and protocols → ``table.csv``, one line a number."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +35,8 @@ def table(scores: Named) -> "pd.DataFrame":
 
 def write_table(scores: Named, out: Path | str) -> None:
     """Write the table of ``scores`` as CSV: six decimals, empty where there is no number."""
-    frame = table(scores)
-    for column in ("value", "low", "high"):
-        frame[column] = [_decimal(number) for number in frame[column]]
-    write_text(out, frame.to_csv(index=False, lineterminator="\n"))
+    text = table(scores).to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    write_text(out, text)
 
 
 def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
@@ -65,7 +62,3 @@ def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
 def _ends(data: dict[str, Any], metric: str) -> tuple[float | None, float | None]:
     interval = data.get("intervals", {}).get(metric, {"low": None, "high": None})
     return interval["low"], interval["high"]
-
-
-def _decimal(number: float) -> str:
-    return "" if math.isnan(number) else f"{number:.{DECIMALS}f}"

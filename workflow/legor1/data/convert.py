@@ -14,14 +14,11 @@ switch here, but for ``row_split``, which is the split's:
 """
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from legor1 import files, prompts
-from legor1.beside import beside
 from legor1.data.demonstrations import Demonstrations, Record, asked
 from legor1.data.instances import COPY
 from legor1.errors import UserError
@@ -71,7 +68,6 @@ class Conversations:
         self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
         names = sorted(name for side in sides for name in self._asked(side))
-        self._turns: dict[str, Record] = {}
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
 
     def order(self, side: str) -> list[str]:
@@ -114,13 +110,6 @@ class Conversations:
             "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
         }
 
-    def _turn(self, row: Record) -> Record:
-        """Return a question and its answer; as a solved example it has no thinking to show."""
-        name = row["instance_id"]
-        if name not in self._turns:
-            self._turns[name] = self._new_turn(row)
-        return self._turns[name]
-
     def _frame(self, row: Record) -> str:
         """Return the frame in which the row's boxes are shown, and an answer to it is read."""
         if self._format == "tags":
@@ -129,7 +118,8 @@ class Conversations:
             return "processed"
         return "percent_json" if row["file_frame"] == "percent" else "original"
 
-    def _new_turn(self, row: Record) -> Record:
+    def _turn(self, row: Record) -> Record:
+        """Return a question and its answer; as a solved example it has no thinking to show."""
         turn = {
             "instance_id": row["instance_id"],
             "image": row["image"],
@@ -164,40 +154,18 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
     Returns:
         How many rows each side has, and how many ``doubles`` were left out.
     """
-    out = Path(out)
-    train, test = (conversations.order(side) for side in SIDES)
-    half = min(len(train), (len(train) + len(test)) // 2)
-    with tempfile.TemporaryDirectory() as folder:
-
-        def second() -> Path:
-            _write(conversations, test, out, "test")
-            _write(conversations, train[half:], Path(folder), "train")
-            return Path(folder)
-
-        _write(conversations, train[:half], out, "train", rest=beside(second).result)
-    return {"train": len(train), "test": len(test), "doubles": len(conversations.doubles)}
-
-
-def _write(
-    conversations: Conversations,
-    names: list[str],
-    out: Path,
-    side: str,
-    rest: Callable[[], Path] | None = None,
-) -> None:
-    """Write the conversations of ``names``, and after them what ``rest`` has in its folder."""
     from orjson import OPT_APPEND_NEWLINE, dumps
 
-    with contextlib.ExitStack() as stack:
-        streams = {}
-        for variant in prompts.VARIANTS:
-            path = stack.enter_context(files.atomic(out / variant / f"{side}.jsonl"))
-            streams[variant] = stack.enter_context(path.open("wb", buffering=BUFFER))
-        for both in map(conversations.conversation, names):
-            for variant, row in both.items():
-                streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
-        if rest:
-            folder = rest()
-            for variant, stream in streams.items():
-                with (folder / variant / f"{side}.jsonl").open("rb") as more:
-                    shutil.copyfileobj(more, stream)
+    counts = {"doubles": len(conversations.doubles)}
+    for side in SIDES:
+        names = conversations.order(side)
+        counts[side] = len(names)
+        with contextlib.ExitStack() as stack:
+            streams = {}
+            for variant in prompts.VARIANTS:
+                path = stack.enter_context(files.atomic(Path(out) / variant / f"{side}.jsonl"))
+                streams[variant] = stack.enter_context(path.open("wb", buffering=BUFFER))
+            for both in map(conversations.conversation, names):
+                for variant, row in both.items():
+                    streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
+    return counts

@@ -6,13 +6,12 @@ lends its own, settled by rendezvous hashing, so that a new manual changes only 
 that then draw on it. Each of these rules has a defect that breaks it.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from legor1.data.steps import true_name
-from legor1.seeding import pick
+from legor1.seeding import pick, rank
 
 Record = dict[str, Any]
 Banned = Callable[[Record], bool]
@@ -100,13 +99,9 @@ class Demonstrations:
 
     def _lender(self, task: str, manual: str) -> str | None:
         if (task, manual) not in self._lenders:
-
-            def rank(other: str) -> bytes:
-                key = f"{self._seed}\x1f{task}\x1f{manual}\x1f{other}"
-                return hashlib.sha256(key.encode()).digest()
-
             others = self._manuals[task].keys() - {manual}
-            self._lenders[task, manual] = min(others, key=rank, default=None)
+            nearest = partial(rank, self._seed, f"{task}\x1f{manual}")
+            self._lenders[task, manual] = min(others, key=nearest, default=None)
         return self._lenders[task, manual]
 
 

@@ -63,12 +63,8 @@ def fetch(
     looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
 
     Args:
-        kind: ``dataset`` or ``model``.
-        repo: owner/name.
-        revision: a commit, tag or branch.
+        kind, repo, revision, endpoint, wait: as of ``Hub``.
         folder: gets the files.
-        endpoint: the hub's address, ``HF_ENDPOINT`` by default.
-        wait: what to do for so many seconds where the hub asks for patience.
 
     Raises:
         UserError: no network, no such repository or revision, no right to read it, too little

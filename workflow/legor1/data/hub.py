@@ -94,15 +94,12 @@ class Hub:
         )
         self._patiently(download, progress=lambda: len(visible(folder)))
 
-    def _api(self) -> Any:
+    def _resolve(self) -> str:
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=self.endpoint)
-
-    def _resolve(self) -> str:
         if COMMIT.fullmatch(self.revision):
             return self.revision
-        info = self._api().repo_info(
+        info = HfApi(self.endpoint).repo_info(
             self.repo, repo_type=self.kind, revision=self.revision, timeout=SECONDS_FOR_AN_ANSWER
         )
         if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
@@ -110,9 +107,9 @@ class Hub:
         return info.sha
 
     def _list(self, commit: str) -> dict[str, "RepoFile"]:
-        from huggingface_hub import RepoFile
+        from huggingface_hub import HfApi, RepoFile
 
-        tree = self._api().list_repo_tree(
+        tree = HfApi(self.endpoint).list_repo_tree(
             self.repo, recursive=True, revision=commit, repo_type=self.kind
         )
         entries = [one for one in tree if isinstance(one, RepoFile)]

@@ -13,13 +13,14 @@ import hashlib
 import io
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from legor1 import files
 from legor1.data.tree import Rejected, Tree
@@ -40,7 +41,6 @@ COLUMNS = {
 }
 DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may differ
 _SIDE = 16  # of the hash, in bits
-_BITS = _SIDE * _SIDE
 _BLANK = 2  # grey levels between the darkest and the lightest part of a picture that shows nothing
 _CHUNK = 32  # images that a process takes at once
 
@@ -101,6 +101,9 @@ def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Re
 
 def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[str, Any]:
     """Write images.parquet of all images of instances.parquet, and return what it took."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from legor1.data.instances import read_records
 
     began = time.monotonic()
@@ -110,7 +113,10 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[s
     for row in rows:
         if not row["problem"] and sizes[row["image"]] != [row["width"], row["height"]]:
             row["problem"] = "size not as its header says"
-    _write(out, rows)
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
+    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "2"}))
+    with files.atomic(out) as temporary:
+        pq.write_table(table, temporary)
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
     said = {"images": len(rows), "blank": blank, "broken": broken}
@@ -137,44 +143,25 @@ def read_images(path: Path) -> list[Record]:
 
 
 class Lookalikes:
-    """Finds, among perceptual hashes, those that are near to another.
+    """Finds, among perceptual hashes, those that are near to another, in at most ``distance`` bits.
 
-    Hashes that differ in at most ``distance`` bits agree on one of ``distance`` + 1 pieces, so
-    that only those are compared that share a piece. Blank images (``""``) are near to none.
+    Blank images (``""``) are near to none.
     """
 
     def __init__(self, hashes: Iterable[str], distance: int = DISTANCE) -> None:
         self.distance = distance
-        self._width = -(-_BITS // (distance + 1))
-        self._pieces: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
-        for text in dict.fromkeys(filter(None, hashes)):
-            number = int(text, 16)
-            for piece in self._split(number):
-                self._pieces[piece].append((number, text))
+        self._hashes = [*dict.fromkeys(filter(None, hashes))]
+        self._words = _words(*self._hashes)
 
     def of(self, text: str) -> dict[str, int]:
         """Return each hash that is near to ``text``, itself if it is there, and the bits apart."""
         if not text:
             return {}
-        number = int(text, 16)
-        found = {}
-        for piece in self._split(number):
-            for other, name in self._pieces.get(piece, ()):
-                bits = (number ^ other).bit_count()
-                if bits <= self.distance:
-                    found[name] = bits
-        return found
-
-    def _split(self, number: int) -> list[tuple[int, int]]:
-        mask = (1 << self._width) - 1
-        return [(shift, number >> shift & mask) for shift in range(0, _BITS, self._width)]
+        apart = np.bitwise_count(self._words ^ _words(text)).sum(axis=1)
+        near = np.flatnonzero(apart <= self.distance)
+        return {self._hashes[at]: int(apart[at]) for at in near}
 
 
-def _write(path: Path, rows: list[Record]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
-    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "2"}))
-    with files.atomic(path) as temporary:
-        pq.write_table(table, temporary)
+def _words(*hashes: str) -> np.ndarray:
+    """Return the bits of hashes, (n, 4) words of 64."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(-1, _SIDE**2 // 64)

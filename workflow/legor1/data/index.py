@@ -5,16 +5,14 @@ or set aside with its file, its position there and the reason.
 """
 
 import gc
-import importlib
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from legor1 import files
-from legor1.beside import beside
 from legor1.boxes import Size
 from legor1.data import dialogues, objects, steps
 from legor1.data.dialogues import Dialogue
@@ -25,12 +23,11 @@ from legor1.images import image_size
 
 PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
 CLASSES = {"grounding": {"step"}, "object": {"eop"}, "state": {"step", "eop", "fullscreeneop"}}
-HALVES = (("object",), ("grounding", "state"))  # of the work; no row of one touches the other
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
 
 class Reader:
-    """Collects the rows of some tasks that can be used and the reasons for the others."""
+    """Collects the rows that can be used and the reasons for the others."""
 
     def __init__(self, tree: Tree, manuals: steps.Manuals) -> None:
         self.tree, self.manuals = tree, manuals
@@ -42,27 +39,36 @@ class Reader:
         self._falsified: dict[str, Dialogue] = {}  # by the path of the true image
         self._boxes: dict[str, tuple[objects.Objects, Dialogue]] = {}  # by instance id
 
-    def read(self, tasks: Collection[str]) -> "Part":
-        """Read the dialogue files of ``tasks``, add true images, and put all boxes into pixels."""
+    def read(self) -> None:
+        """Read the dialogue files, add true images, and put all boxes into pixels."""
+        for where in self.manuals.rejected:
+            self.set_aside(*where)
         found = dialogues.find_files(self.tree.root)
         renewed = any(path.name == "object_qwen_new.jsonl" for _, path in found)
         for task, path in found:
-            if task in tasks:
-                superseded = renewed and path.name == "object_qwen.jsonl"
-                self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
+            superseded = renewed and path.name == "object_qwen.jsonl"
+            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
-        boxes = {
+
+    def set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
+        """Enter a row into the quarantine."""
+        entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
+        self.quarantine.append(entry | {"reason": reason, "image": image})
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was found, as ``Index`` says."""
+        return {
             "object_frame": self.frame,
             "object_answers": self.measure.answers,
             "largest_coordinate": self.measure.largest,
             "largest_share": round(self.measure.filled, 4),
+            "dialogues": self.dialogues,
+            "true_images": self.true_images,
+            "metadata": len(self.manuals.rejected),
+            "rows": dict(sorted(Counter(row.task for row in self.rows.values()).items())),
+            "quarantined": dict(sorted(Counter(one["reason"] for one in self.quarantine).items())),
         }
-        return Part(self.rows, self.quarantine, self.dialogues, self.true_images, boxes)
-
-    def set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
-        """Enter a row into the quarantine."""
-        self.quarantine.append(_quarantined(file, position, reason, image))
 
     def _read_file(self, task: str, file: str, superseded: bool) -> None:
         for position, value in enumerate(self._values(file), 1):
@@ -93,17 +99,13 @@ class Reader:
             below = posixpath.normpath(below).lstrip("/")
         if not found or "/" not in below or below.startswith("../"):
             raise Rejected("image not in lego/<manual>/")
-        try:
-            return below, self._seen(task, said, below)
-        except Rejected as rejected:
-            mended = _GLUED_FAKE.sub("_", below)
-            if str(rejected) != MISSING or mended == below:
-                raise Rejected(_of_image(rejected)) from rejected
-            below = mended
-        try:
-            return below, self._seen(task, said, below)
-        except Rejected as rejected:
-            raise Rejected(_of_image(rejected)) from rejected
+        for path in dict.fromkeys((below, _GLUED_FAKE.sub("_", below))):
+            try:
+                return path, self._seen(task, said, path)
+            except Rejected as rejected:
+                if str(rejected) != MISSING:
+                    raise
+        raise Rejected("image missing")
 
     def _seen(self, task: str, said: Dialogue, below: str) -> Size:
         """Return the size of a task's image; that of a falsified one has a true one to look for."""
@@ -191,16 +193,6 @@ def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
     return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
 
 
-class Part(NamedTuple):
-    """What a reader found of its tasks; ``boxes`` is what it measured of object answers."""
-
-    rows: dict[str, Row]
-    quarantine: list[dict]
-    dialogues: int
-    true_images: int
-    boxes: dict[str, Any]
-
-
 class Index(NamedTuple):
     """What a tree holds.
 
@@ -235,25 +227,18 @@ def index(tree: Path) -> Index:
         raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
     gc.disable()  # among the rows of a growing table the collector finds nothing, slowly
     try:
-        metadata, *parts = _read(Tree(tree))
+        root = Tree(tree)
+        reader = Reader(root, steps.read_manuals(root.root))
+        reader.read()
     finally:
         gc.enable()
-    rows = parts[0].rows | parts[1].rows
-    quarantine = [*metadata, *parts[0].quarantine, *parts[1].quarantine]
-    reasons = Counter(entry["reason"] for entry in quarantine)
-    if not rows:
-        found = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(5))
+    summary = reader.summary()
+    if not reader.rows:
+        reasons = Counter(summary["quarantined"]).most_common(5)
+        found = "; ".join(f"{reason}: {count}" for reason, count in reasons)
         raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
-    summary = {
-        **parts[0].boxes,
-        "dialogues": sum(part.dialogues for part in parts),
-        "true_images": sum(part.true_images for part in parts),
-        "metadata": len(metadata),
-        "rows": dict(sorted(Counter(row.task for row in rows.values()).items())),
-        "quarantined": dict(sorted(reasons.items())),
-    }
-    quarantine.sort(key=lambda entry: (entry["file"], entry["position"]))
-    return Index([rows[identity] for identity in sorted(rows)], quarantine, summary)
+    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
+    return Index([reader.rows[identity] for identity in sorted(reader.rows)], quarantine, summary)
 
 
 def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
@@ -262,25 +247,6 @@ def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
     write_instances(out, found.rows, found.summary)
     files.write_jsonl(quarantine, found.quarantine)
     return found.summary
-
-
-def _read(tree: Tree) -> tuple[list[dict], Part, Part]:
-    """Return the metadata that was not understood, and what both halves of the tasks have."""
-    manuals = steps.read_manuals(tree.root)
-    first = beside(lambda: Reader(tree, manuals).read(HALVES[0]))
-    second = Reader(tree, manuals).read(HALVES[1])
-    importlib.import_module("pyarrow.parquet")  # it is needed to write, and this half is done first
-    rejected = [_quarantined(*where) for where in manuals.rejected]
-    return rejected, first.result(), second
-
-
-def _quarantined(file: str, position: int, reason: str, image: str | None = None) -> dict[str, Any]:
-    entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
-    return entry | {"reason": reason, "image": image}
-
-
-def _of_image(rejected: Rejected) -> str:
-    return "image missing" if str(rejected) == MISSING else str(rejected)
 
 
 def _not_a_tree(tree: Path, why: str) -> str:

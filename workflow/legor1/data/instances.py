@@ -80,17 +80,13 @@ def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
     Raises:
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
-    return _read(path, list(columns)).to_pylist()
-
-
-def _read(path: Path, columns: list[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-            table = None if missing else file.read(columns)
+            table = None if missing else file.read(list(columns))
     except (OSError, pa.ArrowException) as error:
         raise UserError(
             f"{path} cannot be read as Parquet: {error}. Remedy: make it with 'legor1 index'."
@@ -100,4 +96,4 @@ def _read(path: Path, columns: list[str]) -> "pa.Table":
             f"{path} lacks the columns {', '.join(missing)}. "
             "Remedy: make it again with 'legor1 index'."
         )
-    return table
+    return table.to_pylist()

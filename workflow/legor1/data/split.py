@@ -60,8 +60,15 @@ def split(
         UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
             nothing to split: fewer than two groups of manuals, or two rows of a task.
     """
-    check_protocol(protocol)
-    _check_fraction(test_fraction)
+    if protocol not in PROTOCOLS:
+        raise UserError(
+            f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
+        )
+    if not 0 < test_fraction < 1:
+        raise UserError(
+            f"A test fraction of {test_fraction} leaves one side empty. "
+            "Remedy: give a number between 0 and 1, such as 0.25."
+        )
     rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
     if images is None and tree and not rows and protocol != AUTHORS:
         images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
@@ -73,7 +80,9 @@ def split(
         {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
     ]
     if protocol == AUTHORS:
-        side, counts = authors_sides(instances, _required(tree))
+        if tree is None:
+            raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
+        side, counts = authors_sides(instances, tree)
         facts: dict[str, Any] = {"rule": "authors", "authors": counts}
         test = {name for name, one in side.items() if one == "test"}
         instances = [row for row in instances if row["instance_id"] in side]
@@ -86,14 +95,6 @@ def split(
         "test": sorted(test),
     }
     return head | facts | {"tasks": _tasks(instances, test)} | sides
-
-
-def check_protocol(protocol: str) -> None:
-    """Raise a UserError unless there is a protocol of this name."""
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
-        )
 
 
 def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
@@ -164,11 +165,11 @@ def _by_manual(
     groups = group(manual_of, images or ())
     counts: dict[str, Counter[str]] = {}
     for row in instances:
-        counts.setdefault(groups.find(row["manual"]), Counter())[row["task"]] += 1
+        counts.setdefault(groups.of[row["manual"]], Counter())[row["task"]] += 1
     if len(counts) < 2:
         raise UserError(_one_group(groups))
     tested = choose(counts, fraction, seed)
-    test = {row["instance_id"] for row in instances if groups.find(row["manual"]) in tested}
+    test = {row["instance_id"] for row in instances if groups.of[row["manual"]] in tested}
     facts = {
         "compared": "manuals" if images is None else "manuals and images",
         "distance": None if images is None else pictures.DISTANCE,
@@ -212,17 +213,3 @@ def _tasks(instances: Iterable[Record], test: set[str]) -> dict[str, dict[str, i
         one = counts.setdefault(row["task"], {"train": 0, "test": 0})
         one["test" if row["instance_id"] in test else "train"] += 1
     return counts
-
-
-def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise UserError(
-            f"A test fraction of {fraction} leaves one side empty. "
-            "Remedy: give a number between 0 and 1, such as 0.25."
-        )
-
-
-def _required(tree: Path | None) -> Path:
-    if tree is None:
-        raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
-    return tree

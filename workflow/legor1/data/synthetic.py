@@ -132,8 +132,8 @@ def synthesize(
         UserError: ``root`` holds something else, or an argument makes no sense.
     """
     root, plan = Path(root).resolve(), Plan(steps, objects, seed, tuple(image_sizes), look)
-    _check(root, plan, manuals, workers)
-    with atomic_folder(root) as temporary:
+    _check(plan, manuals, workers)
+    with atomic_folder(root, MARKER) as temporary:
         drawn = list(_draw_all(temporary, plan, manuals, workers))
         _add_oddities(temporary, plan, drawn[0])
         _write_texts(temporary, drawn)
@@ -141,7 +141,7 @@ def synthesize(
         write_json(temporary / MARKER, settings)
 
 
-def _check(root: Path, plan: Plan, manuals: int, workers: int) -> None:
+def _check(plan: Plan, manuals: int, workers: int) -> None:
     amounts = {"manuals": manuals, "steps": plan.steps, "objects": plan.objects, "workers": workers}
     for name, amount in amounts.items():
         if amount < 1:
@@ -149,12 +149,6 @@ def _check(root: Path, plan: Plan, manuals: int, workers: int) -> None:
     if plan.look not in LOOKS:
         raise UserError(f"look is {plan.look!r}. Remedy: choose one of {', '.join(LOOKS)}.")
     _check_sizes(plan.sizes)
-    ours = root.is_dir() and ((root / MARKER).is_file() or not any(root.iterdir()))
-    if root.exists() and not ours:
-        raise UserError(
-            f"{root} exists and was not drawn by this command, so it is not replaced. "
-            "Remedy: name another folder, or move this one away."
-        )
 
 
 def _check_sizes(sizes: Sequence[Size]) -> None:

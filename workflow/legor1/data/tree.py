@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from pathlib import Path
 
 MISSING = "file missing"
@@ -33,11 +32,10 @@ def locate(root: Path, relative: str) -> Path:
 
 
 class Tree:
-    """Opens files below a root by the rules of ``locate``, each folder looked up only once."""
+    """Opens files below a root by the rules of ``locate``."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).resolve()
-        self._folders: dict[str, str] = {}
 
     def open(self, relative: str) -> tuple[int, int]:
         """Return a file's descriptor, which the caller closes, and its size in bytes.
@@ -45,46 +43,9 @@ class Tree:
         Raises:
             Rejected: as ``locate``, or the file may not be read.
         """
-        folder, _, name = relative.rpartition("/")
-        if folder not in self._folders:
-            self._folders[folder] = self._resolve(folder)
-        resolved = self._folders[folder]
-        if not resolved or name in ("", ".", ".."):
-            locate(self.root, relative)  # says what is wrong with the folder
-            raise Rejected(MISSING)
         try:
-            descriptor = _open(f"{resolved}/{name}")
+            descriptor = os.open(locate(self.root, relative), _FLAGS)
         except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise _rejected(error) from error
-            descriptor = self._follow(relative)
-        except ValueError as error:  # a zero byte, a lone surrogate
-            raise Rejected(MISSING) from error
-        facts = os.fstat(descriptor)
-        if stat.S_ISREG(facts.st_mode):
-            return descriptor, facts.st_size
-        os.close(descriptor)
-        raise Rejected(MISSING)
-
-    def _resolve(self, folder: str) -> str:
-        """Return the folder's real path, "" if it is not in the tree."""
-        try:
-            path = (self.root / folder).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError):
-            return ""
-        return str(path) if path.is_relative_to(self.root) else ""
-
-    def _follow(self, link: str) -> int:
-        try:
-            return _open(str(locate(self.root, link)))
-        except OSError as error:
-            raise _rejected(error) from error
-
-
-def _open(path: str) -> int:
-    return os.open(path, _FLAGS)
-
-
-def _rejected(error: OSError) -> Rejected:
-    denied = error.errno in (errno.EACCES, errno.EPERM)
-    return Rejected("file unreadable" if denied else MISSING)
+            denied = error.errno in (errno.EACCES, errno.EPERM)
+            raise Rejected("file unreadable" if denied else MISSING) from error
+        return descriptor, os.fstat(descriptor).st_size

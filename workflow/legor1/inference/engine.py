@@ -1,26 +1,20 @@
 """What answers prompts: one interface, behind which stand transformers and vLLM."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from legor1.boxes import PixelBudget, Size
-from legor1.prompts import chat_messages
-
-Row = Mapping[str, Any]
+from legor1.boxes import Size
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An image of the dataset: its path in the tree, and its (width, height) in pixels."""
 
     path: str
     size: Size
 
 
-@dataclass(frozen=True)
-class Prompt:
+class Prompt(NamedTuple):
     """What the model is asked.
 
     Attributes:
@@ -63,8 +57,7 @@ def load_engine(
     Args:
         recipe: engine (transformers or vllm), and what it needs.
         tree: the dataset tree that image paths start from.
-        base: folder of the base model.
-        adapter: folder of the LoRA adapter, or None.
+        base, adapter: folders of the base model and of the LoRA adapter, if there is one.
         processor: of the base model, bound to the pixel budget.
 
     Raises:
@@ -77,17 +70,3 @@ def load_engine(
     from legor1.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine(recipe, tree, base, adapter, processor)
-
-
-def make_prompt(
-    row: Row, tokens: int, processor: Any, budget: PixelBudget, *, demonstrations: bool
-) -> Prompt:
-    """Return the prompt of a conversation that takes ``tokens``."""
-    turns = chat_messages(dict(row), budget, demonstrations=demonstrations)
-    shown = [*(row["demonstrations"] if demonstrations else []), row]
-    return Prompt(
-        row["instance_id"],
-        processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True),
-        tuple(Picture(one["image"], (one["width"], one["height"])) for one in shown),
-        tokens,
-    )

@@ -9,11 +9,12 @@ from typing import Any, TextIO
 from legor1.boxes import PixelBudget, to_original
 from legor1.errors import UserError
 from legor1.files import atomic, locked, read_jsonl
-from legor1.inference.engine import Engine, Prompt, load_engine, make_prompt
+from legor1.inference.engine import Engine, Picture, Prompt, load_engine
 from legor1.lora import checked_weights
 from legor1.modeling import base_folder, context_length, end_tokens, load_processor
 from legor1.processing import check_lengths
 from legor1.progress import Progress
+from legor1.prompts import chat_messages
 from legor1.resume import fingerprint
 
 SECONDS_TO_LEAVE = 60  # that an earlier attempt has to finish, or to end
@@ -39,8 +40,7 @@ def predict(
         recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
             batch_tokens, batch_size, max_new_tokens, repetition_penalty; sampling and seed where
             answers are drawn.
-        conversations: ``test.jsonl``.
-        tree: the dataset tree that image paths start from.
+        conversations, tree: ``test.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
         adapter: folder of the trained adapter, or None for the base model itself.
         shard: (index, count).
@@ -144,10 +144,16 @@ class Predictor:
             limit=self.recipe.get("max_tokens") or self.context,
             new_tokens=self.recipe["max_new_tokens"],
         )
-        return [
-            make_prompt(row, tokens, self.processor, self.budget, demonstrations=demonstrations)
-            for row, tokens in zip(rows, lengths, strict=True)
-        ]
+        prompts = []
+        for row, tokens in zip(rows, lengths, strict=True):
+            turns = chat_messages(row, self.budget, demonstrations=demonstrations)
+            shown = [*(row["demonstrations"] if demonstrations else []), row]
+            text = self.processor.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            pictures = [Picture(one["image"], (one["width"], one["height"])) for one in shown]
+            prompts.append(Prompt(row["instance_id"], text, tuple(pictures), tokens))
+        return prompts
 
     def _prediction(self, row: dict[str, Any], completion: list[int]) -> dict[str, Any]:
         finished = bool(completion) and completion[-1] in self.ends

@@ -93,7 +93,7 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     if not wrong:
         return
     here = {
-        _below(name, file): md5
+        name if file == "." else f"{name}/{file}": md5
         for name in found.keys() & wrong
         for file, md5 in found[name].files.items()
     }
@@ -158,10 +158,6 @@ def _entries(listing: Path, folder: Path) -> dict[str, str]:
         f"the published list of the files in {folder} is damaged, so nothing was restored. "
         "Remedy: publish the run again where it was made."
     )
-
-
-def _below(name: str, file: str) -> str:
-    return name if file == "." else f"{name}/{file}"
 
 
 def _cache() -> Path:

@@ -97,20 +97,13 @@ def misplaced(paths: Iterable[str]) -> str | None:
     It may lead elsewhere, or to where another file lies: on some systems ``A`` is ``a``, and a
     letter with its accent is one character or two.
     """
-    seen: set[str] = set()
-    folders: set[str] = set()
+    taken: dict[str, bool] = {}  # path → whether it is a file
     for path in paths:
         folded = unicodedata.normalize("NFC", path.casefold())
-        above = {folded[:at] for at, letter in enumerate(folded) if letter == "/"}
-        if (
-            not files.is_plain(path)
-            or folded in seen
-            or folded in folders
-            or not above.isdisjoint(seen)
-        ):
+        above = [folded[:at] for at, letter in enumerate(folded) if letter == "/"]
+        if not files.is_plain(path) or folded in taken or any(map(taken.get, above)):
             return path
-        seen.add(folded)
-        folders |= above
+        taken |= dict.fromkeys(above, False) | {folded: True}
     return None
 
 

@@ -85,10 +85,7 @@ def _point(run: Path, names: Iterable[str]) -> None:
     with contextlib.suppress(UserError):  # none yet, or one that an interrupted DVC left
         if list(published(run)) == names:
             return
-    content = {
-        "wdir": within(run),
-        "outs": [{"path": name} for name in names],
-    }
+    content = {"wdir": within(run), "outs": [{"path": name} for name in names]}
     files.write_text(path, yaml.safe_dump(content, sort_keys=False))
 
 

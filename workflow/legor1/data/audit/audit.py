@@ -46,8 +46,7 @@ def write_audit(
     """Audit a prepared dataset and write audit.json; return how many findings have each verdict.
 
     Args:
-        instances: instances.parquet.
-        split: split.json.
+        instances, split: instances.parquet and split.json.
         conversations: the folder of {plain,reasoning}/{train,test}.jsonl.
         out: audit.json.
         tree: the dataset's folder; without it the files' bytes are not measured.

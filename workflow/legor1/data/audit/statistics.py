@@ -15,6 +15,7 @@ COMMONEST = 10
 def statistics(material: Material) -> dict[str, Any]:
     """Return the statistics of the dataset, by side where that matters."""
     objects = [row for row in material.rows.values() if row["task"] == "object"]
+    boxes, coordinates = _boxes(objects)
     return {
         "rows": {side: _rows(material, side) for side in SIDES},
         "states": {side: _states(material, side) for side in SIDES},
@@ -23,8 +24,8 @@ def statistics(material: Material) -> dict[str, Any]:
             for side in SIDES
         },
         "labels": _labels(objects),
-        "boxes": _boxes(objects),
-        "coordinates": _coordinates(objects),
+        "boxes": boxes,
+        "coordinates": coordinates,
     }
 
 
@@ -46,35 +47,28 @@ def _labels(objects: list[Record]) -> dict[str, Any]:
     return {"distinct": len(labels), "commonest": dict(commonest)}
 
 
-def _boxes(objects: list[Record]) -> dict[str, Any]:
-    """Return boxes an image, and their sides as shares of the image's."""
-    counts, sides = [], []
+def _boxes(objects: list[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return boxes an image with their sides as shares of the image's, and where they end.
+
+    Where boxes end beyond their image, their frame is not pixels.
+    """
+    counts, found = [], []
     for row in objects:
         boxes = [item["bbox_2d"] for item in json.loads(row["response"])]
         counts.append(len(boxes))
-        width, height = row["image_width"], row["image_height"]
-        sides += [((x2 - x1) / width, (y2 - y1) / height) for x1, y1, x2, y2 in boxes]
-    shares = np.array(sides).reshape(-1, 2)
+        corners = np.array(boxes).reshape(-1, 2, 2)
+        extents = np.stack([corners[:, 1] - corners[:, 0], corners[:, 1]], axis=1)
+        found += [extents / (row["image_width"], row["image_height"])]
+    sides, ends = np.concatenate([*found, np.zeros((0, 2, 2))]).swapaxes(0, 1)
     return {
         "total": len(sides),
         "per_image": _quantiles(np.array(counts)),
-        "width_share": _quantiles(shares[:, 0]),
-        "height_share": _quantiles(shares[:, 1]),
-    }
-
-
-def _coordinates(objects: list[Record]) -> dict[str, Any]:
-    """Return where boxes end against their image: a frame that is not pixels shows here."""
-    ends = [
-        (item["bbox_2d"][2] / row["image_width"], item["bbox_2d"][3] / row["image_height"])
-        for row in objects
-        for item in json.loads(row["response"])
-    ]
-    shares = np.array(ends).reshape(-1, 2)
-    return {
-        "right_share": _quantiles(shares[:, 0]),
-        "bottom_share": _quantiles(shares[:, 1]),
-        "outside": int((shares > 1).any(axis=1).sum()),
+        "width_share": _quantiles(sides[:, 0]),
+        "height_share": _quantiles(sides[:, 1]),
+    }, {
+        "right_share": _quantiles(ends[:, 0]),
+        "bottom_share": _quantiles(ends[:, 1]),
+        "outside": int((ends > 1).any(axis=1).sum()),
     }
 
 

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from legor1.answers import Detection, parse_objects
-from legor1.boxes import Box, rescale
+from legor1.boxes import PERCENT, rescale
 from legor1.data.export.images import Images, Row
 from legor1.errors import UserError
 from legor1.files import write_json
-
-PERCENT = (100, 100)  # the first iteration's frame
 
 
 def write(sides: dict[str, list[Row]], images: Images, folder: Path) -> None:
@@ -74,17 +72,12 @@ def _annotations(
 ) -> Iterator[Row]:
     truths = ((image, one) for image, (_, found) in enumerate(rows, 1) for one in found)
     for number, (image, one) in enumerate(truths, 1):
-        bbox = _left_top_width_height(one.box)
+        x1, y1, x2, y2 = one.box
         yield {
             "id": number,
             "image_id": image,
             "category_id": categories[one.label],
-            "bbox": bbox,
-            "area": bbox[2] * bbox[3],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
             "iscrowd": 0,
         }
-
-
-def _left_top_width_height(box: Box) -> list[float]:
-    x1, y1, x2, y2 = box
-    return [x1, y1, x2 - x1, y2 - y1]

@@ -6,7 +6,6 @@ upright and another not, is written anew as the model sees it.
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -93,12 +92,6 @@ class Images:
         with os.fdopen(self._tree.open(name)[0], "rb") as file:
             decoded = decode(file)
         return decoded.image.size, decoded.plain
-
-
-def turns(row: Row) -> Iterator[Row]:
-    """Yield the row's demonstrations, then the row itself: each has an image, prompt, response."""
-    yield from row["demonstrations"]
-    yield row
 
 
 def check_rows(rows: list[Row], path: Path) -> None:

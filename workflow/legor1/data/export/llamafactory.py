@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1.boxes import PixelBudget, rescale_text
-from legor1.data.export.images import Images, Row, turns
+from legor1.data.export.images import Images, Row
 from legor1.errors import UserError
 from legor1.files import write_json, write_jsonl
 
@@ -61,8 +61,9 @@ def _entry(side: str) -> dict[str, Any]:
 
 
 def _example(row: Row, images: Images) -> Row:
-    messages, paths = [], [images.place(turn) for turn in turns(row)]
-    for turn in turns(row):
+    turns = [*row["demonstrations"], row]
+    messages, paths = [], [images.place(turn) for turn in turns]
+    for turn in turns:
         _check_text(turn)
         answer = turn["file_response" if "file_response" in turn else "response"]
         if row.get("box_frame", "processed") == "processed":

@@ -5,8 +5,7 @@ system allows that (so they take no space, and are not to be edited), else copie
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from legor1.boxes import PixelBudget
@@ -32,7 +31,7 @@ def write_export(
     Args:
         conversations: JSONL files of ``legor1 convert``; the name of each names its part.
         tree: the dataset tree that they were made from.
-        out: the folder to write; an earlier export there is replaced.
+        out: the folder; an earlier export there is replaced.
         format: one of ``FORMATS``.
         budget: see ``llamafactory``, the only format that takes one.
 
@@ -46,10 +45,13 @@ def write_export(
             )
         llamafactory.check_budget(budget)
     sides = _read(conversations)
-    with _replacing(Path(out)) as folder:
-        FORMATS[format](sides, Images(tree, folder, budget), folder)
-        counts = {side: len(rows) for side, rows in sides.items()}
-        write_json(folder / MARKER, {"schema_version": 1, "format": format, "rows": counts})
+    counts = {side: len(rows) for side, rows in sides.items()}
+    try:
+        with atomic_folder(out.absolute(), MARKER) as folder:
+            FORMATS[format](sides, Images(tree, folder, budget), folder)
+            write_json(folder / MARKER, {"schema_version": 1, "format": format, "rows": counts})
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error}. Remedy: free space there.") from error
     return counts
 
 
@@ -64,20 +66,3 @@ def _read(conversations: Sequence[Path]) -> dict[str, list[Row]]:
         sides[path.stem] = read_jsonl(path, REQUIRED)
         check_rows(sides[path.stem], path)
     return sides
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``out`` that replaces it only if the block succeeds."""
-    out = out.absolute()
-    ours = out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))
-    if out.exists() and not ours:
-        raise UserError(
-            f"{out} exists and was not written by this command, so it is not replaced. "
-            "Remedy: name another folder, or move this one away."
-        )
-    try:
-        with atomic_folder(out) as folder:
-            yield folder
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error}. Remedy: free space there.") from error
