@@ -1,14 +1,14 @@
-"""The figures that are made of predictions: overlaps, confusions, trade-off, cost."""
+"""The figures that are made of predictions: overlaps, confusions, cost."""
 
 import json
 import re
 
 import pytest
-from report_run import BOXES, SCORES, row
+from report_run import BOXES, row
 
 from legor1.files import write_json
 from legor1.report import costs
-from legor1.report.figures import confusion, overlaps, tradeoff
+from legor1.report.figures import confusion, overlaps
 from legor1.report.study import read
 from legor1.scoring import score
 
@@ -96,21 +96,6 @@ def test_confusions_count_unreadable_answers_apart(run):
     assert figure.rows == [["sft", "Yes", "1", "1", "0"], ["sft", "No", "1", "1", "1"]]
     ((_, _, picture),) = figure.panels
     assert re.findall(r'fill-opacity="([\d.]+)"', picture) == ["0.23", "0.23", "0"] + ["0.15"] * 3
-
-
-def test_the_trade_off_places_each_experiment_by_both_metrics(run):
-    figure = tradeoff.tradeoff(read(run.folder))
-    assert figure.rows == [
-        ["sound", "F1-theme", name, f"{100 * s['iou'][0]:.1f}", f"{100 * s['f1_theme'][0]:.1f}"]
-        for name, s in SCORES.items()
-    ]
-    ((title, _, picture),) = figure.panels
-    assert title == "F1-theme against mean IoU"
-    centre = re.search(r'<circle cx="([\d.]+)" cy="([\d.]+)"', picture)  # few_shot: 20 and 50
-    # Across 0 to 60 between 40 and 330; up 0 to 80 between 124 and 8.
-    assert [float(x) for x in centre.groups()] == pytest.approx(
-        [40 + 290 / 3, 124 - 116 * 5 / 8], abs=0.01
-    )
 
 
 def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):

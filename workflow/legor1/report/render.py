@@ -25,15 +25,7 @@ from legor1.report import (
     unfinished,
 )
 from legor1.report.cited import cite, count
-from legor1.report.figures import (
-    confusion,
-    curves,
-    frame,
-    intervals,
-    overlaps,
-    stages,
-    tradeoff,
-)
+from legor1.report.figures import confusion, curves, frame, intervals, overlaps, stages
 from legor1.report.gallery import page
 from legor1.report.gallery.choice import REASONS
 from legor1.report.metrics import ADAPTATIONS, TASKS, metric
@@ -142,12 +134,7 @@ def whole(fraction: float) -> str:
 
 
 def _figures(study: Study, protocol: str) -> dict[str, Any]:
-    made = [
-        tradeoff.tradeoff(study),
-        *overlaps.figures(study),
-        frame.frames(study),
-        confusion.confusions(study),
-    ]
+    made = [*overlaps.figures(study), frame.frames(study), confusion.confusions(study)]
     return {
         "headline": intervals.intervals(study, protocol, "headline", [metric("iou")]),
         "intervals": intervals.intervals(study, protocol, "interval"),
