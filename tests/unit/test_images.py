@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from trees import BOX, Tree
 
-from legor1.data.groups import group
 from legor1.data.images import (
     COLUMNS,
     DISTANCE,
@@ -17,6 +16,7 @@ from legor1.data.images import (
     write_images,
 )
 from legor1.data.index import write_index
+from legor1.data.split import group
 from legor1.data.synthetic import synthesize
 from legor1.errors import UserError
 

@@ -80,7 +80,8 @@ def fetch(
             f"{revision}. Remedy: fetch it where there is network (`snakemake fetch`)."
         )
     commit, wanted = hub.listing()
-    _say_if_moved(record, commit)
+    if record and (before := record["source"]["commit"]) != commit:
+        _say(f"{repo}: {record['source']['revision']} was {before}, is now {commit}")
     source = {"repo": repo, "revision": revision, "commit": commit}
     record = describe(_complete(hub, commit, wanted, folder), source)
     write_json(Path(folder) / RECORD, record)
@@ -101,12 +102,6 @@ def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
         return False
     _say(f"{len(record['files']):,} files in {folder} are those of {record['source']['commit']}")
     return True
-
-
-def _say_if_moved(record: Manifest | None, commit: str) -> None:
-    if record and record["source"]["commit"] != commit:
-        source = record["source"]
-        _say(f"{source['repo']}: {source['revision']} was {source['commit']}, is now {commit}")
 
 
 def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> Entries:
