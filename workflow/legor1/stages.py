@@ -146,9 +146,10 @@ def compare(scores: Sequence[tuple[str, Path]], out: Path, **given: Any) -> None
     for one in write_comparison(scores, out, **given)["comparisons"]:
         for task, found in one["tasks"].items():
             pair = f"{one['experiment']} against {one['baseline']}"
-            difference = found["metrics"][found["main"]]["difference"]
+            main = found["metrics"][found["main"]]
             facts = {"n": found["n"]} | {f"missing in {k}": n for k, n in found["missing"].items()}
-            say(f"compare {pair} {task}", facts | {found["main"]: difference, "p": found["p"]})
+            facts |= {found["main"]: main["difference"], "adjusted p": main["p_holm"]}
+            say(f"compare {pair} {task}", facts)
 
 
 def reward(rollouts: Path, suite: str, out: Path) -> None:
