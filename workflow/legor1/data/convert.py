@@ -156,7 +156,7 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
     """
     from orjson import OPT_APPEND_NEWLINE, dumps
 
-    counts = {"doubles": len(conversations.doubles)}
+    counts = {}
     for side in SIDES:
         names = conversations.order(side)
         counts[side] = len(names)
@@ -168,4 +168,4 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
             for both in map(conversations.conversation, names):
                 for variant, row in both.items():
                     streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
-    return counts
+    return counts | {"doubles": len(conversations.doubles)}
