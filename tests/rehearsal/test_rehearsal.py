@@ -132,17 +132,20 @@ def test_every_test_example_is_answered_as_the_config_says(results, experiment):
 
 
 @pytest.mark.parametrize("experiment", TRAINED)
-def test_every_training_leaves_an_adapter_that_moved(results, experiment):
+def test_every_training_leaves_an_adapter_that_moved_if_it_could(results, experiment):
     from safetensors.numpy import load_file
 
     folder = results / "adapters" / experiment
     weights = load_file(folder / "adapter/adapter_model.safetensors")
     assert all("language_model" in name for name in weights)
-    assert any(one.any() for name, one in weights.items() if "lora_B" in name)
+    history = read_jsonl(folder / "history.jsonl")
+    # GRPO learns from a group whose rewards differ; the thesis's few, short rollouts may have none.
+    spreads = [row["reward_std"] for row in history if "reward_std" in row]
+    moved = any(one.any() for name, one in weights.items() if "lora_B" in name)
+    assert moved == (any(spreads) if spreads else True)
     facts = read_json(folder / "run.json")
     print(f"\n{experiment}: {facts['seconds']} s, {facts['peak_memory_mib']} MiB")
     assert facts["steps"] >= 2
-    assert read_jsonl(folder / "history.jsonl")
 
 
 def test_report_and_records_are_there(full, results):

@@ -64,11 +64,11 @@ PREPROCESSOR = {
 }
 # Small in depth and width alone: a head keeps its width, and so the rotations their sections.
 SMALL = {
-    "hidden_size": 128,
+    "hidden_size": 256,
     "num_hidden_layers": 2,
-    "num_attention_heads": 1,
+    "num_attention_heads": 2,
     "num_key_value_heads": 1,
-    "intermediate_size": 256,
+    "intermediate_size": 512,
     "max_window_layers": 2,
 }
 SMALL_VISION = {
@@ -76,7 +76,7 @@ SMALL_VISION = {
     "hidden_size": 160,
     "num_heads": 2,
     "intermediate_size": 428,
-    "out_hidden_size": 128,
+    "out_hidden_size": 256,
     "fullatt_block_indexes": [1],
 }
 FAINT = 0.02
