@@ -19,24 +19,24 @@ report: "workflow/report/workflow.rst"
 
 rule all:
     input:
-        report=f"{RUN}/report.html",
-        table=f"{RUN}/table.csv",
+        report=layout.report,
+        table=layout.table,
 
 
 rule fetch:
     input:
-        dataset=f"{RUN}/data/manifest.json",
-        base=f"{RUN}/base/model.json",
+        dataset=layout.data.manifest,
+        base=layout.base_model,
 
 
 rule figure1:
     input:
-        figure=f"{RUN}/figure1.html",
+        figure=layout.figure1,
 
 
 rule rebuild_base:
     input:
-        model=f"{RUN}/base/tiny/model.safetensors",
+        model=f"{layout.tiny_base}/model.safetensors",
 
 
 include: "workflow/rules/fetch.smk"
@@ -51,4 +51,4 @@ include: "workflow/rules/report.smk"
 # Not a rule: a dry run must plan the full study on any machine.
 onstart:
     stop_if_something_is_missing()
-    note_config()
+    note_start()
