@@ -347,7 +347,7 @@ def test_nothing_is_written(folder, capsys):
 def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypatch):
     path = write(folder / "some.jsonl", "{}\n" * 3)
     assert run_files.lines(path) == 3
-    monkeypatch.setattr(run_files, "_read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(run_files, "content", lambda *_: pytest.fail("read again"))
     assert run_files.lines(path) == 3
     assert run_files.lines(folder / "none.jsonl") == 0
 
