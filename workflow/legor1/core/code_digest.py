@@ -12,31 +12,27 @@ PACKAGE = Path(__file__).parents[1]
 REPORT = PACKAGE.parent / "report"
 CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
 
-# The command line is no stage's code: a new option must not rerun what does not use it.
-STAGES = {
-    "synthesize": ["data.synthetic.dataset"],
-    "fetch": ["data.download", "data.sources"],
-    "manifest": ["data.manifest"],
-    "index": ["data.lego_arta.index"],
-    "fingerprint": ["data.fingerprints"],
-    "split": ["data.split"],
-    "convert": ["data.conversations"],
-    "export": ["data.export.export"],
-    "audit": ["data.audit.audit"],
-    "build-base": ["training.tiny_base"],
-    "train sft": ["training.launch", "training.sft"],
-    "train grpo": ["training.launch", "training.grpo"],
-    "pull": ["publishing.pull_adapter"],
-    "predict": ["inference.predict"],
-    "gather": ["inference.gather"],
-    "baselines": ["tasks.baselines"],
-    "score": ["evaluation.scoring"],
-    "compare": ["evaluation.comparison"],
-    "reward": ["evaluation.rollout_rewards"],
-    "table": ["evaluation.table"],
-    "report": ["report.page"],
-    "figure1": ["report.page"],
-}
+COMMANDS = PACKAGE / "cli" / "stages.py"
+METHODS = ("sft", "grpo")  # which the training's launcher starts by name
+
+
+def _entries() -> dict[str, list[str]]:
+    """Return stage → the modules below the package that its function in ``COMMANDS`` imports.
+
+    The command line itself is no stage's code: a new option must not rerun what does not use it.
+    """
+    stages = {}
+    for function in ast.parse(COMMANDS.read_text(encoding="utf-8")).body:
+        if isinstance(function, ast.FunctionDef) and function.decorator_list:
+            lines = [node for node in ast.walk(function) if isinstance(node, ast.ImportFrom)]
+            names = {f"{line.module}.{name.name}" for line in lines for name in line.names}
+            names |= {str(line.module) for line in lines}
+            files = {path for name in names for path in _files(name) if path.stem != "__init__"}
+            modules = (path.relative_to(PACKAGE).with_suffix("").parts for path in files)
+            stages[function.name.replace("_", "-")] = sorted(map(".".join, modules))
+    launcher = stages.pop("train")
+    trainings = {f"train {name}": [*launcher, f"training.{name}"] for name in METHODS}
+    return stages | trainings
 
 
 def code(stage: str) -> list[Path]:
@@ -87,3 +83,6 @@ def _files(name: str) -> list[Path]:
     candidates = [folder / "__init__.py" for folder in folders]
     candidates.append(PACKAGE.joinpath(*parts).with_suffix(".py"))
     return [path for path in candidates if path.is_file()]
+
+
+STAGES = _entries()

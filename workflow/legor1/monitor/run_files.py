@@ -41,6 +41,11 @@ def config(run: Path) -> tuple[Record, str]:
     return read_json(made), CONFIG
 
 
+def known(folder: Path) -> bool:
+    """Return whether a folder is a run's."""
+    return any((folder / name).is_file() for name in (CONFIG, STARTED))
+
+
 def json_object(path: Path) -> Record:
     """Return the object in a JSON file."""
     try:
