@@ -12,7 +12,7 @@ HEAD = """\
 # The commands
 
 Written by `docs/commands.py` from the declarations in `workflow/legor1/cli/`. Snakemake runs the
-stages in order; each can be run alone as well. `legor1 COMMAND --help` shows the same. Every command
+stages in order; each can be run alone as well. `legor1 COMMAND --help` shows the same. A command
 ends with status 0, with 2 if you can put the cause right (the message says how), or with 75 if it
 stopped gracefully before its end: run it again.
 

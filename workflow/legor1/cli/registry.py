@@ -122,6 +122,9 @@ def say(what: str, facts: Facts) -> None:
 
 def complain(name: str, message: str, status: int = 2) -> int:
     """Print a command's message to standard error, in colour on a terminal; return ``status``."""
+    if not sys.stderr.isatty():
+        print(f"{name}: {message}", file=sys.stderr)
+        return status
     from rich.console import Console
     from rich.text import Text
 
