@@ -115,7 +115,7 @@ def test_prompts_longer_than_the_limit_do_not_fit():
 def test_every_gpu_can_be_planned_for_and_the_command_line_knows_it(gpu):
     content = plan(load(BASE), gpu)
     assert {stage["machine"] for stage in stages(content).values()} == {gpu}
-    assert main._parser().parse_args(["plan", "--gpu", gpu]).gpu == gpu
+    assert main.app.commands["plan"].make_context("plan", ["--gpu", gpu]).params["gpu"] == gpu
 
 
 def test_a_faster_gpu_takes_less_time_and_more_processes_share_the_work():
@@ -261,6 +261,7 @@ def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys
     assert json.dumps(content) == json.dumps(plan(load(BASE)))
     said = capsys.readouterr().out
     assert said == render(content) + "\n"
+    assert said.startswith(summary(content))
     assert max(map(len, said.splitlines())) <= 100
     for name in machines.ASSUMPTIONS:
         assert f"  {name} " in said

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from legor1.cli import main
+from legor1.cli.parameters import Artefact
 from legor1.core import provenance, records
 from legor1.core.files import sha256
 
@@ -122,11 +123,10 @@ def test_gpus_are_named_where_the_recipe_asks_for_them(folder, monkeypatch):
 
 def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
     without = {
-        (name, option.key)
-        for name, stage in main.STAGES.items()
-        for option in stage.options
-        if option.settings.get("type") in (Path, main._named_path, main._maybe_named_path)
-        and option.key not in stage.roles
+        (name, parameter.name)
+        for name, command in main.app.commands.items()
+        for parameter in command.params
+        if isinstance(parameter.type, Artefact) and not parameter.type.role
     }
     whole = {(name, "run") for name in ("crate", "publish", "restore", "watch")}
     beside = {("crate", "out"), ("fetch", "folder"), ("train", "work"), ("train", "log")}

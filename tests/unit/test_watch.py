@@ -313,7 +313,7 @@ def test_files_that_vanish_between_listing_and_reading_stop_nobody(folder, monke
 
 
 def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path, capsys):
-    assert main.main(["watch", str(tmp_path / "later"), "--once"]) == 0
+    assert main.main(["watch", str(tmp_path / "later"), "--once", "--wait"]) == 0
     assert capsys.readouterr().out == f"later: nothing of it is known yet in {tmp_path}/later\n"
 
 
@@ -333,6 +333,21 @@ def test_jobs_whose_files_lie_elsewhere_are_not_looked_at(folder):
     content["jobs"][1]["outputs"] = ["/etc/passwd"]
     write_json(folder / IN_RUN.jobs, content)
     assert len(Run(folder).jobs) == len(JOBS) - 2
+
+
+@pytest.mark.parametrize("options", [[], ["--once"]], ids=str)
+def test_a_misspelt_run_is_an_error_that_names_the_nearest(options, tmp_path, capsys):
+    for name in ("study", "demo", "smoke"):
+        write_json(tmp_path / name / run_files.STARTED, CONFIG)
+    (tmp_path / "demos").mkdir()
+    assert main.main(["watch", str(tmp_path / "dmeo"), *options]) == 2
+    demo, smoke, study = (tmp_path / name for name in ("demo", "smoke", "study"))
+    assert capsys.readouterr().err == (
+        f"legor1 watch: {tmp_path}/dmeo does not exist. Did you mean {demo}? Remedy: name one of "
+        f"{demo}, {smoke}, {study}, or give --wait if its study is starting.\n"
+    )
+    assert main.main(["watch", str(tmp_path / "none/demo"), *options]) == 2
+    assert "Remedy: name the folder of a run, or give --wait" in capsys.readouterr().err
 
 
 def test_nothing_is_written(folder, capsys):

@@ -1,10 +1,8 @@
-"""What the sub-commands of ``legor1`` do that is more than to call one function.
+"""The stages: the commands whose results the pipeline keeps. The rules call these alone.
 
-A stage's modules are imported when it runs, so that ``--help`` and the light stages need not wait
-for torch. What a stage returns, the command line says.
+What a stage's function imports is the code that its results depend on.
 """
 
-import json
 import os
 import sys
 import warnings
@@ -12,36 +10,49 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Facts = dict[str, Any]
+from legor1.cli import parameters as p
+from legor1.cli.registry import DATA, MODEL, RESULTS, Facts, command, say
+from legor1.core.code_digest import digest
+from legor1.core.errors import UserError
+from legor1.core.files import read_json
+from legor1.core.layout import REPORTED
+from legor1.core.records import Role
+from legor1.published import defects
+
 Switches = Sequence[tuple[str, bool]]
 
 
-def say(what: str, facts: Facts) -> None:
-    """Print facts on one line."""
-    shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in facts.items()}
-    print(f"{what}: " + ", ".join(f"{name} {value}" for name, value in shown.items()))
-
-
 def _silence_libraries() -> None:
-    """Keep libraries from talking between the stages' own lines of progress."""
+    """Keep libraries from printing between the stages' own lines of progress."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.simplefilter("ignore")
 
 
+@command(
+    DATA,
+    "synthesize tree --manuals 8 --steps 4 --objects 6 --seed 7 --image-size 480x360,360x480",
+    p.argument("tree", "the folder to draw into", p.WRITTEN_TREE, metavar="DIR"),
+    *(p.MANUALS, p.STEPS, p.OBJECTS, p.SEED, p.IMAGE_SIZE, p.LOOK, p.WORKERS),
+)
 def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
-    """Draw images of the sizes that are named, or of the usual ones."""
+    """Draw brick manuals in LEGO-ARTA's layout."""
     from legor1.data.synthetic.dataset import IMAGE_SIZES, parse_sizes, synthesize
 
     synthesize(tree, image_sizes=parse_sizes(image_size) if image_size else IMAGE_SIZES, **given)
 
 
+@command(
+    DATA,
+    "fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json",
+    *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
+    p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
+)
 def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -> None:
-    """Download where a repository is named; then note where the dataset or model lies."""
-    from legor1.data import sources
-    from legor1.data.download import fetch
+    """Download a dataset or a model, or take one that is there, and say where it lies."""
+    from legor1.data import download, sources
 
-    record = fetch(kind, repo, revision, folder) if repo else None
+    record = download.fetch(kind, repo, revision, folder) if repo else None
     if kind == "dataset":
         sources.link_dataset(folder, out)
     else:
@@ -49,8 +60,48 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
         sources.describe_model(folder, named, revision if repo else None, out, record)
 
 
+@command(DATA, "manifest tree --out manifest.json", p.SOURCE, p.OUT)
+def manifest(**given: Any) -> Facts:
+    """List a tree's files with their sizes and SHA-256."""
+    from legor1.data.manifest import write_manifest
+
+    return write_manifest(**given)
+
+
+@command(
+    DATA,
+    "index tree --out instances.parquet --quarantine quarantine.jsonl",
+    p.SOURCE,
+    p.OUT,
+    p.QUARANTINE,
+)
+def index(**given: Any) -> Facts:
+    """Read a dataset tree into one row an instance."""
+    from legor1.data.lego_arta.index import write_index
+
+    return write_index(**given)
+
+
+@command(
+    DATA,
+    "fingerprint instances.parquet --tree tree --workers 2 --out images.parquet",
+    *(p.INSTANCES, p.TREE, p.WORKERS, p.OUT),
+)
+def fingerprint(**given: Any) -> Facts:
+    """Take fingerprints of all images, to know the same picture in two manuals."""
+    from legor1.data.fingerprints import write_images
+
+    return write_images(**given)
+
+
+@command(
+    DATA,
+    "split instances.parquet --images images.parquet --seed 42 --out split.json",
+    *(p.INSTANCES, p.SPLIT_PROTOCOL, p.SWITCH, p.IMAGES, p.SPLIT_TREE, p.SEED),
+    *(p.TEST_FRACTION, p.OUT),
+)
 def split(instances: Path, switch: Switches, images: Path | None, out: Path, **given: Any) -> Facts:
-    """Read the instances, and what is known of their images."""
+    """Divide the instances into training and test."""
     from legor1.data.fingerprints import read_images
     from legor1.data.instances import read_records
     from legor1.data.split import COLUMNS, split, write_split
@@ -63,42 +114,64 @@ def split(instances: Path, switch: Switches, images: Path | None, out: Path, **g
     return write_split(content, out)
 
 
+@command(
+    DATA,
+    "convert instances.parquet split.json --protocol sound --seed 42 --out conversations",
+    *(p.INSTANCES, p.SPLIT, *p.DEFECTS, p.OBJECT_FORMAT, p.SEED),
+    p.out(p.CONVERTED, *p.CONVERSATIONS),
+)
 def convert(
     instances: Path, split: Path, protocol: str, switch: Switches, out: Path, **given: Any
 ) -> Facts:
-    """Read the instances and their split."""
-    from legor1.core.files import read_json
+    """Write what the model is asked: prompts with their demonstrations, in both variants."""
     from legor1.data.conversations import Conversations, write_conversations
     from legor1.data.instances import read_records
-    from legor1.published import defects
 
     active = defects.active(protocol, dict(switch))
     records, divided = read_records(instances), read_json(split)
     return write_conversations(Conversations(records, divided, defects=active, **given), out)
 
 
-def export(
-    conversations: Sequence[Path],
-    tree: Path,
-    format: str,
-    max_pixels: int | None,
-    min_pixels: int,
-    out: Path,
-) -> None:
-    """Make a budget of the limits of an image's pixels."""
+@command(
+    DATA,
+    "audit instances.parquet split.json sound --tree tree --out audit.json",
+    *(p.INSTANCES, p.SPLIT),
+    p.argument("conversations", p.CONVERTED, Role("input", p.CONVERSATIONS)),
+    *(p.SPLIT_TREE, p.IMAGES, p.OUT),
+)
+def audit(**given: Any) -> Facts:
+    """Measure which defects of data preparation are in the conversations."""
+    from legor1.data.audit.audit import write_audit
+
+    return write_audit(**given)
+
+
+@command(
+    DATA,
+    "export train.jsonl test.jsonl --tree tree --format llamafactory --out export",
+    p.argument("conversations", "train.jsonl, test.jsonl", **p.MANY),
+    *(p.TREE, p.FORMAT, p.MAX_PIXELS, p.MIN_PIXELS),
+    p.out("the folder to write; an earlier export there is replaced"),
+)
+def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -> None:
+    """Write conversations and their images in the format of another program."""
     from legor1.core.boxes import PixelBudget
-    from legor1.core.errors import UserError
     from legor1.data.export.export import write_export
 
     try:
         budget = PixelBudget(min_pixels, max_pixels) if max_pixels else None
     except ValueError as error:
         raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
-    say(f"export {format}", write_export(conversations, tree, out, format, budget))
+    say(f"export {format}", write_export(format=format, budget=budget, **given))
 
 
+@command(
+    MODEL,
+    "build-base --conversations train.jsonl --tree tree --recipe recipe.json --out tiny",
+    *(p.TRAIN, p.TREE, p.recipe("build-base"), p.OUT_FOLDER),
+)
 def build_base(**given: Any) -> None:
-    """Train on the CPU, and quietly."""
+    """Make and train the tiny base model."""
     _silence_libraries()
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from legor1.training.tiny_base import build
@@ -106,32 +179,86 @@ def build_base(**given: Any) -> None:
     build(**given)
 
 
-def train(recipe: Facts, **given: Any) -> None:
-    """Name the code that a checkpoint must have been made by."""
-    from legor1.core.code_digest import digest
+@command(
+    MODEL,
+    "train --recipe sft.json --conversations train.jsonl --tree tree --base model.json "
+    "--work work --out adapters/sft",
+    *(p.TRAIN, p.TREE, p.BASE, p.recipe("train"), p.WORK, p.OUT_FOLDER, p.MANIFEST, p.MINUTES),
+    *(p.ATTEMPT, p.LOG),
+)
+def train(recipe: dict[str, Any], **given: Any) -> None:
+    """Train an experiment's adapter, resuming from the last checkpoint if there is one."""
     from legor1.training.launch import train
 
     train(recipe, code=digest(f"train {recipe['method']}"), **given)
 
 
+@command(
+    MODEL,
+    "predict --recipe predict.json --conversations test.jsonl --tree tree "
+    "--base model.json --adapter adapters/sft/adapter --out predictions.jsonl",
+    p.path("--conversations", "test.jsonl"),
+    *(p.TREE, p.BASE, p.recipe("predict"), p.ADAPTER, p.SHARD, p.OUT),
+)
 def predict(**given: Any) -> None:
-    """Name the code that kept answers must have been made by."""
+    """Answer the test conversations, or one shard of them."""
     _silence_libraries()
-    from legor1.core.code_digest import digest
     from legor1.inference.predict import predict
 
     predict(code=digest("predict"), **given)
 
 
-def gather(shards: list[Path], out: Path) -> Facts:
-    """Count the predictions."""
+@command(
+    MODEL,
+    "gather shards/0.jsonl shards/1.jsonl --out predictions.jsonl",
+    p.argument("shards", "predictions of one shard each", metavar="SHARD...", **p.MANY),
+    p.OUT,
+)
+def gather(shards: Sequence[Path], out: Path) -> Facts:
+    """Merge the shards of an experiment's predictions."""
     from legor1.inference.gather import gather
 
-    return {"predictions": gather(shards, out)}
+    return {"predictions": gather(list(shards), out)}
 
 
+@command(
+    MODEL,
+    "baselines --train train.jsonl --test test.jsonl --out predictions",
+    p.path("--train", "the conversations that may be looked at"),
+    p.path("--test", "the conversations that are answered"),
+    p.out(p.INTO, *(f"{name}.jsonl" for name in p.BASELINES)),
+)
+def baselines(**given: Any) -> Facts:
+    """Answer the test conversations without a model: what any model must beat."""
+    from legor1.tasks.baselines import write_baselines
+
+    return write_baselines(**given)
+
+
+@command(
+    MODEL,
+    "pull results/demo/adapters/sft --recipe sft.json",
+    p.argument("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", p.WRITTEN),
+    p.recipe("train"),
+)
+def pull(adapter: Path, recipe: dict[str, Any]) -> Facts:
+    """Put the published adapter of an experiment where its training would."""
+    from legor1.publishing.pull_adapter import pull
+
+    pull(adapter, recipe)
+    return {"adapter": adapter}
+
+
+@command(
+    RESULTS,
+    "score predictions.jsonl --protocol sound --out scores",
+    p.argument("predictions", "predictions.jsonl"),
+    p.choice("--protocol", "sound", "thesis", **p.SOUND),
+    *p.BOOTSTRAP,
+    p.out(p.INTO, "scores.json", "per_example.parquet"),
+)
 def score(predictions: Path, out: Path, **given: Any) -> None:
-    """Say the scores of each task."""
+    """Score predictions under one protocol; sound has bootstrap intervals, thesis its quirks."""
     from legor1.evaluation.scoring import write_scores
 
     for task, metrics in write_scores(predictions, out, **given)["tasks"].items():
@@ -139,92 +266,81 @@ def score(predictions: Path, out: Path, **given: Any) -> None:
         say(f"score {predictions.stem} {task}", values)
 
 
-def compare(scores: Sequence[tuple[str, Path]], out: Path, **given: Any) -> None:
-    """Say how each pair differs in the main metric of each task."""
+@command(
+    RESULTS,
+    "compare few_shot=scores/few_shot/sound sft=scores/sft/sound --out comparison.json",
+    p.argument(
+        "scores",
+        "folders of `legor1 score`, the baseline first; the same EXPERIMENT again is another "
+        "training seed of it",
+        form="[EXPERIMENT=]DIR",
+        **p.MANY,
+    ),
+    *p.BOOTSTRAP,
+    p.OUT,
+)
+def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> None:
+    """Test whether experiments differ, pair by pair, on the instances that both answered."""
     from legor1.evaluation.comparison import write_comparison
 
-    for one in write_comparison(scores, out, **given)["comparisons"]:
-        for task, found in one["tasks"].items():
-            pair = f"{one['experiment']} against {one['baseline']}"
-            main = found["metrics"][found["main"]]
-            facts = {"n": found["n"]} | {f"missing in {k}": n for k, n in found["missing"].items()}
-            facts |= {found["main"]: main["difference"], "adjusted p": main["p_holm"]}
-            say(f"compare {pair} {task}", facts)
+    for pair in write_comparison(scores, out, **given)["comparisons"]:
+        for task, compared in pair["tasks"].items():
+            main = compared["metrics"][compared["main"]]
+            missing = {f"missing in {name}": n for name, n in compared["missing"].items()}
+            facts = {"n": compared["n"], **missing, compared["main"]: main["difference"]}
+            facts["adjusted p"] = main["p_holm"]
+            say(f"compare {pair['experiment']} against {pair['baseline']} {task}", facts)
 
 
+@command(
+    RESULTS,
+    "reward rollouts.jsonl --suite sound --out rewards.jsonl",
+    p.argument("rollouts", "lines with completion, solution and, if known, task"),
+    *(p.SUITE, p.OUT),
+)
 def reward(rollouts: Path, suite: str, out: Path) -> None:
-    """Say the mean of each reward."""
+    """Add the rewards of a suite to rollouts."""
     from legor1.evaluation.rollout_rewards import write_rewards
 
     say(f"reward {suite}", write_rewards(rollouts, out, suite))
 
 
+@command(
+    RESULTS,
+    "table sft=sft/sound/scores.json sft=sft/thesis/scores.json --out table.csv",
+    p.argument("scores", "of `legor1 score`", form="EXPERIMENT=scores.json", **p.MANY),
+    p.OUT,
+)
+def table(**given: Any) -> None:
+    """Collect the experiments' scores, under one protocol or several, in one table."""
+    from legor1.evaluation.table import write_table
+
+    write_table(**given)
+
+
+@command(
+    RESULTS,
+    "report results/demo --out results/demo/report.html --gallery results/demo/gallery.html",
+    p.argument("run_dir", "the run's folder", Role("input", REPORTED)),
+    *(p.OUT, p.TABLES, p.GALLERY),
+)
 def report(run_dir: Path, out: Path, tables: Path | None, gallery: Path | None) -> Facts:
-    """Say where the report is."""
+    """Render the report of a run, finished or not: one HTML file, its gallery, its tables."""
     from legor1.report.page import render
 
     render(run_dir, out, tables, gallery)
     return {"written": out}
 
 
-def figure1(trainings: Sequence[tuple[str, Path]], out: Path) -> Facts:
-    """Say where the figure is."""
+@command(
+    RESULTS,
+    "figure1 one=adapters/one two=adapters/two --out figure1.html",
+    p.argument("trainings", "", Role("input", ("history.jsonl",)), "EXPERIMENT=DIR", nargs=-1),
+    p.OUT,
+)
+def figure1(trainings: Sequence[p.Named], out: Path) -> Facts:
+    """Draw the reward curves of trainings side by side, as in the thesis's Figure 1."""
     from legor1.report.page import render_rewards
 
     render_rewards(dict(trainings), out)
     return {"written": out}
-
-
-def pull(adapter: Path, recipe: Facts) -> Facts:
-    """Say where the adapter is."""
-    from legor1.publishing.pull_adapter import pull
-
-    pull(adapter, recipe)
-    return {"adapter": adapter}
-
-
-def _resolved(overlays: Sequence[str], base_config: str) -> Facts:
-    from legor1.config.settings import load, read
-
-    return load(base_config, *map(read, overlays))
-
-
-def config(out: Path | None, **given: Any) -> None:
-    """Print the config where no file is named."""
-    from legor1.core.files import write_json
-
-    config = _resolved(**given)
-    if out:
-        write_json(out, config)
-    else:
-        print(json.dumps(config, indent=2, ensure_ascii=False))
-
-
-def check(**given: Any) -> None:
-    """Say that nothing is missing."""
-    from legor1.planning.preflight import require
-
-    config = _resolved(**given)
-    require(config, Path("results") / config["run"])
-    print(f"run {config['run']}: nothing is missing here")
-
-
-def plan(
-    gpu: str | None, base: Path | None, conversations: str | None, out: Path | None, **given: Any
-) -> None:
-    """Print the plan; a run that does not fit is an error.
-
-    Raises:
-        UserError: it does not fit.
-    """
-    from legor1.core.errors import UserError
-    from legor1.core.files import write_json
-    from legor1.planning.plan import misfits, plan
-    from legor1.planning.plan_text import render
-
-    content = plan(_resolved(**given), gpu, base, conversations)
-    if out:
-        write_json(out, content)
-    print(render(content))
-    if misfits(content):
-        raise UserError("the run does not fit; the plan above says where and what to change")

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,26 @@ def check(config: Config) -> Config:
         UserError: a key is unknown or missing, or a value is wrong; all such are named.
     """
     config = copy.deepcopy(config)
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(_filling_validator(schema).iter_errors(config), key=lambda e: str(e.json_path))
-    problems = [line for error in errors for line in _describe(error)]
-    problems = problems + list(_beyond(config)) or list(_contradictions(config))
-    if problems:
-        raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(problems)))
+    wrong = problems(config, schema()) or list(dict.fromkeys(_contradictions(config)))
+    if wrong:
+        raise UserError("the config has errors:\n  " + "\n  ".join(wrong))
     if config.get("columns"):
         config["experiments"] = {name: config["experiments"][name] for name in config["columns"]}
     config["experiments"] |= _repeats(config)
     return config
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a config."""
+    content: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return content
+
+
+def problems(settings: Config, schema: dict[str, Any]) -> list[str]:
+    """Fill the defaults into ``settings``; return a line for each unknown or wrong value."""
+    errors = _filling_validator(schema).iter_errors(settings)
+    described = [_describe(error) for error in sorted(errors, key=lambda e: str(e.json_path))]
+    return list(dict.fromkeys([*chain.from_iterable(described), *_beyond(settings)]))
 
 
 def family(config: Mapping[str, Any], experiment: str) -> str:
@@ -301,7 +312,9 @@ def _contradictions(config: Config) -> Iterator[str]:
                 f"experiments.{name}.pixel_budget: min_pixels exceeds max_pixels. "
                 "Remedy: give both, the smaller first."
             )
-        yield from _training_contradictions(name, experiment, config["processes"])
+        yield from training_contradictions(
+            f"experiments.{name}.training", experiment, config["processes"]
+        )
 
 
 def _no_protocol(experiment: str, protocol: str, known: list[str]) -> str:
@@ -312,8 +325,9 @@ def _no_protocol(experiment: str, protocol: str, known: list[str]) -> str:
     )
 
 
-def _training_contradictions(name: str, experiment: Config, processes: int) -> Iterator[str]:
-    training, path = experiment.get("training"), f"experiments.{name}.training"
+def training_contradictions(path: str, experiment: Config, processes: int) -> Iterator[str]:
+    """Yield what is wrong between keys of an experiment's ``training``, found at ``path``."""
+    training = experiment.get("training")
     if training is None:
         return
     if ("steps" in training) == ("epochs" in training):

@@ -17,31 +17,8 @@ PACKAGE = Path(__file__).parents[1]
 TEMPLATES = PACKAGE.parent / "report"
 CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-# The command line is no stage's code: a new option must not rerun what does not use it.
-STAGES = {
-    "synthesize": ["data.synthetic.dataset"],
-    "fetch": ["data.download", "data.sources"],
-    "manifest": ["data.manifest"],
-    "index": ["data.lego_arta.index"],
-    "fingerprint": ["data.fingerprints"],
-    "split": ["data.split"],
-    "convert": ["data.conversations"],
-    "export": ["data.export.export"],
-    "audit": ["data.audit.audit"],
-    "build-base": ["training.tiny_base"],
-    "train sft": ["training.launch", "training.sft"],
-    "train grpo": ["training.launch", "training.grpo"],
-    "pull": ["publishing.pull_adapter"],
-    "predict": ["inference.predict"],
-    "gather": ["inference.gather"],
-    "baselines": ["tasks.baselines"],
-    "score": ["evaluation.scoring"],
-    "compare": ["evaluation.comparison"],
-    "reward": ["evaluation.rollout_rewards"],
-    "table": ["evaluation.table"],
-    "report": ["report.page"],
-    "figure1": ["report.page"],
-}
+COMMANDS = PACKAGE / "cli" / "stages.py"
+METHODS = ("sft", "grpo")  # which the training's launcher starts by name
 
 
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:
@@ -152,3 +129,30 @@ def _file(name: str) -> Path:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _entries() -> dict[str, list[str]]:
+    """Return stage → the modules that its function in ``COMMANDS`` imports.
+
+    The command line itself is no stage's code: a new option must not rerun what does not use it.
+    """
+    stages = {}
+    for function in ast.parse(COMMANDS.read_bytes()).body:
+        if isinstance(function, ast.FunctionDef) and function.decorator_list:
+            stages[function.name.replace("_", "-")] = sorted(_modules_in(function))
+    launcher = stages.pop("train")
+    trainings = {f"train {name}": [*launcher, f"training.{name}"] for name in METHODS}
+    return stages | trainings
+
+
+def _modules_in(function: ast.FunctionDef) -> set[str]:
+    """Return the modules below the package that a function imports."""
+    files = set()
+    for line in ast.walk(function):
+        if isinstance(line, ast.ImportFrom):
+            named = [_file(f"{line.module}.{alias.name}") for alias in line.names]
+            files |= {file if file.is_file() else _file(str(line.module)) for file in named}
+    return {".".join(file.relative_to(PACKAGE).with_suffix("").parts) for file in files}
+
+
+STAGES = _entries()

@@ -1,6 +1,7 @@
 """The state of a running study as lines of text, and the screen that shows them again and again."""
 
 import contextlib
+import difflib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from legor1.core.errors import UserError
 from legor1.core.format import duration
+from legor1.monitor import run_files
 from legor1.monitor.jobs import STAGES
 from legor1.monitor.run_files import clean
 from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen, failure
@@ -30,12 +33,14 @@ COLUMNS = 16  # of a sparkline
 QUIET = 600  # seconds without a sign of life after which that is worth a colour
 
 
-def watch(run: Path, *, once: bool = False, every: float = 3) -> None:
+def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False) -> None:
     """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
     Raises:
-        UserError: the study's config is none.
+        UserError: the study's config is none; or there is no such folder, and nobody said ``wait``.
     """
+    if not (wait or run.is_dir()):
+        raise UserError(_missing(run))
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ✓
     console = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not once else None
@@ -50,6 +55,19 @@ def watch(run: Path, *, once: bool = False, every: float = 3) -> None:
                 console.print(line, soft_wrap=True)
             if not (once or look.done):
                 console.print()
+
+
+def _missing(run: Path) -> str:
+    """Return that there is no such run, and which there are, the most similar name first."""
+    here = {folder.name for folder in run.parent.glob("*/") if run_files.known(folder)}
+    near = difflib.get_close_matches(run.name, here, len(here) or 1, cutoff=0)
+    names = [clean(str(run.parent / name)) for name in near]
+    remedy = (
+        f"Did you mean {names[0]}? Remedy: name one of {', '.join(names)}"
+        if names
+        else ("Remedy: name the folder of a run")
+    )
+    return f"{clean(str(run))} does not exist. {remedy}, or give --wait if its study is starting."
 
 
 def _looks(folder: Path, seconds: float) -> Iterator[Run]:

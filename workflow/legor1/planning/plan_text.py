@@ -1,4 +1,4 @@
-"""A plan as text: a table of stages, memory by part, the assumptions, and one line in all."""
+"""A plan as text: the verdict, then each stage with its memory by part, then the assumptions."""
 
 import textwrap
 from typing import Any
@@ -14,11 +14,10 @@ def render(plan: dict[str, Any]) -> str:
     """Return the plan as text."""
     text = {"estimated": "estimated from its words", "counted": "counted by the base's tokenizer"}
     head = f"run {plan['run']}: {plan['base']}, {plan['parameters']:,} parameters"
-    blocks = [head, f"text is {text[plan['text']]}"]
+    blocks = [summary(plan), head, f"text is {text[plan['text']]}"]
     for name, experiment in plan["experiments"].items():
         blocks += [_stage(f"{name} {stage['stage']}", stage) for stage in experiment["stages"]]
-    blocks += [_assumptions(plan), summary(plan)]
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, _assumptions(plan)])
 
 
 def summary(plan: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from legor1.core.boxes import PixelBudget
+from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, share, write_json, write_jsonl, write_text
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
@@ -226,7 +227,13 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     texts = [text for row in rows for text in (row["prompt"], row["response"])]
     tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"])
     processor = make_processor(tokenizer, budget)
-    model = make_model(tokenizer, recipe["model"])
+    try:
+        model = make_model(tokenizer, recipe["model"])
+    except Exception as error:  # the sizes are transformers' own, and so is what it raises
+        raise UserError(
+            f"no Qwen2.5-VL has the sizes of the recipe's model: {error!r}. "
+            "Remedy: correct `text` and `vision`; config.yaml has an example."
+        ) from error
     examples = Examples(rows, tree, processor, budget, recipe["seed"])
     history = _train(model, examples, recipe)
     out.mkdir(parents=True, exist_ok=True)

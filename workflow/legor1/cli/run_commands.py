@@ -1,0 +1,101 @@
+"""The commands about a whole run: its config, its cost, how it stands, and where it is kept."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from legor1.cli import parameters as p
+from legor1.cli.registry import RESULTS, STUDY, Facts, command
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+
+
+def _resolved(overlays: Sequence[str], base_config: str) -> dict[str, Any]:
+    from legor1.config.settings import load, read
+
+    return load(base_config, *map(read, overlays))
+
+
+@command(STUDY, "config workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG, p.OUT_JSON)
+def config(out: Path | None, **given: Any) -> None:
+    """Print the resolved config, or write it."""
+    config = _resolved(**given)
+    if out:
+        write_json(out, config)
+    else:
+        print(json.dumps(config, indent=2, ensure_ascii=False))
+
+
+@command(STUDY, "check workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG)
+def check(**given: Any) -> None:
+    """Say what is missing to run a config on this machine."""
+    from legor1.planning.preflight import require
+
+    config = _resolved(**given)
+    require(config, Path("results") / config["run"])
+    print(f"run {config['run']}: nothing is missing here")
+
+
+@command(
+    STUDY,
+    "plan workflow/configs/demo.yaml --gpu A100-40 --out plan.json",
+    *(p.OVERLAYS, p.BASE_CONFIG, p.GPU),
+    p.path("--base", "model.json of the base model, if it is here", **p.MAYBE),
+    p.option(
+        "--conversations",
+        "of train.jsonl and test.jsonl, to count; {protocol}: an experiment's",
+        metavar="DIR",
+        default=None,
+    ),
+    p.OUT_JSON,
+)
+def plan(
+    gpu: str | None, base: Path | None, conversations: str | None, out: Path | None, **given: Any
+) -> None:
+    """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit."""
+    from legor1.planning.plan import misfits, plan
+    from legor1.planning.plan_text import render
+
+    content = plan(_resolved(**given), gpu, base, conversations)
+    if out:
+        write_json(out, content)
+    print(render(content))
+    if misfits(content):
+        raise UserError("the run does not fit; the plan says where and what to change")
+
+
+@command(STUDY, "watch results/demo", p.RUN, p.ONCE, p.SECONDS, p.WAIT)
+def watch(**given: Any) -> None:
+    """Show how a running study stands, by its files alone, until it is done or Ctrl-C."""
+    from legor1.monitor.screen import watch
+
+    watch(**given)
+
+
+@command(
+    RESULTS,
+    "crate results/demo --out demo.crate.zip",
+    *(p.RUN, p.LICENCE, p.out("the folder or .zip file to write", role=None)),
+)
+def crate(**given: Any) -> Facts:
+    """Pack a finished run as an RO-Crate: its results, their records, and how they came about."""
+    from legor1.publishing.crate import write_crate
+
+    return write_crate(**given)
+
+
+@command(RESULTS, "publish results/demo", p.RUN)
+def publish(run: Path) -> Facts:
+    """Have DVC keep a finished run, and push it to the remote."""
+    from legor1.publishing.publish import publish
+
+    return publish(run)
+
+
+@command(RESULTS, "restore results/demo", p.RUN)
+def restore(run: Path) -> Facts:
+    """Bring a published run back from the remote and check every file of it."""
+    from legor1.publishing.publish import restore
+
+    return restore(run)
