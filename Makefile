@@ -87,8 +87,9 @@ $(BENCHMARKS:%=benchmark-%) benchmark-gpu: benchmark-%: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
 
