@@ -92,6 +92,7 @@ lint: setup
 	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 lock: setup
 	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)
