@@ -52,7 +52,7 @@ def main() -> None:
 
 def commands(tree: Path, out: Path) -> dict[str, list[str]]:
     """Return what is measured, in the order in which it is run."""
-    legor1 = [sys.executable, "-m", "legor1.cli"]
+    legor1 = [sys.executable, "-m", "legor1.cli.main"]
     instances, sides = str(out / "instances.parquet"), str(out / "split.json")
     quarantine = ["--quarantine", str(out / "quarantine.jsonl")]
     return {

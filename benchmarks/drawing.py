@@ -14,7 +14,7 @@ def draw(folder: Path, manuals: int, steps: int, objects: int, sizes: str = SIZE
         steps, objects: of each manual.
         sizes: of the images, WIDTHxHEIGHT, separated by commas.
     """
-    from legor1.cli import main
+    from legor1.cli.main import main
 
     tree, instances, split = (str(folder / n) for n in ("tree", "instances.parquet", "split.json"))
     scenes = ["--manuals", manuals, "--steps", steps, "--objects", objects, "--seed", 7]

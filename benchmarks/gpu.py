@@ -37,9 +37,9 @@ import torch
 from drawing import draw
 from transformers import PrinterCallback, TrainerCallback
 
-from legor1 import recipes
-from legor1.config import load
-from legor1.files import read_json, read_jsonl
+from legor1.config import job_params
+from legor1.config.settings import load
+from legor1.core.files import read_json, read_jsonl
 
 ROOT = Path(__file__).parents[1]
 VISUAL = 1296  # tokens of an image, of 28 × 28 pixels each
@@ -122,9 +122,9 @@ def compare_sft(folder: Path, attention: str) -> None:
 
 def compare_inference(folder: Path, attention: str) -> None:
     """Print the engine's predictions beside the plain loop's."""
-    from legor1.image_memory import ImageMemory
     from legor1.inference.predict import Predictor
     from legor1.inference.transformers_engine import REMEMBERED
+    from legor1.models.feature_cache import ImageMemory
 
     recipe = {"engine": "transformers", "device": "cuda", "precision": "bfloat16"}
     recipe |= {"attention": attention, "threads": int(os.environ["OMP_NUM_THREADS"])}
@@ -167,7 +167,7 @@ def train_the_study(folder: Path, attention: str) -> None:
     base_folder(folder)
     config = load(ROOT / "config.yaml", {"attention": attention})
     for name in ("sft", "grpo"):
-        recipe = recipes.training(config, name)
+        recipe = job_params.training(config, name)
         recipe["training"] = recipe["training"] | {"steps": STEPS[name], "logging_steps": 1}
         out = folder / name
         train(recipe, folder, out)
@@ -176,7 +176,7 @@ def train_the_study(folder: Path, attention: str) -> None:
 
 def train(recipe: dict[str, Any], folder: Path, out: Path) -> None:
     """Run a training by the command that the rules run."""
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(recipe)]
+    command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(recipe)]
     command += ["--conversations", str(folder / "conversations/plain/train.jsonl")]
     command += ["--tree", str(folder / "tree"), "--base", str(folder / "model.json")]
     command += ["--work", str(folder / "work"), "--out", str(out)]
@@ -185,10 +185,10 @@ def train(recipe: dict[str, Any], folder: Path, out: Path) -> None:
 
 def show(recipe: dict[str, Any], folder: Path, out: Path) -> None:
     """Print what a training took and what the plan says of it."""
-    from legor1.boxes import PixelBudget
-    from legor1.plan import duration, memory, tokens
-    from legor1.plan.architectures import HUB, from_config
-    from legor1.plan.machines import GPUS
+    from legor1.core.boxes import PixelBudget
+    from legor1.planning import duration, memory, tokens
+    from legor1.planning.architectures import HUB, from_config
+    from legor1.planning.machines import GPUS
 
     arch = from_config("7B", HUB[models.REAL])
     budget = PixelBudget(**recipe["pixel_budget"])

@@ -118,9 +118,9 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
     from transformers import AutoProcessor
     from trl import GRPOConfig, GRPOTrainer
 
-    from legor1.modeling import LORA_TARGETS
-    from legor1.rewards import suite
-    from legor1.training.group_trainer import SharedPromptGRPOTrainer
+    from legor1.evaluation.rewards import suite
+    from legor1.models.loading import LORA_TARGETS
+    from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
     from legor1.training.grpo import batched
     from legor1.training.images_by_path import by_path
 

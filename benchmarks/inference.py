@@ -62,7 +62,7 @@ class TrueLengths:
     def __init__(self, predictor: Any, rows: Rows) -> None:
         import torch
 
-        from legor1.plan.tokens import estimate
+        from legor1.planning.tokens import estimate
 
         self.ends, self.pad = predictor.ends, predictor.processor.tokenizer.pad_token_id
         self.weights = torch.randint(1, 2**40, (8192,), generator=torch.Generator().manual_seed(0))
@@ -157,8 +157,8 @@ def plainly(predictor: Any, tree: Path, rows: Rows) -> Iterator[tuple[str, list[
     """Yield what the plain loop answers to each conversation, up to the end token."""
     import torch
 
-    from legor1.images import open_image
-    from legor1.prompts import chat_messages, image_paths
+    from legor1.core.images import open_image
+    from legor1.tasks.prompts import chat_messages, image_paths
 
     processor, model, ends = predictor.processor, predictor.engine.model, predictor.ends
     for at in range(0, len(rows), 3):
@@ -250,7 +250,7 @@ def show(folder: Path, drawn: Rows, case: Case) -> None:
 
 def main() -> None:
     """Draw the data, run the cases and print the table."""
-    from legor1.files import read_jsonl
+    from legor1.core.files import read_jsonl
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -69,8 +69,8 @@ def real(attention: str, frozen: bool = True) -> Any:
     import torch
     from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from legor1.modeling import freeze_vision
-    from legor1.plan.architectures import HUB
+    from legor1.models.loading import freeze_vision
+    from legor1.planning.architectures import HUB
 
     tiny = AutoConfig.from_pretrained(TINY)
     names = [name for name in vars(tiny) if name.endswith("_token_id")]

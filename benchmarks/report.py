@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from legor1.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from legor1.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = 9000
@@ -76,7 +76,7 @@ def _repeat(folder: Path) -> None:
 
 def render(run: Path, out: Path) -> tuple[float, float, float]:
     """Render; return seconds, the peak of memory in MiB of all so far, and the page's MB."""
-    command = [sys.executable, "-m", "legor1.cli", "report", str(run)]
+    command = [sys.executable, "-m", "legor1.cli.main", "report", str(run)]
     started = time.monotonic()
     pages = ["--out", str(out), "--gallery", str(out.with_name("gallery.html"))]
     subprocess.run([*command, *pages], check=True, stdout=subprocess.DEVNULL)

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from legor1.files import write_jsonl
-from legor1.rewards.rollouts import write_rewards
+from legor1.core.files import write_jsonl
+from legor1.evaluation.rollout_rewards import write_rewards
 
 COLOURS = ("red", "blue", "sand green", "dark tan", "light grey", "bright orange", "trans-clear")
 PARTS = ("2x4 brick", "1x2 plate", "slope 45", "technic pin", "wheel hub", "1x1 round tile")

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from legor1.files import write_jsonl
-from legor1.seeding import generator
+from legor1.core.files import write_jsonl
+from legor1.core.seeding import generator
 
 COUNTS = {"object": 5000, "grounding": 1400, "state": 2600}
 MANUALS = 65
@@ -78,7 +78,7 @@ def timed(path: Path, out: Path, replicates: int) -> float:
     """Return how many seconds it takes until both protocols' scores are there."""
     start, running = time.perf_counter(), {}
     for protocol in ("sound", "thesis"):
-        command = [sys.executable, "-m", "legor1.cli", "score", path, "--protocol", protocol]
+        command = [sys.executable, "-m", "legor1.cli.main", "score", path, "--protocol", protocol]
         command += ["--replicates", replicates, "--out", out / protocol]
         running[protocol] = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
     for protocol, process in running.items():

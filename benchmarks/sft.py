@@ -63,9 +63,9 @@ def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from legor1.boxes import PixelBudget
-    from legor1.modeling import LORA_TARGETS, load_processor
-    from legor1.training.packed_trainer import PackedSFTTrainer
+    from legor1.core.boxes import PixelBudget
+    from legor1.models.loading import LORA_TARGETS, load_processor
+    from legor1.training.fast.packed_trainer import PackedSFTTrainer
 
     budget = PixelBudget(case.pixels * 3 // 5, case.pixels)
     return (PackedSFTTrainer if ours else SFTTrainer)(
@@ -94,8 +94,8 @@ def make_dataset(case: Case, budget: Any, data: Path) -> Any:
     """Return the first rows of the drawn conversations that ask for objects or grounding."""
     from datasets import Dataset, Image, List
 
-    from legor1.files import read_jsonl
-    from legor1.prompts import answer, chat_messages
+    from legor1.core.files import read_jsonl
+    from legor1.tasks.prompts import answer, chat_messages
 
     rows = read_jsonl(data / "conversations/plain/train.jsonl", ["task"])
     rows = [row for row in rows if row["task"] != "state"][: case.batch * case.steps]

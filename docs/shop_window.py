@@ -15,10 +15,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from legor1.baselines import NAMES
-from legor1.errors import UserError
-from legor1.report.cited import percent
-from legor1.report.metrics import METRICS, TASKS
+from legor1.core.errors import UserError
+from legor1.core.format import percent
+from legor1.report.shown_metrics import METRICS, TASKS
+from legor1.tasks.baselines import NAMES
 
 ROOT = Path(__file__).parents[1]
 KEPT, README = ROOT / "docs/demo", ROOT / "README.md"

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow.parquet
 from reading_records import EVERY_RECORD, of_records, used
 
-from legor1.answers import extract, parse_state
-from legor1.protocols import DEFECTS
-from legor1.report.figures.overlaps import Matched, matched
+from legor1.published.defects import DEFECTS
+from legor1.report.figures.box_overlap import Matched, matched
+from legor1.tasks.parsing import extract, parse_state
 
 ROOT = Path(__file__).parents[1]
 # Elements whose text is not the report's: drawings (their tables have the numbers), what was

@@ -15,9 +15,9 @@ import pandas as pd
 from PIL import Image
 from report_run import SCORES, conversation, record, row, turn
 
-from legor1 import jobs
-from legor1.report import tables
-from legor1.report.render import render, render_rewards
+from legor1.monitor import jobs
+from legor1.report.page import render, render_rewards
+from legor1.report.sections import result_tables
 
 METHODS = {"few_shot": "baseline", "sft": "sft", "grpo": "grpo"}
 STEPS = range(1, 61)
@@ -77,7 +77,7 @@ def _configure(folder: Path, names: dict[str, str], words: str) -> None:
 
 
 def _score(folder: Path, names: dict[str, str], words: str) -> None:
-    tasks = {one.name: one.task for one in tables.METRICS}
+    tasks = {one.name: one.task for one in result_tables.METRICS}
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(["experiment", "protocol", "task", "metric", "value", "low", "high", "n"])

@@ -14,7 +14,7 @@ import pytest
 from disturbed import Attempt
 from study import Study
 
-from legor1.files import sha256
+from legor1.core.files import sha256
 
 KILLS, MOST = 50, 200  # at least, and attempts at most
 EACH = 3  # kills of every stage, at least

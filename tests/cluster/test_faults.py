@@ -16,7 +16,7 @@ from site_study import SiteStudy, jobs, processes_of, wait_for
 from study import Study
 from watching import saved
 
-from legor1.files import read_jsonl
+from legor1.core.files import read_jsonl
 
 pytestmark = pytest.mark.cluster
 

@@ -9,12 +9,12 @@ from real_models import recipe, train, write_rows
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import is_flash_attn_2_available
 
-from legor1.boxes import PixelBudget
-from legor1.check import TINY_BASE
+from legor1.core.boxes import PixelBudget
+from legor1.core.files import read_json, read_jsonl
 from legor1.data.sources import describe_model
-from legor1.files import read_json, read_jsonl
 from legor1.inference.predict import predict
-from legor1.training.shared_prompt import Layout, flash_shared, sdpa_shared
+from legor1.planning.preflight import TINY_BASE
+from legor1.training.fast.shared_prompt import Layout, flash_shared, sdpa_shared
 
 pytestmark = [
     pytest.mark.gpu,

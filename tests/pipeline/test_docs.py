@@ -20,7 +20,7 @@ import pytest
 from documents import PAGES
 from study import ROOT, Study
 
-from legor1.config import load
+from legor1.config.settings import load
 
 DOCS = [page for page in PAGES if page.startswith("docs/")]
 

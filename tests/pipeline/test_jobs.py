@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from study import ROOT, Study
 
-from legor1 import jobs, live
-from legor1.config import load, read
+from legor1.config.settings import load, read
+from legor1.monitor import jobs, run_files
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?: .*\n)+)", re.MULTILINE)
 
@@ -53,4 +53,4 @@ def test_the_jobs_are_those_of_the_rules(tmp_path, overlays, given):
 def test_a_dry_run_notes_no_config(tmp_path):
     study = Study(tmp_path, "demo")
     study.plan()
-    assert not (Path(tmp_path) / "results/demo" / live.STARTED).exists()
+    assert not (Path(tmp_path) / "results/demo" / run_files.STARTED).exists()

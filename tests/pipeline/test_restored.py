@@ -12,7 +12,7 @@ import yaml
 from reruns import IN_A_CLONE, jobs, rows
 from study import ROOT, Study
 
-from legor1.provenance import RECORD
+from legor1.core.provenance import RECORD
 
 PULLING = ("--config", "adapters=pull")
 RUN = "results/demo"
@@ -42,7 +42,7 @@ def command(folder, *words: str) -> None:
 
 
 def legor1(study: Study, *words: str) -> None:
-    command(study.folder, sys.executable, "-m", "legor1.cli", *words)
+    command(study.folder, sys.executable, "-m", "legor1.cli.main", *words)
 
 
 def fill(study: Study, name: str, content: dict) -> None:

@@ -15,9 +15,9 @@ from crates import validate
 from reading_back import Report, faults
 from study import ROOT, Study
 
-from legor1.crate import write_crate
-from legor1.files import sha256
-from legor1.watch.state import Run
+from legor1.core.files import sha256
+from legor1.monitor.study_state import Run
+from legor1.publishing.crate import write_crate
 
 EXPERIMENTS = ("few_shot", "sft", "grpo")
 BASELINES = {

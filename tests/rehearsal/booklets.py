@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from legor1.data.synthetic import FILES, synthesize
+from legor1.data.synthetic.dataset import FILES, synthesize
 
 MANUALS, STEPS, OBJECTS = 5, 3, 3
 PAGE = (1654, 2339)  # A4 at 200 dots an inch

@@ -7,8 +7,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from legor1 import modeling
-from legor1.boxes import PixelBudget
+from legor1.core.boxes import PixelBudget
+from legor1.models import loading
 
 PROMPTS = Path(__file__).parents[1] / "fixtures/qwen_prompts/prompts.json"
 BUDGET = PixelBudget(3136, 2038400)
@@ -33,12 +33,12 @@ def check_config(folder: Path) -> None:
     assert text.vocab_size in (152064, 151936)
     assert text.rope_parameters["mrope_section"] == [16, 24, 24]
     assert text.rope_parameters["rope_theta"] == 1e6
-    assert (config.image_token_id, modeling.context_length(folder)) == (151655, 128000)
+    assert (config.image_token_id, loading.context_length(folder)) == (151655, 128000)
 
 
 def check_generation(folder: Path) -> None:
     """There are two end tokens, and settings that act only where the config repeats them."""
-    assert modeling.end_tokens(folder) == [151645, 151643]
+    assert loading.end_tokens(folder) == [151645, 151643]
     settings = json.loads((folder / "generation_config.json").read_text())
     assert (settings["do_sample"], settings["repetition_penalty"]) == (True, 1.05)
 
@@ -49,13 +49,13 @@ def check_images(folder: Path) -> None:
     read = AutoProcessor.from_pretrained(folder).image_processor
     assert (read.size["shortest_edge"], read.size["longest_edge"]) == (3136, 12845056)
     assert read.image_mean[0] == 0.48145466
-    bound = modeling.load_processor(folder, BUDGET, padding_side="left").image_processor
+    bound = loading.load_processor(folder, BUDGET, padding_side="left").image_processor
     assert bound.size["longest_edge"] == BUDGET.max_pixels
 
 
 def check_vocabulary(folder: Path) -> None:
     """Texts are tokenised as by the real vocabulary, whose special tokens have their ids."""
-    processor = modeling.load_processor(folder, BUDGET, padding_side="left")
+    processor = loading.load_processor(folder, BUDGET, padding_side="left")
     for prompt in json.loads(PROMPTS.read_text(encoding="utf-8"))["prompts"]:
         assert processor.tokenizer(prompt["text"])["input_ids"] == prompt["text_ids"]
     assert {151644, 151645, 151655} <= set(prompt["text_ids"])

@@ -9,8 +9,8 @@ import yaml
 from study import ROOT
 from surroundings import CHECKS, PARTS
 
-from legor1.check import TINY_BASE
-from legor1.config import load, read
+from legor1.config.settings import load, read
+from legor1.planning.preflight import TINY_BASE
 
 HERE = Path(__file__).parent
 REHEARSED = {  # an overlay and what it is merged onto

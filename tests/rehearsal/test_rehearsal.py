@@ -19,8 +19,8 @@ from site_study import SiteStudy
 from study import ROOT, Study
 from surroundings import CHECKS
 
-from legor1.config import load, own
-from legor1.files import read_json, read_jsonl
+from legor1.config.settings import load, own
+from legor1.core.files import read_json, read_jsonl
 
 pytestmark = pytest.mark.rehearsal
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from legor1 import prompts
+from legor1.tasks import prompts
 
 FACTS = {
     "schema_version": 1,

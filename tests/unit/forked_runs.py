@@ -20,8 +20,8 @@ import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401  (half of what a
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
-from legor1.errors import UserError
-from legor1.training import experiment, grpo, sft
+from legor1.core.errors import UserError
+from legor1.training import grpo, job, sft
 
 
 class Fate(TrainerCallback):
@@ -54,17 +54,17 @@ class Fate(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(job: Path, fate, config) -> int:
+def train(folder: Path, fate, config) -> int:
     """Train in this process, with changes to TRL's config; return the exit status."""
     grpo.GRPOConfig = functools.partial(GRPOConfig, **config)
-    run = experiment.Job.run
+    run = job.Job.run
 
     def fated(self, trainer):
         trainer.add_callback(Fate(fate, trainer))
         run(self, trainer)
 
-    experiment.Job.run = fated
-    loaded = experiment.Job(job)
+    job.Job.run = fated
+    loaded = job.Job(folder)
     try:
         {"sft": sft, "grpo": grpo}[loaded.recipe["method"]].run(loaded)
     except UserError as error:

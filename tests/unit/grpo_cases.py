@@ -10,7 +10,7 @@ from trainer_cases import SETTINGS, learn, question, tiny
 from trl import GRPOConfig, GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
-from legor1.training.group_trainer import SharedPromptGRPOTrainer
+from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
 
 
 def dataset(count: int = 4, images: tuple[int, ...] = (1, 2)) -> Dataset:

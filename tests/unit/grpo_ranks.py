@@ -9,7 +9,7 @@ from pathlib import Path
 from grpo_cases import numbers, trainer
 from trainer_cases import train_a_rank
 
-from legor1.training.experiment import DEEPSPEED
+from legor1.training.job import DEEPSPEED
 
 
 def main(kind: str, out: Path) -> None:

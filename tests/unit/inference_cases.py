@@ -6,9 +6,9 @@ from typing import Any
 
 from drawn_rows import conversations, draw_turns
 
-from legor1.check import TINY_BASE
-from legor1.files import write_json
-from legor1.prompts import query
+from legor1.core.files import write_json
+from legor1.planning.preflight import TINY_BASE
+from legor1.tasks.prompts import query
 
 RECIPE = {
     "experiment": "few_shot",

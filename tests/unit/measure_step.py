@@ -15,9 +15,9 @@ import torch
 from peft import get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
-from legor1.check import TINY_BASE
-from legor1.modeling import load_model
-from legor1.training.experiment import Job
+from legor1.models.loading import load_model
+from legor1.planning.preflight import TINY_BASE
+from legor1.training.job import Job
 
 
 def resident(name: str) -> int:

@@ -11,9 +11,9 @@ from qwen_files import flat_config, write_surroundings, write_weights
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.initialization import no_init_weights
 
+from legor1.core.files import write_jsonl
 from legor1.data.sources import describe_model
-from legor1.files import write_jsonl
-from legor1.plan.architectures import HUB
+from legor1.planning.architectures import HUB
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
 LENGTH = 1_000_003  # of the numbers that weights repeat: no row's width divides it
@@ -59,7 +59,7 @@ def write_rows(folder: Path, count: int) -> tuple[Path, Path]:
 def train(given: dict, base: Path, folder: Path, count: int) -> None:
     """Train on ``count`` rows by the command of the rules; the result is in ``folder``/out."""
     conversations, tree = write_rows(folder, count)
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(given)]
+    command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(given)]
     paths = {"conversations": conversations, "tree": tree, "base": base}
     paths |= {"work": folder / "work", "out": folder / "out"}
     command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]

@@ -7,7 +7,7 @@ from datasets import Dataset, Image, List
 from trainer_cases import SETTINGS, learn, question, tiny
 from trl import SFTConfig, SFTTrainer
 
-from legor1.training.packed_trainer import PackedSFTTrainer
+from legor1.training.fast.packed_trainer import PackedSFTTrainer
 
 
 def dataset(count: int = 6, images: tuple[int, ...] = (1, 2, 3)) -> Dataset:

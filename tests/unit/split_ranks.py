@@ -14,7 +14,7 @@ import sft_cases
 import torch
 from trainer_cases import lora_weights, train_a_rank
 
-from legor1.training.experiment import DEEPSPEED
+from legor1.training.job import DEEPSPEED
 from legor1.training.sft import set_loss_mean
 
 

@@ -13,11 +13,11 @@ from trainer_cases import learn
 from transformers import AutoModelForImageTextToText
 from trees import check_schema
 
-from legor1.check import TINY_BASE
-from legor1.errors import UserError
-from legor1.files import sha256
-from legor1.training import adapters, read_back
-from legor1.training.experiment import Job
+from legor1.core.errors import UserError
+from legor1.core.files import sha256
+from legor1.planning.preflight import TINY_BASE
+from legor1.training import adapter, read_back
+from legor1.training.job import Job
 
 
 def job_of(folder, **changes) -> Job:
@@ -51,7 +51,7 @@ def published(tmp_path_factory):
     job.manifest = job.conversations  # any file
     trainer = trained(job)
     before = logits(trainer.model)
-    adapters.publish(job, trainer, 12.34)
+    adapter.publish(job, trainer, 12.34)
     return job, before
 
 
@@ -119,7 +119,7 @@ def test_the_card_says_what_it_was_made_of(published):
 
 def test_in_bfloat16_the_mean_difference_is_judged(tmp_path):
     job = job_of(tmp_path, precision="bfloat16")
-    adapters.publish(job, trained(job), 1)
+    adapter.publish(job, trained(job), 1)
     read = json.loads((job.out / "run.json").read_text())["read_back"]
     assert read["saved"]["judged"] == "mean"
     assert read["saved"]["mean"] <= read["saved"]["allowed"] == 0.05
@@ -133,7 +133,7 @@ def test_of_a_training_that_diverged_the_cause_is_named(tmp_path):
     with torch.no_grad():
         next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(torch.nan)
     with pytest.raises(UserError, match=r"the training diverged: .* not finite\. Remedy: lower"):
-        adapters.publish(job, trainer, 1)
+        adapter.publish(job, trainer, 1)
     assert list((job.out).glob("*")) == []
 
 
@@ -163,6 +163,6 @@ def test_an_adapter_that_is_not_what_was_trained_is_not_published(tmp_path, monk
         next(trainer.model.base_model.model.model.visual.parameters()).requires_grad_(True)
         said = "trained or saved, but not both: .*visual"
     with pytest.raises(RuntimeError, match=said):
-        adapters.publish(job, trainer, 1)
+        adapter.publish(job, trainer, 1)
     assert [path.name for path in job.out.iterdir()] == ["adapter"]
     assert list((job.out / "adapter").iterdir()) == []

@@ -3,8 +3,14 @@ import time
 
 import pytest
 
-from legor1 import answers
-from legor1.answers import Detection, extract, parse_objects, parse_state, parse_tagged
+from legor1.tasks import parsing
+from legor1.tasks.parsing import (
+    Detection,
+    extract,
+    parse_objects,
+    parse_state,
+    parse_tagged,
+)
 
 ITEM = '{"bbox_2d": [1, 2, 30, 40.5], "label": "2 red 2x4 brick"}'
 BRICK = Detection((1, 2, 30, 40.5), "2 red 2x4 brick")
@@ -154,7 +160,7 @@ def test_parse_state(text, lenient, strict):
 )
 @pytest.mark.parametrize("frame", ["{}", "[{}]", "{{'bbox': [0, 0, 1, 1], 'label': '{}"])
 def test_a_megabyte_of_anything_takes_linear_time(unit, frame, monkeypatch):
-    monkeypatch.setattr(answers, "LONGEST", 10**9)  # what is longer is not even looked at
+    monkeypatch.setattr(parsing, "LONGEST", 10**9)  # what is longer is not even looked at
     text = frame.format(unit * (1_000_000 // len(unit)))
     began = time.process_time()
     parse_objects(text)

@@ -10,20 +10,20 @@ import pytest
 from PIL import Image
 from trees import check_schema
 
-from legor1.cli import main
+from legor1.cli.main import main
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+from legor1.core.seeding import pick
 from legor1.data.audit import duplicates, shortcuts
 from legor1.data.audit.audit import write_audit
-from legor1.data.audit.findings import accuracy, share
+from legor1.data.audit.finding import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
-from legor1.data.convert import Conversations, write_conversations
-from legor1.data.index import index
+from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.instances import COPY, Row, write_instances
-from legor1.data.steps import true_name
-from legor1.data.synthetic import synthesize
-from legor1.errors import UserError
-from legor1.files import write_json
-from legor1.protocols import SWITCHES
-from legor1.seeding import pick
+from legor1.data.lego_arta.index import index
+from legor1.data.lego_arta.steps import true_name
+from legor1.data.synthetic.dataset import synthesize
+from legor1.published.defects import SWITCHES
 
 SIZES = ((96, 72), (72, 96), (84, 84))
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from trees import check_schema, instances, turns
 
+from legor1.core.errors import UserError
 from legor1.data.split import split
-from legor1.errors import UserError
 
 
 @pytest.fixture

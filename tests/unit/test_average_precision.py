@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from legor1.metrics.average_precision import average_precision, rule
+from legor1.tasks.metrics.average_precision import average_precision, rule
 
 BOX, HALF, FAR = (0, 0, 10, 10), (0, 0, 10, 5), (50, 50, 60, 60)
 
@@ -79,8 +79,8 @@ def test_agrees_with_pycocotools_on_its_own_boxes():
 
 
 def test_its_hits_are_those_of_the_matching_where_boxes_lie_apart():
-    from legor1.answers import Detection
-    from legor1.metrics.detection import counts
+    from legor1.tasks.metrics.detection import counts
+    from legor1.tasks.parsing import Detection
 
     images = list(random_images(40))
     apart = [(said[:1], true[:1]) for said, true in images]

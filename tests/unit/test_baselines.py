@@ -4,12 +4,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from test_scoring import SCHEMAS
 
-from legor1.answers import parse_objects
-from legor1.baselines import NAMES, baselines, write_baselines
-from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl, write_jsonl
-from legor1.prompts import query
-from legor1.scoring import score
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, read_jsonl, write_jsonl
+from legor1.evaluation.scoring import score
+from legor1.tasks.baselines import NAMES, baselines, write_baselines
+from legor1.tasks.parsing import parse_objects
+from legor1.tasks.prompts import query
 
 
 def conversation(task, name, response, prompt="What?", shown=(), size=(100, 50)):

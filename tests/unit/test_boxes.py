@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from legor1.boxes import (
+from legor1.core.boxes import (
     FACTOR,
     FRAMES,
     PixelBudget,

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from legor1 import check
-from legor1.config import load, read
+from legor1.config.settings import load, read
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
 from legor1.data.manifest import RECORD, describe
 from legor1.data.sources import download_folder
-from legor1.errors import UserError
-from legor1.files import write_json
+from legor1.planning import preflight
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,20 +30,20 @@ def bare_machine(monkeypatch):
     def unreachable(*_, **__):
         raise urllib.error.URLError("no network")
 
-    monkeypatch.setattr(check.urllib.request, "urlopen", unreachable)
-    monkeypatch.setattr(check, "_count_gpus", lambda: 0)
-    monkeypatch.setattr(check, "find_spec", lambda name: name)
+    monkeypatch.setattr(preflight.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(preflight, "_count_gpus", lambda: 0)
+    monkeypatch.setattr(preflight, "find_spec", lambda name: name)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
 
-def problems(config: dict, results: Path, rules=check.EVERY_RULE) -> str:
-    return "\n".join(check.missing(config, results, rules))
+def problems(config: dict, results: Path, rules=preflight.EVERY_RULE) -> str:
+    return "\n".join(preflight.missing(config, results, rules))
 
 
 @pytest.mark.usefixtures("bare_machine")
 def test_everything_missing_is_named_at_once_with_the_way_to_the_demo(full, tmp_path):
     with pytest.raises(UserError) as error:
-        check.require(full, tmp_path)
+        preflight.require(full, tmp_path)
     message = str(error.value)
     for part in (
         "PPPPPeter/arta",
@@ -58,8 +58,8 @@ def test_everything_missing_is_named_at_once_with_the_way_to_the_demo(full, tmp_
 def test_the_demo_needs_neither_gpu_nor_network(demo, tmp_path, monkeypatch):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "config.json").write_text("{}")
-    monkeypatch.setattr(check, "TINY_BASE", tmp_path / "base")
-    check.require(demo, tmp_path)
+    monkeypatch.setattr(preflight, "TINY_BASE", tmp_path / "base")
+    preflight.require(demo, tmp_path)
 
 
 @pytest.mark.usefixtures("bare_machine")
@@ -73,9 +73,9 @@ def test_only_what_the_jobs_to_run_need_is_asked_for(full, tmp_path):
 @pytest.mark.usefixtures("bare_machine")
 def test_as_many_gpus_as_processes(full, tmp_path, monkeypatch):
     full["processes"] = 2
-    monkeypatch.setattr(check, "_count_gpus", lambda: 1)
+    monkeypatch.setattr(preflight, "_count_gpus", lambda: 1)
     assert "2 NVIDIA GPU(s) needed, 1 found" in problems(full, tmp_path)
-    monkeypatch.setattr(check, "_count_gpus", lambda: 2)
+    monkeypatch.setattr(preflight, "_count_gpus", lambda: 2)
     assert "GPU" not in problems(full, tmp_path)
 
 
@@ -88,9 +88,9 @@ def test_gpus_are_counted_from_the_drivers_list(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert check._count_gpus() == 2
+    assert preflight._count_gpus() == 2
     program.write_text("#!/bin/sh\necho 'has failed'\nexit 9\n")
-    assert check._count_gpus() == 0
+    assert preflight._count_gpus() == 0
 
 
 @pytest.mark.usefixtures("bare_machine")
@@ -124,7 +124,7 @@ def test_a_hub_that_answers_with_an_error_is_within_reach(full, tmp_path, monkey
     def refuse(address, **_):
         raise urllib.error.HTTPError(address, 401, "no", {}, None)
 
-    monkeypatch.setattr(check.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(preflight.urllib.request, "urlopen", refuse)
     assert problems(full, tmp_path, {"fetch_base", "fetch_dataset"}) == ""
 
 
@@ -151,6 +151,8 @@ def test_looking_leaves_nothing_behind(full, tmp_path):
 
 @pytest.mark.usefixtures("bare_machine")
 def test_missing_packages_are_named_together(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(check, "find_spec", lambda name: None if name in ("trl", "peft") else name)
+    monkeypatch.setattr(
+        preflight, "find_spec", lambda name: None if name in ("trl", "peft") else name
+    )
     said = problems(demo, tmp_path, {"train_sft"})
     assert said == "Python packages are missing (trl, peft): make setup"

@@ -10,9 +10,9 @@ from inference_cases import RECIPE, draw_rows
 from trainer_cases import lora_weights, picture, tiny
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 
-from legor1.check import TINY_BASE
-from legor1.image_memory import encode
 from legor1.inference.predict import Predictor
+from legor1.models.feature_cache import encode
+from legor1.planning.preflight import TINY_BASE
 
 Tower = modeling_qwen2_5_vl.Qwen2_5_VisionTransformerPretrainedModel
 CASES = {"sft": (sft_cases, {"max_steps": 4}), "grpo": (grpo_cases, {"max_steps": 3})}

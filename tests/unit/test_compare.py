@@ -6,14 +6,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from test_scoring import BOX, HALF, PREDICTIONS, SCHEMAS, line
 
-from legor1 import cli
-from legor1.compare import compare, write_comparison
-from legor1.errors import UserError
-from legor1.files import read_json, write_jsonl
-from legor1.measures import PROTOCOLS
-from legor1.metrics.significance import holm
-from legor1.report.metrics import METRICS
-from legor1.scoring import write_scores
+from legor1.cli.main import main as run_command
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_jsonl
+from legor1.evaluation.comparison import compare, write_comparison
+from legor1.evaluation.scoring import write_scores
+from legor1.evaluation.significance import holm
+from legor1.evaluation.task_metrics import PROTOCOLS
+from legor1.report.shown_metrics import METRICS
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_the_file_is_read_back(folder, tmp_path, protocol):
 def test_the_command_says_each_difference_and_its_adjusted_p(folder, tmp_path, capsys):
     first, second = folder("first", boxes(0.2, 1)), folder("second", boxes(0.9, 2))
     given = [f"few={first}", f"sft={second}", "--out", str(tmp_path / "c.json"), "--replicates"]
-    assert cli.main(["compare", *given, "20"]) == 0
+    assert run_command(["compare", *given, "20"]) == 0
     main = read_json(tmp_path / "c.json")["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
     told = f"iou {main['difference']:.3f}, adjusted p {main['p_holm']:.3f}"
     assert "compare sft against few object: n 60, " in (said := capsys.readouterr().out)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from legor1 import baselines
-from legor1.config import SCHEMA, check, family, load, merge, own, read
-from legor1.errors import UserError
-from legor1.rewards import SUITES
+from legor1.config.settings import SCHEMA, check, family, load, merge, own, read
+from legor1.core.errors import UserError
+from legor1.evaluation.rewards import SUITES
+from legor1.tasks import baselines
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT / "config.yaml"

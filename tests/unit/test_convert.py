@@ -5,12 +5,12 @@ from itertools import pairwise
 import pytest
 from trees import check_schema, instances
 
-from legor1 import prompts
-from legor1.data.convert import SIDES, Conversations, write_conversations
+from legor1.core.errors import UserError
+from legor1.core.files import read_jsonl
+from legor1.data.conversations import SIDES, Conversations, write_conversations
 from legor1.data.demonstrations import step_name
 from legor1.data.instances import COPY
-from legor1.errors import UserError
-from legor1.files import read_jsonl
+from legor1.tasks import prompts
 
 MANUALS = {f"m{i}": 4 for i in range(8)}
 TEST = ("m6", "m7")

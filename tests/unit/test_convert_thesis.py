@@ -3,7 +3,7 @@
 import pytest
 from test_convert import SIDES, Conversations, convert, divide, every, records
 
-from legor1.protocols import SWITCHES
+from legor1.published.defects import SWITCHES
 
 VARIANTS = ("plain", "reasoning")
 MANUALS = {f"m{i}": 6 for i in range(6)}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from crates import validate
 
-from legor1 import cli, records
-from legor1.files import read_json, write_json
+from legor1.cli import main
+from legor1.core import records
+from legor1.core.files import read_json, write_json
 
 WRITES = {"out": records.Role("output")}
 RUN = Path("results/small")
@@ -42,7 +43,7 @@ def run(tmp_path, monkeypatch):
 
 
 def crate(*arguments: str, out: str = "crate") -> int:
-    return cli.main(["crate", str(RUN), "--out", out, *arguments])
+    return main.main(["crate", str(RUN), "--out", out, *arguments])
 
 
 def entities(folder: str = "crate") -> dict[str, dict]:

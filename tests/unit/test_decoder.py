@@ -8,9 +8,9 @@ import zlib
 import pytest
 from PIL import Image
 
-from legor1 import images
-from legor1.data.tree import Rejected
-from legor1.images import image_size
+from legor1.core import images
+from legor1.core.images import image_size
+from legor1.core.tree_paths import Rejected
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF"]
 

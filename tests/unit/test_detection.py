@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from legor1.answers import Detection
-from legor1.boxes import iou_matrix
-from legor1.metrics.detection import agreement, counts, label_f1, match
+from legor1.core.boxes import iou_matrix
+from legor1.tasks.metrics.detection import agreement, counts, label_f1, match
+from legor1.tasks.parsing import Detection
 
 LEFT = Detection((0, 0, 10, 10), "2 red brick")
 RIGHT = Detection((20, 0, 30, 10), "1 blue plate")

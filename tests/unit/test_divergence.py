@@ -7,9 +7,9 @@ import torch
 import trainings
 from safetensors.torch import load_file
 
-from legor1.errors import UserError
+from legor1.core.errors import UserError
 from legor1.training import read_back
-from legor1.training.experiment import Job
+from legor1.training.job import Job
 
 WILD = {"learning_rate": 1e30, "warmup": 0}
 

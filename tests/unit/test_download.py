@@ -15,11 +15,11 @@ from hub_server import Answer, Hub
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
 from trees import check_schema
 
-from legor1.data.fetch import fetch
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, sha256
+from legor1.data.download import fetch
 from legor1.data.hub import LONGEST_PAUSE, PAUSES
 from legor1.data.manifest import RECORD, manifest, visible
-from legor1.errors import UserError
-from legor1.files import read_json, sha256
 
 ROOT = Path(__file__).parents[2]
 SMALL, LARGE = "qwen_data/object_qwen.jsonl", "lego/a/images/1.png"
@@ -407,7 +407,7 @@ def test_of_a_model_only_its_own_files(get, hub):
 
 
 def run(hub, folder, *arguments, **environment):
-    command = [sys.executable, "-m", "legor1.cli", *arguments]
+    command = [sys.executable, "-m", "legor1.cli.main", *arguments]
     environment = os.environ | {"HF_ENDPOINT": hub.address, **environment}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from legor1 import answers
-from legor1.answers import LONGEST, MOST_BOXES, parse_objects, too_long
-from legor1.metrics.nltk_text import tokens
+from legor1.evaluation.rewards import SUITES, suite
+from legor1.evaluation.scoring import score
 from legor1.report.publishable import publishable
-from legor1.rewards import SUITES, suite
-from legor1.scoring import score
+from legor1.tasks import parsing
+from legor1.tasks.metrics.nltk_text import tokens
+from legor1.tasks.parsing import LONGEST, MOST_BOXES, parse_objects, too_long
 
 ITEM = '{"bbox_2d": [1, 1, 9, 9], "label": "a"}'
 TAG = "<p>a</p>{<1><1><9><9>}"
@@ -66,8 +66,8 @@ def test_an_endless_answer_scores_as_an_empty_one_and_is_counted(
 def test_the_bounds_are_far_beyond_what_is_answered():
     assert LONGEST > 2 * 18_000  # 4,096 tokens of prose
     longest = "a" * LONGEST
-    assert answers.extract(f"<think>{longest * 2}</think>{longest}") == longest  # thinking is free
-    assert answers.extract(f"{longest}a") == "" and too_long(f"{longest}a")
+    assert parsing.extract(f"<think>{longest * 2}</think>{longest}") == longest  # thinking is free
+    assert parsing.extract(f"{longest}a") == "" and too_long(f"{longest}a")
     assert not too_long(f"<think>{longest * 2}</think>{longest}")
     assert len(parse_objects(boxes(MOST_BOXES))) == MOST_BOXES
     for strict in (True, False):

@@ -12,13 +12,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import Qwen2_5_VLForConditionalGeneration
 from trees import check_schema
 
-from legor1.boxes import FRAMES, rescale_text, to_original
-from legor1.check import TINY_BASE
+from legor1.core.boxes import FRAMES, rescale_text, to_original
+from legor1.core.code_digest import code
+from legor1.core.errors import UserError
+from legor1.core.files import read_jsonl, write_json, write_jsonl
+from legor1.core.fingerprint import fingerprint
+from legor1.core.images import open_image
+from legor1.core.seeding import generator
 from legor1.data.sources import describe_model
-from legor1.errors import UserError
-from legor1.files import read_jsonl, write_json, write_jsonl
-from legor1.images import open_image
-from legor1.imports import code
 from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
 from legor1.inference.decoding import penalised
@@ -26,10 +27,9 @@ from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
 from legor1.inference.prefill import alike
 from legor1.inference.transformers_engine import TransformersEngine
-from legor1.modeling import load_model
-from legor1.prompts import chat_messages
-from legor1.resume import fingerprint
-from legor1.seeding import generator
+from legor1.models.loading import load_model
+from legor1.planning.preflight import TINY_BASE
+from legor1.tasks.prompts import chat_messages
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +303,7 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
     options = {"recipe": folder / "recipe.json", "conversations": folder / "test.jsonl"}
     options |= {"tree": tree, "base": folder / "model.json", "out": out}
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    process = subprocess.Popen([sys.executable, "-m", "legor1.cli", "predict", *flags])
+    process = subprocess.Popen([sys.executable, "-m", "legor1.cli.main", "predict", *flags])
     answered = []
     while not answered:
         assert process.poll() is None, "it ended before it was killed"

@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from legor1 import imports
+from legor1.core import code_digest
 
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
@@ -35,7 +35,7 @@ def pins(name: str) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def config_is_a_stage(monkeypatch):
     """The report's rule writes the config too, whose code is no input of it."""
-    monkeypatch.setitem(imports.STAGES, "config", ["config"])
+    monkeypatch.setitem(code_digest.STAGES, "config", ["config"])
 
 
 def stages_by_environment() -> dict[str, set[str]]:
@@ -44,7 +44,7 @@ def stages_by_environment() -> dict[str, set[str]]:
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in RULE.findall(path.read_text()):
             run = set(re.findall(r"\blegor1 ([\w-]+) ", rule))
-            run = {s for one in run for s in imports.STAGES if s.split()[0] == one}
+            run = {s for one in run for s in code_digest.STAGES if s.split()[0] == one}
             for name in re.findall(r"envs/(\w+)\.yaml", rule):
                 found.setdefault(name, set()).update(run)
     return found
@@ -53,7 +53,7 @@ def stages_by_environment() -> dict[str, set[str]]:
 def imported(stage: str) -> set[str]:
     """The names of the distributions that a stage's modules import, inside functions too."""
     distributions, names = metadata.packages_distributions(), set()
-    for path in imports.code(stage):
+    for path in code_digest.code(stage):
         for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
@@ -91,7 +91,7 @@ def test_a_lock_covers_what_its_stages_import(environment):
 
 def test_every_stage_of_a_rule_has_an_environment():
     run = set().union(*stages_by_environment().values())
-    assert set(imports.STAGES) - run == {"export", "reward"}  # which no rule runs
+    assert set(code_digest.STAGES) - run == {"export", "reward"}  # which no rule runs
 
 
 def declared(*extras: str) -> list[Requirement]:

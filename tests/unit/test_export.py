@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from trees import BOX, Tree
 
-from legor1 import cli
-from legor1.boxes import PixelBudget
-from legor1.data.export.write import FORMATS, write_export
-from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl, write_jsonl
+from legor1.cli import main
+from legor1.core.boxes import PixelBudget
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, read_jsonl, write_jsonl
+from legor1.data.export.export import FORMATS, write_export
 
 SIZES = {"1_eop.png": (400, 300), "2_eop.png": (560, 280), "3_step.jpg": (300, 400)}
 PROCESSOR = PixelBudget(3136, 12845056)  # Qwen2.5-VL's own
@@ -315,8 +315,8 @@ def test_the_command(study, capsys, monkeypatch):
     monkeypatch.chdir(study.root)
     given = ["export", "train.jsonl", "test.jsonl", "--tree", "tree", "--out", "out"]
     command = [*given, "--format", "llamafactory", "--max-pixels"]
-    assert cli.main([*command, "100352"]) == 0
+    assert main.main([*command, "100352"]) == 0
     assert capsys.readouterr().out == "export llamafactory: train 2, test 1\n"
     assert json.loads((study.root / "out/dataset_info.json").read_text())
-    assert cli.main([*command, "7"]) == 2
+    assert main.main([*command, "7"]) == 2
     assert "Remedy: give another --max-pixels" in capsys.readouterr().err

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from legor1.rewards import SUITES, suite
+from legor1.evaluation.rewards import SUITES, suite
 
 FIRST = suite("figure1_configuration1").rewards["object"]
 SECOND = suite("figure1_configuration2").rewards["object"]

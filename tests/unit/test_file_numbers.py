@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from trees import Tree, check_schema
 
-from legor1.boxes import PixelBudget, to_original
+from legor1.core.boxes import PixelBudget, to_original
+from legor1.core.files import read_jsonl
 from legor1.data.audit.wording import _is_unseen
-from legor1.data.convert import Conversations, write_conversations
+from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.export.llamafactory import _example
-from legor1.data.index import index
-from legor1.files import read_jsonl
-from legor1.prompts import answer, chat_messages
-from legor1.protocols import SWITCHES
-from legor1.scoring import score
+from legor1.data.lego_arta.index import index
+from legor1.evaluation.scoring import score
+from legor1.published.defects import SWITCHES
+from legor1.tasks.prompts import answer, chat_messages
 
 BUDGET = PixelBudget(9408, 15680)
 OLD, NEW = "object_qwen.jsonl", "object_qwen_new.jsonl"
@@ -142,7 +142,7 @@ def test_llamafactory_is_given_the_same_numbers(prepared, tmp_path):
 def test_predict_and_the_rewards_read_the_same_frame(prepared, tmp_path):
     """The Predictor's row, and the size that the first iteration's rewards scale JSON by."""
     from legor1.inference.predict import Predictor
-    from legor1.training.experiment import Job
+    from legor1.training.job import Job
 
     kind, written, rows = prepared
     predictor, job = Predictor.__new__(Predictor), Job.__new__(Job)

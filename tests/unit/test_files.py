@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from legor1.errors import UserError
-from legor1.files import (
+from legor1.core.errors import UserError
+from legor1.core.files import (
     atomic,
     atomic_folder,
     is_plain,

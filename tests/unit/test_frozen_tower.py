@@ -5,9 +5,9 @@ import torch
 from measure_step import batch
 from peft import get_peft_model
 
-from legor1.check import TINY_BASE
-from legor1.modeling import freeze_vision, load_model
-from legor1.training.experiment import Job
+from legor1.models.loading import freeze_vision, load_model
+from legor1.planning.preflight import TINY_BASE
+from legor1.training.job import Job
 
 RECIPE = {
     "precision": "float32",

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legor1.answers import FARTHEST, extract, parse_objects, parse_state, parse_tagged
-from legor1.metrics import thesis as metrics
-from legor1.rewards import figure1, sound, thesis
+from legor1.published import figure1_rewards, thesis_rewards
+from legor1.published import thesis_metrics as metrics
+from legor1.tasks import sound_rewards
+from legor1.tasks.parsing import FARTHEST, extract, parse_objects, parse_state, parse_tagged
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 SOLUTIONS = {
@@ -121,31 +122,33 @@ def object_scores(text, other):
 
 TARGETS = {
     "sound format": lambda text, other: [
-        (sound.format_reward(text, "", task), 0, 1) for task in SOLUTIONS
+        (sound_rewards.format_reward(text, "", task), 0, 1) for task in SOLUTIONS
     ],
-    "sound object": of(sound.object_reward, "object"),
-    "sound state": of(sound.state_reward, "state"),
-    "sound grounding": of(sound.grounding_reward, "grounding"),
+    "sound object": of(sound_rewards.object_reward, "object"),
+    "sound state": of(sound_rewards.state_reward, "state"),
+    "sound grounding": of(sound_rewards.grounding_reward, "grounding"),
     "thesis format": lambda text, other: [
-        (thesis.format_reward(text, other, thesis.infer_task(other)), 0, 1)
+        (thesis_rewards.format_reward(text, other, thesis_rewards.infer_task(other)), 0, 1)
     ],
-    "thesis object": lambda text, other: [(thesis.object_reward(text, other, "object"), 0, 1)],
+    "thesis object": lambda text, other: [
+        (thesis_rewards.object_reward(text, other, "object"), 0, 1)
+    ],
     "thesis object, tagged": lambda text, other: [
         (
-            thesis.object_reward(
-                f"<answer>{text}</answer>", thesis.solution(SOLUTIONS["object"]), "object"
+            thesis_rewards.object_reward(
+                f"<answer>{text}</answer>", thesis_rewards.solution(SOLUTIONS["object"]), "object"
             ),
             0,
             1,
         )
     ],
-    "thesis state": lambda text, other: [(thesis.state_reward(text, other, "state"), 0, 1)],
+    "thesis state": lambda text, other: [(thesis_rewards.state_reward(text, other, "state"), 0, 1)],
     "thesis grounding": lambda text, other: [
-        (thesis.grounding_reward(text, other, "grounding"), 0, 2)
+        (thesis_rewards.grounding_reward(text, other, "grounding"), 0, 2)
     ],
     "figure 1": lambda text, other: [
-        (figure1.configuration1(text, other, "object"), 0, 1.1 + 0.4 * len(text)),
-        (figure1.configuration2(text, other, "object"), 0, 1),
+        (figure1_rewards.configuration1(text, other, "object"), 0, 1.1 + 0.4 * len(text)),
+        (figure1_rewards.configuration2(text, other, "object"), 0, 1),
     ],
     "thesis object scores": object_scores,
     "thesis grounding scores": lambda text, other: [
@@ -167,8 +170,8 @@ def check_answers(text):
     assert parse_state(text) in (True, False, None)
     assert parse_state(text, strict=True) in (parse_state(text), None)
     assert metrics.state_answer(text) in (True, False, None)
-    assert sound.infer_task(text) in SOLUTIONS
-    assert thesis.infer_task(text) in SOLUTIONS
+    assert sound_rewards.infer_task(text) in SOLUTIONS
+    assert thesis_rewards.infer_task(text) in SOLUTIONS
 
 
 def check_scores(name, text, other):
@@ -273,7 +276,9 @@ def seconds(function, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", [parse_objects, parse_state, thesis.infer_task, extract])
+@pytest.mark.parametrize(
+    "function", [parse_objects, parse_state, thesis_rewards.infer_task, extract]
+)
 def test_ten_times_the_text_takes_about_ten_times_as_long(function):
     units = [
         *PIECES,

@@ -8,8 +8,8 @@ from peft import LoraConfig
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
-from legor1.training import group_trainer
-from legor1.training.group_trainer import SharedPromptGRPOTrainer, until_end
+from legor1.training.fast import group_trainer
+from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, until_end
 
 stock_scores = GRPOTrainer._get_per_token_logps_and_entropies
 stock_rollout = GRPOTrainer._generate_single_turn

@@ -6,12 +6,12 @@ from trainings import recipe, write_data, write_job
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 from trl import GRPOTrainer
 
-from legor1.check import TINY_BASE
-from legor1.modeling import LORA_TARGETS
+from legor1.models.loading import LORA_TARGETS
+from legor1.planning.preflight import TINY_BASE
 from legor1.training import grpo
-from legor1.training.experiment import Job
-from legor1.training.group_trainer import SharedPromptGRPOTrainer
+from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
 from legor1.training.grpo import trainer_for
+from legor1.training.job import Job
 
 
 def chosen(attention="sdpa", dropout=0.0, *, quiet=False, **settings):

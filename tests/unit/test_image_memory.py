@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from legor1.image_memory import ImageMemory, fingerprint
+from legor1.models.feature_cache import ImageMemory, fingerprint
 
 
 def image(value, rows=2):

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from trees import BOX, Tree
 
-from legor1.data.images import (
+from legor1.core.errors import UserError
+from legor1.data.fingerprints import (
     COLUMNS,
     DISTANCE,
     Lookalikes,
@@ -15,10 +16,9 @@ from legor1.data.images import (
     read_images,
     write_images,
 )
-from legor1.data.index import write_index
+from legor1.data.lego_arta.index import write_index
 from legor1.data.split import group
-from legor1.data.synthetic import synthesize
-from legor1.errors import UserError
+from legor1.data.synthetic.dataset import synthesize
 
 
 def apart(first, second):

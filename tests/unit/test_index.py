@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
 
-from legor1 import images
-from legor1.data.index import index, write_index
+from legor1.core import images
+from legor1.core.errors import UserError
+from legor1.core.files import read_jsonl
 from legor1.data.instances import COLUMNS, read_records
-from legor1.errors import UserError
-from legor1.files import read_jsonl
+from legor1.data.lego_arta.index import index, write_index
 
 GROUNDING, OBJECT, STATE = "grounding_qwen.jsonl", "object_qwen_new.jsonl", "state_qwen.jsonl"
 
@@ -80,7 +80,7 @@ def test_metadata_gives_class_number_and_instructions(tree):
     ],
 )
 def test_the_file_name_decides_where_metadata_do_not(name, step_class, number):
-    from legor1.data.steps import step_of_name
+    from legor1.data.lego_arta.steps import step_of_name
 
     step = step_of_name(name)
     assert (step.step_class, step.number) == (step_class, number)

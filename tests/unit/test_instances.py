@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from trees import instances
 
+from legor1.core.errors import UserError
 from legor1.data.instances import COLUMNS, Row, read_records, write_instances
-from legor1.errors import UserError
 
 
 @pytest.fixture

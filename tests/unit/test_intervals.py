@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from legor1.metrics import intervals
-from legor1.metrics.intervals import bca, cluster_sums, left_out, percentile, resampled
+from legor1.evaluation import bootstrap
+from legor1.evaluation.bootstrap import bca, cluster_sums, left_out, percentile, resampled
 
 NAMES = ["a", "a", "b", "c", "c", "c"]
 FEATURES = np.array([[1.0, 1], [3, 1], [10, 1], [100, 1], [200, 1], [300, 1]])
@@ -33,7 +33,7 @@ def test_the_replicates_do_not_depend_on_the_order_of_examples():
 
 
 def test_batches_are_complete(monkeypatch):
-    monkeypatch.setattr(intervals, "_BATCH", 21)  # seven replicates of three clusters
+    monkeypatch.setattr(bootstrap, "_BATCH", 21)  # seven replicates of three clusters
     assert draw(replicates=500).shape == (500, 2)
 
 

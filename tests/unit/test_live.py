@@ -9,25 +9,25 @@ import trainings
 from transformers import TrainerControl, TrainerState
 from watching import wait_for
 
-from legor1 import live as reading
-from legor1.files import read_json, write_json
-from legor1.training import live
-from legor1.training.work import HISTORY, PROGRESS
-from legor1.watch.state import Run
+from legor1.core.files import read_json, write_json
+from legor1.monitor import run_files as reading
+from legor1.monitor.study_state import Run
+from legor1.training import status
+from legor1.training.work_folder import HISTORY, PROGRESS
 
 CONTROL = TrainerControl()
 
 
 @pytest.fixture(autouse=True)
 def at_each_step(monkeypatch):
-    monkeypatch.setattr(live, "SECONDS_BETWEEN_NOTES", 0)
+    monkeypatch.setattr(status, "SECONDS_BETWEEN_NOTES", 0)
 
 
-def train(folder, logs, history=(), *, first=True, steps=9) -> live.Live:
+def train(folder, logs, history=(), *, first=True, steps=9) -> status.Live:
     """Call it as a training does that logs ``logs``, one a step, after ``history``."""
     state = TrainerState(log_history=[*history], is_world_process_zero=first, max_steps=steps)
     state.global_step = max((log["step"] for log in history), default=0)
-    shown = live.Live(folder)
+    shown = status.Live(folder)
     shown.on_train_begin(None, state, CONTROL)
     for log in logs:
         state.global_step += 1
@@ -54,7 +54,7 @@ def test_a_training_that_goes_on_begins_with_what_the_checkpoint_remembers(tmp_p
 
 
 def test_the_note_is_renewed_every_few_seconds_and_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "SECONDS_BETWEEN_NOTES", 1000)
+    monkeypatch.setattr(status, "SECONDS_BETWEEN_NOTES", 1000)
     train(tmp_path, [{}] * 3)
     assert read_json(tmp_path / PROGRESS)["step"] == 0
     train(tmp_path, [{}] * 3, steps=3)
@@ -70,9 +70,9 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(live, "write_json", refuse)
-    monkeypatch.setattr(live, "write_jsonl", refuse)
-    monkeypatch.setattr(live.Live, "_append", refuse)
+    monkeypatch.setattr(status, "write_json", refuse)
+    monkeypatch.setattr(status, "write_jsonl", refuse)
+    monkeypatch.setattr(status.Live, "_append", refuse)
     train(tmp_path, [{"loss": 2.5}])
     train(tmp_path / "that/is/not/there", [{"loss": 2.5}])
 
@@ -80,7 +80,7 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
 def test_nothing_is_left_once_the_adapter_has_it(tmp_path):
     train(tmp_path, [{"loss": 2.5}]).end()
     assert [*tmp_path.iterdir()] == []
-    live.Live(tmp_path).end()  # of a disk that was full
+    status.Live(tmp_path).end()  # of a disk that was full
 
 
 @pytest.mark.parametrize("method", ["sft", pytest.param("grpo", marks=pytest.mark.slow)])
@@ -89,7 +89,7 @@ def test_a_real_training_is_watched_from_its_first_step_to_its_end(tmp_path, met
     recipe = trainings.recipe(method, training={"steps": 40, "logging_steps": 1, "save_steps": 20})
     config = {"base": {"source": "shipped"}, "experiments": {method: {"method": method}}}
     write_json(tmp_path / reading.STARTED, config | {"evaluation": {}})
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(recipe)]
+    command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(recipe)]
     paths = data | {"work": tmp_path / "work", "out": tmp_path / f"adapters/{method}"}
     command += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     seen = []

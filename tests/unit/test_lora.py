@@ -11,13 +11,13 @@ from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 from trainer_cases import learn
 
-from legor1 import lora
-from legor1.check import TINY_BASE
+from legor1.core.errors import UserError
+from legor1.core.files import write_jsonl
 from legor1.data.sources import describe_model
-from legor1.errors import UserError
-from legor1.files import write_jsonl
 from legor1.inference.predict import predict
-from legor1.modeling import load_model
+from legor1.models import lora
+from legor1.models.loading import load_model
+from legor1.planning.preflight import TINY_BASE
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 from trees import check_schema
 
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_json
 from legor1.data.manifest import RECORD, manifest, verify, write_manifest
-from legor1.errors import UserError
-from legor1.files import read_json, write_json
 
 
 @pytest.fixture

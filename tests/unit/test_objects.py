@@ -5,8 +5,8 @@ import json
 import pytest
 from trees import BOX, Tree, reasons_of, rows_of
 
-from legor1.data.index import index
-from legor1.errors import UserError
+from legor1.core.errors import UserError
+from legor1.data.lego_arta.index import index
 
 
 @pytest.fixture

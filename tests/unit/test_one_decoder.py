@@ -12,17 +12,17 @@ from datasets import Dataset, List
 from PIL import Image
 from trees import BOX, Tree, reasons_of
 
-from legor1.data.export.images import Images
-from legor1.data.images import fingerprints, read_images, write_images
-from legor1.data.index import index, write_index
+from legor1.core.errors import UserError
+from legor1.core.images import open_image
+from legor1.data.export.exported_images import Images
+from legor1.data.fingerprints import fingerprints, read_images, write_images
 from legor1.data.instances import read_records
+from legor1.data.lego_arta.index import index, write_index
 from legor1.data.split import split
-from legor1.errors import UserError
-from legor1.images import open_image
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.inference.vllm_engine import VllmEngine
-from legor1.report.gallery import images as gallery
-from legor1.training.examples import Pictures, Upright
+from legor1.report.gallery import thumbnails as gallery
+from legor1.training.sft_examples import Pictures, Upright
 
 NAME = "object_dataset/lego/m/images/1_eop.png"
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 4)).astype(np.uint8)

@@ -5,13 +5,8 @@ import torch
 from test_shared_prompt import attention_layer, draw, emulated_flash, gradients
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.mask_kinds import knowing
-from legor1.training.packed_examples import (
-    PACKED,
-    Packing,
-    flash_packed,
-    sdpa_packed,
-)
+from legor1.training.fast.attention import knowing
+from legor1.training.fast.packed_examples import PACKED, Packing, flash_packed, sdpa_packed
 
 __all__ = ["emulated_flash"]
 

@@ -1,7 +1,7 @@
 import torch
 from trl.trainer.utils import shuffle_sequence_dict
 
-from legor1.training.packed_rows import (
+from legor1.training.fast.packed_rows import (
     IGNORED,
     Rows,
     images_of_rows,

@@ -9,7 +9,7 @@ from sft_cases import dataset, numbers, trainer
 from trainer_cases import lora_weights, run_ranks
 from trl import SFTTrainer
 
-from legor1.training.packed_trainer import PackedSFTTrainer
+from legor1.training.fast.packed_trainer import PackedSFTTrainer
 from legor1.training.sft import trainer_for
 
 # Examples show one, two or three images of unequal size; their texts and answers differ in length.

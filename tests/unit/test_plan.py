@@ -7,16 +7,16 @@ import jsonschema
 import pytest
 from trl.trainer.utils import RepeatSampler
 
-from legor1 import cli
-from legor1.check import TINY_BASE
-from legor1.config import SCHEMA, load, read
-from legor1.errors import UserError
-from legor1.files import read_json, write_json, write_jsonl
-from legor1.plan import duration, machines
-from legor1.plan.architectures import HUB, from_config
-from legor1.plan.plan import misfits, plan
-from legor1.plan.render import render, summary
-from legor1.plan.tokens import Load, Spread
+from legor1.cli import main
+from legor1.config.settings import SCHEMA, load, read
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_json, write_jsonl
+from legor1.planning import duration, machines
+from legor1.planning.architectures import HUB, from_config
+from legor1.planning.plan import misfits, plan
+from legor1.planning.plan_text import render, summary
+from legor1.planning.preflight import TINY_BASE
+from legor1.planning.tokens import Load, Spread
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "config.yaml"
@@ -115,7 +115,7 @@ def test_prompts_longer_than_the_limit_do_not_fit():
 def test_every_gpu_can_be_planned_for_and_the_command_line_knows_it(gpu):
     content = plan(load(BASE), gpu)
     assert {stage["machine"] for stage in stages(content).values()} == {gpu}
-    assert cli._parser().parse_args(["plan", "--gpu", gpu]).gpu == gpu
+    assert main._parser().parse_args(["plan", "--gpu", gpu]).gpu == gpu
 
 
 def test_a_faster_gpu_takes_less_time_and_more_processes_share_the_work():
@@ -255,7 +255,7 @@ def test_a_base_that_is_here_is_read(tmp_path):
 
 def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys):
     out = tmp_path / "plan.json"
-    assert cli.main(["plan", "--base-config", str(BASE), "--out", str(out)]) == 0
+    assert main.main(["plan", "--base-config", str(BASE), "--out", str(out)]) == 0
     content = read_json(out)
     jsonschema.validate(content, read_json(SCHEMA.parent / "plan.schema.json"))
     assert json.dumps(content) == json.dumps(plan(load(BASE)))
@@ -267,7 +267,7 @@ def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys
 
 
 def test_a_no_ends_with_status_2_after_the_plan(capsys):
-    assert cli.main(["plan", "--base-config", str(BASE), "--gpu", "L4"]) == 2
+    assert main.main(["plan", "--base-config", str(BASE), "--gpu", "L4"]) == 2
     said = capsys.readouterr()
     assert "DOES NOT FIT" in said.out
     assert said.err.startswith("legor1 plan: the run does not fit")

@@ -10,11 +10,11 @@ import torch
 from peft.tuners.lora import LoraLayer
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from legor1.check import TINY_BASE
-from legor1.errors import UserError
-from legor1.modeling import LORA_TARGETS
-from legor1.plan.architectures import HUB, Architecture, from_config, of_base
-from legor1.training.experiment import Job
+from legor1.core.errors import UserError
+from legor1.models.loading import LORA_TARGETS
+from legor1.planning.architectures import HUB, Architecture, from_config, of_base
+from legor1.planning.preflight import TINY_BASE
+from legor1.training.job import Job
 
 # Of the model cards: all parameters, those of the tower; and of our LoRA of rank 8.
 PUBLISHED = {

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from legor1.check import TINY_BASE
-from legor1.modeling import load_model
-from legor1.plan import memory
-from legor1.plan.architectures import HUB, from_config
-from legor1.plan.machines import GIB, GPUS
-from legor1.plan.tokens import Load, Spread
-from legor1.training.experiment import DEEPSPEED
+from legor1.models.loading import load_model
+from legor1.planning import memory
+from legor1.planning.architectures import HUB, from_config
+from legor1.planning.machines import GIB, GPUS
+from legor1.planning.preflight import TINY_BASE
+from legor1.planning.tokens import Load, Spread
+from legor1.training.job import DEEPSPEED
 
 TINY = from_config("tiny", json.loads((TINY_BASE / "config.json").read_text()))
 QWEN = from_config("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])

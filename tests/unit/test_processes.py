@@ -3,9 +3,9 @@
 import pytest
 from real_models import recipe, write_rows
 
-from legor1.check import TINY_BASE
+from legor1.core.files import read_json, read_jsonl
 from legor1.data.sources import describe_model
-from legor1.files import read_json, read_jsonl
+from legor1.planning.preflight import TINY_BASE
 from legor1.training.launch import train
 
 TINY = {"precision": "float32", "pixel_budget": {"min_pixels": 9408, "max_pixels": 15680}}

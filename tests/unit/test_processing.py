@@ -10,15 +10,15 @@ from PIL import Image
 from qwen_vl_utils.vision_process import smart_resize
 from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
-from legor1 import modeling, processing
-from legor1.boxes import FACTOR, PixelBudget
-from legor1.check import TINY_BASE
+from legor1.core.boxes import FACTOR, PixelBudget
+from legor1.core.errors import UserError
+from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
-from legor1.errors import UserError
-from legor1.files import write_json, write_jsonl
 from legor1.inference.predict import predict
-from legor1.prompts import answer, chat_messages
-from legor1.training.experiment import Job
+from legor1.models import loading, processing
+from legor1.planning.preflight import TINY_BASE
+from legor1.tasks.prompts import answer, chat_messages
+from legor1.training.job import Job
 
 BUDGETS = [PixelBudget(3136, 2038400), PixelBudget(9408, 15680), PixelBudget(784, 589824)]
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts" / "prompts.json"
@@ -34,7 +34,7 @@ def image_processor(budget, kind=Qwen2VLImageProcessor):
 
 @pytest.fixture(scope="module")
 def processor():
-    return modeling.load_processor(TINY_BASE, BUDGET, padding_side="left")
+    return loading.load_processor(TINY_BASE, BUDGET, padding_side="left")
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
@@ -125,7 +125,7 @@ def test_a_prompt_that_is_too_long_is_an_error_with_its_id(processor):
 
 
 def test_the_limit_is_the_models_context():
-    assert modeling.context_length(TINY_BASE) == 4096
+    assert loading.context_length(TINY_BASE) == 4096
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from legor1 import progress
-from legor1.progress import Progress
+from legor1.core import progress
+from legor1.core.progress import Progress
 
 
 @pytest.fixture

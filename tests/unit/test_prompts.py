@@ -1,8 +1,15 @@
 import pytest
 
-from legor1.boxes import PixelBudget
-from legor1.prompts import DIRECTIVES, OBJECT_TAGS, REASONING, answer, chat_messages, query
-from legor1.protocols import SWITCHES
+from legor1.core.boxes import PixelBudget
+from legor1.published.defects import SWITCHES
+from legor1.tasks.prompts import (
+    DIRECTIVES,
+    OBJECT_TAGS,
+    REASONING,
+    answer,
+    chat_messages,
+    query,
+)
 
 BUDGET = PixelBudget(9408, 15680)
 SHOWN = {

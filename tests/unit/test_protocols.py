@@ -1,7 +1,7 @@
 import pytest
 
-from legor1.errors import UserError
-from legor1.protocols import SWITCHES, active, chosen, options
+from legor1.core.errors import UserError
+from legor1.published.defects import SWITCHES, active, chosen, options
 
 
 def test_the_thesis_has_all_defects_and_the_sound_protocol_none():

@@ -3,7 +3,7 @@ import json
 import platform
 from pathlib import Path
 
-from legor1 import provenance
+from legor1.core import provenance
 
 
 def test_it_names_versions_and_is_plain_json():

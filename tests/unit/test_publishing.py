@@ -9,9 +9,9 @@ import pytest
 import yaml
 from clones import CONTENT, RUN, commit, finish_run, git, objects, start
 
-from legor1.errors import UserError
-from legor1.publishing import adapters, dvc
-from legor1.publishing import objects as kept
+from legor1.core.errors import UserError
+from legor1.publishing import dvc, pull_adapter
+from legor1.publishing import dvc_objects as kept
 from legor1.publishing.outputs import RECORDS, hashed, published
 from legor1.publishing.publish import publish, restore
 
@@ -217,7 +217,7 @@ def test_a_run_that_snakemake_does_not_know_is_not_published(clone):
 def test_of_two_at_once_each_waits_for_its_turn(clone):
     restore(RUN)
     commands = [
-        [sys.executable, "-m", "legor1.cli", word, str(RUN)] for word in ("publish", "restore")
+        [sys.executable, "-m", "legor1.cli.main", word, str(RUN)] for word in ("publish", "restore")
     ]
     with dvc.LOCK.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -233,20 +233,20 @@ def test_an_adapter_is_pulled_alone_in_place_of_what_is_there(clone):
     (folder / "adapter").mkdir(parents=True)
     (folder / "adapter/adapter_model.safetensors").write_text("other weights")
     recipe = {"sft": {"seed": 1, "device": "cpu"}}
-    assert adapters.to_pull(RUN, recipe) == ["sft"]
-    adapters.pull(folder, recipe["sft"])
+    assert pull_adapter.to_pull(RUN, recipe) == ["sft"]
+    pull_adapter.pull(folder, recipe["sft"])
     assert (folder / "adapter/adapter_model.safetensors").read_text() == "weights"
     assert not (RUN / "table.csv").exists()
-    assert adapters.to_pull(RUN, recipe) == []
+    assert pull_adapter.to_pull(RUN, recipe) == []
 
 
 def test_an_adapter_of_another_recipe_is_refused(clone):
     folder = RUN / "adapters/sft"
     with pytest.raises(UserError, match=r"trained with seed 1, but the config says 2\. Remedy"):
-        adapters.pull(folder, {"seed": 2})
+        pull_adapter.pull(folder, {"seed": 2})
     with pytest.raises(UserError, match=r"trained with seed 1, but the config says None\. Remedy"):
-        adapters.to_pull(RUN, {"sft": {}})
+        pull_adapter.to_pull(RUN, {"sft": {}})
     with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
-        adapters.to_pull(RUN, {"grpo": {}})
+        pull_adapter.to_pull(RUN, {"grpo": {}})
     with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
-        adapters.pull(RUN / "adapters/grpo", {})
+        pull_adapter.pull(RUN / "adapters/grpo", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clones import CONTENT, RUN, commit, finish_run, git, start
 
-from legor1.errors import UserError
+from legor1.core.errors import UserError
 from legor1.publishing.publish import publish, restore
 
 REASON = "pip install --no-deps --require-hashes -r envs/s3.txt"

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from clones import RUN, commit, finish_run, git, start
 
-from legor1.errors import UserError
-from legor1.publishing import adapters, objects, records
+from legor1.core.errors import UserError
+from legor1.publishing import dvc_objects, pull_adapter, snakemake_metadata
 from legor1.publishing.outputs import RECORDS, misplaced, published
 from legor1.publishing.publish import publish, restore
 
@@ -99,7 +99,7 @@ def refused(clone: Path, match: str, *, pulled: bool = False) -> str:
     """Restore, or pull the adapter; return the error. Nothing has changed on disk."""
     before = tree(clone)
     with pytest.raises(UserError, match=match) as error:
-        adapters.pull(ADAPTER, RECIPE) if pulled else restore(RUN)
+        pull_adapter.pull(ADAPTER, RECIPE) if pulled else restore(RUN)
     assert tree(clone) == before
     assert "Remedy: " in str(error.value)
     return str(error.value)
@@ -162,7 +162,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, listing):
     path = tmp_path / "list"
     path.write_bytes(listing)
     with pytest.raises(UserError, match=r"list of the files in results/tiny/data/tree is damaged"):
-        objects._entries(path, RUN / "data/tree")
+        dvc_objects._entries(path, RUN / "data/tree")
 
 
 POINTED = {
@@ -291,7 +291,7 @@ def test_records_are_of_the_runs_own_files(tmp_path, record, fault):
     path = tmp_path / RECORDS
     path.write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"snakemake\.json .*{fault}.*Remedy"):
-        records.read(path, RUN, ["data/tree", "table.csv"])
+        snakemake_metadata.read(path, RUN, ["data/tree", "table.csv"])
 
 
 def test_records_of_other_files_are_refused_before_anything_is_written(clone):

@@ -15,11 +15,11 @@ from qwen_files import LARGER, SMALLER, processor
 from real_models import FIXTURE, random_model, recipe, train, write_base
 from safetensors import safe_open
 
-from legor1.boxes import PixelBudget
-from legor1.files import read_json, read_jsonl
-from legor1.plan.architectures import HUB, from_config
-from legor1.prompts import chat_messages
-from legor1.training.adapters import peak_memory_mib
+from legor1.core.boxes import PixelBudget
+from legor1.core.files import read_json, read_jsonl
+from legor1.planning.architectures import HUB, from_config
+from legor1.tasks.prompts import chat_messages
+from legor1.training.adapter import peak_memory_mib
 
 GIB = 2**20  # in the unit of /proc/meminfo
 pytestmark = pytest.mark.large

@@ -5,8 +5,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from legor1 import cli, provenance, records
-from legor1.files import sha256
+from legor1.cli import main
+from legor1.core import provenance, records
+from legor1.core.files import sha256
 
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/record.schema.json"
 ROLLOUT = {"completion": "Yes", "solution": "Yes", "task": "state"}
@@ -20,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(*arguments: str) -> int:
-    return cli.main(list(map(str, arguments)))
+    return main.main(list(map(str, arguments)))
 
 
 def record(result: str) -> dict:
@@ -122,9 +123,9 @@ def test_gpus_are_named_where_the_recipe_asks_for_them(folder, monkeypatch):
 def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
     without = {
         (name, option.key)
-        for name, stage in cli.STAGES.items()
+        for name, stage in main.STAGES.items()
         for option in stage.options
-        if option.settings.get("type") in (Path, cli._named_path, cli._maybe_named_path)
+        if option.settings.get("type") in (Path, main._named_path, main._maybe_named_path)
         and option.key not in stage.roles
     }
     whole = {(name, "run") for name in ("crate", "publish", "restore", "watch")}

@@ -1,4 +1,4 @@
-from legor1.resume import fingerprint
+from legor1.core.fingerprint import fingerprint
 
 
 def test_work_is_named_by_its_recipe_and_the_content_of_its_files(tmp_path):

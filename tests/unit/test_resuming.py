@@ -9,8 +9,9 @@ import pytest
 import torch
 import trainings
 
-from legor1.training import checkpoints, resuming
-from legor1.training.work import HISTORY, PROGRESS, stop_noted
+from legor1.training import checkpoints
+from legor1.training.fast import exact_resume
+from legor1.training.work_folder import HISTORY, PROGRESS, stop_noted
 
 # Each batch of completions lasts four steps, so that most checkpoints fall into one.
 LASTING = {"steps_per_generation": 4, "num_iterations": 2}
@@ -142,7 +143,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(quick):
 
 
 def test_only_a_full_disk_is_explained_between_checkpoints(tmp_path):
-    written = resuming.Checkpoints(None, tmp_path)
+    written = exact_resume.Checkpoints(None, tmp_path)
     said = str(written.explain(OSError(errno.ENOSPC, "No space left on device")))
     assert said.startswith(f"a file of the training in {tmp_path} could not be written")
     assert "The last whole checkpoint does not exist yet. Remedy: make room" in said

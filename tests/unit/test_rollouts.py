@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from legor1 import cli
-from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl, write_jsonl
-from legor1.rewards import suite
-from legor1.rewards.rollouts import write_rewards
+from legor1.cli import main
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, read_jsonl, write_jsonl
+from legor1.evaluation.rewards import suite
+from legor1.evaluation.rollout_rewards import write_rewards
 
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests/fixtures/thesis_scores/rewards.jsonl"
@@ -36,7 +36,7 @@ def numbers(row):
 
 def test_the_command_gives_the_published_values(tmp_path, capsys):
     out = tmp_path / "rewards.jsonl"
-    status = cli.main(["reward", str(FIXTURE), "--suite", "thesis", "--out", str(out)])
+    status = main.main(["reward", str(FIXTURE), "--suite", "thesis", "--out", str(out)])
     assert status == 0
     assert capsys.readouterr().out.startswith("reward thesis: completions 360, format 0.")
     validator = Draft202012Validator(read_json(ROOT / "workflow/schemas/rewards.schema.json"))
@@ -127,7 +127,7 @@ def test_lines_are_read_one_at_a_time(tmp_path, monkeypatch):
     write_jsonl(tmp_path / "in.jsonl", [{"completion": "a", "solution": "a"}] * 9)
     read, kept = [], json.loads
     monkeypatch.setattr(json, "loads", lambda text: read.append(text) or kept(text))
-    from legor1.files import stream_jsonl
+    from legor1.core.files import stream_jsonl
 
     next(stream_jsonl(tmp_path / "in.jsonl"))
     assert len(read) == 1

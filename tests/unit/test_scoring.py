@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
-from legor1.errors import UserError
-from legor1.files import read_json, write_jsonl
-from legor1.measures import PROTOCOLS
-from legor1.scoring import score, write_scores
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_jsonl
+from legor1.evaluation.scoring import score, write_scores
+from legor1.evaluation.task_metrics import PROTOCOLS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"

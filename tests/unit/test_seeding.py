@@ -1,4 +1,4 @@
-from legor1.seeding import generator
+from legor1.core.seeding import generator
 
 
 def test_a_choice_depends_on_its_purpose_and_nothing_before_it():

@@ -6,8 +6,8 @@ import transformers.modeling_flash_attention_utils as flash
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.mask_kinds import knowing
-from legor1.training.shared_prompt import (
+from legor1.training.fast.attention import knowing
+from legor1.training.fast.shared_prompt import (
     SHARED,
     Layout,
     Sequences,

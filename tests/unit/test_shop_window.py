@@ -5,8 +5,8 @@ import json
 import re
 from pathlib import Path
 
-from legor1.baselines import NAMES
-from legor1.report.metrics import METRICS, TASKS
+from legor1.report.shown_metrics import METRICS, TASKS
+from legor1.tasks.baselines import NAMES
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs/demo"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from legor1 import slurm
+from legor1.monitor import slurm
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from legor1.rewards.sound import REWARDS
+from legor1.tasks.sound_rewards import REWARDS
 
 
 def items(*pairs):

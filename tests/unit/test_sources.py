@@ -3,9 +3,9 @@ import os
 import pytest
 from trees import check_schema
 
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, sha256
 from legor1.data import sources
-from legor1.errors import UserError
-from legor1.files import read_json, sha256
 
 
 def model(folder):

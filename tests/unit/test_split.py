@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import BOX, Tree, check_schema, instances
 
-from legor1.data.images import fingerprints
-from legor1.data.index import index
+from legor1.core.errors import UserError
+from legor1.core.files import read_json
+from legor1.data.fingerprints import fingerprints
+from legor1.data.lego_arta.index import index
 from legor1.data.split import choose, split, write_split
-from legor1.errors import UserError
-from legor1.files import read_json
 
 
 def rows(manuals):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from legor1.metrics.state import balanced_accuracy, confusion, f1, fpr, mcc
+from legor1.tasks.metrics.binary import balanced_accuracy, confusion, f1, fpr, mcc
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import trainings
 from watching import processes, saved, wait_for
 
-from legor1.cli import STOPPED
+from legor1.cli.main import STOPPED
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def start(data, folder, recipe, *options) -> subprocess.Popen:
     """Start ``legor1 train``, its words going to ``folder/log``."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "legor1.cli", "train", "--recipe", json.dumps(recipe)]
+    command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(recipe)]
     for name, path in data.items():
         command += [f"--{name}", str(path)]
     command += ["--work", str(folder / "work"), "--out", str(folder / "out"), *options]

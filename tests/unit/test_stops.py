@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from legor1.training import stopping, work
+from legor1.training import stopping, work_folder
 
 STATE = SimpleNamespace(global_step=3, max_steps=9)
 
@@ -34,7 +34,7 @@ def test_a_signal_stops_it(stops):
 
 
 def test_a_request_stops_it(stops, tmp_path):
-    work.ask_to_stop(tmp_path)
+    work_folder.ask_to_stop(tmp_path)
     assert step(stops) == "as it was asked to"
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from legor1.data import bricks, scenes, synthetic
-from legor1.data.bricks import Brick, Camera
-from legor1.data.looks import COLOURS, LOOKS, mix
-from legor1.data.synthetic import parse_sizes, synthesize
-from legor1.errors import UserError
-from legor1.seeding import generator
+from legor1.core.errors import UserError
+from legor1.core.seeding import generator
+from legor1.data.synthetic import bricks, dataset, scenes
+from legor1.data.synthetic.bricks import Brick, Camera
+from legor1.data.synthetic.dataset import parse_sizes, synthesize
+from legor1.data.synthetic.looks import COLOURS, LOOKS, mix
 
 SMALL = {"manuals": 2, "steps": 5, "objects": 3, "seed": 11, "image_sizes": [(96, 72), (72, 96)]}
 SIZES = [(480, 360), (360, 480), (540, 300), (224, 168)]
@@ -26,7 +26,7 @@ def tree(tmp_path_factory):
 
 
 def dialogues(root: Path, task: str) -> list[list[dict]]:
-    text, rows, at = (root / "qwen_data" / synthetic.FILES[task]).read_text(), [], 0
+    text, rows, at = (root / "qwen_data" / dataset.FILES[task]).read_text(), [], 0
     while text[at:].strip():
         at += len(text[at:]) - len(text[at:].lstrip())
         row, at = json.JSONDecoder().raw_decode(text, at)
@@ -246,7 +246,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(synthetic, "_write_texts", fail)
+    monkeypatch.setattr(dataset, "_write_texts", fail)
     with pytest.raises(RuntimeError):
         synthesize(tmp_path / "tree", **{**SMALL, "manuals": 1})
     assert list(tmp_path.iterdir()) == []

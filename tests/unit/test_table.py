@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from legor1.errors import UserError
-from legor1.files import write_json
-from legor1.table import COLUMNS, table, write_table
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+from legor1.evaluation.table import COLUMNS, table, write_table
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from legor1.metrics.text import (
+from legor1.tasks.metrics.text import (
     BLEU_COUNTS,
     ROUGE,
     bleu,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from legor1.metrics.thesis import grounding_scores, object_scores, state_answer
+from legor1.published.thesis_metrics import grounding_scores, object_scores, state_answer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 EXACT = 1e-9

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from legor1.rewards.thesis import REWARDS, infer_task, solution
+from legor1.published.thesis_rewards import REWARDS, infer_task, solution
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 

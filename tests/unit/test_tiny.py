@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from legor1.boxes import PixelBudget
-from legor1.check import TINY_BASE
-from legor1.prompts import DIRECTIVES
-from legor1.training import tiny
+from legor1.core.boxes import PixelBudget
+from legor1.planning.preflight import TINY_BASE
+from legor1.tasks.prompts import DIRECTIVES
+from legor1.training import tiny_base
 
 BUDGET = PixelBudget(9408, 15680)
 SIZES = json.loads((TINY_BASE / "recipe.json").read_text())["model"]
@@ -21,13 +21,13 @@ def tokenizer():
         "Which parts are needed for this step?",
         '[{"bbox_2d": [1, 2, 3, 4], "label": "brick"}]',
     ]
-    return tiny.make_tokenizer(texts, 300)
+    return tiny_base.make_tokenizer(texts, 300)
 
 
 def test_each_number_is_one_token_and_text_comes_back(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     loaded = type(tokenizer).from_pretrained(tmp_path)
-    for number in (0, 7, 12, 139, tiny.NUMBERS - 1):
+    for number in (0, 7, 12, 139, tiny_base.NUMBERS - 1):
         assert len(loaded(str(number))["input_ids"]) == 1
     text = 'Label "2 red 2x4 brick" at [12, 34, 56, 139], ümläut 積木.\n'
     assert loaded.decode(loaded(text)["input_ids"]) == text
@@ -40,28 +40,32 @@ def test_fixed_phrases_are_single_tokens(tokenizer):
 
 def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
     Image.new("RGB", (480, 360)).save(tmp_path / "a.png")
-    processor = tiny.make_processor(tokenizer, BUDGET)
+    processor = tiny_base.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 480, "height": 360, "prompt": "Done?"}
     row |= {
         "response": "Yes.",
         "box_frame": "processed",
         "demonstrations": [row | {"response": "No."}],
     }
-    batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=True)
+    batch = tiny_base.Examples([row], tmp_path, processor, BUDGET, 1).batch(
+        [row], demonstrations=True
+    )
     (labels,) = batch["labels"]
-    said = tokenizer.decode(labels[labels != tiny.IGNORED])
+    said = tokenizer.decode(labels[labels != tiny_base.IGNORED])
     assert said == "No.<|im_end|>Yes.<|im_end|>"
     assert (batch["input_ids"] == tokenizer.convert_tokens_to_ids("<|image_pad|>")).sum() == 2 * 15
 
 
 def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny, "DARKEST", 1.0)  # white paper
+    monkeypatch.setattr(tiny_base, "DARKEST", 1.0)  # white paper
     Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
-    processor = tiny.make_processor(tokenizer, BUDGET)
+    processor = tiny_base.make_processor(tokenizer, BUDGET)
     row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}
     row |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
-    batch = tiny.Examples([row], tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
-    turns = tiny.chat_messages(row, BUDGET, demonstrations=False)
+    batch = tiny_base.Examples([row], tmp_path, processor, BUDGET, 1).batch(
+        [row], demonstrations=False
+    )
+    turns = tiny_base.chat_messages(row, BUDGET, demonstrations=False)
     turns.append({"role": "assistant", "content": [{"type": "text", "text": "Yes."}]})
     text = processor.apply_chat_template(turns, tokenize=False)
     expected = processor(text=[text], images=[Image.open(tmp_path / "a.png")], return_tensors="pt")
@@ -76,7 +80,7 @@ def test_the_shipped_model_is_what_its_recipe_says():
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(TINY_BASE)
     assert 1e6 <= sum(p.numel() for p in model.parameters()) <= 3e6
     processor = AutoProcessor.from_pretrained(TINY_BASE)
-    made = tiny.make_model(processor.tokenizer, SIZES)
+    made = tiny_base.make_model(processor.tokenizer, SIZES)
     shapes = [(name, p.shape) for name, p in made.named_parameters()]
     assert shapes == [(name, p.shape) for name, p in model.named_parameters()]
     log = [json.loads(line) for line in (TINY_BASE / "training_log.jsonl").open()]
@@ -91,12 +95,12 @@ def test_every_picture_has_paper_of_its_own_tint(tokenizer, tmp_path):
         Image.new("RGB", (480, 360), "white").save(tmp_path / name)
         rows.append({"task": "state", "image": name, "width": 480, "height": 360, "prompt": ""})
         rows[-1] |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
-    processor = tiny.make_processor(tokenizer, BUDGET)
+    processor = tiny_base.make_processor(tokenizer, BUDGET)
     first, second = (
-        tiny.Examples(rows, tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
+        tiny_base.Examples(rows, tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
         for row in rows
     )
-    again = tiny.Examples(rows, tmp_path, processor, BUDGET, 1).batch(
+    again = tiny_base.Examples(rows, tmp_path, processor, BUDGET, 1).batch(
         rows[:1], demonstrations=False
     )
     assert first["pixel_values"].tolist() == again["pixel_values"].tolist()
@@ -105,9 +109,10 @@ def test_every_picture_has_paper_of_its_own_tint(tokenizer, tmp_path):
 
 @pytest.mark.slow
 def test_a_shortened_build_learns(tmp_path):
-    from legor1.config import load
-    from legor1.data import convert, index, split
-    from legor1.data.synthetic import parse_sizes, synthesize
+    from legor1.config.settings import load
+    from legor1.data import conversations, split
+    from legor1.data.lego_arta import index
+    from legor1.data.synthetic.dataset import parse_sizes, synthesize
 
     recipe = load(Path("config.yaml"), {})["base"]["rebuild"]
     sizes = parse_sizes(",".join(recipe["scenes"]["image_sizes"]))
@@ -116,11 +121,11 @@ def test_a_shortened_build_learns(tmp_path):
     )
     records = index.index(tmp_path / "tree").records
     sides = split.split(records, seed=1, test_fraction=0.25, tree=tmp_path / "tree")
-    rows = convert.Conversations(records, sides, seed=1)
-    convert.write_conversations(rows, tmp_path / "conversations")
+    rows = conversations.Conversations(records, sides, seed=1)
+    conversations.write_conversations(rows, tmp_path / "conversations")
     shortened = recipe["training"] | {"steps": 150, "warmup": 10, "batch_size": 8, "threads": 1}
     train = tmp_path / "conversations/plain/train.jsonl"
-    tiny.build(shortened, train, tmp_path / "tree", tmp_path / "base")
+    tiny_base.build(shortened, train, tmp_path / "tree", tmp_path / "base")
     log = [json.loads(line) for line in (tmp_path / "base" / "training_log.jsonl").open()]
     assert log[-1]["loss/object"] < log[0]["loss/object"] / 2
     AutoProcessor.from_pretrained(tmp_path / "base")

@@ -9,10 +9,10 @@ import torch
 from inference_cases import HOSTILE, RECIPE, base_with, draw_mixed_rows
 from peft import LoraConfig, get_peft_model
 
-from legor1.check import TINY_BASE
-from legor1.errors import UserError
+from legor1.core.errors import UserError
 from legor1.inference.predict import Predictor
-from legor1.modeling import LORA_TARGETS, load_model
+from legor1.models.loading import LORA_TARGETS, load_model
+from legor1.planning.preflight import TINY_BASE
 
 HERE = importlib.util.find_spec("vllm") is not None
 BOTH = ("transformers", "vllm")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from watching import wait_for
 
-from legor1 import cli, jobs, live
-from legor1.errors import UserError
-from legor1.files import write_json, write_jsonl
-from legor1.watch import screen, state
-from legor1.watch.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
+from legor1.cli import main
+from legor1.core.errors import UserError
+from legor1.core.files import write_json, write_jsonl
+from legor1.monitor import jobs, run_files, screen, study_state
+from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
 
 CONFIG = {
     "run": "tiny",
@@ -39,7 +39,7 @@ GRPO = "work/00000000000000aa"
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A run that has just been started."""
-    write_json(tmp_path / live.STARTED, CONFIG)
+    write_json(tmp_path / run_files.STARTED, CONFIG)
     return tmp_path
 
 
@@ -58,7 +58,7 @@ def do(folder: Path, *rules: str, of: str = "") -> None:
     for job in JOBS:
         if (not rules or job.rule in rules) and of in job.of:
             for name in job.outputs:
-                write(folder / name, json.dumps(CONFIG if name == live.CONFIG else {}) + "\n")
+                write(folder / name, json.dumps(CONFIG if name == run_files.CONFIG else {}) + "\n")
 
 
 def train(folder: Path, name: str = "grpo", where: str = GRPO, **note) -> None:
@@ -177,7 +177,7 @@ def test_a_running_training_says_all_that_is_known_of_it(folder):
 def test_a_training_without_steps_yet_says_that_it_runs(folder):
     write_json(folder / GRPO / "job.json", {"recipe": {"experiment": "grpo"}})
     assert of(folder, "training of grpo") == RUNNING
-    assert Run(folder).training("grpo") == state.Training()
+    assert Run(folder).training("grpo") == study_state.Training()
     train(folder, step=1, seconds=0.5)  # none since it was started
     assert Run(folder).training("grpo").left is None
 
@@ -219,7 +219,7 @@ def test_shards_and_answers_are_counted_while_they_come(folder):
     write(shards / "0.jsonl", "{}\n" * 20)
     write(shards / "1.0123456789abcdef.partial.jsonl", "{}\n" * 6 + '{"cut')
     write(folder / "logs/predict/few_shot/1.log", "few_shot: 6/20 answers\n")
-    assert Run(folder).answers("few_shot") == state.Answers((1, 2), (26, 40))
+    assert Run(folder).answers("few_shot") == study_state.Answers((1, 2), (26, 40))
     assert "running 26 of 40 examples, 1 of 2 shards  last sign of life" in said(folder)
     old = write(shards / "1.00000000000000ff.partial.jsonl", "{}\n" * 19)
     age(old, EARLIER)  # of an earlier recipe
@@ -228,12 +228,12 @@ def test_shards_and_answers_are_counted_while_they_come(folder):
     write(folder / "predictions/few_shot.jsonl", "{}\n" * 40)
     for path in shards.iterdir():
         path.unlink()
-    assert Run(folder).answers("few_shot") == state.Answers((2, 2), (40, 40))
+    assert Run(folder).answers("few_shot") == study_state.Answers((2, 2), (40, 40))
     assert "✓ few_shot       done    40 of 40 examples, 2 of 2 shards" in said(folder)
 
 
 def test_a_long_silence_is_told_and_coloured(folder):
-    age(folder / live.STARTED, 3 * EARLIER)
+    age(folder / run_files.STARTED, 3 * EARLIER)
     age(write(folder / "logs/data/index_dataset.log", "…"), EARLIER)
     line, *_ = screen.lines(Run(folder), time.time())
     assert line.plain.endswith("last sign of life 2 h 46 min ago")
@@ -271,10 +271,10 @@ def harmless(text: str) -> None:
 def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
     folder = tmp_path / f"odd {ESCAPE}"
     experiments = {f"sft{ESCAPE}": {"method": "sft", "protocol": "a\nb"}}
-    write_json(folder / live.STARTED, CONFIG | {"run": ESCAPE, "experiments": experiments})
+    write_json(folder / run_files.STARTED, CONFIG | {"run": ESCAPE, "experiments": experiments})
     job = next(job for job in jobs.listed(CONFIG | {"experiments": experiments}) if "sft" in job.of)
     write(folder / job.log, f"legor1 train: {ESCAPE} no\n")
-    assert cli.main(["watch", str(folder), "--once"]) == 0
+    assert main.main(["watch", str(folder), "--once"]) == 0
     text = capsys.readouterr().out
     assert "legor1 train:" in text and "]0;owned" in text
     harmless(text)
@@ -282,7 +282,7 @@ def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
 
 def test_a_name_that_no_file_can_have_stops_nobody(folder):
     for name in ("nul\0", "x" * 5000, "../../.."):
-        write_json(folder / live.STARTED, CONFIG | {"experiments": {name: {"method": "sft"}}})
+        write_json(folder / run_files.STARTED, CONFIG | {"experiments": {name: {"method": "sft"}}})
         assert "nothing runs" in said(folder)
 
 
@@ -305,12 +305,12 @@ def test_files_that_vanish_between_listing_and_reading_stop_nobody(folder, monke
 
 
 def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path, capsys):
-    assert cli.main(["watch", str(tmp_path / "later"), "--once"]) == 0
+    assert main.main(["watch", str(tmp_path / "later"), "--once"]) == 0
     assert capsys.readouterr().out == f"later: nothing of it is known yet in {tmp_path}/later\n"
 
 
 def test_what_is_no_config_is_a_users_error(tmp_path):
-    write_json(tmp_path / live.CONFIG, {"experiments": []})
+    write_json(tmp_path / run_files.CONFIG, {"experiments": []})
     with pytest.raises(UserError, match="Remedy: write it again: legor1 config"):
         said(tmp_path)
 
@@ -319,17 +319,17 @@ def test_nothing_is_written(folder, capsys):
     train(folder)
     do(folder, "index_dataset")
     before = contents(folder)
-    assert cli.main(["watch", str(folder), "--once"]) == 0
+    assert main.main(["watch", str(folder), "--once"]) == 0
     assert contents(folder) == before
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypatch):
     path = write(folder / "some.jsonl", "{}\n" * 3)
-    assert live.lines(path) == 3
-    monkeypatch.setattr(live, "_read", lambda *_: pytest.fail("read again"))
-    assert live.lines(path) == 3
-    assert live.lines(folder / "none.jsonl") == 0
+    assert run_files.lines(path) == 3
+    monkeypatch.setattr(run_files, "_read", lambda *_: pytest.fail("read again"))
+    assert run_files.lines(path) == 3
+    assert run_files.lines(folder / "none.jsonl") == 0
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_a_sparkline_has_its_lowest_and_highest_value(values, line):
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "legor1.cli", "watch", *arguments]
+    return [sys.executable, "-m", "legor1.cli.main", "watch", *arguments]
 
 
 def on_terminal(folder: Path, **environment: str) -> str:

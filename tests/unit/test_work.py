@@ -5,85 +5,87 @@ import sys
 import pytest
 from test_checkpoints import checkpoint
 
-from legor1.errors import UserError
-from legor1.training import launch, work
+from legor1.core.errors import UserError
+from legor1.training import launch, work_folder
 
 
 def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
-    work.begin(tmp_path, 1)
+    work_folder.begin(tmp_path, 1)
     checkpoint(tmp_path, 3)
-    work.note_failure(tmp_path)
-    work.begin(tmp_path, 2)  # the first came from 0 to 3
-    work.note_failure(tmp_path)
+    work_folder.note_failure(tmp_path)
+    work_folder.begin(tmp_path, 2)  # the first came from 0 to 3
+    work_folder.note_failure(tmp_path)
     for attempt in (3, 4):
         with pytest.raises(UserError) as failed:
-            work.begin(tmp_path, attempt, tmp_path / "sft.log")
+            work_folder.begin(tmp_path, attempt, tmp_path / "sft.log")
         said = str(failed.value)
         assert said.startswith(f"attempt {attempt} stands at step 3, where attempt 2 began")
         assert str(tmp_path) in said
         assert f"stands in {tmp_path}/sft.log" in said
         assert "Remedy: " in said
-    work.begin(tmp_path, 1)  # a run by hand begins anew
-    work.note_failure(tmp_path)
+    work_folder.begin(tmp_path, 1)  # a run by hand begins anew
+    work_folder.note_failure(tmp_path)
     with pytest.raises(UserError):
-        work.begin(tmp_path, 2)
+        work_folder.begin(tmp_path, 2)
     checkpoint(tmp_path, 4)
-    work.begin(tmp_path, 2)
+    work_folder.begin(tmp_path, 2)
 
 
 def test_a_first_attempt_that_saved_nothing_ends_the_tries(tmp_path):
-    work.begin(tmp_path, 1)
-    work.note_failure(tmp_path)
+    work_folder.begin(tmp_path, 1)
+    work_folder.note_failure(tmp_path)
     checkpoint(tmp_path, 3, whole=False)
     with pytest.raises(UserError, match="attempt 2 stands at step 0"):
-        work.begin(tmp_path, 2)
+        work_folder.begin(tmp_path, 2)
 
 
 def test_an_attempt_that_was_killed_is_tried_again(tmp_path):
-    work.begin(tmp_path, 1)
-    work.begin(tmp_path, 2)  # with more memory, or on another node
+    work_folder.begin(tmp_path, 1)
+    work_folder.begin(tmp_path, 2)  # with more memory, or on another node
 
 
 def test_a_new_folder_is_no_failure_of_the_attempt_before(tmp_path):
-    work.begin(tmp_path, 2)
+    work_folder.begin(tmp_path, 2)
 
 
 def test_beginning_clears_away_what_is_left_over(tmp_path):
     checkpoint(tmp_path, 3, whole=False)
-    work.ask_to_stop(tmp_path)
-    work.note_stop(tmp_path, 3, 9, "for a test")
-    assert work.is_asked_to_stop(tmp_path)
-    assert work.stop_noted(tmp_path)["step"] == 3
-    work.begin(tmp_path, 1)
-    assert not work.is_asked_to_stop(tmp_path)
-    assert work.stop_noted(tmp_path) is None
+    work_folder.ask_to_stop(tmp_path)
+    work_folder.note_stop(tmp_path, 3, 9, "for a test")
+    assert work_folder.is_asked_to_stop(tmp_path)
+    assert work_folder.stop_noted(tmp_path)["step"] == 3
+    work_folder.begin(tmp_path, 1)
+    assert not work_folder.is_asked_to_stop(tmp_path)
+    assert work_folder.stop_noted(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["attempt.json"]
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "SECONDS_TO_LEAVE", 0.5)
-    launcher, process = work.enter(tmp_path), work.join(tmp_path)
+    monkeypatch.setattr(work_folder, "SECONDS_TO_LEAVE", 0.5)
+    launcher, process = work_folder.enter(tmp_path), work_folder.join(tmp_path)
     for held in (launcher, process):
         with pytest.raises(UserError, match="another training is at work in"):
-            work.enter(tmp_path)
+            work_folder.enter(tmp_path)
         held.close()
-    holder = "import sys; from legor1.training import work; from pathlib import Path;"
+    holder = (
+        "import sys; from pathlib import Path; from legor1.training import work_folder as work;"
+    )
     holder += "lock = work.join(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", holder, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as left_over:
         assert left_over.stdout.readline()
         with pytest.raises(UserError, match="another training is at work in"):
-            work.enter(tmp_path)
+            work_folder.enter(tmp_path)
         left_over.kill()
-    work.enter(tmp_path).close()
+    work_folder.enter(tmp_path).close()
 
 
 def test_a_process_that_has_ended_is_not_running():
-    assert work.is_running(os.getpid())
+    assert work_folder.is_running(os.getpid())
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    assert not work.is_running(ended.pid)
+    assert not work_folder.is_running(ended.pid)
 
 
 @pytest.mark.parametrize("gone", ["before", "later"])
@@ -92,10 +94,11 @@ def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
     if gone == "before":
         launcher.kill()
         launcher.wait()
-    command = "from legor1.training import work; work.end_with_launcher(); print(1, flush=True)"
+    command = "from legor1.training import work_folder as work; work.end_with_launcher();"
+    command += " print(1, flush=True)"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{command}; import time; time.sleep(600)"],
-        env=os.environ | {work.LAUNCHER: str(launcher.pid)},
+        env=os.environ | {work_folder.LAUNCHER: str(launcher.pid)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

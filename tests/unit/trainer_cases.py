@@ -14,7 +14,7 @@ from peft import LoraConfig
 from PIL import Image as Picture
 from transformers import AutoProcessor
 
-from legor1.modeling import LORA_TARGETS, load_model
+from legor1.models.loading import LORA_TARGETS, load_model
 
 TINY = Path(__file__).parents[2] / "workflow/base/tiny"
 SIZES = [(120, 90), (90, 140), (200, 100)]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from drawn_rows import conversations, draw_turns
 
-from legor1.check import TINY_BASE
+from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
-from legor1.files import write_json, write_jsonl
+from legor1.planning.preflight import TINY_BASE
 from legor1.training.launch import environment
 
 HERE = Path(__file__).parent

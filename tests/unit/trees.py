@@ -7,7 +7,7 @@ import pandas as pd
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from legor1.data.index import index
+from legor1.data.lego_arta.index import index
 
 SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
 BOX = '[{"bbox_2d": [10, 20, 310, 220], "label": "2 red 1x2 plate"}]'

@@ -34,15 +34,19 @@ if workflow.remote_exec:
 # Two lines before each job that would drown the stages' own lines of progress.
 logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
 
-from legor1 import check, imports, live, protocols, recipes, slurm
-from legor1.baselines import NAMES as BASELINES
-from legor1.config import family, load, read
+from legor1.config import job_params
+from legor1.core import code_digest
+from legor1.monitor import run_files, slurm
+from legor1.planning import preflight
+from legor1.published import defects
+from legor1.tasks.baselines import NAMES as BASELINES
+from legor1.config.settings import family, load, read
 from legor1.data.sources import download_folder, model_files, sizes
-from legor1.errors import UserError
-from legor1.files import write_json
-from legor1.plan.plan import plan
-from legor1.plan.render import summary
-from legor1.report.figures.curves import alike_but_for_rewards
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+from legor1.planning.plan import plan
+from legor1.planning.plan_text import summary
+from legor1.report.figures.training_curves import alike_but_for_rewards
 
 
 @contextlib.contextmanager
@@ -89,20 +93,20 @@ def stop_if_something_is_missing():
     """Check this machine for the jobs that will run on it."""
     names = {job.rule.name for job in workflow.dag.needrun_jobs()}
     if not workflow.local_exec:
-        names = {name for name in names if not name.startswith(check.MODEL_RULES)}
+        names = {name for name in names if not name.startswith(preflight.MODEL_RULES)}
     with user_errors():
-        check.require(config, Path(RUN), names)
+        preflight.require(config, Path(RUN), names)
 
 
 def note_config():
     """Keep the config where those who watch the study find it before its report is there."""
     with user_errors():
-        write_json(Path(RUN) / live.STARTED, config)
+        write_json(Path(RUN) / run_files.STARTED, config)
 
 
 def code(*stages):
     """Return the files of the package that the stages reach: a change to them reruns a rule."""
-    return sorted({os.path.relpath(path) for stage in stages for path in imports.code(stage)})
+    return sorted({os.path.relpath(path) for stage in stages for path in code_digest.code(stage)})
 
 
 def by_device(cpu, cuda):
@@ -147,14 +151,14 @@ def protocol_of(wildcards):
 
 def split_options(wildcards):
     """Return the option of `legor1 split`: the other defects have no say in it."""
-    defects = protocols.chosen(protocol_of(wildcards)["defects"])
-    return "--protocol " + ("thesis" if "row_split" in defects else "sound")
+    chosen = defects.chosen(protocol_of(wildcards)["defects"])
+    return "--protocol " + ("thesis" if "row_split" in chosen else "sound")
 
 
 def convert_options(wildcards):
     """Return the options of `legor1 convert` for a protocol."""
     one = protocol_of(wildcards)
-    return shlex.join([*protocols.options(one["defects"]), "--object-format", one["object_format"]])
+    return shlex.join([*defects.options(one["defects"]), "--object-format", one["object_format"]])
 
 
 def conversations_of(experiment, side):
@@ -165,12 +169,12 @@ def conversations_of(experiment, side):
 
 def training_recipe(wildcards):
     """Return the settings that an experiment's training depends on, as JSON."""
-    return json.dumps(recipes.training(config, wildcards.experiment), sort_keys=True)
+    return json.dumps(job_params.training(config, wildcards.experiment), sort_keys=True)
 
 
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
-    return json.dumps(recipes.prediction(config, wildcards.experiment), sort_keys=True)
+    return json.dumps(job_params.prediction(config, wildcards.experiment), sort_keys=True)
 
 
 def interval_options():
@@ -213,13 +217,13 @@ def base_files():
     """Return the files of the base model, as far as they are known before it is downloaded."""
     if config["base"]["source"] == "rebuild":
         return [f"{RUN}/base/tiny/{name}" for name in ("model.safetensors", "config.json")]
-    shipped = model_files(check.TINY_BASE) if config["base"]["source"] == "shipped" else []
+    shipped = model_files(preflight.TINY_BASE) if config["base"]["source"] == "shipped" else []
     return [os.path.relpath(path) for path in shipped]
 
 
 def source_folder(block):
     """Return where a dataset or base model lies that is not downloaded."""
-    shipped = os.path.relpath(check.TINY_BASE)
+    shipped = os.path.relpath(preflight.TINY_BASE)
     rebuilt = f"{RUN}/base/tiny"
     return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]
 

@@ -2,7 +2,7 @@
 # Gives: adapters/<experiment>/ as published, in place of its training.
 # An adapter that is here already, to the last byte, is no job's output: nothing after it is rerun.
 
-from legor1.publishing.adapters import to_pull
+from legor1.publishing.pull_adapter import to_pull
 from legor1.publishing.outputs import pointer
 
 PULLED = []

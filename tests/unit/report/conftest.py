@@ -3,7 +3,7 @@ import json
 import pytest
 from report_run import BREAKOUT, EXPERIMENTS, SCRIPT, TEMPLATE, Run, conversation, row, turn
 
-from legor1.files import write_json, write_jsonl
+from legor1.core.files import write_json, write_jsonl
 
 THOUGHT = f"<think>{SCRIPT}</think>{TEMPLATE}"
 

@@ -10,9 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from legor1.files import write_json, write_jsonl
-from legor1.report import tables
-from legor1.report.render import render
+from legor1.core.files import write_json, write_jsonl
+from legor1.report.page import render
+from legor1.report.sections import result_tables
 
 BOXES = '[{"bbox_2d": [40, 30, 200, 150], "label": "2 red 2x4 brick"}]'
 SCRIPT = "<script>alert(1)</script>"
@@ -61,7 +61,7 @@ class Run:
         write_json(self.folder / "config.json", self.config)
 
     def table(self, scores: dict) -> None:
-        tasks = {one.name: one.task for one in tables.METRICS}
+        tasks = {one.name: one.task for one in result_tables.METRICS}
         rows = ["experiment,protocol,task,metric,value,low,high,n"]
         for name, metrics in scores.items():
             for metric, numbers in metrics.items():

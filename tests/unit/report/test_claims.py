@@ -2,10 +2,11 @@ import math
 
 import pytest
 
-from legor1.errors import UserError
-from legor1.files import read_json, write_json
-from legor1.report import claims, findings, tables
-from legor1.report.metrics import metric
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_json
+from legor1.report import claims
+from legor1.report.sections import result_tables, summary
+from legor1.report.shown_metrics import metric
 from legor1.report.study import read
 
 NAMES = ("few_shot", "sft", "grpo")
@@ -61,7 +62,7 @@ def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
     assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == expected[0]
     assert claims.standing(study, "sound", metric("iou"), few_shot, sft) == expected[1]
     assert claims.marks(study, "sound", metric("iou")) == {"sft": expected[2]}
-    (said,) = findings.answers(study, "sound")
+    (said,) = summary.answers(study, "sound")
     assert ("is clearly better" in said) == (expected[0] == "better")
     assert ("no clear difference" in said) == (expected[0] == "unclear")
 
@@ -71,7 +72,7 @@ def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
     few_shot, sft, grpo = study.experiments
     assert claims.standing(study, "sound", metric("iou"), sft, few_shot) == "unclear"
     assert claims.standing(study, "sound", metric("iou"), grpo, few_shot) == "unclear"
-    parts, *_ = findings.answers(study, "sound")
+    parts, *_ = summary.answers(study, "sound")
     assert "no clear difference between few_shot, sft and grpo" in parts.striptags()
 
 
@@ -102,7 +103,7 @@ def test_between_two_trainings_the_paired_interval_decides_too(run):
     assert claims.standing(study, "sound", metric("iou"), grpo, sft) == "worse"
     assert claims.standing(study, "sound", metric("iou"), sft, grpo) == "better"
     assert claims.marks(study, "sound", metric("iou")) == {"sft": "ahead"}  # of the untested one
-    parts, *_ = findings.answers(study, "sound")
+    parts, *_ = summary.answers(study, "sound")
     assert "sft is clearly better than grpo" in parts.striptags()
 
 
@@ -117,7 +118,7 @@ def test_a_comparison_of_an_earlier_version_is_named(run):
 
 def test_less_is_better_for_a_rate_of_errors(run):
     study = compared(run, "sft", fpr=(-0.2, -0.3, -0.1))
-    (block,) = (one for one in tables.results(study, "sound") if one.task == "state")
+    (block,) = (one for one in result_tables.results(study, "sound") if one.task == "state")
     cells = block.rows[0].cells
     assert [cell.verdict for cell in cells] == ["", "better", ""]
     text = run.page().text

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legor1.answers import extract
 from legor1.report.gallery.completion import parts
+from legor1.tasks.parsing import extract
 
 
 @pytest.mark.parametrize(

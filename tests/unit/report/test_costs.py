@@ -3,8 +3,8 @@ import shutil
 import pytest
 from report_run import EXPERIMENTS
 
-from legor1.files import write_json
-from legor1.report import costs
+from legor1.core.files import write_json
+from legor1.report.sections import costs
 from legor1.report.study import read
 
 

@@ -2,21 +2,21 @@ from markupsafe import Markup
 from report_run import EXPERIMENTS
 from study import ROOT
 
-from legor1.config import load
-from legor1.files import write_jsonl
-from legor1.protocols import DEFECTS, SWITCHES
-from legor1.report import defects
+from legor1.config.settings import load
+from legor1.core.files import write_jsonl
+from legor1.published.defects import DEFECTS, SWITCHES
+from legor1.report.sections import defect_list
 from legor1.report.study import read
 
 
 def on_and_off(run) -> dict[str, tuple[str, str]]:
     """Return defect → where the run has it, and where not."""
-    _, rows = defects.table(read(run.folder))
+    _, rows = defect_list.table(read(run.folder))
     return {row[0]: tuple(Markup(cell).striptags() for cell in row[3:]) for row in rows}
 
 
 def test_every_defect_is_listed_with_its_switch(run):
-    _, rows = defects.table(read(run.folder))
+    _, rows = defect_list.table(read(run.folder))
     assert [row[0] for row in rows] == list(DEFECTS)
     found = on_and_off(run)
     assert {found[name] for name in SWITCHES} == {("–", "sound")}

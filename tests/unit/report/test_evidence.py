@@ -1,8 +1,8 @@
 from report_run import EXPERIMENTS, SCRIPT, plain
 
-from legor1.files import write_json
-from legor1.report import evidence
-from legor1.report.figures.frame import frames
+from legor1.core.files import write_json
+from legor1.report.figures.frame_check import frames
+from legor1.report.sections import trust
 from legor1.report.study import read
 
 FINDING = {
@@ -28,7 +28,7 @@ def comparison(low: float) -> dict:
 
 def test_differences_are_signed_points_with_their_interval(run):
     write_json(run.folder / "comparison.json", comparison(-0.05))
-    _, rows = evidence.differences(read(run.folder))
+    _, rows = trust.differences(read(run.folder))
     assert plain(rows) == [
         ["sft", "few_shot", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
     ]
@@ -39,7 +39,7 @@ def test_free_baselines_stand_beside_the_best_experiment(run):
     with (run.folder / "table.csv").open("a") as file:
         file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
         file.write("always_yes,sound,state,fpr,1.0,1.0,1.0,40\n")
-    headings, rows = evidence.free_baselines(read(run.folder), "sound")
+    headings, rows = trust.free_baselines(read(run.folder), "sound")
     assert headings == [
         "Metric",
         "always yes",
@@ -83,7 +83,7 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
         protocols={"leaky": {"defects": ["row_split", "self_demo"], "object_format": "json"}},
         experiments={name: one | {"protocol": "leaky"} for name, one in EXPERIMENTS.items()},
     )
-    (made,) = evidence.audits(read(run.folder))
+    (made,) = trust.audits(read(run.folder))
     assert made.switches == "row_split, self_demo" and made.found == ["self_demo"]
     measured = "queries that show their own image"
     assert plain(made.table[1]) == [
@@ -97,7 +97,7 @@ def test_what_the_report_was_made_from_is_shown_with_dvcs_hashes(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     write_json(run.folder / "work/checkpoint.json", {})
     run.page()  # no report is made from an earlier one
-    headings, rows = evidence.hashes(read(run.folder))
+    headings, rows = trust.hashes(read(run.folder))
     assert headings == ["Output", "Files", "Size", "DVC hash (MD5)"]
     assert [row[0] for row in rows] == [
         "adapters/sft",

@@ -1,22 +1,22 @@
 import pytest
 from report_run import SCRIPT
 
-from legor1.report import facts
+from legor1.report.sections import overview
 from legor1.report.study import read
 
 
 def test_what_was_run_and_what_not(full):
     study = read(full.folder)
-    assert facts.counts(study)[0] == ["Find the parts (object)", "1", "1"]
-    assert facts.quarantine(study) == [["odd " + SCRIPT, "2"]]
-    assert ["Wall time", "not recorded", "1 min 05 s"] in facts.costs(study)
-    said = " ".join(one.striptags() for one in facts.not_run(study))
+    assert overview.counts(study)[0] == ["Find the parts (object)", "1", "1"]
+    assert overview.quarantine(study) == [["odd " + SCRIPT, "2"]]
+    assert ["Wall time", "not recorded", "1 min 05 s"] in overview.costs(study)
+    said = " ".join(one.striptags() for one in overview.not_run(study))
     assert "The real LEGO-ARTA" in said and "with 1.6 million parameters" in said
-    assert facts.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
+    assert overview.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
 
 
 def test_recipes_stand_side_by_side(run):
-    assert facts.recipes(read(run.folder)) == [
+    assert overview.recipes(read(run.folder)) == [
         ["method", "baseline", "sft", "grpo"],
         ["demonstrations", "yes", "–", "–"],
         ["lora.r", "–", "8", "8"],
@@ -27,4 +27,4 @@ def test_recipes_stand_side_by_side(run):
     ("seconds", "text"), [(59.4, "59 s"), (60, "1 min 00 s"), (3720, "1 h 02 min")]
 )
 def test_duration(seconds, text):
-    assert facts.duration(seconds) == text
+    assert overview.duration(seconds) == text

@@ -3,10 +3,10 @@ import re
 import pytest
 from report_run import Page
 
-from legor1 import cli
-from legor1.files import write_json, write_jsonl
+from legor1.cli import main
+from legor1.core.files import write_json, write_jsonl
 from legor1.report import svg
-from legor1.report.figures import chart, curves, intervals
+from legor1.report.figures import chart, interval_plots, training_curves
 from legor1.report.study import Experiment, Score, read
 
 
@@ -25,16 +25,16 @@ def test_nice_ticks(given, expected):
 
 def test_running_mean_is_centred_and_leaves_short_curves_alone():
     short = [(float(x), float(x % 2)) for x in range(24)]
-    assert curves.running_mean(short) == short
+    assert training_curves.running_mean(short) == short
     line = [(float(x), 2.0 * x) for x in range(48)]  # reach 2: five points
-    mean = curves.running_mean(line)
+    mean = training_curves.running_mean(line)
     assert mean[2:-2] == line[2:-2]
     assert mean[0] == (0.0, 2.0)  # of 0, 2 and 4
 
 
 def test_interval_panel_places_value_and_interval_on_its_axis():
     one = Experiment(1, "sft", "sft")
-    panel = intervals.interval_panel("p", "IoU", [(one, Score(0.5, 0.25, 1.0, 9))])
+    panel = interval_plots.interval_panel("p", "IoU", [(one, Score(0.5, 0.25, 1.0, 9))])
     bar = re.search(r'<line x1="([\d.]+)" x2="([\d.]+)" [^>]*class="bar e1"', panel)
     left, right = 8.0, 332.0  # where the axis of 0 to 100 begins and ends
     assert float(bar[1]) == left + (right - left) / 4
@@ -48,7 +48,7 @@ def test_curves_follow_the_reward_by_its_parts(run):
     last = {"step": 2, "train_runtime": 5.0, "loss": None}
     write_jsonl(run.folder / "adapters/sft/history.jsonl", [log | noise, last])
     study = read(run.folder)
-    figure = curves.curves(study, study.experiments[1])
+    figure = training_curves.curves(study, study.experiments[1])
     titles = ["Loss", "Reward, weighted sum", "Reward: object", "KL divergence from the base model"]
     assert [title for title, _, _ in figure.panels] == titles
     assert figure.headings == ["Step", *titles]
@@ -60,7 +60,7 @@ def test_where_a_training_was_taken_up_again_is_drawn_and_said(run):
     write_jsonl(run.folder / "adapters/sft/history.jsonl", rows)
     write_json(run.folder / "adapters/sft/run.json", {"resumed": [5]})
     study = read(run.folder)
-    figure = curves.curves(study, study.experiments[1])
+    figure = training_curves.curves(study, study.experiments[1])
     ((_, _, picture),) = figure.panels
     (x,) = re.findall(r'<line x1="([\d.]+)" [^>]*class="resumed"', picture)
     assert float(x) == 40 + 290 * 5 / 10  # steps 0 to 10 lie between 40 and 330
@@ -71,8 +71,8 @@ def test_a_long_training_has_a_short_table_with_both_ends(run):
     rows = [{"step": step, "loss": 1.0} for step in range(1, 1001)]
     write_jsonl(run.folder / "adapters/sft/history.jsonl", rows)
     study = read(run.folder)
-    shown = [row[0] for row in curves.curves(study, study.experiments[1]).rows]
-    assert len(shown) <= curves.MOST_ROWS and (shown[0], shown[-1]) == ("1", "1000")
+    shown = [row[0] for row in training_curves.curves(study, study.experiments[1]).rows]
+    assert len(shown) <= training_curves.MOST_ROWS and (shown[0], shown[-1]) == ("1", "1000")
 
 
 def test_svg_escapes_names_values_and_text():
@@ -94,7 +94,7 @@ def two_rewards(run, **other):
 
 
 def test_trainings_that_differ_in_their_rewards_alone_share_a_panel(run):
-    ((group, figure),) = curves.reward_figures(two_rewards(run))
+    ((group, figure),) = training_curves.reward_figures(two_rewards(run))
     assert [one.name for one in group] == ["one", "two"]
     ((_, _, picture),) = figure.panels
     assert picture.count("<polyline") == 3  # what is level has no other mean
@@ -109,24 +109,24 @@ def test_trainings_that_differ_in_their_rewards_alone_share_a_panel(run):
 
 
 def test_trainings_that_differ_in_more_do_not(run):
-    assert curves.reward_figures(two_rewards(run, lora={"r": 4})) == []
+    assert training_curves.reward_figures(two_rewards(run, lora={"r": 4})) == []
     assert "Rewards side by side" not in run.page().text
 
 
 def test_a_training_without_history_has_no_curve_beside_it(run):
     study = two_rewards(run)
     (run.folder / "adapters/two/history.jsonl").unlink()
-    assert len(curves.reward_figures(study)) == 1
-    assert curves.reward_figures(read(run.folder)) == []
+    assert len(training_curves.reward_figures(study)) == 1
+    assert training_curves.reward_figures(read(run.folder)) == []
 
 
 def test_figure_1_is_a_page_of_its_own_that_needs_the_trainings_alone(run, capsys):
     two_rewards(run)
     out = run.folder / "figure1.html"
     given = [f"{name}={run.folder / 'adapters' / name}" for name in ("one", "two")]
-    assert cli.main(["figure1", *given, "--out", str(out)]) == 0
+    assert main.main(["figure1", *given, "--out", str(out)]) == 0
     page = Page(out.read_text(encoding="utf-8"))
     assert "Rewards side by side" in page.text and "two, mean" in page.text
     assert len([tag for tag, given in page.elements if given.get("class") == "chart"]) == 1
-    assert cli.main(["figure1", given[0], "--out", str(out)]) != 0
+    assert main.main(["figure1", given[0], "--out", str(out)]) != 0
     assert "no trainings that differ in their rewards alone. Remedy: " in capsys.readouterr().err

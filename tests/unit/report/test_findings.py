@@ -2,8 +2,9 @@ import re
 
 from report_run import EXPERIMENTS, SCORES
 
-from legor1.files import write_json
-from legor1.report import export, findings
+from legor1.core.files import write_json
+from legor1.report import table_export
+from legor1.report.sections import summary
 from legor1.report.study import read
 
 
@@ -24,7 +25,7 @@ def test_a_difference_is_claimed_only_where_its_interval_and_its_test_agree(run)
     found = {"protocol": "sound", "baseline": "few_shot", "comparisons": compared}
     write_json(run.folder / "comparison.json", found)
     study = read(run.folder)
-    parts, say = (str(re.sub("<.*?>", "", s)) for s in findings.answers(study, "sound"))
+    parts, say = (str(re.sub("<.*?>", "", s)) for s in summary.answers(study, "sound"))
     assert parts == (
         "Find the parts (mean IoU): sft and grpo are clearly better than few_shot "
         "(45.0 and 43.0\N{NO-BREAK SPACE}% against 20.0\N{NO-BREAK SPACE}%); "
@@ -42,7 +43,7 @@ def test_a_difference_is_claimed_only_where_its_interval_and_its_test_agree(run)
 def test_overlapping_intervals_are_no_clear_difference_however_far_the_values(run):
     wide = {"few_shot": (0.1, 0.0, 0.5), "sft": (0.9, 0.5, 1.0), "grpo": (0.6, 0.2, 0.9)}
     run.table({name: {"iou": numbers} for name, numbers in wide.items()})
-    (said,) = findings.answers(read(run.folder), "sound")
+    (said,) = summary.answers(read(run.folder), "sound")
     assert "no clear difference between" in said and "clearly" not in said
 
 
@@ -52,8 +53,8 @@ def test_repeats_of_a_training_are_one_column_and_one_claim(run):
     run.table(SCORES | {"sft_seed43": {"iou": (0.391, 0.36, 0.42)}})
     study = read(run.folder)
     assert [one.name for one in study.experiments] == list(EXPERIMENTS)
-    *_, said = findings.answers(study, "sound")
+    *_, said = summary.answers(study, "sound")
     assert "run with 2 seeds (42 and 43)" in said.striptags()
     text = run.page().text
     assert "other seeds: 39.1" in text and "A second seed." not in text
-    assert "other seeds: 39.1" in export.markdown(study)
+    assert "other seeds: 39.1" in table_export.markdown(study)

@@ -8,9 +8,9 @@ from PIL import Image
 from reading_back import faults
 from report_run import BREAKOUT, SCRIPT, TEMPLATE, Page, row
 
-from legor1.errors import UserError
-from legor1.report.gallery.page import gather
-from legor1.report.render import render
+from legor1.core.errors import UserError
+from legor1.report.gallery.gallery_page import gather
+from legor1.report.page import render
 from legor1.report.study import read
 
 

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from legor1.files import write_json
-from legor1.report import origins
-from legor1.report.figures import stages
+from legor1.core.files import write_json
+from legor1.report.figures import stage_graph
+from legor1.report.sections import provenance_view
 from legor1.report.study import read
 
 RECIPE = {"recipe": {"method": "sft", "device": "cpu", "threads": 1}}
@@ -21,15 +21,15 @@ def made(run):
 
 
 def said(run) -> str:
-    return " ".join(one.striptags() for one in origins.warnings(read(run.folder)))
+    return " ".join(one.striptags() for one in provenance_view.warnings(read(run.folder)))
 
 
 def test_a_study_in_one_piece_has_no_warning(made):
-    assert origins.warnings(read(made.folder)) == []
+    assert provenance_view.warnings(read(made.folder)) == []
     page = made.page()
     assert "○ One commit without changes made every result" in page.text
     assert "▲ Provenance." not in page.text
-    assert origins.machine(read(made.folder))["Commit"] == "a" * 12
+    assert provenance_view.machine(read(made.folder))["Commit"] == "a" * 12
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,19 @@ def test_what_does_not_belong_together_is_said_at_the_top_of_the_page(made, chan
     source = made.page().source
     top, whole = source.split('<section id="results">')
     assert "▲ Provenance." in top
-    assert whole.count('<p class="warning">▲ ') == len(origins.warnings(read(made.folder)))
+    assert whole.count('<p class="warning">▲ ') == len(provenance_view.warnings(read(made.folder)))
 
 
 def test_versions_that_differ_between_stages_name_them(made):
     made.record("table.csv", "table", "scores/sft/scores.json", outputs=[],
                 versions={"torch": "2.11.0", "scipy": "1.17.1"})  # fmt: skip
-    found = origins.versions(read(made.folder))
+    found = provenance_view.versions(read(made.folder))
     assert found["scipy"] == "1.17.1"
     assert found["torch"].striptags() == "▲ 2.14.1 (score); 2.11.0 (table)"
 
 
 def test_every_result_is_listed_with_how_it_was_made(made):
-    headings, rows = origins.outputs(read(made.folder))
+    headings, rows = provenance_view.outputs(read(made.folder))
     assert headings[:3] == ["Result", "Stage", "Commit"]
     assert [[*map(str, row)] for row in rows][-1] == [
         "<code>table.csv</code>", "table", "a" * 12, "2026-01-02 03:04:05", "1.5 s", "100 MiB",
@@ -70,7 +70,7 @@ def test_every_result_is_listed_with_how_it_was_made(made):
 
 
 def test_the_graph_shows_what_ran_and_its_table_says_it(made):
-    figure = stages.graph(read(made.folder))
+    figure = stage_graph.graph(read(made.folder))
     assert [row[:6] for row in figure.rows] == [
         ["score", "2", "3.0 s", "1.5 s", "100 MiB", "–"],
         ["table", "1", "1.5 s", "1.5 s", "100 MiB", "score"],
@@ -84,7 +84,7 @@ def test_the_graph_shows_what_ran_and_its_table_says_it(made):
 def test_records_that_run_in_a_circle_are_drawn_without_one(run):
     run.record("a", "split", "table.csv")
     run.record("table.csv", "table", "a")
-    figure = stages.graph(read(run.folder))
+    figure = stage_graph.graph(read(run.folder))
     ((_, _, picture),) = figure.panels
     assert sorted(row[5] for row in figure.rows) == ["split", "table"]  # the table has both ways
     assert picture.count('class="flow"') == 2  # one of them, and to the page
@@ -92,20 +92,20 @@ def test_records_that_run_in_a_circle_are_drawn_without_one(run):
 
 def test_of_a_circle_the_edge_that_closes_it_is_left_out():
     edges = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "b"), ("a", "c")]
-    assert {*stages.without_circles(edges).edges} == {("a", "b"), ("b", "c"), ("a", "c")}
+    assert {*stage_graph.without_circles(edges).edges} == {("a", "b"), ("b", "c"), ("a", "c")}
 
 
 def test_each_stage_stands_below_all_that_it_follows_whenever_they_began(run):
     run.record("a", "predict", "c", started="2026-01-01T00:00:00+00:00")
     run.record("b", "split", started="2026-01-02T00:00:00+00:00")
     run.record("c", "train", "b", settings=RECIPE, started="2026-01-03T00:00:00+00:00")
-    ((_, _, picture),) = stages.graph(read(run.folder)).panels
+    ((_, _, picture),) = stage_graph.graph(read(run.folder)).panels
     shown = re.findall(r'class="strong">([^<]+)<', picture)
     assert shown == ["split", "train sft", "predict", "this report"]
 
 
 def test_the_commands_are_those_of_the_last_commit(made):
-    assert origins.command(read(made.folder)).splitlines() == [
+    assert provenance_view.command(read(made.folder)).splitlines() == [
         "git checkout " + "a" * 40,
         "make setup",
         "cp results/tiny/config.json again.json",
@@ -117,7 +117,7 @@ def test_each_seed_is_named_with_what_it_decided(made):
     made.record("adapters/sft", "train", settings=RECIPE, seed=7, made=["adapters/sft/run.json"])
     made.record("scores/sft", "score", "adapters/sft/run.json", made=["scores/sft/scores.json"],
                 seed=43)  # fmt: skip
-    headings, rows = origins.seeds(read(made.folder))
+    headings, rows = provenance_view.seeds(read(made.folder))
     assert headings == ["What was drawn", "Seed", "Stage", "For"]
     assert [row[1:] for row in rows] == [
         ["7", "train sft", "sft"],
@@ -130,4 +130,4 @@ def test_each_seed_is_named_with_what_it_decided(made):
 def test_a_run_without_records_says_so(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     assert said(run) == "No record says how the results were made."
-    assert stages.graph(read(run.folder)).panels == []
+    assert stage_graph.graph(read(run.folder)).panels == []

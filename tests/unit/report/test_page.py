@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from report_run import BREAKOUT, SCRIPT, TEMPLATE
 
-from legor1.report.render import TEMPLATES, environment
+from legor1.report.page import TEMPLATES, environment
 
 
 def test_nothing_runs_and_nothing_is_requested(full):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from report_run import EXPERIMENTS, conversation, row
 
-from legor1.files import write_json, write_jsonl
+from legor1.core.files import write_json, write_jsonl
 from legor1.report import publishable as module
+from legor1.report.page import render
 from legor1.report.publishable import publishable
-from legor1.report.render import render
 
 TOKEN = "hf_" + "aB3" * 11
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVm-nHl0_w"

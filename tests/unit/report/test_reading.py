@@ -1,6 +1,6 @@
 from report_run import plain, row
 
-from legor1.report import evidence
+from legor1.report.sections import trust
 from legor1.report.study import read
 
 
@@ -16,7 +16,7 @@ def test_shares_of_readable_and_of_finished_answers(run):
     with (run.folder / "table.csv").open("a") as file:
         file.write("sft,sound,object,parse_strict,0.75,0.5,1.0,4\n")
         file.write("sft,sound,object,parse_lenient,1.0,1.0,1.0,4\n")
-    _, rows = evidence.rates(read(run.folder))
+    _, rows = trust.rates(read(run.folder))
     assert plain(rows) == [
         [
             *("sft", "Find the parts", "4", "▼ 75.0", "50.0 to 100.0"),
@@ -28,5 +28,5 @@ def test_shares_of_readable_and_of_finished_answers(run):
 
 
 def test_without_predictions_there_is_nothing_to_say(run):
-    assert evidence.rates(read(run.folder))[1] == []
+    assert trust.rates(read(run.folder))[1] == []
     assert "Could the answers be read?" not in run.page().text

@@ -6,7 +6,8 @@ import re
 import pytest
 from reading_back import Cited, Files, Report, faults, says
 
-from legor1.report.cited import cite, duration, large, percent, points, short, size
+from legor1.core.format import duration, large, percent, points, short, size
+from legor1.report.citation import cite
 
 
 def test_what_is_cited_in_a_hostile_run_is_true(full):

@@ -7,8 +7,8 @@ import pytest
 from report_run import EXPERIMENTS, SCORES
 from test_claims import compared
 
-from legor1 import cli
-from legor1.report import export
+from legor1.cli import main
+from legor1.report import table_export
 from legor1.report.study import published, read
 
 
@@ -21,7 +21,7 @@ def tables(run):
     compared(run, "sft", iou=(0.25, 0.2, 0.3))
     folder = run.folder / "tables"
     out = str(run.folder / "report.html")
-    assert cli.main(["report", str(run.folder), "--out", out, "--tables", str(folder)]) == 0
+    assert main.main(["report", str(run.folder), "--out", out, "--tables", str(folder)]) == 0
     return folder
 
 
@@ -29,7 +29,7 @@ def test_json_and_csv_hold_the_same_records(tables):
     records = json.loads((tables / "results.json").read_text())
     with (tables / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert all(tuple(one) == export.COLUMNS for one in records)
+    assert all(tuple(one) == table_export.COLUMNS for one in records)
     assert rows == [{k: "" if v is None else str(v) for k, v in one.items()} for one in records]
 
 
@@ -69,7 +69,9 @@ def test_latex_is_whole_and_escaped(tables):
         assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 3
     assert text.count("\\toprule") == text.count("\\bottomrule") == 3
     assert (
-        text.count(export.NO_WIDER + "{%\n\\begin{tabular}") == text.count("\\end{tabular}}") == 3
+        text.count(table_export.NO_WIDER + "{%\n\\begin{tabular}")
+        == text.count("\\end{tabular}}")
+        == 3
     )
     assert text.isascii()
     assert "few\\_shot" in text and not re.search(r"(?<!\\)_", text)
@@ -79,10 +81,10 @@ def test_latex_is_whole_and_escaped(tables):
 
 
 def test_what_latex_or_markdown_would_read_as_its_own_is_escaped():
-    assert export._latex("a_b & 5 % {x} \\ #$~^") == (
+    assert table_export._latex("a_b & 5 % {x} \\ #$~^") == (
         r"a\_b \& 5 \% \{x\} \textbackslash{} \#\$\~{}\^{}"
     )
-    assert export._markdown("a|b <i> c_d") == r"a\|b &lt;i> c\_d"
+    assert table_export._markdown("a|b <i> c_d") == r"a\|b &lt;i> c\_d"
 
 
 def test_hostile_names_stay_text_in_every_format(run):
@@ -92,7 +94,7 @@ def test_hostile_names_stay_text_in_every_format(run):
     run.table({})
     with (run.folder / "table.csv").open("a") as file:
         csv.writer(file).writerow([name, "sound", "object", "iou", 0.5, 0.4, 0.6, 40])
-    export.write(read(run.folder), run.folder / "tables")
+    table_export.write(read(run.folder), run.folder / "tables")
     made = {one.suffix: one.read_text() for one in (run.folder / "tables").iterdir()}
     rows = [*csv.DictReader(io.StringIO(made[".csv"], newline=""))]
     assert rows[0]["model"] == "'" + name

@@ -3,9 +3,10 @@ from collections import Counter
 import pytest
 from report_run import EXPERIMENTS, SCORES
 
-from legor1.errors import UserError
-from legor1.files import write_json
-from legor1.report import facts, svg, tables
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+from legor1.report import svg
+from legor1.report.sections import overview, result_tables
 from legor1.report.study import published, read
 
 
@@ -70,7 +71,7 @@ def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):
             task["main"] = next(iter(task["metrics"]))
     write_json(run.folder / "comparison.json", whole)
     page = run.page()
-    blocks = tables.results(read(run.folder), "sound")
+    blocks = result_tables.results(read(run.folder), "sound")
     assert [block.task for block in blocks] == ["object", "grounding", "state"]
     assert [cell.mark for cell in blocks[0].rows[0].cells] == ["", "ahead", ""]
     assert [cell.mark for cell in blocks[1].rows[0].cells] == ["", "best", ""]
@@ -83,5 +84,5 @@ def test_experiments_keep_the_order_of_the_table_and_their_colour(run):
     study = read(run.folder)
     assert [one.name for one in study.experiments] == ["sft", "grpo", "few_shot"]
     assert study.baseline.name == "few_shot"
-    assert "No results were found for few_shot." in facts.not_run(study)
+    assert "No results were found for few_shot." in overview.not_run(study)
     assert [svg.colour(one.index) for one in study.experiments] == ["e0", "e1", "e2"]

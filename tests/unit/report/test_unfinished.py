@@ -9,11 +9,12 @@ from reading_back import faults
 from report_run import EXPERIMENTS, SCORES, Run
 from whole_run import fill, take_away, undo
 
-from legor1 import cli, jobs, live
-from legor1.errors import UserError
-from legor1.files import write_json, write_jsonl
-from legor1.report import evidence, findings, unfinished
-from legor1.report.render import render
+from legor1.cli import main
+from legor1.core.errors import UserError
+from legor1.core.files import write_json, write_jsonl
+from legor1.monitor import jobs, run_files
+from legor1.report.page import render
+from legor1.report.sections import summary, trust, unfinished
 
 KNOWN = jobs.listed(Run.__dataclass_fields__["config"].default_factory())
 PARTS = [job for job in KNOWN if job.rule not in ("render_report", "predict_shard")]
@@ -55,7 +56,7 @@ def judge_claims(study: Run) -> None:
         scored = (study.folder / f"scores/{name}/sound/scores.json").exists()
         known = {key for key in read.scores if key[3] == name}
         assert bool(known) == (tabled or scored)
-        said = " ".join(findings.answers(read, read.protocols[0]))
+        said = " ".join(summary.answers(read, read.protocols[0]))
         assert known or f">{name}<" not in said
 
 
@@ -138,7 +139,7 @@ def test_a_protocol_that_was_scored_first_does_not_lead(study):
 
 
 def test_files_that_come_and_go_are_not_hashed(study):
-    _, ((*_, md5), *_) = evidence.hashes(unfinished.read(study.folder))
+    _, ((*_, md5), *_) = trust.hashes(unfinished.read(study.folder))
     assert "DVC hashes" in study.page().text and md5 in study.page().text
     take_away(study, "table.csv")
     assert "DVC hashes" not in study.page().text
@@ -178,15 +179,15 @@ def test_a_finished_training_is_shown_as_it_was_published(study):
 
 def test_before_the_first_report_the_config_is_that_of_the_start(study):
     (study.folder / "logs").mkdir()
-    (study.folder / live.CONFIG).rename(study.folder / live.STARTED)
+    (study.folder / run_files.CONFIG).rename(study.folder / run_files.STARTED)
     page = study.page()
-    assert f"{live.STARTED}#/seed" in page.all("data-source")
+    assert f"{run_files.STARTED}#/seed" in page.all("data-source")
     assert UNFINISHED in page.text and "render_report" in page.text
     assert faults(study.folder, page.source) == []
 
 
 def test_a_study_that_was_started_with_other_settings_is_not_finished(study):
-    write_json(study.folder / live.STARTED, study.config | {"seed": 7})
+    write_json(study.folder / run_files.STARTED, study.config | {"seed": 7})
     assert unfinished.read(study.folder).config["seed"] == 7
     assert UNFINISHED in study.page().text
     study.configure()  # and rendered since
@@ -195,7 +196,7 @@ def test_a_study_that_was_started_with_other_settings_is_not_finished(study):
 
 
 def test_a_study_that_was_started_again_as_it_was_is_finished(study):
-    write_json(study.folder / live.STARTED, study.config)
+    write_json(study.folder / run_files.STARTED, study.config)
     assert UNFINISHED not in study.page().text
 
 
@@ -210,7 +211,7 @@ def test_nothing_but_a_config_makes_a_report(tmp_path):
 
 def test_without_any_config_it_says_what_to_do(tmp_path, capsys):
     given = ["report", str(tmp_path), "--out", str(tmp_path / "so-far.html")]
-    assert cli.main(given) == 2
+    assert main.main(given) == 2
     said = capsys.readouterr().err
     assert f"{tmp_path}/config.json does not exist" in said
     assert "Remedy: start the study, or say what its config is: legor1 config OVERLAY" in said

@@ -4,13 +4,13 @@ import shutil
 
 from report_run import EXPERIMENTS, SCORES, Run, conversation, row
 
-from legor1 import jobs
-from legor1.baselines import NAMES
-from legor1.files import write_json, write_jsonl
-from legor1.jobs import Job
-from legor1.report import tables
+from legor1.core.files import write_json, write_jsonl
+from legor1.monitor import jobs
+from legor1.monitor.jobs import Job
+from legor1.report.sections import result_tables
+from legor1.tasks.baselines import NAMES
 
-TASKS = {one.name: one.task for one in tables.METRICS}
+TASKS = {one.name: one.task for one in result_tables.METRICS}
 
 
 def scores_of(experiment: str) -> dict:

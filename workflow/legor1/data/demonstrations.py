@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from functools import cached_property, partial
 from typing import Any
 
-from legor1.data.steps import true_name
-from legor1.seeding import pick, rank
+from legor1.core.seeding import pick, rank
+from legor1.data.lego_arta.steps import true_name
 
 Record = dict[str, Any]
 Banned = Callable[[Record], bool]

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from legor1.core.errors import UserError
+from legor1.core.progress import Progress
 from legor1.data.manifest import visible
 from legor1.data.sources import IGNORED, PATTERNS
-from legor1.errors import UserError
-from legor1.progress import Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile

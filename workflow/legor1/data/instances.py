@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from legor1 import files
-from legor1.errors import UserError
+from legor1.core import files
+from legor1.core.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa

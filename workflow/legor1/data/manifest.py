@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from legor1 import files
-from legor1.data.dialogues import storable
-from legor1.data.tree import Rejected, locate
-from legor1.errors import UserError
-from legor1.progress import Progress
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.core.progress import Progress
+from legor1.core.tree_paths import Rejected, locate
+from legor1.data.lego_arta.dialogues import storable
 
 RECORD = ".manifest.json"  # in a downloaded folder: the manifest of what was downloaded, and whence
 READERS = 4  # threads; hashing and reading both let other threads run

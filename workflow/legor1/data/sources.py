@@ -4,9 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from legor1.core.errors import UserError
+from legor1.core.files import sha256, write_json
 from legor1.data.manifest import Manifest, for_each, visible
-from legor1.errors import UserError
-from legor1.files import sha256, write_json
 
 # What the pipeline reads; the hub's repositories hold more.
 PATTERNS = {

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from legor1 import files
-from legor1.data import images as pictures
-from legor1.data.authors import sides as authors_sides
-from legor1.data.steps import true_name
-from legor1.errors import UserError
-from legor1.protocols import PROTOCOLS as PREPARATIONS
-from legor1.protocols import active
-from legor1.seeding import rank
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.core.seeding import rank
+from legor1.data import fingerprints as pictures
+from legor1.data.lego_arta.authors_split import sides as authors_sides
+from legor1.data.lego_arta.steps import true_name
+from legor1.published.defects import PROTOCOLS as PREPARATIONS
+from legor1.published.defects import active
 
 AUTHORS = "authors"
 PROTOCOLS = (*PREPARATIONS, AUTHORS)

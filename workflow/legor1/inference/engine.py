@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from legor1.boxes import Size
+from legor1.core.boxes import Size
 
 
 class Picture(NamedTuple):

@@ -3,8 +3,8 @@
 from itertools import pairwise
 from pathlib import Path
 
-from legor1.errors import UserError
-from legor1.files import read_jsonl, write_jsonl
+from legor1.core.errors import UserError
+from legor1.core.files import read_jsonl, write_jsonl
 
 
 def gather(shards: list[Path], out: Path) -> int:

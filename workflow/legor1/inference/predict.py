@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from legor1.boxes import PixelBudget, to_original
-from legor1.errors import UserError
-from legor1.files import atomic, locked, read_jsonl
+from legor1.core.boxes import PixelBudget, to_original
+from legor1.core.errors import UserError
+from legor1.core.files import atomic, locked, read_jsonl
+from legor1.core.fingerprint import fingerprint
+from legor1.core.progress import Progress
 from legor1.inference.engine import Engine, Picture, Prompt, load_engine
-from legor1.lora import checked_weights
-from legor1.modeling import base_folder, context_length, end_tokens, load_processor
-from legor1.processing import check_lengths
-from legor1.progress import Progress
-from legor1.prompts import chat_messages
-from legor1.resume import fingerprint
+from legor1.models.loading import base_folder, context_length, end_tokens, load_processor
+from legor1.models.lora import checked_weights
+from legor1.models.processing import check_lengths
+from legor1.tasks.prompts import chat_messages
 
 SECONDS_TO_LEAVE = 60  # that an earlier attempt has to finish, or to end
 

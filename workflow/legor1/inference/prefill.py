@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from legor1.image_memory import model_inputs
+from legor1.models.feature_cache import model_inputs
 
 ALIKE = 7 / 8  # of the longest prompt that is read in the same pass
 

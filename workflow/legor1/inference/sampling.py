@@ -11,7 +11,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from legor1.seeding import generator
+from legor1.core.seeding import generator
 
 # Scores (rows, vocabulary), and which prompts of the batch the rows are → the next token of each.
 Choice = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from legor1.boxes import PixelBudget
-from legor1.errors import UserError
-from legor1.image_memory import ImageMemory, encode
-from legor1.images import open_image
+from legor1.core.boxes import PixelBudget
+from legor1.core.errors import UserError
+from legor1.core.images import open_image
 from legor1.inference.batching import batches
 from legor1.inference.decoding import decode
 from legor1.inference.engine import Picture, Prompt
 from legor1.inference.sampling import choice
-from legor1.lora import load_adapted
-from legor1.modeling import without_adapter
-from legor1.processing import with_visual_tokens
+from legor1.models.feature_cache import ImageMemory, encode
+from legor1.models.loading import without_adapter
+from legor1.models.lora import load_adapted
+from legor1.models.processing import with_visual_tokens
 
 REMEMBERED = 4 * 2**30  # bytes of image features, in the host's memory
 

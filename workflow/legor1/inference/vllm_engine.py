@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from legor1.errors import UserError
-from legor1.images import open_image
+from legor1.core.errors import UserError
+from legor1.core.images import open_image
+from legor1.core.seeding import generator
 from legor1.inference.engine import Prompt
-from legor1.lora import read_settings
-from legor1.modeling import context_length, end_tokens
-from legor1.seeding import generator
+from legor1.models.loading import context_length, end_tokens
+from legor1.models.lora import read_settings
 
 IN_FLIGHT = 256  # prompts that vLLM has at a time: their images are in memory
 # In one process: nothing is gained by more where a job has one device.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from legor1.errors import UserError
+from legor1.core.errors import UserError
 
 LOCK = Path(".snakemake/dvc.lock")
 # What DVC says → what the user can do.

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator
 
-from legor1 import files
-from legor1.errors import UserError
+from legor1.core import files
+from legor1.core.errors import UserError
 
 SCHEMA = Path(__file__).parents[2] / "schemas/pointer.schema.json"
 POINTERS = Path("published")  # of this clone, in git

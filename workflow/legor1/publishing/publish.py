@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from legor1 import files
-from legor1.errors import UserError
-from legor1.publishing import records
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.publishing import snakemake_metadata
 from legor1.publishing.dvc import alone, dvc, require_remote
-from legor1.publishing.objects import fetch, verify
+from legor1.publishing.dvc_objects import fetch, verify
 from legor1.publishing.outputs import (
     RECORDS,
     files_of,
@@ -44,7 +44,7 @@ def publish(run: Path) -> dict[str, str | int]:
             )
     with alone():
         require_remote()
-        records.save(run)
+        snakemake_metadata.save(run)
         names = [*listed(run), RECORDS]
         times = _times(run, names)
         _check_names(run, times)
@@ -70,10 +70,10 @@ def restore(run: Path) -> dict[str, str | int]:
         raise UserError(f"{pointer(run)} lists no {RECORDS}. Remedy: publish the run again.")
     with alone():
         objects = fetch(run, wanted)
-        known = records.read(objects[RECORDS], run, wanted)
+        known = snakemake_metadata.read(objects[RECORDS], run, wanted)
         dvc("checkout", str(pointer(run)))
         verify(run, wanted)
-        records.load(known)
+        snakemake_metadata.load(known)
     for lack in _elsewhere(run):
         print(f"restore: {lack}", file=sys.stderr)
     return {"outputs": len(wanted), "restored and checked": str(run)}

@@ -6,7 +6,7 @@ and tasks: of the main metrics as one family, and of the secondary ones as anoth
 was not compared included, is "no clear difference", whatever the values.
 """
 
-from legor1.report.metrics import Metric
+from legor1.report.shown_metrics import Metric
 from legor1.report.study import Experiment, Study
 
 

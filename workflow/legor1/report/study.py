@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from legor1 import baselines, live
-from legor1.errors import UserError
-from legor1.files import read_json, read_jsonl
-from legor1.jobs import Job, protocols
-from legor1.report import lineage
-from legor1.report.cited import Cited, count, percent, pointer, points
-from legor1.report.lineage import Step
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, read_jsonl
+from legor1.core.format import count, percent, points
+from legor1.monitor import run_files
+from legor1.monitor.jobs import Job, protocols
+from legor1.report import provenance_graph
+from legor1.report.citation import Cited, pointer
+from legor1.report.provenance_graph import Step
+from legor1.tasks import baselines
 
 PUBLISHED = "workflow/report/published_results.csv"
 
@@ -114,7 +116,7 @@ class Study:
     comparison: Record
     quarantine: list[Record]
     base: Record
-    config_file: str = live.CONFIG
+    config_file: str = run_files.CONFIG
     missing: tuple[Job, ...] = ()
 
     @property
@@ -164,7 +166,7 @@ def read(folder: Path) -> Study:
     Raises:
         UserError: there is no config, or a file there cannot be read.
     """
-    config, config_file = live.config(folder)
+    config, config_file = run_files.config(folder)
     scores = _scores(folder / "table.csv")
     comparison = _object(folder / "comparison.json")
     evaluation = protocols(config)[0]
@@ -190,7 +192,7 @@ def read(folder: Path) -> Study:
         predictions={name: _predictions(said / f"{name}.jsonl") for name in columns},
         examples={name: _examples(scored[name] / "per_example.parquet") for name in columns},
         trainings={name: _training(folder, f"adapters/{name}") for name in names},
-        steps=lineage.read(folder, [*lineage.ENDS, *audited]),
+        steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
         splits={name: _object(data / name / "split.json") for name in prepared},
         audits={name: _object(data / name / "audit.json") for name in prepared},
         manifest=_object(data / "manifest.json"),

@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from legor1.errors import UserError
-from legor1.files import read_json, share, sync, write_json
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, share, sync, write_json
 
 MARKER = "whole.json"
 NAME = re.compile(r"checkpoint-(\d+)")

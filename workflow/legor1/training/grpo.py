@@ -11,12 +11,12 @@ from typing import Any
 from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
-from legor1.boxes import to_percent
-from legor1.errors import UserError
-from legor1.rewards import Suite, suite
-from legor1.training.experiment import Job, main
-from legor1.training.group_trainer import SharedPromptGRPOTrainer, obstacle
+from legor1.core.boxes import to_percent
+from legor1.core.errors import UserError
+from legor1.evaluation.rewards import Suite, suite
+from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, obstacle
 from legor1.training.images_by_path import by_path
+from legor1.training.job import Job, main
 
 BatchReward = Callable[..., list[float | None]]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from legor1.progress import Progress
+from legor1.core.progress import Progress
 
 
 def numbers(log: dict[str, Any]) -> dict[str, float]:

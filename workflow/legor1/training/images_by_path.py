@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 
-from legor1.images import open_image
+from legor1.core.images import open_image
 
 
 class ImagesByPath:

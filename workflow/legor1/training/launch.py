@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from legor1.errors import Stopped, UserError
-from legor1.files import write_json
-from legor1.resume import fingerprint
-from legor1.training import work as work_folder
+from legor1.core.errors import Stopped, UserError
+from legor1.core.files import write_json
+from legor1.core.fingerprint import fingerprint
+from legor1.training import work_folder as work_folder
 
 METHODS = ("sft", "grpo")
 ALLOCATOR = "PYTORCH_ALLOC_CONF"

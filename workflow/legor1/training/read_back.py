@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from legor1.images import open_image
-from legor1.prompts import chat_messages, image_paths
+from legor1.core.images import open_image
+from legor1.tasks.prompts import chat_messages, image_paths
 from legor1.training.stopping import diverged
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes

@@ -9,9 +9,9 @@ from typing import Any
 from datasets import List
 from trl import SFTConfig, SFTTrainer
 
-from legor1.training.examples import Upright
-from legor1.training.experiment import Job, main
-from legor1.training.packed_trainer import PackedSFTTrainer, obstacle
+from legor1.training.fast.packed_trainer import PackedSFTTrainer, obstacle
+from legor1.training.job import Job, main
+from legor1.training.sft_examples import Upright
 
 
 def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) -> type[SFTTrainer]:

@@ -9,8 +9,8 @@ import torch
 from torch import distributed
 from transformers import TrainerCallback
 
-from legor1.errors import UserError
-from legor1.training import work
+from legor1.core.errors import UserError
+from legor1.training import work_folder
 
 NO, ASKED, TIME = range(3)
 REASONS = {ASKED: "as it was asked to", TIME: "before its time was over"}
@@ -55,7 +55,7 @@ class Stops(TrainerCallback):
         end = now + STEPS_LEFT * self.longest + SECONDS_TO_SAVE
         if self.job.deadline and end > self.job.deadline:
             return TIME
-        return ASKED if self.signalled or work.is_asked_to_stop(self.job.work) else NO
+        return ASKED if self.signalled or work_folder.is_asked_to_stop(self.job.work) else NO
 
 
 class Divergence(TrainerCallback):

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from legor1 import files
+from legor1.core import files
 from legor1.data.audit import duplicates, leaks, shortcuts, statistics, wording
-from legor1.data.audit.findings import CONFIDENCE, REPLICATES, SEED
+from legor1.data.audit.finding import CONFIDENCE, REPLICATES, SEED
 from legor1.data.audit.material import Material, read
 
 SCHEMA_VERSION = 1

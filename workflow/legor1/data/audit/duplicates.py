@@ -1,8 +1,8 @@
 """Test images that were trained on: the same bytes, or a picture that looks the same."""
 
-from legor1.data.audit.findings import Finding, share
+from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material
-from legor1.data.images import Lookalikes
+from legor1.data.fingerprints import Lookalikes
 
 
 def findings(material: Material) -> list[Finding]:

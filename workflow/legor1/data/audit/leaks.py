@@ -2,10 +2,10 @@
 
 from collections import Counter, defaultdict
 
-from legor1.data.audit.findings import Finding, share
+from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material, Record, step_of
 from legor1.data.demonstrations import boxes
-from legor1.prompts import VARIANTS
+from legor1.tasks.prompts import VARIANTS
 
 
 def findings(material: Material) -> list[Finding]:

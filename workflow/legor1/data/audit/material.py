@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from legor1 import files
-from legor1.data.images import read_images
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.data.fingerprints import read_images
 from legor1.data.instances import read_records
-from legor1.data.steps import true_name
-from legor1.errors import UserError
-from legor1.prompts import VARIANTS
+from legor1.data.lego_arta.steps import true_name
+from legor1.tasks.prompts import VARIANTS
 
 Record = dict[str, Any]
 SIDES = ("train", "test")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from legor1.data.audit.findings import Finding, accuracy
+from legor1.core.errors import UserError
+from legor1.core.tree_paths import Rejected, locate
+from legor1.data.audit.finding import Finding, accuracy
 from legor1.data.audit.material import SIDES, Material, Record
-from legor1.data.tree import Rejected, locate
-from legor1.errors import UserError
-from legor1.metrics.state import confusion
+from legor1.tasks.metrics.binary import confusion
 
 FOLDS = 5
 Classifier = Callable[[], Any]

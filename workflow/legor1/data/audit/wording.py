@@ -1,9 +1,9 @@
 """What prompts say that they should not: placeholders, the wrong form, the wrong frame."""
 
-from legor1 import prompts
-from legor1.data.audit.findings import Finding, share
+from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material, Record
-from legor1.prompts import DIRECTIVES, OBJECT_TAGS, VARIANTS
+from legor1.tasks import prompts
+from legor1.tasks.prompts import DIRECTIVES, OBJECT_TAGS, VARIANTS
 
 _DIRECTIVES = {"object": (DIRECTIVES["object"], OBJECT_TAGS), "state": (DIRECTIVES["state"],)}
 

@@ -8,11 +8,11 @@ and are left out, demonstrations too.
 from collections.abc import Iterator
 from pathlib import Path
 
-from legor1.answers import Detection, parse_objects
-from legor1.boxes import PERCENT, rescale
-from legor1.data.export.images import Images, Row
-from legor1.errors import UserError
-from legor1.files import write_json
+from legor1.core.boxes import PERCENT, rescale
+from legor1.core.errors import UserError
+from legor1.core.files import write_json
+from legor1.data.export.exported_images import Images, Row
+from legor1.tasks.parsing import Detection, parse_objects
 
 
 def write(sides: dict[str, list[Row]], images: Images, folder: Path) -> None:

@@ -8,8 +8,8 @@ and, in the order shown, ``demonstration_images``, ``demonstration_prompts`` and
 
 from pathlib import Path
 
-from legor1.data.export.images import Images, Row
-from legor1.files import write_jsonl, write_text
+from legor1.core.files import write_jsonl, write_text
+from legor1.data.export.exported_images import Images, Row
 
 SAME = ("instance_id", "task", "manual", "width", "height", "prompt", "response")
 

@@ -12,10 +12,10 @@ Demonstrations are earlier turns; ``mask_history: true`` keeps their answers out
 from pathlib import Path
 from typing import Any
 
-from legor1.boxes import PixelBudget, rescale_text
-from legor1.data.export.images import Images, Row
-from legor1.errors import UserError
-from legor1.files import write_json, write_jsonl
+from legor1.core.boxes import PixelBudget, rescale_text
+from legor1.core.errors import UserError
+from legor1.core.files import write_json, write_jsonl
+from legor1.data.export.exported_images import Images, Row
 
 PLACEHOLDERS = ("<image>", "<video>", "<audio>")
 # Qwen2.5-VL's own processor leaves images alone whose pixels are between these.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from legor1.core.format import short
 from legor1.report import svg
-from legor1.report.cited import short
 from legor1.report.study import Experiment
 from legor1.report.svg import tag
 

@@ -4,12 +4,13 @@ from collections import Counter
 
 from markupsafe import Markup
 
-from legor1.answers import extract, parse_state
+from legor1.core.format import count
 from legor1.report import svg
-from legor1.report.cited import Cited, count, pointer
+from legor1.report.citation import Cited, pointer
 from legor1.report.figures.chart import WIDTH, Figure
 from legor1.report.study import Experiment, Study
 from legor1.report.svg import tag
+from legor1.tasks.parsing import extract, parse_state
 
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
 SAID = ("said Yes", "said No", "unreadable")

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from legor1.answers import Detection, parse_objects
-from legor1.report.cited import cite, percent
-from legor1.report.gallery import images
-from legor1.report.gallery.asked import Asked, Conversations
-from legor1.report.gallery.choice import Choice, mark, reasons, score
+from legor1.core.format import percent
+from legor1.report.citation import cite
+from legor1.report.gallery import thumbnails
+from legor1.report.gallery.annotated_image import MOST_BOXES, Scene, digit, letter
 from legor1.report.gallery.completion import Part, parts
-from legor1.report.gallery.scene import MOST_BOXES, Scene, digit, letter
-from legor1.report.metrics import metric
+from legor1.report.gallery.prompt_turns import Asked, Conversations
+from legor1.report.gallery.selection import Choice, mark, reasons, score
+from legor1.report.shown_metrics import metric
 from legor1.report.study import Experiment, Record, Study
+from legor1.tasks.parsing import Detection, parse_objects
 
 SHOWN = {"object": ("iou", "f1_object"), "grounding": ("f1_theme", "rougeL"), "state": ()}
 
@@ -89,8 +90,8 @@ def _example(
     rows = [(e, study.predictions[e.name].get(ident)) for e in study.experiments]
     answered = [(experiment, row) for experiment, row in rows if row is not None]
     first, anchor = answered[0][1], _anchor(ident)
-    image = images.read(study.folder / "data" / "tree", first["image"])
-    scene = Scene(images.embedded(image), (first["width"], first["height"]), anchor)
+    image = thumbnails.read(study.folder / "data" / "tree", first["image"])
+    scene = Scene(thumbnails.embedded(image), (first["width"], first["height"]), anchor)
     task, true = first["task"], None
     if task == "object":
         true = parse_objects(first["reference"]) or []
@@ -102,7 +103,7 @@ def _example(
         asked=conversations.asked(ident, [e for e, _ in answered], f"{anchor}-asked"),
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
-        large=images.write_large(image, folder) if folder else "",
+        large=thumbnails.write_large(image, folder) if folder else "",
         parts=_parts(true or [], digit),
         answers=[_answer(study, experiment, row, scene, true) for experiment, row in answered],
     )

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from legor1.report.cited import Cited, count, pointer
-from legor1.report.gallery.choice import REASONS
+from legor1.core.format import count
+from legor1.report.citation import Cited, pointer
 from legor1.report.gallery.examples import Example
-from legor1.report.metrics import TASKS
+from legor1.report.gallery.selection import REASONS
+from legor1.report.shown_metrics import TASKS
 from legor1.report.study import Experiment
 
 MARKS = ("right", "wrong", "unreadable")

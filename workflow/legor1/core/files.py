@@ -1,0 +1,251 @@
+"""Files that cross a stage: written whole or not at all, read with errors that name the row."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from legor1.core.errors import UserError
+
+SETTLED = 1  # seconds after which a new temporary file is certainly held by its process
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path`` that replaces it only if the block succeeds.
+
+    The data are on disk before the rename, so a crash leaves the old file or the new one. What
+    killed processes left half written beside it is removed.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    path = Path(path)
+    with _beside(path, path.suffix, _make_file) as temporary:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
+    """Yield a temporary sibling folder that replaces the folder ``path`` if the block succeeds.
+
+    Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
+    none, never a part of one. What killed processes left half written beside it is removed.
+
+    Args:
+        path: the folder.
+        marker: a file that is in every folder which may be replaced; empty ones may be too.
+
+    Raises:
+        UserError: nothing can be written there, or something else is there.
+    """
+    if marker and path.exists():
+        ours = path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+        if not ours:
+            raise UserError(
+                f"{path} exists and was not written by this command, so it is not replaced. "
+                "Remedy: name another folder, or move this one away."
+            )
+    with _beside(path, "", _make_folder) as temporary:
+        yield temporary
+        sync(temporary)
+        if path.exists():
+            old = _name(path)
+            path.replace(old)
+            shutil.rmtree(old)
+        temporary.replace(path)
+        sync(path.parent, deep=False)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, suffix: str, make: Callable[[Path], int]) -> Iterator[Path]:
+    """Yield what ``make`` makes beside ``path``; it is locked as long as this process needs it."""
+    made = _name(path, suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        handle = make(made)
+    except OSError as error:
+        raise UserError(
+            f"nothing can be written beside {path}: {error}. Remedy: name a place that can."
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: then nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield made
+    finally:
+        _remove(made)
+        os.close(handle)
+
+
+def _name(path: Path, suffix: str = "") -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+
+
+def _make_file(path: Path) -> int:  # not by tempfile, which makes it the owner's alone
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def share(folder: Path) -> None:
+    """Let others read the weights in a folder, as far as the umask lets them read the folder.
+
+    safetensors makes files that only their owner can read.
+    """
+    for path in folder.glob("*.safetensors"):
+        path.chmod(folder.stat().st_mode & 0o666)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary siblings of ``path`` that no process holds any more."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}({re.escape(path.suffix)})?")
+    for left in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+        with contextlib.suppress(OSError):  # it is held, or gone
+            handle = os.open(left, os.O_RDONLY if left.is_dir() else os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(handle).st_mtime > SETTLED:
+                    _remove(left)
+            finally:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Put a folder's entries on disk; with ``deep`` all that is in it, to the bottom."""
+    for path in [*(folder.rglob("*") if deep else ()), folder]:
+        if path.is_file() or path.is_dir():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def locked(file: TextIO, seconds: float) -> bool:
+    """Lock an open file for this process; return False if another keeps it for so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+        time.sleep(0.2)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path | str, rows: Iterable[dict]) -> int:
+    """Write one JSON object a line, atomically; return how many."""
+    count = 0
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} does not exist. Remedy: run the stage that makes it first."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as JSON: {error}. Remedy: make it again."
+        ) from error
+
+
+def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
+    """Read one JSON object a line; every row must have the keys in ``require``.
+
+    Raises:
+        UserError: the file is missing, or a line is not such an object (named by its number).
+    """
+    return [row for _, row in stream_jsonl(path, require)]
+
+
+def stream_jsonl(path: Path | str, require: Iterable[str] = ()) -> Iterator[tuple[int, dict]]:
+    """Yield the number and the row of each line that is not blank, one at a time.
+
+    Raises:
+        UserError: as ``read_jsonl``.
+    """
+    require = list(require)
+    try:
+        with Path(path).open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _row(line, require, f"{path}, line {number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Remedy: make it again.") from error
+
+
+def _row(line: str, require: list[str], place: str) -> dict:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: not JSON ({error}). Remedy: mend or remove the line.") from error
+    missing = require if not isinstance(row, dict) else [k for k in require if k not in row]
+    if missing or not isinstance(row, dict):
+        raise UserError(
+            f"{place}: expected an object with {', '.join(require)}; "
+            f"missing {', '.join(missing)}. Remedy: mend or remove the line."
+        )
+    return row
+
+
+def is_plain(name: Any) -> bool:
+    """Return whether ``name`` is a relative path that can only lead further down.
+
+    It has one spelling on every system, and nothing in it means something to git.
+    """
+    if not isinstance(name, str) or re.search(r"[\0\\\ud800-\udfff]", name):
+        return False
+    return {"", ".", "..", ".git"}.isdisjoint(name.casefold().split("/"))
+
+
+def sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""One finding of the audit: what was measured for a defect, its interval, and the verdict."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from legor1.core.seeding import generator
+from legor1.evaluation import bootstrap
+from legor1.tasks.metrics.binary import balanced_accuracy
+
+# An audit makes some twenty findings: at 95 % one of them would be a false alarm.
+CONFIDENCE = 0.99
+REPLICATES = 2000
+SEED = 0
+
+Finding = dict[str, Any]
+
+
+def share(
+    defect: str,
+    variant: str | None,
+    measured: str,
+    flags: Sequence[float],
+    manuals: Sequence[str],
+    *,
+    chance: float | None = None,
+) -> Finding:
+    """Return a finding whose value is the mean of ``flags``.
+
+    Args:
+        defect: one of ``protocols.SWITCHES``.
+        variant: of the conversations; None where both are the same in this.
+        measured: what the mean is of, in words.
+        flags: one number a case; ``manuals`` has the manual of each.
+        chance: without the defect, the mean; the verdict is whether the interval leaves it. None:
+            no case should be, and one is enough.
+    """
+
+    def mean(sums: np.ndarray) -> np.ndarray:
+        return sums[..., 0] / sums[..., 1]
+
+    features = np.array([[flag, 1] for flag in flags], dtype=float).reshape(-1, 2)
+    finding = _finding(defect, variant, measured, features, manuals, mean)
+    if not len(flags):
+        return finding
+    low, high = finding["low"], finding["high"]
+    if chance is None:
+        found = finding["value"] > 0
+    else:
+        found = low is not None and not low <= chance <= high
+    return finding | {"chance": chance or 0.0, "verdict": "found" if found else "none"}
+
+
+def accuracy(
+    defect: str, measured: str, confusions: Sequence[Sequence[int]], manuals: Sequence[str]
+) -> Finding:
+    """Return a finding whose value is a balanced accuracy, from (TP, FP, FN, TN) a case.
+
+    No case means that it could not be measured.
+    """
+    features = np.array(confusions, dtype=float).reshape(-1, 4)
+    finding = _finding(defect, None, measured, features, manuals, balanced_accuracy)
+    if not len(features):
+        return finding
+    found = finding["low"] is not None and finding["low"] > 0.5
+    return finding | {"chance": 0.5, "verdict": "found" if found else "none"}
+
+
+def _finding(
+    defect: str,
+    variant: str | None,
+    measured: str,
+    features: np.ndarray,
+    manuals: Sequence[str],
+    statistic: Callable[[np.ndarray], np.ndarray],
+) -> Finding:
+    head = {"defect": defect, "variant": variant, "measured": measured}
+    nothing = dict.fromkeys(("value", "low", "high", "chance"))
+    if not len(features):
+        return head | nothing | {"n": 0, "manuals": 0, "verdict": "not measured"}
+    rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
+    sums = bootstrap.cluster_sums(features, manuals)
+    replicates = statistic(bootstrap.resampled(sums, REPLICATES, rng))
+    bounds = bootstrap.percentile(replicates, CONFIDENCE)
+    low, high = (None if np.isnan(bound) else bound for bound in bounds)
+    value = float(statistic(features.sum(axis=0)))
+    facts = {"value": value, "low": low, "high": high, "chance": None}
+    return head | facts | {"n": len(features), "manuals": len(set(manuals)), "verdict": "none"}

@@ -1,0 +1,172 @@
+"""Instances and their split → conversations: the full query, the answer, the demonstrations.
+
+``legor1 convert`` writes every conversation in both variants. Each defect of data preparation is a
+switch here, but for ``row_split``, which is the split's:
+
+- ``task_by_substring`` changes how a row is asked and what is shown before it. Its ``task`` stays
+  the dataset's, since the answer is scored for what it is.
+- ``state_source_shortcut``, off, shows pairs of one step and image size in either order, and writes
+  the rows in an order that tells nothing. A true state that lies in both folders is asked once,
+  from the falsified one's: twice would make Yes the likelier answer. A size or an artefact that
+  the dataset itself gives to one side alone cannot be taken away here, and no row is dropped for
+  it: the audit measures it. The file's own size and encoding never reach a model, which sees
+  pixels.
+"""
+
+import contextlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.core.seeding import pick
+from legor1.data.demonstrations import Demonstrations, Record, asked
+from legor1.data.instances import COPY
+from legor1.tasks import prompts
+
+SIDES = ("train", "test")
+SCHEMA_VERSION = 1
+BUFFER = 1 << 20  # bytes written at once
+
+
+class Conversations:
+    """The conversations of a dataset under one protocol.
+
+    Args:
+        records: the rows of instances.parquet.
+        split: the content of split.json.
+        seed: decides the demonstrations and the order.
+        defects: those of ``protocols.SWITCHES`` that are on.
+        object_format: one of ``protocols.OBJECT_FORMATS``.
+
+    Raises:
+        UserError: a split of other instances.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        split: dict[str, Any],
+        *,
+        seed: int,
+        defects: Collection[str] = (),
+        object_format: str = "json",
+    ) -> None:
+        self._rows = {row["instance_id"]: asked(row, defects) for row in records}
+        self._split, self._seed, self._defects = split, seed, frozenset(defects)
+        self._format = object_format
+        own = "" if "state_label_in_prompt" in defects else "step_"
+        self._previous = f"{own}previous_instruction"
+        self._as_filed = "frame_mismatch" in defects and object_format == "json"
+        unknown = [name for side in SIDES for name in split[side] if name not in self._rows]
+        if unknown:
+            raise UserError(
+                f"The split names {unknown[0]}, which is not among the instances. "
+                "Remedy: split the instances again with 'legor1 split'."
+            )
+        mixed = "state_source_shortcut" in defects
+        self.doubles = frozenset() if mixed else self._doubles()
+        sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
+        names = sorted(name for side in sides for name in self._asked(side))
+        self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
+
+    def order(self, side: str) -> list[str]:
+        """Return the ids of ``train`` or ``test`` in the order in which they are written."""
+        names = self._asked(side)
+        if "state_source_shortcut" in self._defects:
+            return names
+        return sorted(names, key=lambda name: pick(1 << 64, self._seed, "order", name))
+
+    def _asked(self, side: str) -> list[str]:
+        return [name for name in self._split[side] if name not in self.doubles]
+
+    def _doubles(self) -> frozenset[str]:
+        """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
+        sides = {name for side in SIDES for name in self._split[side]}
+        return frozenset(name for name in sides if f"{name}{COPY}" in sides)
+
+    def conversation(self, name: str) -> dict[str, Record]:
+        """Return the conversation about an instance by variant."""
+        row = self._rows[name]
+        shown = self._shown.choose(row, "plain")
+        turns = [self._turn(one) for one in shown]
+        plain = {
+            "schema_version": SCHEMA_VERSION,
+            "instance_id": row["instance_id"],
+            "task": row["task"],
+            "manual": row["manual"],
+            "variant": "plain",
+            "box_frame": self._frame(row),
+            **self._turn(row),
+            "demonstrations": turns,
+        }
+        if "self_demo" in self._defects:
+            turns = [self._turn(one) for one in self._shown.choose(row, "reasoning")]
+        if "missing_directive" in self._defects:
+            turns = [_tagged(turn) for turn in turns]
+        asked = {"variant": "reasoning", "prompt": self._prompt(row, "reasoning")}
+        return {
+            "plain": plain,
+            "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
+        }
+
+    def _frame(self, row: Record) -> str:
+        """Return the frame in which the row's boxes are shown, and an answer to it is read."""
+        if self._format == "tags":
+            return "percent"
+        if "frame_mismatch" not in self._defects:
+            return "processed"
+        return "percent_json" if row["file_frame"] == "percent" else "original"
+
+    def _turn(self, row: Record) -> Record:
+        """Return a question and its answer; as a solved example it has no thinking to show."""
+        turn = {
+            "instance_id": row["instance_id"],
+            "image": row["image"],
+            "width": row["image_width"],
+            "height": row["image_height"],
+            "prompt": self._prompt(row, "plain"),
+            "response": row["response"],
+        }
+        if self._as_filed and row["file_response"]:
+            turn["file_response"] = row["file_response"]
+        return turn
+
+    def _prompt(self, row: Record, variant: str) -> str:
+        return prompts.query(
+            row["asked_as"],
+            row["prompt"],
+            row[self._previous],
+            variant,
+            defects=self._defects,
+            object_format=self._format,
+        )
+
+
+def _tagged(turn: Record) -> Record:
+    texts = {key: turn[key] for key in ("response", "file_response") if key in turn}
+    return turn | {key: f"<answer>{text}</answer>" for key, text in texts.items()}
+
+
+def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:
+    """Write ``out``/{plain,reasoning}/{train,test}.jsonl.
+
+    Returns:
+        How many rows each side has, and how many ``doubles`` were left out.
+    """
+    from orjson import OPT_APPEND_NEWLINE, dumps
+
+    counts = {}
+    for side in SIDES:
+        names = conversations.order(side)
+        counts[side] = len(names)
+        with contextlib.ExitStack() as stack:
+            streams = {}
+            for variant in prompts.VARIANTS:
+                path = stack.enter_context(files.atomic(Path(out) / variant / f"{side}.jsonl"))
+                streams[variant] = stack.enter_context(path.open("wb", buffering=BUFFER))
+            for both in map(conversations.conversation, names):
+                for variant, row in both.items():
+                    streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
+    return counts | {"doubles": len(conversations.doubles)}

@@ -1,0 +1,136 @@
+"""The images of an export, each decoded before: the tree's own files, or what is shown of them.
+
+A file is linked if it shows every reader the same pixels. Any other, which one reader would turn
+upright and another not, is written anew as the model sees it.
+"""
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from legor1.core.boxes import PixelBudget, Size
+from legor1.core.errors import UserError
+from legor1.core.images import decode, open_image
+from legor1.core.tree_paths import LEAVES, Rejected, Tree, locate
+
+Row = dict[str, Any]
+TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "height")
+
+
+class Images:
+    """Puts images of a dataset tree into an export's folder, each once."""
+
+    def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
+        """Bind the two folders.
+
+        Args:
+            tree: the dataset tree.
+            folder: the export's folder.
+            budget: images are resized to what it makes of them; none leaves them as they are.
+        """
+        self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
+        self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
+
+    def place(self, turn: Row, below: str = "images") -> str:
+        """Put the image of a query or demonstration into the export, if it is not there yet.
+
+        Args:
+            turn: has ``image``, ``width`` and ``height``.
+            below: the folder, relative to the export's, that stands for the tree. Resized images
+                have a folder of their own; those written anew have one in it.
+
+        Returns:
+            The image's posix path relative to the export's folder.
+
+        Raises:
+            UserError: there is no such image in the tree, or it has another size.
+        """
+        source, plain = self._checked(turn)
+        target, name = self.size(turn), f"{below}/{turn['image']}"
+        if resized := target != (turn["width"], turn["height"]):
+            name = f"resized/{turn['image']}.png"
+        elif not plain:
+            name = f"{below}/decoded/{turn['image']}.png"
+        path = self._folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if plain and not resized:
+                _link(source, path)
+            else:
+                _write(source, path, target)
+        return name
+
+    def size(self, turn: Row) -> Size:
+        """Return (width, height) in pixels that the turn's image has in the export."""
+        size = turn["width"], turn["height"]
+        return self._budget.processed_size(size) if self._budget else size
+
+    def _checked(self, turn: Row) -> tuple[Path, bool]:
+        name = turn["image"]
+        try:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise Rejected(LEAVES)
+            source = locate(self._tree.root, name)
+            if name not in self._known:
+                self._known[name] = self._decode(name)
+        except Rejected as error:
+            raise UserError(
+                f"{turn['instance_id']}: {name!r} in {self._tree.root}: {error}. "
+                "Remedy: give the tree that the conversations were made from."
+            ) from error
+        size, plain = self._known[name]
+        if size != (turn["width"], turn["height"]):
+            raise UserError(
+                f"{turn['instance_id']}: {name} has {size} pixels, not "
+                f"{(turn['width'], turn['height'])}, so its boxes are of another image. "
+                "Remedy: give the tree that the conversations were made from."
+            )
+        return source, plain
+
+    def _decode(self, name: str) -> tuple[Size, bool]:
+        with os.fdopen(self._tree.open(name)[0], "rb") as file:
+            decoded = decode(file)
+        return decoded.image.size, decoded.plain
+
+
+def check_rows(rows: list[Row], path: Path) -> None:
+    """Check what all formats rely on.
+
+    Raises:
+        UserError: names the first row that is no conversation, or that there are none.
+    """
+    if not rows:
+        raise UserError(f"{path} has no conversations. Remedy: make it again by 'legor1 convert'.")
+    for number, row in enumerate(rows, 1):
+        shown = row["demonstrations"]
+        if not isinstance(shown, list) or not all(_is_turn(one) for one in [*shown, row]):
+            raise UserError(
+                f"{path}, row {number}: not a conversation (see conversation.schema.json). "
+                "Remedy: make it again by 'legor1 convert'."
+            )
+
+
+def _is_turn(turn: Any) -> bool:
+    return (
+        isinstance(turn, dict)
+        and all(isinstance(turn.get(key), str) and turn[key] for key in TEXTS)
+        and all(type(turn.get(key)) is int and turn[key] > 0 for key in NUMBERS)
+    )
+
+
+def _link(source: Path, path: Path) -> None:
+    """Give the file a second name, which takes no space, or copy it where that cannot be."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
+
+
+def _write(source: Path, path: Path, size: Size) -> None:
+    from PIL import Image
+
+    image = open_image(source)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    image.save(path, format="PNG")

@@ -1,0 +1,167 @@
+"""Fingerprints of images: images.parquet, by which the same picture is known wherever it lies.
+
+Two fingerprints: SHA-256 of the file, and a perceptual hash of what it shows, which a copy keeps
+that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 bits: on drawn
+manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
+more. The difference hash (dHash) tells them less well apart: 20 against 7.
+
+Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
+and the split leaves its instances out.
+"""
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.core.images import decode
+from legor1.core.progress import Progress
+from legor1.core.tree_paths import Rejected, Tree
+
+COLUMNS = {
+    "image": "string",  # relative to the tree
+    "sha256": "string",  # of the file
+    "perceptual_hash": "string",  # 64 hexadecimal digits; "" for a blank image
+    "width": "int64",  # pixels
+    "height": "int64",
+    "bytes": "int64",
+    "format": "string",  # by Pillow's name, such as PNG
+    "mode": "string",  # of its pixels, such as RGB
+    "problem": "string",  # why it cannot be used; "" for a sound image
+}
+DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may differ
+_SIDE = 16  # of the hash, in bits
+_BLANK = 2  # grey levels between the darkest and the lightest part of a picture that shows nothing
+_CHUNK = 32  # images that a process takes at once
+
+Record = dict[str, Any]
+
+
+def fingerprint(image: str, tree: Tree) -> Record:
+    """Return the row of one image, decoded once.
+
+    Raises:
+        UserError: it is missing.
+    """
+    import imagehash
+
+    try:
+        descriptor, _ = tree.open(image)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
+    except (Rejected, OSError) as error:
+        raise UserError(
+            f"{tree.root / image} cannot be read: {error}. "
+            "Remedy: bring it back, or index the tree again with 'legor1 index'."
+        ) from error
+    known = {"image": image, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    try:
+        decoded = decode(io.BytesIO(data))
+    except Rejected as rejected:
+        unknown = dict.fromkeys(COLUMNS, "") | {"width": 0, "height": 0}
+        return unknown | known | {"problem": str(rejected)}
+    grey = decoded.image.convert("L")
+    levels: Any = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
+    blank = levels[1] - levels[0] < _BLANK
+    return known | {
+        "perceptual_hash": "" if blank else str(imagehash.phash(grey, hash_size=_SIDE)),
+        "width": grey.width,
+        "height": grey.height,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "problem": "",
+    }
+
+
+def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Record]:
+    """Return the rows of many images, in their order, showing progress on stderr.
+
+    Raises:
+        UserError: as ``fingerprint``; or fewer than one worker.
+    """
+    if workers < 1:
+        raise UserError(f"workers is {workers}. Remedy: ask for at least 1.")
+    work = partial(fingerprint, tree=Tree(tree))
+    shown = partial(Progress, total=len(images), desc="Fingerprints", unit="images")
+    if workers == 1:
+        return list(shown(map(work, images)))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        return list(shown(pool.map(work, images, chunksize=_CHUNK)))
+
+
+def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[str, Any]:
+    """Write images.parquet of all images of instances.parquet, and return what it took."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from legor1.data.instances import read_records
+
+    began = time.monotonic()
+    columns = ("image", "image_width", "image_height")
+    sizes = {name: size for name, *size in map(dict.values, read_records(instances, columns))}
+    rows = fingerprints(sorted(sizes), tree, workers)
+    for row in rows:
+        if not row["problem"] and sizes[row["image"]] != [row["width"], row["height"]]:
+            row["problem"] = "size not as its header says"
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
+    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "2"}))
+    with files.atomic(out) as temporary:
+        pq.write_table(table, temporary)
+    broken = sum(bool(row["problem"]) for row in rows)
+    blank = sum(not row["perceptual_hash"] for row in rows) - broken
+    said = {"images": len(rows), "blank": blank, "broken": broken}
+    return said | {"seconds": time.monotonic() - began}
+
+
+def read_images(path: Path) -> list[Record]:
+    """Read images.parquet: a row an image, with the keys ``COLUMNS``.
+
+    Raises:
+        UserError: the file is missing, is not Parquet, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=list(COLUMNS)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{path} cannot be read as fingerprints: {reason}. "
+            "Remedy: make it with 'legor1 fingerprint'."
+        ) from error
+
+
+class Lookalikes:
+    """Finds, among perceptual hashes, those that are near to another, in at most ``distance`` bits.
+
+    Blank images (``""``) are near to none.
+    """
+
+    def __init__(self, hashes: Iterable[str], distance: int = DISTANCE) -> None:
+        self.distance = distance
+        self._hashes = [*dict.fromkeys(filter(None, hashes))]
+        self._words = _words(*self._hashes)
+
+    def of(self, text: str) -> dict[str, int]:
+        """Return each hash that is near to ``text``, itself if it is there, and the bits apart."""
+        if not text:
+            return {}
+        apart = np.bitwise_count(self._words ^ _words(text)).sum(axis=1)
+        near = np.flatnonzero(apart <= self.distance)
+        return {self._hashes[at]: int(apart[at]) for at in near}
+
+
+def _words(*hashes: str) -> np.ndarray:
+    """Return the bits of hashes, (n, 4) words of 64."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(-1, _SIDE**2 // 64)

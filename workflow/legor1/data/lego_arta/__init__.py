@@ -1,0 +1,1 @@
+"""Reading a dataset tree in LEGO-ARTA's layout."""

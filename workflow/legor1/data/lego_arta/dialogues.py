@@ -1,0 +1,120 @@
+"""The dialogue files of LEGO-ARTA: streams of JSON arrays, each an array of turns."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from legor1.core.tree_paths import Rejected
+
+# An object row of the old file is used only where there is no new file.
+FILES = {
+    "grounding_qwen.jsonl": "grounding",
+    "object_qwen_new.jsonl": "object",
+    "object_qwen.jsonl": "object",
+    "state_qwen.jsonl": "state",
+}
+ROLES = ("user", "assistant")
+_BLANK = re.compile(r"\s*")
+
+
+class Dialogue(NamedTuple):
+    """The first question and answer of one dialogue, and where it stands.
+
+    Attributes:
+        file: the file's posix path relative to the tree.
+        position: the dialogue's number in its file, counted from 1.
+        image: the image's URI as written; ``prompt`` and ``answer`` likewise, stripped.
+    """
+
+    file: str
+    position: int
+    image: str
+    prompt: str
+    answer: str
+
+
+def find_files(root: Path) -> list[tuple[str, Path]]:
+    """Return (task, path) of every dialogue file below ``qwen_data``, however deep."""
+    found = [path for path in (root / "qwen_data").rglob("*.jsonl") if path.name in FILES]
+    found.sort(key=lambda path: (list(FILES).index(path.name), len(path.parts), path.as_posix()))
+    return [(FILES[path.name], path) for path in found]
+
+
+def read_values(path: Path) -> Iterator[Any]:
+    """Yield the JSON values of a stream; what is not JSON is yielded as a ``Rejected``.
+
+    After such a stretch, reading goes on at the next line that begins with a bracket. What lies
+    between two such lines is one value as a rule, which orjson reads faster; anything else, such
+    as two values in a line, the standard library reads.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    decoder = json.JSONDecoder()
+    position = _skip_blank(text, 0)
+    while position < len(text):
+        following = text.find("\n[", position + 1) + 1 or len(text)
+        try:
+            value = orjson.loads(text[position:following])
+        except ValueError:
+            while position < following:
+                try:
+                    value, position = decoder.raw_decode(text, position)
+                    yield value
+                except (ValueError, RecursionError):
+                    yield Rejected("not JSON")
+                    position = following
+                position = _skip_blank(text, position)
+        else:
+            yield value
+            position = following
+
+
+def dialogue(value: Any, file: str, position: int) -> Dialogue:
+    """Return what the first user turn and the first assistant turn say.
+
+    Raises:
+        Rejected: not an array of turns, or without an image or a prompt.
+    """
+    if not isinstance(value, list):
+        raise Rejected("not a dialogue")
+    turns: dict[Any, dict] = {}
+    for turn in value:
+        if not isinstance(turn, dict):
+            raise Rejected("not a dialogue")
+        role = turn.get("role")
+        if role in ROLES:
+            turns.setdefault(role, turn)
+    images, prompt = _content(turns.get("user", {}))
+    if not images:
+        raise Rejected("no image in the dialogue")
+    if not prompt:
+        raise Rejected("no prompt in the dialogue")
+    return Dialogue(file, position, images[0], prompt, _content(turns.get("assistant", {}))[1])
+
+
+def storable(text: str) -> str:
+    """Return ``text`` with what UTF-8 cannot hold (lone surrogates) replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _content(turn: dict) -> tuple[list[str], str]:
+    """Return the images of a turn, and its text."""
+    content = turn.get("content")
+    if isinstance(content, str):
+        return [], storable(content).strip()
+    images: list[str] = []
+    texts: list[str] = []
+    for part in content if isinstance(content, list) else []:
+        kind = part.get("type") if isinstance(part, dict) else None
+        value = part.get(kind) if kind in ("image", "text") else None
+        if isinstance(value, str) and value:
+            (images if kind == "image" else texts).append(storable(value))
+    return images, "\n".join(texts).strip()
+
+
+def _skip_blank(text: str, position: int) -> int:
+    match = _BLANK.match(text, position)
+    return match.end() if match else position

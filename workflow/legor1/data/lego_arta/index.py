@@ -1,0 +1,257 @@
+"""The dataset's tree → instances.parquet, and quarantine.jsonl for every row that is not in it.
+
+A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is lost: each is kept,
+or set aside with its file, its position there and the reason.
+"""
+
+import gc
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from legor1.core import files
+from legor1.core.boxes import Size
+from legor1.core.errors import UserError
+from legor1.core.images import image_size
+from legor1.core.tree_paths import MISSING, Rejected, Tree, locate
+from legor1.data.instances import COPY, Record, Row, write_instances
+from legor1.data.lego_arta import dialogues, object_answers, steps
+from legor1.data.lego_arta.dialogues import Dialogue
+
+PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
+CLASSES = {"grounding": {"step"}, "object": {"eop"}, "state": {"step", "eop", "fullscreeneop"}}
+_GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
+
+
+class Reader:
+    """Collects the rows that can be used and the reasons for the others."""
+
+    def __init__(self, tree: Tree, manuals: steps.Manuals) -> None:
+        self.tree, self.manuals = tree, manuals
+        self.rows: dict[str, Row] = {}
+        self.quarantine: list[dict] = []
+        self.measure = object_answers.Measure()
+        self.frame: object_answers.Frame | None = None
+        self.dialogues = self.true_images = 0
+        self._falsified: dict[str, Dialogue] = {}  # by the path of the true image
+        self._boxes: dict[str, tuple[object_answers.Objects, Dialogue]] = {}  # by instance id
+
+    def read(self) -> None:
+        """Read the dialogue files, add true images, and put all boxes into pixels."""
+        for where in self.manuals.rejected:
+            self.set_aside(*where)
+        found = dialogues.find_files(self.tree.root)
+        renewed = any(path.name == "object_qwen_new.jsonl" for _, path in found)
+        for task, path in found:
+            superseded = renewed and path.name == "object_qwen.jsonl"
+            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
+        self._add_true_images()
+        self._convert_boxes()
+
+    def set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
+        """Enter a row into the quarantine."""
+        entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
+        self.quarantine.append(entry | {"reason": reason, "image": image})
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was found, as ``Index`` says."""
+        return {
+            "object_frame": self.frame,
+            "object_answers": self.measure.answers,
+            "largest_coordinate": self.measure.largest,
+            "largest_share": round(self.measure.filled, 4),
+            "dialogues": self.dialogues,
+            "true_images": self.true_images,
+            "metadata": len(self.manuals.rejected),
+            "rows": dict(sorted(Counter(row.task for row in self.rows.values()).items())),
+            "quarantined": dict(sorted(Counter(one["reason"] for one in self.quarantine).items())),
+        }
+
+    def _read_file(self, task: str, file: str, superseded: bool) -> None:
+        for position, value in enumerate(self._values(file), 1):
+            said = None
+            self.dialogues += 1
+            try:
+                if isinstance(value, Rejected):
+                    raise value
+                said = dialogues.dialogue(value, file, position)
+                if superseded:
+                    raise Rejected("superseded by object_qwen_new.jsonl")
+                below, size = self._find(task, said)
+                self._keep(task, said, PREFIXES[task], below, size)
+            except Rejected as rejected:
+                self.set_aside(file, position, str(rejected), said.image if said else None)
+
+    def _values(self, file: str) -> Iterator[Any]:
+        try:
+            path = locate(self.tree.root, file)
+        except Rejected as rejected:
+            return iter([rejected])
+        return dialogues.read_values(path)
+
+    def _find(self, task: str, said: Dialogue) -> tuple[str, Size]:
+        """Return the path below the task's prefix of the image that is meant, and its size."""
+        _, found, below = said.image.partition("lego/")
+        if "//" in below or "/." in below or below.startswith((".", "/")) or below.endswith("/"):
+            below = posixpath.normpath(below).lstrip("/")
+        if not found or "/" not in below or below.startswith("../"):
+            raise Rejected("image not in lego/<manual>/")
+        for path in dict.fromkeys((below, _GLUED_FAKE.sub("_", below))):
+            try:
+                return path, self._seen(task, said, path)
+            except Rejected as rejected:
+                if str(rejected) != MISSING:
+                    raise
+        raise Rejected("image missing")
+
+    def _seen(self, task: str, said: Dialogue, below: str) -> Size:
+        """Return the size of a task's image; that of a falsified one has a true one to look for."""
+        descriptor, length = self.tree.open(f"{PREFIXES[task]}/{below}")
+        true = steps.true_name(below) if task == "state" else below
+        if true != below:
+            self._falsified.setdefault(true, said)
+        return image_size(descriptor, length)
+
+    def _keep(self, task: str, said: Dialogue, prefix: str, below: str, size: Size) -> None:
+        """Enter a row whose image was found."""
+        step = true_step = self.manuals.step(below)
+        if step.step_class not in CLASSES[task]:
+            raise Rejected(f"class {step.step_class or 'unknown'} is not of the {task} task")
+        if task == "grounding" and step.number is None:
+            raise Rejected("no step number")
+        answer, falsified = said.answer, False
+        if task == "state":
+            true = steps.true_name(below)
+            falsified = true != below
+            true_step = self.manuals.step(true) if falsified else step
+            answer = "No." if falsified else "Yes."
+        boxes = object_answers.parse(answer) if task == "object" else None
+        if not answer:
+            raise Rejected("no answer in the dialogue")
+        identity = instance_id(task, prefix, below, falsified)
+        if identity in self.rows:
+            raise Rejected("repeats an image of its task")
+        if boxes:
+            self.measure.add(boxes, size, said)
+            self._boxes[identity] = boxes, said
+        self.rows[identity] = Row(
+            identity,
+            task,
+            below.partition("/")[0],
+            f"{prefix}/{below}",
+            *size,
+            said.prompt,
+            answer,
+            step.step_class,
+            step.number,
+            step.loaded_instruction,
+            true_step.instruction,
+            true_step.previous_instruction,
+            falsified,
+        )
+
+    def _add_true_images(self) -> None:
+        """Add the true image of each falsified one from ``lego/``, beside any other copy."""
+        for below, said in self._falsified.items():
+            image = f"lego/{below}"
+            try:
+                size = image_size(*self.tree.open(image))
+                self._keep("state", said, "lego", below, size)
+            except Rejected as rejected:
+                if str(rejected) == MISSING:
+                    continue
+                self.set_aside(said.file, said.position, str(rejected), image)
+            self.true_images += 1
+
+    def _convert_boxes(self) -> None:
+        self.frame = self.measure.frame()
+        while self._boxes:
+            identity, (boxes, said) = self._boxes.popitem()
+            row = self.rows.pop(identity)
+            size = row.image_width, row.image_height
+            try:
+                said_in = "percent" if boxes.percent else self.frame or ""
+                self.rows[identity] = row._replace(
+                    response=object_answers.canonical(boxes, size, self.frame),
+                    file_response=object_answers.as_filed(boxes),
+                    file_frame=said_in,
+                )
+            except Rejected as rejected:
+                self.set_aside(said.file, said.position, str(rejected), said.image)
+
+
+def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
+    """Return the task and the image's path below its prefix, without ``.png``.
+
+    A true state has its image from ``lego/``; the copy of it that ``step_dataset`` may have is
+    another instance, marked as such.
+    """
+    copied = task == "state" and prefix != "lego" and not falsified
+    return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
+
+
+class Index(NamedTuple):
+    """What a tree holds.
+
+    Attributes:
+        rows: the usable rows, sorted by instance id.
+        quarantine: the other rows, by file and position, as in quarantine.jsonl.
+        summary: what was found; instances.parquet keeps it too. ``object_frame`` is ``pixels``,
+            ``percent`` or None, and was measured on ``object_answers`` in the new form, whose
+            largest coordinate and its share of the image follow. Rows and quarantined add up to
+            ``dialogues``, ``true_images`` added beside falsified ones, and ``metadata``: files and
+            instructions not understood.
+    """
+
+    rows: list[Row]
+    quarantine: list[dict]
+    summary: dict[str, Any]
+
+    @property
+    def records(self) -> list[Record]:
+        """The rows as dictionaries."""
+        return [row._asdict() for row in self.rows]
+
+
+def index(tree: Path) -> Index:
+    """Return the usable rows of a tree, and the others.
+
+    Raises:
+        UserError: no such tree, no usable row in it, or boxes in more than one frame.
+    """
+    tree = Path(tree)
+    if not (tree / "qwen_data").is_dir():
+        raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
+    gc.disable()  # among the rows of a growing table the collector finds nothing, slowly
+    try:
+        root = Tree(tree)
+        reader = Reader(root, steps.read_manuals(root.root))
+        reader.read()
+    finally:
+        gc.enable()
+    summary = reader.summary()
+    if not reader.rows:
+        reasons = Counter(summary["quarantined"]).most_common(5)
+        found = "; ".join(f"{reason}: {count}" for reason, count in reasons)
+        raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
+    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
+    return Index([reader.rows[identity] for identity in sorted(reader.rows)], quarantine, summary)
+
+
+def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
+    """Index ``tree`` into two files and return the summary."""
+    found = index(tree)
+    write_instances(out, found.rows, found.summary)
+    files.write_jsonl(quarantine, found.quarantine)
+    return found.summary
+
+
+def _not_a_tree(tree: Path, why: str) -> str:
+    return (
+        f"{tree} is not a dataset tree: {why}. Remedy: give the folder that holds json_data/, "
+        "qwen_data/, lego/, object_dataset/ and step_dataset/ in LEGO-ARTA's layout, or draw one "
+        "with 'legor1 synthesize'."
+    )

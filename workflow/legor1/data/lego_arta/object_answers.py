@@ -1,0 +1,220 @@
+"""The answers of the object task as the dataset writes them, in either form and either frame."""
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from legor1.core.boxes import Box, Size, rescale
+from legor1.core.errors import UserError
+from legor1.core.tree_paths import Rejected
+from legor1.data.lego_arta.dialogues import Dialogue, storable
+
+Frame = Literal["pixels", "percent"]
+
+ROUNDING = 1  # pixels that a box may lie over the edge of its image
+MOST_ODD = 0.1  # share of answers that may fit no frame: more is not noise, but another frame
+MOST_STRAY = 0.01  # the same of answers that fit the other frame alone, though always one
+# On images this large, answers of pixels alone seldom have all coordinates within 100: a quarter
+# of such answers, and no fewer than five, are a second frame.
+LARGE, MOST_SMALL, FEWEST_SMALL = 300, 0.25, 5
+
+_NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
+_OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
+_NUMBERS, _HUGE = {int, float}, 1e9
+_quote = json.encoder.encode_basestring  # as json.dumps does with ensure_ascii=False
+
+
+class Objects(NamedTuple):
+    """The labelled boxes of one answer, in the dataset's own frame.
+
+    Attributes:
+        percent: True for the old form, whose frame is [0, 100]; the new form's must be measured.
+    """
+
+    labels: tuple[str, ...]
+    boxes: tuple[Box, ...]
+    percent: bool
+
+
+def parse(answer: str) -> Objects:
+    """Read an answer in the old form (``<p>label</p> {<x1><y1><x2><y2>}``) or the new (a list).
+
+    Raises:
+        Rejected: neither form, no box, an impossible box, or the label ``ImageContent``.
+    """
+    old = _OLD.findall(answer) if "<p>" in answer else []
+    if old:
+        if len(old) != answer.count("<p>"):
+            raise Rejected("answer not understood")
+        pairs = [(label, [_number(text) for text in box]) for label, *box in old]
+    else:
+        pairs = [_pair(item) for item in _literal(answer)]
+    if not pairs:
+        raise Rejected("no box in the answer")
+    labels = tuple([storable(label).strip() for label, _ in pairs])
+    if "ImageContent" in labels:
+        raise Rejected("label ImageContent")
+    return Objects(labels, tuple([_box(box) for _, box in pairs]), percent=bool(old))
+
+
+class Measure:
+    """Finds the frame that all answers in the new form share.
+
+    Answers are of four kinds: ``within`` both [0, 100] and their image, ``above`` 100,
+    ``outside`` the image, or in ``neither``.
+
+    Attributes:
+        answers: how many were seen.
+        largest: the largest coordinate of those that fit the frame.
+        filled: the same as a share of the image's width or height.
+    """
+
+    def __init__(self) -> None:
+        self.answers = self._large = self._small = 0
+        self.largest = self.filled = 0.0
+        self._first: dict[str, str] = {}  # the first answer of each kind
+        self._counts: Counter[str] = Counter()
+        self._most: dict[str, tuple[float, float]] = {}  # kind → its largest and filled
+
+    def add(self, objects: Objects, size: Size, source: Dialogue) -> None:
+        """Take one answer into account; ``source`` is named in errors."""
+        if objects.percent:
+            return
+        self.answers += 1
+        right = max([box[2] for box in objects.boxes])
+        low = max([box[3] for box in objects.boxes])
+        above = right > 100 or low > 100
+        outside = right > size[0] + ROUNDING or low > size[1] + ROUNDING
+        large = min(size) >= LARGE
+        self._large += large
+        self._small += large and not above
+        kind = ("within", "above", "outside", "neither")[above + 2 * outside]
+        if kind not in self._first:
+            self._first[kind] = (
+                f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
+                f"in an image of {size[0]} x {size[1]} pixels"
+            )
+        self._counts[kind] += 1
+        largest, filled = self._most.get(kind, (0.0, 0.0))
+        share = max(right / size[0], low / size[1])
+        self._most[kind] = max(largest, right, low), max(filled, share)
+
+    def frame(self) -> Frame | None:
+        """Return the frame, None if there is no answer in the new form.
+
+        A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
+        neither occurs, it is the frame that the largest coordinate fills better. A few stray
+        answers have no say.
+
+        Raises:
+            UserError: no frame fits all answers, or some look as if in another.
+        """
+        frame = self._settle()
+        kinds = ("within", "above" if frame == "pixels" else "outside")
+        fitting = [self._most[kind] for kind in kinds if kind in self._most]
+        if not fitting:
+            return None
+        self.largest, self.filled = (max(numbers) for numbers in zip(*fitting, strict=True))
+        return frame
+
+    def _settle(self) -> Frame:
+        first = self._first
+        above, outside, odd = (self._counts[kind] for kind in ("above", "outside", "neither"))
+        if odd > MOST_ODD * self.answers:
+            raise _mixture(f"{odd} of {self.answers} fit neither, such as {first['neither']}")
+        few, stray = max(1, MOST_STRAY * self.answers), min(above, outside)
+        if stray > few or (stray and stray + odd > MOST_ODD * self.answers):
+            raise _mixture(f"{first['above']}, so not [0, 100]; {first['outside']}, so not pixels")
+        if above > outside and self._small >= max(FEWEST_SMALL, MOST_SMALL * self._large):
+            if above <= few and self._small >= (1 - MOST_ODD) * self._large:
+                return "percent"
+            raise _mixture(
+                f"{first['above']}, so not [0, 100]; but in {self._small} of {self._large} answers "
+                "on large images no coordinate exceeds 100"
+            )
+        if above == outside:
+            largest, filled = self._most.get("within", (0.0, 0.0))
+            return "percent" if largest / 100 >= filled else "pixels"
+        return "pixels" if above > outside else "percent"
+
+
+def _mixture(why: str) -> UserError:
+    return UserError(
+        f"The boxes share no coordinate frame: {why}. "
+        "Remedy: write all boxes in pixels of the original image, or all in [0, 100]."
+    )
+
+
+def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
+    """Return the answer as JSON text, boxes in whole pixels of the original image of ``size``.
+
+    Raises:
+        Rejected: a box lies outside its frame, or is empty once rounded.
+    """
+    width, height = size
+    percent = objects.percent or frame == "percent"
+    right, low = (100, 100) if percent else (width + ROUNDING, height + ROUNDING)
+    boxes = []
+    for box in objects.boxes:
+        if box[2] > right or box[3] > low:
+            raise Rejected("box outside its frame")
+        x1, y1, x2, y2 = rescale(box, (100, 100), size) if percent else box
+        x1, y1 = round(x1), round(y1)
+        x2, y2 = min(round(x2), width), min(round(y2), height)
+        if x1 >= x2 or y1 >= y2:
+            raise Rejected("empty box")
+        boxes.append((x1, y1, x2, y2))
+    return _text(objects.labels, boxes)
+
+
+def as_filed(objects: Objects) -> str:
+    """Return the answer as JSON text, with the numbers that the dataset's file has."""
+    return _text(objects.labels, objects.boxes)
+
+
+def _text(labels: Iterable[str], boxes: Iterable[Box]) -> str:
+    items = [
+        f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}'
+        for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True)
+    ]
+    return f"[{', '.join(items)}]"
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
+
+
+def _literal(answer: str) -> list:
+    for read in (orjson.loads, json.loads, ast.literal_eval):
+        try:
+            value = read(answer)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, list):
+            return value
+    raise Rejected("answer not understood")
+
+
+def _pair(item: Any) -> tuple[str, Any]:
+    label = item.get("label") if isinstance(item, dict) else None
+    if not isinstance(label, str):
+        raise Rejected("answer not understood")
+    return label, item.get("bbox_2d")
+
+
+def _box(value: Any) -> Box:
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise Rejected("answer not understood")
+    x1, y1, x2, y2 = value
+    if not {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:
+        raise Rejected("answer not understood")
+    if 0 <= x1 < x2 < _HUGE and 0 <= y1 < y2 < _HUGE:
+        return x1, y1, x2, y2
+    if not all(abs(number) < _HUGE for number in value):
+        raise Rejected("answer not understood")
+    raise Rejected("box outside its frame" if min(x1, y1) < 0 else "empty box")

@@ -1,0 +1,127 @@
+"""Which step of which manual an image shows: the metadata files, else the image's name."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from legor1.core.tree_paths import Rejected, locate
+from legor1.data.lego_arta.dialogues import storable
+
+_FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")
+_STEP_NUMBER = re.compile(r"[_-](\d{1,9})_step")
+_EOP_NUMBER = re.compile(r"_(\d{1,9})(?!\d).*?eop")
+
+
+class Step(NamedTuple):
+    """What is known of an image's step; ``""`` and None where nothing is.
+
+    ``loaded_instruction`` is the previous one where the published loader finds it.
+    """
+
+    step_class: str = ""
+    number: int | None = None
+    instruction: str = ""
+    previous_instruction: str = ""
+    loaded_instruction: str = ""
+
+
+@dataclass
+class Manuals:
+    """The metadata of all manuals.
+
+    Attributes:
+        images: ``<manual>/images/<name>`` → (class, number, manual_id, instruction_id).
+        texts: (manual_id, instruction_id) → the instruction's text.
+        loaded: the same of instructions with a view (``VLM``), which the published loader keeps.
+        rejected: (file, position of the instruction or 0, reason) of what was not understood.
+    """
+
+    images: dict[str, tuple[str, int | None, str, int]] = field(default_factory=dict)
+    texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    loaded: dict[tuple[str, int], str] = field(default_factory=dict)
+    rejected: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def step(self, path: str) -> Step:
+        """Return the step of the image at ``path``, whose file name decides in case of need."""
+        known = self.images.get(_key(path))
+        if known is None:
+            return step_of_name(path.rpartition("/")[2])
+        step_class, number, manual, instruction = known
+        if not step_class:
+            by_name = step_of_name(path.rpartition("/")[2])
+            step_class, number = by_name.step_class, by_name.number
+        own, before = (manual, instruction), (manual, instruction - 1)
+        texts = (self.texts, self.loaded) if step_class == "step" else ({}, {})
+        previous = [known.get(before, "") for known in texts]
+        return Step(step_class, number, self.texts.get(own, ""), *previous)
+
+
+def true_name(path: str) -> str:
+    """Return the path of the true image that ``path`` was falsified from, else ``path``."""
+    return _FAKE.sub("", path) if "_fake" in path else path
+
+
+@lru_cache(maxsize=4096)  # manuals number their pages alike
+def step_of_name(name: str) -> Step:
+    """Return class and number as the file name tells them."""
+    lowered = name.lower()
+    if "_step_" in lowered:
+        step_class, number = "step", _STEP_NUMBER.search(lowered)
+    elif "eop" in lowered:
+        step_class, number = "eop", _EOP_NUMBER.search(lowered)
+    else:
+        return Step()
+    return Step(step_class, int(number[1]) if number else None)
+
+
+def read_manuals(root: Path) -> Manuals:
+    """Read ``json_data/**/*.json`` of a resolved tree; of equal keys the first one counts."""
+    manuals = Manuals()
+    for path in sorted((root / "json_data").rglob("*.json")):
+        file = path.relative_to(root).as_posix()
+        try:
+            text = locate(root, file).read_text(encoding="utf-8-sig", errors="replace")
+            content = json.loads(text)
+            manual, instructions = str(content["manual_id"]), list(content["instructions"])
+        except Rejected as rejected:
+            manuals.rejected.append((file, 0, str(rejected)))
+            continue
+        except (ValueError, KeyError, TypeError, RecursionError):
+            manuals.rejected.append((file, 0, "metadata not understood"))
+            continue
+        for position, instruction in enumerate(instructions, 1):
+            try:
+                _add(manuals, manual, instruction)
+            except (ValueError, KeyError, TypeError, OverflowError):
+                manuals.rejected.append((file, position, "metadata not understood"))
+    return manuals
+
+
+def _add(manuals: Manuals, manual: str, instruction: dict[str, Any]) -> None:
+    number = int(instruction["instruction_id"])
+    text = instruction.get("text") or ""
+    text = storable((" ".join(map(str, text)) if isinstance(text, list) else str(text)).strip())
+    manuals.texts.setdefault((manual, number), text)
+    view = instruction.get("VLM")
+    if view:
+        manuals.loaded.setdefault((manual, number), text)
+    key = _key(str(view["img_path"])) if view else ""
+    if view and key:
+        step_class = storable(str(view.get("step_class") or "").strip().lower())
+        entry = (step_class, _number(view.get("step_num")), manual, number)
+        manuals.images.setdefault(key, entry)
+
+
+def _key(path: str) -> str:
+    """Return the path from the manual's folder on, "" if it has none: <manual>/images/<name>."""
+    above, _, name = path.rpartition("/images/")
+    manual = above.rpartition("/")[2]
+    return f"{manual}/images/{name}" if manual else ""
+
+
+def _number(value: Any) -> int | None:
+    found = re.search(r"\d{1,9}", str(value)) if isinstance(value, int | float | str) else None
+    return int(found[0]) if found else None

@@ -1,0 +1,1 @@
+"""Drawing brick manuals in LEGO-ARTA's layout."""

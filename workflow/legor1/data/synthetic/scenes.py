@@ -1,0 +1,232 @@
+"""What a booklet shows: part call-outs with their boxes, and models that grow step by step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from legor1.data.synthetic import bricks
+from legor1.data.synthetic.bricks import BOARD, HIGHEST, KINDS, OVERSAMPLING, Brick, Camera, Picture
+from legor1.data.synthetic.looks import COLOURS, LOOKS
+
+SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
+PLACES = {  # phrase: which end of x and of y
+    "on the left": (0.0, 1.0),
+    "on the right": (1.0, 0.0),
+    "at the front": (1.0, 1.0),
+    "at the back": (0.0, 0.0),
+    "in the middle": (0.5, 0.5),
+}
+FALSIFICATIONS = ("missing", "moved", "recoloured")
+Box = tuple[int, int, int, int]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A kind of brick and how many of it are needed."""
+
+    count: int
+    colour: str
+    size: tuple[int, int]
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """What the dataset calls it, such as ``2 red 2x4 brick``."""
+        return f"{self.count} {self.colour} {self.size[0]}x{self.size[1]} {self.kind}"
+
+    def brick(self, turned: bool) -> Brick:
+        """Return one such brick at the origin, its long side along y, or x if ``turned``."""
+        width, depth = self.size[::-1] if turned else self.size
+        return Brick(0, 0, 0, width, depth, self.kind, self.colour)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a model: what stood there, what is added, and the words for it."""
+
+    text: str
+    before: tuple[Brick, ...]
+    added: tuple[Brick, ...]
+
+
+def draw_part(rng: np.random.Generator, counts: Sequence[float]) -> Part:
+    """Return a random part; ``counts`` are the weights of its being needed once, twice, …"""
+    return Part(
+        count=1 + int(rng.choice(len(counts), p=counts)),
+        colour=str(rng.choice(COLOURS)),
+        size=SIZES[rng.integers(len(SIZES))],
+        kind=str(rng.choice(list(KINDS))),
+    )
+
+
+def draw_call_out(
+    rng: np.random.Generator, size: Size, look: str
+) -> tuple[Image.Image, list[tuple[Box, str]]]:
+    """Draw a part call-out.
+
+    Returns:
+        The picture, and the (x1, y1, x2, y2) in its pixels and the label of each part, row by
+        row and from left to right.
+    """
+    parts: dict[tuple, Part] = {}
+    wanted = 1 + int(rng.choice(4, p=(0.4, 0.3, 0.2, 0.1)))
+    while len(parts) < wanted:
+        part = draw_part(rng, (0.4, 0.3, 0.2, 0.1))
+        parts.setdefault((part.colour, part.size, part.kind), part)
+    picture = Picture(bricks.empty_panel(size, look), LOOKS[look])
+    found = []
+    for part, cell in zip(parts.values(), _cells(rng, wanted, size), strict=True):
+        found.append((_put(rng, picture, part, cell, size), part.label))
+    return picture.finish(), found
+
+
+def _cells(rng: np.random.Generator, count: int, size: Size) -> Iterator[tuple[float, ...]]:
+    """Yield the fractions (x1, y1, x2, y2) of the picture that each part may fill."""
+    aspect = size[0] / size[1]
+    layouts: list[list[int]] = {
+        1: [[1]],
+        2: [[2]] * (aspect > 0.8) + [[1, 1]] * (aspect < 1.25),
+        3: [[1, 2], [2, 1]] + [[3]] * (aspect > 1.3),
+        4: [[2, 2]],
+    }[count]
+    rows = layouts[rng.integers(len(layouts))]
+    margin, y = 0.065, 0.065
+    for columns, height in zip(rows, _shares(rng, len(rows)), strict=True):
+        x, tall = margin, height * (1 - 2 * margin)
+        for width in _shares(rng, columns):
+            wide = width * (1 - 2 * margin)
+            yield x + 0.01, y + 0.01, x + wide - 0.01, y + tall - 0.01
+            x += wide
+        y += tall
+
+
+def _shares(rng: np.random.Generator, count: int) -> np.ndarray:
+    weights = rng.uniform(0.92, 1.08, count)
+    return weights / weights.sum()
+
+
+def _put(
+    rng: np.random.Generator, picture: Picture, part: Part, cell: tuple[float, ...], size: Size
+) -> Box:
+    """Draw a part and its count somewhere in its cell; return the part's box in pixels."""
+    style, (width, height) = picture.look, picture.image.size
+    brick = part.brick(turned=bool(rng.integers(2)))
+    left, top, right, bottom = Camera(style.yaw, style.pitch).extent(brick)
+    wide, tall = right - left, bottom - top
+    letters = 0.15 * min(height, 1.2 * width)
+    x1, y1, x2, y2 = cell[0] * width, cell[1] * height, cell[2] * width, cell[3] * height
+    y2 -= letters * 0.8
+    most = min(0.5 * width / wide, 0.5 * height / tall, (x2 - x1) / wide, (y2 - y1) / tall)
+    least = min(most, max(0.2 * width / wide, 0.2 * height / tall, 0.75 * most))
+    scale = rng.uniform(least, most)
+    x = x1 + rng.random() * (x2 - x1 - wide * scale)
+    y = y1 + rng.random() * (y2 - y1 - tall * scale)
+    camera = Camera(style.yaw, style.pitch, scale, x - left * scale, y - top * scale)
+    picture.shadow([brick], camera, blur=0.25)
+    picture.brick(brick, camera)
+    picture.text((x, y + tall * scale + letters * 0.76), f"{part.count}x", letters)
+    a, b, c, d = camera.extent(brick)
+    half, k = (picture.line + 1) / 2, OVERSAMPLING  # a line may be a pixel wider than asked
+    return (
+        max(0, int((a - half) // k)),
+        max(0, int((b - half) // k)),
+        min(size[0], int(-((-c - half) // k))),
+        min(size[1], int(-((-d - half) // k))),
+    )
+
+
+def grow_model(rng: np.random.Generator, look: str) -> Iterator[Step]:
+    """Yield the steps of one model, three to six of them on a baseplate that was empty."""
+    standing: tuple[Brick, ...] = ()
+    for _ in range(int(rng.integers(3, 7))):
+        step = _next_step(rng, standing, look)
+        if step is None:
+            return
+        yield step
+        standing += step.added
+
+
+def _next_step(rng: np.random.Generator, standing: tuple[Brick, ...], look: str) -> Step | None:
+    for _ in range(100):
+        part = draw_part(rng, (0.7, 0.3))
+        if part.count > 1 and max(part.size) > 2:
+            continue  # two large ones would fill several places at once
+        phrase, where = _draw_place(rng, standing)
+        added = _place(part, bool(rng.integers(2)), where)
+        if added and _fits(standing, added, look):
+            return Step(_words(part, phrase), standing, added)
+    return None  # a crowded board: the model is done
+
+
+def _draw_place(rng: np.random.Generator, standing: Sequence[Brick]) -> tuple[str, str | Brick]:
+    if standing and rng.random() < 0.45:
+        below = standing[int(rng.integers(len(standing)))]
+        if sum(b.colour == below.colour for b in standing) == 1:
+            return f"on top of the {below.colour} {below.kind}", below
+    phrase = str(rng.choice(list(PLACES)))
+    return phrase, phrase
+
+
+def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
+    """Return the part's bricks side by side at a place, or none where there is no room."""
+    one = part.brick(turned)
+    along_x = one.width <= one.depth
+    wide = one.width * (part.count if along_x else 1)
+    deep = one.depth * (1 if along_x else part.count)
+    if isinstance(where, Brick):
+        if wide > where.width or deep > where.depth:
+            return ()
+        x, y, z = where.x, where.y, where.top
+    else:
+        ends = PLACES[where]
+        x, y, z = round(ends[0] * (BOARD - wide)), round(ends[1] * (BOARD - deep)), 0
+    step = (one.width, 0) if along_x else (0, one.depth)
+    return tuple(replace(one, x=x + i * step[0], y=y + i * step[1], z=z) for i in range(part.count))
+
+
+def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: str) -> bool:
+    clear = all(a.before(b) or b.before(a) for a in added for b in standing)
+    low = max(brick.top for brick in added) <= HIGHEST
+    together = [*standing, *added]
+    return clear and low and bricks.visible_share(together, added, LOOKS[look]) > 0.7
+
+
+def _words(part: Part, phrase: str) -> str:
+    verb = "Stack" if phrase.startswith("on top") else "Place" if part.count == 1 else "Put"
+    return f"{verb} {part.label}{'s' if part.count > 1 else ''} {phrase}."
+
+
+def falsify(rng: np.random.Generator, step: Step, look: str) -> tuple[Brick, ...]:
+    """Return what is added when the step is done wrongly: nothing, elsewhere, another colour."""
+    how = str(rng.choice(FALSIFICATIONS))
+    first = step.added[0]
+    if how == "recoloured":
+        others = [colour for colour in COLOURS if colour != first.colour]
+        colour = str(rng.choice(others))
+        return tuple(replace(brick, colour=colour) for brick in step.added)
+    if how == "moved":
+        part = Part(len(step.added), first.colour, (first.width, first.depth), first.kind)
+        for phrase in rng.permutation(list(PLACES)):
+            moved = _place(part, False, str(phrase))
+            if phrase not in step.text and _fits(step.before, moved, look):
+                return moved
+    return ()
+
+
+def draw_step(
+    number: int, before: Sequence[Brick], added: Sequence[Brick], size: Size, look: str
+) -> Image.Image:
+    """Draw the model at one step, what was just added in an outline of its own."""
+    picture = Picture(bricks.empty_board(size, look), LOOKS[look])
+    camera = bricks.board_camera(size, look)
+    every = [*before, *added]
+    if every:
+        picture.shadow(every, camera, blur=0.2)
+    for brick in bricks.sort_by_depth(every):
+        picture.brick(brick, camera, highlighted=brick in added)
+    letters = 0.13 * min(picture.image.size)
+    picture.text((letters * 0.4, letters * 1.15), str(number), letters)
+    return picture.finish()

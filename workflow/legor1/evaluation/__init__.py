@@ -1,0 +1,1 @@
+"""From predictions to scores, comparisons and the table of results."""

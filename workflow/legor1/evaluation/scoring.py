@@ -1,0 +1,234 @@
+"""Predictions → ``scores.json`` and ``per_example.parquet``, under one protocol.
+
+``per_example.parquet`` has a row an example, sorted by ``instance_id``; beside it ``task``,
+``manual`` (the cluster; a row without one is its own), then the protocol's metrics, then the
+features that they are made of. A metric there is that of the example alone, and null where one
+example has none: the F1 of one state answer is 1 or 0, or null where it concerns no Yes. So the
+mean of a column is the metric of all only for metrics that are means; those of all follow from the
+sums of the features.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from legor1.core.errors import UserError
+from legor1.core.files import atomic, read_jsonl, write_json
+from legor1.core.seeding import generator
+from legor1.evaluation import bootstrap
+from legor1.evaluation.summaries import SUMMARIES
+from legor1.evaluation.task_metrics import PROTOCOLS, SOUND, Task
+from legor1.tasks.parsing import too_long
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # no file can hold one
+REQUIRED = ("instance_id", "task", "prediction", "reference")
+AS_SHOWN = ("completion", "file_reference")  # in the file's own numbers, both
+METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
+
+
+def score(
+    predictions: list[dict],
+    *,
+    protocol: str = "sound",
+    replicates: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 42,
+    source: Path | str | None = None,
+) -> tuple[dict[str, Any], "pd.DataFrame"]:
+    """Score predictions; return what goes into ``scores.json``, and a row an example.
+
+    Args:
+        predictions: rows with the keys in ``REQUIRED``; ``manual`` is the cluster of the
+            bootstrap, and a row without one is its own.
+        protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
+        replicates: bootstrap replicates.
+        confidence: of the intervals, between 0 and 1.
+        seed: of the bootstrap.
+        source: the file that errors name.
+
+    Raises:
+        UserError: an option has no meaning, a row cannot be scored, or an instance occurs twice.
+    """
+    check_options(protocol, replicates, confidence)
+    by_task = _by_task(predictions, protocol, source)
+    tasks: dict[str, dict[str, Any]] = {
+        name: {
+            **_counts(examples),
+            **_too_long(name, predictions),
+            **_metrics(PROTOCOLS[protocol][name], examples),
+        }
+        for name, examples in by_task.items()
+    }
+    scores: dict[str, Any] = {"schema_version": 1, "protocol": protocol}
+    if protocol == "sound":
+        options = {"replicates": replicates, "confidence": confidence, "seed": seed}
+        scores["interval"] = {"method": METHOD, **options}
+        for name, examples in by_task.items():
+            rng = generator(seed, "bootstrap", name)
+            drawn = _intervals(SOUND[name], examples, replicates, confidence, rng)
+            tasks[name] |= {"intervals": drawn, **_summary(name, examples, predictions)}
+    return scores | {"tasks": tasks}, _per_example(by_task, protocol)
+
+
+def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> dict[str, Any]:
+    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores.
+
+    Raises:
+        UserError: as ``score``, and if the file cannot be read.
+    """
+    scores, frame = score(read_jsonl(path, REQUIRED), source=path, **options)
+    with atomic(Path(out_dir) / "per_example.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    write_json(Path(out_dir) / "scores.json", scores)
+    return scores
+
+
+def finite(number: float) -> float | None:
+    """Return ``number``, or None where it is none: JSON has no NaN."""
+    return float(number) if math.isfinite(number) else None
+
+
+def check_options(protocol: str, replicates: int, confidence: float) -> None:
+    """Raise UserError if there is no such protocol, or these options make no interval."""
+    if protocol not in PROTOCOLS:
+        raise UserError(
+            f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
+        )
+    if replicates < 1 or not 0 < confidence < 1:
+        raise UserError(
+            f"{replicates} replicates at a confidence of {confidence} make no interval. "
+            "Remedy: at least one replicate, and a confidence between 0 and 1, such as 0.95."
+        )
+
+
+def _counts(examples: "pd.DataFrame") -> dict[str, int]:
+    counted = examples["counted"] > 0
+    counts = {"n": int(counted.sum())}
+    if not counted.all():
+        counts["left_out"] = int((~counted).sum())
+    return counts | {"clusters": examples.loc[counted, "manual"].nunique()}
+
+
+def _too_long(name: str, predictions: list[dict]) -> dict[str, int]:
+    """Return how many answers are beyond what is scored, if there are any."""
+    count = sum(too_long(row["prediction"]) for row in predictions if row["task"] == name)
+    return {"too_long": count} if count else {}
+
+
+def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
+    rows = [row for row in predictions if row["task"] == name]
+    totals = examples[list(SOUND[name].features)].to_numpy().sum(axis=0)
+    return SUMMARIES[name](sorted(rows, key=lambda row: row["instance_id"]), totals)
+
+
+def _metrics(task: Task, examples: "pd.DataFrame") -> dict[str, float | None]:
+    values = task.statistics(examples[list(task.features)].to_numpy().sum(axis=0))
+    return {
+        name: finite(value if math.isfinite(value) else task.undefined)
+        for name, value in zip(task.metrics, values, strict=True)
+    }
+
+
+def _intervals(
+    task: Task,
+    examples: "pd.DataFrame",
+    replicates: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, float | None]]:
+    """Return metric → the ends of both its intervals."""
+    features = examples[list(task.features)].to_numpy()
+    sums = bootstrap.cluster_sums(features, examples["manual"].tolist())
+    drawn = task.statistics(bootstrap.resampled(sums, replicates, rng))
+    jackknife = task.statistics(bootstrap.left_out(sums))
+    values = task.statistics(sums.sum(axis=0))
+    return {
+        name: both_intervals(values[i], drawn[:, i], jackknife[:, i], confidence)
+        for i, name in enumerate(task.metrics)
+    }
+
+
+def both_intervals(
+    value: float, drawn: np.ndarray, jackknife: np.ndarray, confidence: float
+) -> dict[str, float | None]:
+    """Return the ends of the percentile and the BCa interval of one statistic, by name."""
+    low, high = bootstrap.percentile(drawn, confidence)
+    bca_low, bca_high = bootstrap.bca(drawn, value, jackknife, confidence)
+    ends = {"low": low, "high": high, "bca_low": bca_low, "bca_high": bca_high}
+    return {name: finite(end) for name, end in ends.items()}
+
+
+def _by_task(
+    predictions: list[dict], protocol: str, source: Path | str | None
+) -> dict[str, "pd.DataFrame"]:
+    """Return each task's examples, sorted by instance: identity, and features as floats."""
+    import pandas as pd
+
+    rows: dict[str, list[dict[str, Any]]] = {}
+    seen: set[str] = set()
+    for index, row in enumerate(predictions):
+        try:
+            # The published evaluation compared the file's numbers with the answer as it is.
+            shown = protocol == "thesis" and AS_SHOWN[1] in row
+            numbers = _features(row, PROTOCOLS[protocol], seen, AS_SHOWN if shown else REQUIRED[2:])
+        except ValueError as error:
+            raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error
+        name, task = row["instance_id"], row["task"]
+        seen.add(name)
+        identity = {"instance_id": name, "task": task, "manual": row.get("manual") or name}
+        rows.setdefault(task, []).append(identity | numbers)
+    frames = {name: pd.DataFrame(rows[name]) for name in PROTOCOLS[protocol] if name in rows}
+    return {
+        name: frame.astype(dict.fromkeys(PROTOCOLS[protocol][name].features, float)).sort_values(
+            "instance_id", ignore_index=True
+        )
+        for name, frame in frames.items()
+    }
+
+
+def _features(
+    row: dict, tasks: dict[str, Task], seen: set[str], pair: tuple[str, ...]
+) -> dict[str, float]:
+    texts = {key: row.get(key) for key in (*REQUIRED, *pair)}
+    texts["manual"] = row.get("manual") or ""
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{key} is not text")
+        if key in ("instance_id", "manual") and SURROGATE.search(value):
+            raise ValueError(f"{key} has half of a surrogate pair: {value!r}")
+    if row["task"] not in tasks:
+        raise ValueError(f"the task {row['task']!r} is none of {', '.join(tasks)}")
+    if row["instance_id"] in seen:
+        raise ValueError(f"the instance {row['instance_id']!r} occurs a second time")
+    prediction, reference = (row[key] for key in pair)
+    return dict(tasks[row["task"]].measure(prediction, reference))
+
+
+def _per_example(by_task: dict[str, "pd.DataFrame"], protocol: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    tasks = PROTOCOLS[protocol].values()
+    metrics = dict.fromkeys(name for task in tasks for name in task.metrics)
+    columns = metrics | dict.fromkeys(name for task in tasks for name in task.features)
+    frames = [pd.DataFrame(columns=["instance_id", "task", "manual", *columns])]
+    for name, examples in by_task.items():
+        task = PROTOCOLS[protocol][name]
+        values = task.statistics(examples[list(task.features)].to_numpy())
+        frames.append(examples.assign(**dict(zip(task.metrics, values.T, strict=True))))
+    frame = pd.concat(frames)
+    types = dict.fromkeys(columns, float) | dict.fromkeys(("instance_id", "task", "manual"), str)
+    return frame.astype(types).sort_values("instance_id", ignore_index=True)
+
+
+def _place(source: Path | str | None, index: int) -> str:
+    """Say where row ``index`` stands; a file's blank lines are no rows but do count as lines."""
+    if source is None:
+        return f"prediction {index + 1}"
+    lines = Path(source).read_text(encoding="utf-8").split("\n")
+    return f"{source}, line {[n for n, line in enumerate(lines, 1) if line.strip()][index]}"

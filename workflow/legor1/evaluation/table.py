@@ -1,0 +1,64 @@
+"""The ``scores.json`` of all experiments and protocols → ``table.csv``, one line a number."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("experiment", "protocol", "task", "metric", "value", "low", "high", "n")
+DECIMALS = 6
+COUNTS = ("n", "left_out", "clusters")  # numbers of scores.json that are no metrics
+
+Named = Iterable[tuple[str, Path | str]]
+
+
+def table(scores: Named) -> "pd.DataFrame":
+    """Return one row a metric: fractions, NaN where there is no value or interval.
+
+    Args:
+        scores: (experiment, one of its ``scores.json``), one pair a protocol; the order is kept.
+
+    Raises:
+        UserError: a file is missing or holds no scores.
+    """
+    import pandas as pd
+
+    found = [row for name, path in scores for row in rows(name, path)]
+    frame = pd.DataFrame(found, columns=COLUMNS)
+    return frame.astype({"value": float, "low": float, "high": float, "n": int})
+
+
+def write_table(scores: Named, out: Path | str) -> None:
+    """Write the table of ``scores`` as CSV: six decimals, empty where there is no number."""
+    text = table(scores).to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    write_text(out, text)
+
+
+def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
+    """Return the rows of one ``scores.json``, as ``COLUMNS`` name them; None for no number.
+
+    Raises:
+        UserError: it is missing or holds no scores.
+    """
+    scores = read_json(path)
+    try:
+        return [
+            (experiment, scores["protocol"], task, name, value, *_ends(data, name), data["n"])
+            for task, data in scores["tasks"].items()
+            for name, value in data.items()
+            if name not in COUNTS and (value is None or isinstance(value, int | float))
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} holds no scores ({error!r}). Remedy: make it again with `legor1 score`."
+        ) from error
+
+
+def _ends(data: dict[str, Any], metric: str) -> tuple[float | None, float | None]:
+    interval = data.get("intervals", {}).get(metric, {"low": None, "high": None})
+    return interval["low"], interval["high"]

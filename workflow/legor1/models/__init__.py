@@ -1,0 +1,1 @@
+"""Loading a model family: weights, processor, adapters, cached vision features."""

@@ -1,0 +1,120 @@
+"""LoRA adapters: their settings, and reading one that may come from elsewhere.
+
+peft and vLLM follow whatever an adapter's settings say: patterns that never stop matching, modules
+to import, other methods. So settings that no training here would have written are refused.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel
+from safetensors import SafetensorError, safe_open
+
+from legor1.core.errors import UserError
+from legor1.core.files import read_json
+from legor1.models.loading import LORA_TARGETS, load_model
+
+WEIGHTS = "adapter_model.safetensors"
+REMEDY = "Remedy: train the adapter again, or pull it as it was published."
+# What an adapter may say of itself: nothing follows from it.
+FREE = {
+    "base_model_name_or_path",
+    "inference_mode",
+    "init_lora_weights",
+    "peft_version",
+    "revision",
+    "target_modules",
+    "task_type",
+}
+
+
+def settings(r: int, alpha: int, dropout: float, targets: Any = LORA_TARGETS) -> LoraConfig:
+    """Return the LoRA settings: the language model's linear layers, never the vision tower."""
+    return LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def read_settings(folder: Path) -> LoraConfig:
+    """Return the settings of the adapter in ``folder``.
+
+    Raises:
+        UserError: they are missing, or not of an adapter as it is trained here; names the key.
+    """
+    path = folder / "adapter_config.json"
+    content = read_json(path)
+    said: dict[str, Any] = content if isinstance(content, dict) else {}
+    told: list[Any] = list(map(said.get, ("r", "lora_alpha", "lora_dropout", "target_modules")))
+    r, alpha, dropout, targets = told
+    named = isinstance(targets, list) and all(re.fullmatch(r"\w+", str(one)) for one in targets)
+    sound = {
+        "r": type(r) is int and 0 < r <= 1024,
+        "lora_alpha": type(alpha) in (int, float) and 0 < alpha < math.inf,
+        "lora_dropout": type(dropout) in (int, float) and 0 <= dropout < 1,
+        "target_modules": named or targets == LORA_TARGETS,
+    }
+    wrong = [name for name, fits in sound.items() if not fits]
+    if not wrong:
+        ours = settings(r, alpha, dropout, targets)
+        known = ours.to_dict()
+        wrong = [name for name in said.keys() - FREE if said[name] != known.get(name)]
+        if not wrong:
+            return ours
+    name = min(wrong)
+    raise UserError(
+        f"{path} has {name} {said.get(name)!r}, which no adapter that is trained here has. {REMEDY}"
+    )
+
+
+def checked_weights(folder: Path) -> Path:
+    """Return the file with the weights of the adapter in ``folder``.
+
+    Raises:
+        UserError: it is missing or damaged, or a weight in it is not a finite number.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, "pt") as weights:
+            for name in weights.keys():  # noqa: SIM118  (it is no dict)
+                if not weights.get_tensor(name).isfinite().all():
+                    raise UserError(
+                        f"{path}: {name} holds NaN or infinity, so its training diverged or the "
+                        f"file is damaged. {REMEDY}"
+                    )
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {error}. {REMEDY}") from error
+    return path
+
+
+def load_adapted(folder: Path, adapter: Path | None, recipe: dict[str, Any]) -> Any:
+    """Return the model for inference, on its device, with the adapter attached if one is given.
+
+    Raises:
+        UserError: the adapter is none that is trained here, or is damaged, or of another model.
+    """
+    model = load_model(folder, recipe)
+    if adapter is not None:
+        config, path = read_settings(adapter), checked_weights(adapter)
+        try:
+            model = PeftModel.from_pretrained(model, adapter, config=config)
+        except RuntimeError as error:  # shapes; the second line names the first weight
+            fault = " ".join(str(error).split("\n\t")[:2])
+            raise UserError(
+                f"{path} does not fit the model in {folder}: {fault} {REMEDY}"
+            ) from error
+        with safe_open(path, "pt") as weights:
+            saved = set(weights.keys())
+        named = {name.replace(".default.", ".") for name, _ in model.named_parameters()}
+        adapted = {name for name in named if ".lora_" in name}
+        if saved != adapted:  # peft would go on, with those that are missing as if untrained
+            raise UserError(
+                f"{path} does not fit the model in {folder}: {min(saved ^ adapted)} is in one of "
+                f"them alone. {REMEDY}"
+            )
+    return model.to(recipe["device"]).eval()

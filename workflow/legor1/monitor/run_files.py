@@ -1,0 +1,140 @@
+"""A run's files while others write them: read as far as they are whole, and nothing is written.
+
+What is missing, vanishes meanwhile, or is damaged reads as empty.
+"""
+
+import json
+import os
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from legor1.core.errors import UserError
+from legor1.core.files import read_json
+from legor1.training import work_folder
+
+CONFIG, STARTED = "config.json", "logs/config.json"  # of the report, and of the last start
+TAIL = 4096  # bytes at the end of a log that are looked at
+
+Record = dict[str, Any]
+
+
+def config(run: Path) -> tuple[Record, str]:
+    """Return the resolved config of a run and the file below ``run`` that it stands in.
+
+    It is the report's, or that of the last start if it is another and newer.
+
+    Raises:
+        UserError: there is none, or none that can be read.
+    """
+    made, started = run / CONFIG, json_object(run / STARTED)
+    last, begun = (changed(run / name) or 0.0 for name in (CONFIG, STARTED))
+    if started and begun > last and json_object(made) != started:
+        return started, STARTED
+    if not last:
+        raise UserError(
+            f"{made} does not exist, nor does {run / STARTED}, which Snakemake writes as it "
+            "starts. Remedy: start the study, or say what its config is: "
+            f"legor1 config OVERLAY … --out {made}"
+        )
+    return read_json(made), CONFIG
+
+
+def json_object(path: Path) -> Record:
+    """Return the object in a JSON file."""
+    try:
+        value = json.loads(_read(path))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def rows(path: Path) -> list[Record]:
+    """Return the objects in a file of JSON lines, up to the first line that is not whole."""
+    found = []
+    for line in _read(path).split(b"\n")[:-1]:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(row, dict):
+            break
+        found.append(row)
+    return found
+
+
+def tail(path: Path) -> list[str]:
+    """Return the last lines of a text file that are not blank, without control characters."""
+    lines = _read(path, TAIL).decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    return [line for line in map(clean, lines) if line]
+
+
+def lines(path: Path) -> int:
+    """Return how many whole lines a file has; it is read again only if it has changed."""
+    try:
+        facts = path.stat()
+        return _lines(path, facts.st_mtime_ns, facts.st_size)
+    except (OSError, ValueError):
+        return 0
+
+
+@lru_cache(maxsize=256)
+def _lines(path: Path, *_: int) -> int:
+    return _read(path).count(b"\n")
+
+
+def changed(path: Path) -> float | None:
+    """Return when a file was last changed, in seconds since 1970; None if there is none."""
+    try:
+        return path.stat().st_mtime
+    except (OSError, ValueError):  # a name may be none that can exist
+        return None
+
+
+def clean(text: str) -> str:
+    """Return a text on one line that does nothing to a terminal: no control characters."""
+    kept = (" " if unicodedata.category(one)[0] in "CZ" else one for one in text)
+    return " ".join("".join(kept).split())
+
+
+def trainings(run: Path) -> dict[str, Path]:
+    """Return experiment → the work folder of its training, the one last changed if it has more."""
+    found: dict[str, tuple[float, Path]] = {}
+    for folder in _entries(run / "work"):
+        recipe = json_object(folder / "job.json").get("recipe")
+        name = recipe.get("experiment") if isinstance(recipe, dict) else None
+        if isinstance(name, str):
+            found[name] = max(found.get(name, (0.0, folder)), (last_change(folder) or 0.0, folder))
+    return {name: folder for name, (_, folder) in found.items()}
+
+
+def last_change(folder: Path) -> float | None:
+    """Return when something in a work folder was last changed, in seconds since 1970."""
+    return max((t for path in _entries(folder) if (t := changed(path))), default=None)
+
+
+def step(folder: Path) -> Record:
+    """Return the note of where the training in a work folder stands; empty before its first."""
+    note = json_object(folder / work_folder.PROGRESS)
+    return note if all(isinstance(note.get(key), int) for key in ("step", "steps")) else {}
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [Path(one) for one in os.scandir(folder)]
+    except (OSError, ValueError):
+        return []
+
+
+def _read(path: Path, last: int | None = None) -> bytes:
+    """Return the content of a regular file, or its ``last`` bytes."""
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return b""
+        with path.open("rb") as file:
+            if last:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - last))
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,167 @@
+"""How long the stages take, in seconds on one machine, from operations and bytes.
+
+Reading (prompts, training) is bound by the speed of matrix multiplication, writing one token after
+the other by memory bandwidth and by the host that launches the kernels.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from legor1.inference.batching import room
+from legor1.planning import memory
+from legor1.planning.architectures import Architecture
+from legor1.planning.machines import Machine, assumed
+from legor1.planning.memory import BYTES, Pass
+from legor1.planning.tokens import Load
+
+Seconds = dict[str, float]
+
+# Times a forward pass that a training step costs: the backward of a frozen base has no weight
+# gradients but LoRA's, so it is one more; activation checkpointing is another.
+FORWARD, BACKWARD, RECOMPUTED = 1, 1, 1
+
+
+def language_operations(arch: Architecture, tokens: float, length: float) -> float:
+    """Return the operations of a forward pass over ``tokens`` in sequences of mean ``length``."""
+    layers, h = arch.text.num_hidden_layers, arch.text.hidden_size
+    weights = 2 * arch.text.matrix_parameters()
+    attention = 2 * layers * h * length  # causal: half of the keys, for scores and for values
+    return tokens * (weights + attention)
+
+
+def vision_operations(arch: Architecture, visual: float) -> float:
+    """Return the operations of the tower over so many visual tokens, its attention left out."""
+    tower = arch.vision
+    patches = visual * tower.merged
+    blocks = tower.depth * tower.block_parameters() + tower.patch_values * tower.hidden_size
+    return 2 * (patches * blocks + visual * tower.merger_parameters())
+
+
+def language(arch: Architecture, tokens: float, length: float, machine: Machine) -> float:
+    """Return the seconds of a forward pass through the language model."""
+    operations = language_operations(arch, tokens, length)
+    return operations / (machine.speed * assumed("language_mfu"))
+
+
+def vision(arch: Architecture, visual: float, machine: Machine) -> float:
+    """Return the seconds of the tower."""
+    return vision_operations(arch, visual) / (machine.speed * assumed("vision_mfu"))
+
+
+def cache_passes(recipe: Mapping[str, Any], sequences: int) -> int:
+    """Return how often all keys and values are read or written for one further token.
+
+    vLLM reads them where they lie. transformers copies them all to add the token, and once more
+    for FlashAttention, which wants sequences of unequal length without their padding.
+    """
+    if recipe.get("engine") == "vllm":
+        return 1
+    return 5 if recipe["attention"] == "flash_attention_2" and sequences > 1 else 3
+
+
+def writing(arch: Architecture, passed: Pass, recipe: Mapping[str, Any], machine: Machine) -> float:
+    """Return the seconds of ``passed.new`` further tokens of all sequences together."""
+    read, precision = arch.parameters() - arch.vision.parameters(), recipe["precision"]
+    kept = memory.cache(arch, passed, precision)
+    size = read * BYTES[precision] + cache_passes(recipe, passed.sequences) * kept
+    by_bandwidth = size / (machine.bandwidth * assumed("bandwidth_use"))
+    by_host = arch.text.num_hidden_layers * assumed("host_seconds")
+    return passed.new * max(by_bandwidth, by_host)
+
+
+def starting(arch: Architecture, precision: str) -> float:
+    """Return the seconds until a job begins to work."""
+    return assumed("start_seconds") + (
+        arch.parameters() * BYTES[precision] / assumed("load_bandwidth")
+    )
+
+
+def steps(recipe: Mapping[str, Any], rows: int) -> int:
+    """Return the optimiser steps of a training: as told, or whole epochs over ``rows``.
+
+    SFT ends an epoch with a step of the rows that are left; TRL's GRPO leaves them out.
+    """
+    settings = recipe["training"]
+    if settings.get("steps"):
+        return settings["steps"]
+    together = settings["batch_size"] * settings["accumulation"] * recipe["processes"]
+    if "generations" in settings:
+        each = rows // (together // settings["generations"])
+    else:
+        each = ceil(rows / together)
+    return ceil(each * settings["epochs"])
+
+
+def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
+    """Return the seconds of a supervised training, by part."""
+    settings = recipe["training"]
+    rows = settings["batch_size"] * settings["accumulation"] * steps(recipe, load.rows)
+    length = load.prompt.mean + load.answer.mean
+    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
+    return {
+        "start": starting(arch, recipe["precision"]),
+        "images": _images(rows, load, recipe),
+        "vision": vision(arch, rows * load.visual.mean, machine),
+        "update": passes * language(arch, rows * length, length, machine),
+    }
+
+
+def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
+    """Return the seconds of a GRPO training, by part.
+
+    Each completion reads its prompt anew, or a group reads it once, and then its images are
+    encoded in the rollout alone. In either case they are opened once a prompt. Rollouts are taken
+    to run to their limit, since a batch goes on until its longest ends.
+    """
+    settings = recipe["training"]
+    number, new = steps(recipe, load.rows), settings["max_new_tokens"]
+    drawn = settings["batch_size"] * settings["accumulation"]
+    completions = number * drawn
+    prompt, length = load.prompt.mean, load.prompt.mean + new
+    rollout = Pass(drawn, round(prompt), round(load.visual.mean), new, new)
+    prompts = completions / memory.group(recipe)
+    scored = language(arch, prompts * prompt + completions * new, length, machine)
+    seen = vision(arch, prompts * load.visual.mean, machine)
+    again = 0.0 if prompts < completions else seen
+    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
+    reference = 1 if settings["beta"] else 0
+    return {
+        "start": starting(arch, recipe["precision"]),
+        "images": _images(completions / settings["generations"], load, recipe),
+        "rollout": seen
+        + language(arch, prompts * prompt, prompt, machine)
+        + number * writing(arch, rollout, recipe, machine),
+        "reference": reference * (again + scored),
+        "update": again + passes * scored,
+    }
+
+
+def predict(
+    arch: Architecture, recipe: Mapping[str, Any], loads: Mapping[str, Load], machine: Machine
+) -> Seconds:
+    """Return the seconds of all shards of an experiment's predictions, by part.
+
+    Answers are taken to be as long as the true ones, and a batch runs to its longest.
+    """
+    limit, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
+    parts = {"start": recipe["shards"] * starting(arch, recipe["precision"])}
+    parts |= dict.fromkeys(("images", "vision", "prompts", "answers"), 0.0)
+    for load in loads.values():
+        prompt = load.prompt.mean
+        new = min(limit, load.answer.most)
+        batch = room(round(prompt), limit, *sizes)
+        passed = Pass(batch, round(prompt), round(load.visual.mean), new, 0)
+        each = writing(arch, passed, recipe, machine)
+        parts["images"] += _images(load.rows, load, recipe)
+        parts["vision"] += vision(arch, load.rows * load.visual.mean, machine)
+        parts["prompts"] += language(arch, load.rows * prompt, prompt, machine)
+        parts["answers"] += ceil(load.rows / batch) * each
+    return parts
+
+
+def _images(rows: float, load: Load, recipe: Mapping[str, Any]) -> float:
+    """Return the seconds that the CPU takes for the images of so many rows."""
+    decoded = load.images * assumed("decode_seconds")
+    resized = load.visual.mean * assumed("resize_seconds") / recipe["threads"]
+    return rows * (decoded + resized)

@@ -1,0 +1,1 @@
+"""What the thesis did, defects included, each under a name of its own."""

@@ -1,0 +1,134 @@
+"""The published evaluation to the letter, its defects (see ``protocols``) included.
+
+Only the scoring of the ``thesis`` protocol imports this; the other metrics know nothing of it.
+
+- ``summed_iou``: the IoU of an example is a sum over matched pairs, so it can exceed 1.
+- ``set_over_list_f1``: shared words are counted as a set, but divided by lists with repeats.
+- ``quote_replacement``: every apostrophe becomes a quote, so one in a label breaks the answer.
+- ``skipped_answers``: a state answer without yes or no is None, and is not counted.
+"""
+
+import functools
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from legor1.core.boxes import iou_matrix
+from legor1.tasks.metrics.nltk_text import bleu, tokens
+from legor1.tasks.parsing import MOST_BOXES, bounded
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+
+_DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
+_LETTER_THEN_DIGITS = re.compile(r"\b([a-zA-Z])\s*(\d+)\b")
+# Spelt out, since re.I would take "ye\u017f" (with a long s) for yes.
+_YES_OR_NO = re.compile(r"\b(?:([Yy][Ee][Ss])|[Nn][Oo])\b")
+
+
+def object_scores(prediction: str, reference: str) -> tuple[float, float]:
+    """Return (IoU summed over the Hungarian-matched pairs, F1 of the labels' words).
+
+    Both are 0 where either side has no box. F1 lies within [0, 1]; the sum goes up to the number
+    of pairs.
+    """
+    boxes, labels = _boxes_and_labels(prediction)
+    true_boxes, true_labels = _boxes_and_labels(reference)
+    if not boxes or not true_boxes:
+        return 0.0, 0.0
+    return _summed_iou(boxes, true_boxes), _label_f1(labels, true_labels)
+
+
+def grounding_scores(prediction: str, reference: str) -> tuple[float, float, float, float, float]:
+    """Return (F1-theme, ROUGE-1, ROUGE-2, ROUGE-L, BLEU), each within [0, 1].
+
+    F1-theme is the F1 of which words occur, however often; ROUGE is the F-measure with stemming
+    of rouge-score; BLEU is NLTK's sentence BLEU, 0 for a reference without words.
+    """
+    said, meant = _answer(prediction), _answer(reference)
+    words, true_words = tokens(said), tokens(meant)
+    rouge = _rouge_scorer().score(target=meant, prediction=said)
+    rouge1, rouge2, rouge_l = (float(rouge[kind].fmeasure) for kind in ROUGE)
+    return _theme_f1(words, true_words), rouge1, rouge2, rouge_l, bleu(words, true_words)
+
+
+def state_answer(text: str) -> bool | None:
+    """Return whether the first whole word yes or no is yes; None without either."""
+    word = _YES_OR_NO.search(_answer(text))
+    return None if word is None else word[1] is not None
+
+
+def _answer(text: str) -> str:
+    """Return what the first literal answer tag that is closed holds, else the whole text.
+
+    Unlike the published code, nothing of an answer of more than ``answers.LONGEST`` characters.
+    """
+    _, opening, rest = text.partition("<answer>")
+    inside, closing, _ = rest.partition("</answer>")
+    return bounded((inside if opening and closing else text).strip())
+
+
+def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
+    """Return the boxes and labels of an answer, both empty if it cannot be parsed."""
+    text = _answer(text).replace("'", '"')
+    text = _LETTER_THEN_DIGITS.sub(r"\1 \2", _DIGITS_THEN_LETTER.sub(r"\1 \2", text))
+    text = text if text.startswith("[") else f"[{text}"
+    text = text if text.endswith("]") else f"{text}]"
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        return [], []
+    boxes, labels = [], []
+    for item in items:
+        box = _box(item)
+        if box is None:
+            continue
+        label = item.get("label", "")
+        if not isinstance(label, str):  # it cannot be stripped: a failure to parse
+            return [], []
+        boxes.append(box)
+        labels.append(label.strip())
+    return (boxes, labels) if len(boxes) <= MOST_BOXES else ([], [])
+
+
+def _box(item: Any) -> list[float] | None:
+    """Return the four numbers, or what converts to them, of an item's ``bbox_2d``."""
+    box = item.get("bbox_2d") if isinstance(item, dict) else None
+    if not isinstance(box, list) or len(box) != 4:
+        return None
+    try:
+        return [float(number) for number in box]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _summed_iou(boxes: list[list[float]], true_boxes: list[list[float]]) -> float:
+    from scipy.optimize import linear_sum_assignment
+
+    # JSON as Python reads it has NaN and Infinity: a union that is no number gives 0.
+    with np.errstate(invalid="ignore", over="ignore"):
+        ious = iou_matrix(boxes, true_boxes)
+    return float(ious[linear_sum_assignment(1 - ious)].sum())
+
+
+def _label_f1(labels: list[str], true_labels: list[str]) -> float:
+    words, true_words = tokens(" ".join(labels)), tokens(" ".join(true_labels))
+    common = len(set(words) & set(true_words))
+    if not common:
+        return 0.0
+    precision, recall = common / len(words), common / len(true_words)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _theme_f1(words: list[str], true_words: list[str]) -> float:
+    present, truly = set(words), set(true_words)
+    total = len(present) + len(truly)
+    return 2 * len(present & truly) / total if total else 0.0
+
+
+@functools.cache
+def _rouge_scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(ROUGE), use_stemmer=True)

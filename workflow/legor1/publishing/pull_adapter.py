@@ -1,0 +1,85 @@
+"""Adapters as they were published, in place of a training: ``adapters: pull`` in the config."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from legor1.config.job_params import Recipe
+from legor1.core import files
+from legor1.core.errors import UserError
+from legor1.publishing.dvc import alone, dvc
+from legor1.publishing.dvc_objects import fetch, verify
+from legor1.publishing.outputs import hashed, published
+
+# Where an adapter was trained need not be where it is used.
+OF_THE_MACHINE = ("device", "precision", "attention", "processes", "threads")
+
+
+def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return the experiments whose adapter here is not the published one.
+
+    Args:
+        run: the run's folder.
+        recipes: experiment → the recipe it would be trained by.
+
+    Raises:
+        UserError: an adapter was not published, or was trained by another recipe.
+    """
+    names = {f"adapters/{experiment}": experiment for experiment in recipes}
+    wanted = _wanted(run, *names)
+    found = hashed(run, names)
+    here = [name for name in names if name in found and found[name].md5 == wanted[name]]
+    for name in here:
+        _check_recipe(run / name, recipes[names[name]])
+    return [experiment for name, experiment in names.items() if name not in here]
+
+
+def pull(folder: Path, recipe: Recipe) -> None:
+    """Put the published adapter into ``folder``, in place of what is there, and check it.
+
+    Args:
+        folder: ``results/<run>/adapters/<experiment>``.
+        recipe: that it must have been trained by, the machine aside.
+
+    Raises:
+        UserError: it was not published, is missing or damaged in the remote, or was trained by
+            another recipe.
+    """
+    run, name = folder.parents[1], f"adapters/{folder.name}"
+    wanted = _wanted(run, name)
+    with alone():
+        fetch(run, wanted)
+        dvc("checkout", "--force", str(folder))
+        verify(run, wanted)
+    _check_recipe(folder, recipe)
+    for path in folder.rglob("*"):
+        os.utime(path)  # else it may seem older than the pointer, and be pulled for ever
+
+
+def _wanted(run: Path, *names: str) -> dict[str, str]:
+    """Return adapter → hash as it was published."""
+    known = published(run)
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"no {name} was published with run {run.name}. "
+                "Remedy: set `adapters: train`, or publish it where it was trained."
+            )
+    return {name: known[name] for name in names}
+
+
+def _check_recipe(folder: Path, recipe: Recipe) -> None:
+    facts = files.read_json(folder / "run.json")
+    trained = facts.get("recipe") if isinstance(facts, dict) else None
+    if not isinstance(trained, dict):
+        raise UserError(
+            f"{folder / 'run.json'} holds no recipe. Remedy: set `adapters: train`, or publish "
+            "the adapter again where it was trained."
+        )
+    names = sorted((recipe.keys() | trained.keys()) - set(OF_THE_MACHINE))
+    for name in names:
+        if recipe.get(name) != trained.get(name):
+            raise UserError(
+                f"the published {folder} was trained with {name} {trained.get(name)}, but the "
+                f"config says {recipe.get(name)}. Remedy: set `adapters: train`, or {name} back."
+            )

@@ -1,0 +1,202 @@
+"""Training curves: what each training logged; rewards side by side, the thesis's Figure 1."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from markupsafe import Markup
+
+from legor1.core.format import count, short
+from legor1.report import svg
+from legor1.report.citation import Cited, cite, pointer
+from legor1.report.figures.chart import PLOT, Axes, Figure, Points, nice_ticks, path
+from legor1.report.study import Experiment, Record, Study, Training
+from legor1.report.svg import tag
+
+CURVES = {
+    "loss": "Loss",
+    "reward": "Reward, weighted sum",
+    "kl": "KL divergence from the base model",
+    "completions/mean_length": "Completion length, tokens",
+    "entropy": "Entropy",
+}
+REWARD = "rewards/"
+FEW = 24  # a curve of so few points needs no smoothing
+MOST_ROWS = 100  # of a table; the file has them all
+
+
+def curves(study: Study, experiment: Experiment) -> Figure:
+    """Return one panel for each logged quantity of an experiment's training that is known here."""
+    training, panels = study.trainings[experiment.name], []
+    history, resumed = training.history, [step.value for step in _resumed(experiment, training)]
+    titles = _titles({key for row in history for key in row if _has(row, key)})
+    for number, (key, title) in enumerate(titles.items()):
+        ident, points = f"curve-{experiment.index}-{number}", logged(history, key)
+        named = f"{title}, {experiment.name}"
+        picture = lines_panel(ident, named, [(experiment, points)], resumed)
+        panels.append((title, _last(training, key), picture))
+    cited = partial(cite, training.history_file, history, write=short)
+    rows = [
+        [cited(i, "step"), *(cited(i, key) if _has(row, key) else "–" for key in titles)]
+        for i, row in enumerate(history)
+        if any(_has(row, key) for key in titles)
+    ]
+    about = _about(experiment, training)
+    return Figure(panels, ["Step", *titles.values()], thinned(rows), about=about)
+
+
+def thinned(rows: list[list[str]]) -> list[list[str]]:
+    """Return ``MOST_ROWS`` rows at most, evenly spaced, the first and the last among them."""
+    step = max(1, math.ceil((len(rows) - 1) / (MOST_ROWS - 1)))
+    kept = rows[::step]
+    return kept if not rows or kept[-1] is rows[-1] else [*kept, rows[-1]]
+
+
+def _last(training: Training, key: str) -> str:
+    row = max(i for i, row in enumerate(training.history) if _has(row, key))
+    cited = partial(cite, training.history_file, training.history, row, write=short)
+    return Markup("last: {} at step {}").format(cited(key), cited("step"))
+
+
+def _about(experiment: Experiment, training: Training) -> str:
+    """Return whether a training is done, and at which steps it was taken up again, in words."""
+    said = []
+    if training.progress:
+        cited = partial(cite, f"{training.folder}/progress.json", training.progress, write=count)
+        said.append(Markup("Not done yet: step {} of {}.").format(cited("step"), cited("steps")))
+    if steps := _resumed(experiment, training):
+        again = "Interrupted, and taken up again after step {}: the dashed lines."
+        said.append(Markup(again).format(Markup(", ").join(steps)))
+    return Markup(" ").join(said)
+
+
+def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
+    """Return the steps at which a training was taken up again."""
+    facts, history = training.facts, training.history
+    if facts:
+        cited = partial(cite, f"adapters/{experiment.name}/run.json", facts, "resumed")
+        return [cited(i) for i in range(len(facts.get("resumed", [])))]
+    cited = partial(cite, training.history_file, history, write=short)
+    return [cited(i, "step") for i, row in enumerate(history) if _has(row, "resumed")]
+
+
+def _titles(logged: set[str]) -> dict[str, str]:
+    """Return the titles of the curves, in order; the parts of the reward follow it."""
+    parts = sorted(key for key in logged if key.startswith(REWARD) and not key.endswith("/std"))
+    titles = {}
+    for key, title in CURVES.items():
+        if key in logged:
+            titles[key] = title
+        if key == "reward":
+            names = (part.removeprefix(REWARD).removesuffix("/mean") for part in parts)
+            titles |= {part: f"Reward: {name}" for part, name in zip(parts, names, strict=True)}
+    return titles
+
+
+def _has(row: dict, key: str) -> bool:
+    values = (row.get("step"), row.get(key))
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+
+def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
+    """Return the reward curves of trainings that differ in their rewards alone, side by side."""
+    by_name = {one.name: one for one in study.experiments}
+    made = []
+    for number, names in enumerate(alike_but_for_rewards(study.config["experiments"])):
+        known = [(by_name[name], study.trainings[name]) for name in names]
+        known = [(one, training) for one, training in known if logged(training.history, "reward")]
+        if len(known) > 1:
+            made.append(([one for one, _ in known], rewards(f"rewards-{number}", known)))
+    return made
+
+
+def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
+    """Return the groups of GRPO experiments, two or more, whose other settings are the same.
+
+    The thesis's Figure 1 is such a pair.
+    """
+    groups = defaultdict(list)
+    for name, settings in experiments.items():
+        if settings["method"] == "grpo" and "training" in settings:
+            training = settings["training"].items()
+            others = {key: value for key, value in training if key not in ("suite", "rewards")}
+            groups[json.dumps(settings | {"training": others}, sort_keys=True)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
+    """Return one panel with all curves; its table has the logged values and their running means."""
+    title = "Reward, " + " and ".join(one.name for one, _ in trainings)
+    curves = [(one, logged(training.history, "reward")) for one, training in trainings]
+    picture = lines_panel(ident, title, curves)
+    headings = ["Step", *(f"{one.name}{what}" for one, _ in curves for what in ("", ", mean"))]
+    steps: dict[float, Cited] = {}
+    columns: list[dict[float, Cited]] = []
+    for _, training in trainings:
+        own, *logged_and_mean = _columns(training)
+        steps, columns = own | steps, columns + logged_and_mean
+    rows = [[steps[at], *(column.get(at, "–") for column in columns)] for at in sorted(steps)]
+    panel = ("Reward", "each against its own", picture)
+    return Figure([panel], headings, thinned(rows), shared=True)
+
+
+def _columns(training: Training) -> Iterable[dict[float, Cited]]:
+    """Yield step → itself, step → the logged reward, and step → the running mean there."""
+    file, history = training.history_file, training.history
+    cited = partial(cite, file, history, write=short)
+    kept = [i for i, row in enumerate(history) if _has(row, "reward")]
+    for key in ("step", "reward"):
+        yield {history[i]["step"]: cited(i, key) for i in kept}
+    means = running_mean(logged(history, "reward"))
+    yield {
+        step: Cited(short(mean), mean, pointer(file, i, "reward"), "running mean")
+        for i, (step, mean) in zip(kept, means, strict=True)
+    }
+
+
+def logged(history: Iterable[Record], key: str) -> Points:
+    """Return a logged quantity by optimiser step, from the rows of a training's history."""
+    return [(row["step"], row[key]) for row in history if _has(row, key)]
+
+
+def lines_panel(
+    ident: str,
+    title: str,
+    curves: list[tuple[Experiment, Points]],
+    resumed: Iterable[float] = (),
+) -> Markup:
+    """Return a panel of curves on the same axes: logged values faint, running means strong.
+
+    At the steps ``resumed`` a training was taken up again: a dashed line stands there.
+    """
+    xs, ys = ([point[i] for _, points in curves for point in points] for i in (0, 1))
+    low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
+    last = math.ceil(max(*xs, 1))
+    axes = Axes(nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4))
+    drawn, said = [_interruption(axes.at((step, 0))[0]) for step in resumed], []
+    for experiment, points in curves:
+        shade, mean = svg.colour(experiment.index), running_mean(points)
+        if mean != points:
+            drawn.append(path(map(axes.at, points), f"curve faint {shade}"))
+        drawn.append(path(map(axes.at, mean), f"curve {shade}"))
+        drawn.append(svg.marker(experiment.index, *axes.at(mean[-1]), radius=4))
+        first, end = short(points[0][1]), short(points[-1][1])
+        whose = f"{experiment.name}: from" if len(curves) > 1 else "From"
+        said.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
+    return axes.picture(ident, title, " ".join(said), drawn, "optimiser step")
+
+
+def _interruption(x: float) -> Markup:
+    return tag("line", x1=x, x2=x, y1=PLOT[1], y2=PLOT[3], class_="resumed")
+
+
+def running_mean(points: Points) -> Points:
+    """Return each point's mean over itself and its neighbours, a twelfth of all points."""
+    if len(points) <= FEW:
+        return points
+    reach, ys = len(points) // 24, [y for _, y in points]
+    near = [ys[max(0, i - reach) : i + reach + 1] for i in range(len(ys))]
+    return [(x, sum(group) / len(group)) for (x, _), group in zip(points, near, strict=True)]

@@ -1,0 +1,165 @@
+"""How a study came about, read from the records beside its results (``legor1.core.records``)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, sha256
+from legor1.core.provenance import RECORD
+from legor1.monitor.run_files import changed
+from legor1.report.citation import Cited, cite
+
+NAMES = (
+    "stage", "settings", "seed", "inputs", "outputs", "started", "wall_seconds", "peak_memory_mib",
+    "peak_gpu_memory_mib", "host", "devices", "code_sha256", "commit", "dirty", "versions",
+)  # fmt: skip
+ENDS = ("table.csv", "comparison.json", "config.json")
+EVERY = f"**/*{RECORD}"  # the source of what is made of all steps
+PAGE = f"report.html{RECORD}"  # of an earlier rendering: this one's is written after it
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage that ran once: a record, ``file``, below the run's folder.
+
+    Attributes:
+        inputs, outputs: path → SHA-256 or None; those of the run are below its folder.
+    """
+
+    file: str
+    record: dict[str, Any]
+    inputs: Mapping[str, str | None]
+    outputs: Mapping[str, str | None]
+
+    @property
+    def result(self) -> str:
+        """The file or folder that the record lies beside."""
+        return self.file.removesuffix(RECORD)
+
+    @property
+    def stage(self) -> str:
+        """The stage, with the method of a training and what was fetched: ``train sft``."""
+        settings = self.record["settings"]
+        method = settings.get("recipe", {}).get("method") if self.record["stage"] == "train" else ""
+        return " ".join(filter(None, (self.record["stage"], method or settings.get("kind"))))
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it ran on a GPU."""
+        return self.record["devices"] not in (["cpu"], [])
+
+    @property
+    def cores(self) -> int:
+        """How many cores it was given: threads of a model, or workers."""
+        settings = self.record["settings"]
+        return int(settings.get("recipe", {}).get("threads") or settings.get("workers") or 1)
+
+    def cited(self, *keys: Any, write: Callable[[Any], str] = str) -> Cited:
+        """Return what the record says under ``keys``."""
+        return cite(self.file, self.record, *keys, write=write)
+
+
+def read(run: Path, ends: Collection[str] = ENDS) -> tuple[Step, ...]:
+    """Return the steps that led to the results ``ends`` of the run in the folder ``run``.
+
+    Records that lie beside results of earlier experiments have no part in it. Where there is no
+    table yet, all steps are returned.
+
+    Raises:
+        UserError: one of the records is damaged.
+    """
+    paths = sorted(run.rglob(f"*{RECORD}"))
+    found = [(path.relative_to(run).as_posix(), _record(path)) for path in paths]
+    found = [(file, record) for file, record in found if file != PAGE]
+    prefix = _prefix(found)
+    steps = [
+        Step(file, record, *(_files(record[side], prefix) for side in ("inputs", "outputs")))
+        for file, record in found
+    ]
+    last = [one for one in steps if one.result in ends]
+    kept = leading_to(last, steps) if any(one.result == ENDS[0] for one in last) else steps
+
+    def when(one: Step) -> tuple[str, int, str]:  # of the same second, what is needed comes first
+        return one.record["started"], len(leading_to([one], kept)), one.file
+
+    return tuple(sorted(kept, key=when))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(path)
+    if missing := [name for name in NAMES if name not in record]:
+        raise UserError(
+            f"{path} is no record: it has no {missing[0]}. Remedy: make what it lies beside again."
+        )
+    return record
+
+
+def _prefix(found: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the run's folder as the records name it, with a slash; they name other places, too."""
+    for file, record in found:
+        for one in record["outputs"]:
+            if one["path"].endswith(f"/{file.removesuffix(RECORD)}"):
+                return str(one["path"]).removesuffix(file.removesuffix(RECORD))
+    return ""
+
+
+def _files(listed: list[dict[str, Any]], prefix: str) -> dict[str, str | None]:
+    return {one["path"].removeprefix(prefix): one["sha256"] for one in listed}
+
+
+def leading_to(ends: Iterable[Step], steps: Iterable[Step]) -> list[Step]:
+    """Return the ``ends`` and all that they were made from, by way of files."""
+    makers = _makers(steps)
+    kept: dict[str, Step] = {}
+    left = list(ends)
+    while left:
+        step = left.pop()
+        if step.file not in kept:
+            kept[step.file] = step
+            left += [makers[path] for path in step.inputs if path in makers]
+    return list(kept.values())
+
+
+def _makers(steps: Iterable[Step]) -> dict[str, Step]:
+    return {path: step for step in steps for path in step.outputs}
+
+
+def by_stage(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    """Return stage → its steps, in the order in which the stages began."""
+    grouped = defaultdict(list)
+    for step in steps:
+        grouped[step.stage].append(step)
+    return dict(grouped)
+
+
+def edges(steps: Collection[Step]) -> set[tuple[str, str]]:
+    """Return the pairs of stages of which the second reads what the first has written."""
+    makers = _makers(steps)
+    pairs = {
+        (makers[path].stage, step.stage) for step in steps for path in step.inputs if path in makers
+    }
+    return {(one, other) for one, other in pairs if one != other}
+
+
+def broken(run: Path, steps: Collection[Step]) -> list[str]:
+    """Return the files of which two records, or a record and the disk, have different hashes.
+
+    Of what is on disk only that is hashed which no step has read: readers have recorded the rest.
+    """
+    made = {path: hash for step in steps for path, hash in step.outputs.items() if hash}
+    read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
+    wrong = {path for path, hash in read if made.get(path, hash) != hash}
+    unread = made.keys() - {path for path, _ in read}
+    there = [path for path in unread if changed(run / path) is not None and (run / path).is_file()]
+    return sorted(wrong | {path for path in there if sha256(run / path) != made[path]})
+
+
+def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:
+    """Return the files of the run that a step read and no record says how they were made."""
+    read = {path for step in steps for path in step.inputs} - {*_makers(steps)}
+    return sorted(
+        one for one in read if not Path(one).is_absolute() and changed(run / one) is not None
+    )

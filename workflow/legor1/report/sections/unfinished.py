@@ -1,0 +1,91 @@
+"""A study that is not finished: what there is of it so far, and what is missing.
+
+Scores that the table lacks come from ``scores.json``, curves of a training from its work folder.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from legor1.core.format import percent
+from legor1.evaluation import table
+from legor1.monitor import jobs, run_files
+from legor1.report import study as finished
+from legor1.report.citation import Cited, pointer
+from legor1.report.study import Key, Score, Study, Training
+from legor1.tasks import baselines
+from legor1.training import work_folder
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is missing of one kind: its name, which ones (none if there is one alone), the rule."""
+
+    what: str
+    of: list[str]
+    rule: str
+
+
+class Uncompiled(Score):
+    """A number of ``scores.json``, where the ends of its interval stand apart from it."""
+
+    def cited(self, part: str = "value") -> Cited:
+        """Return its ``value``, ``low``, ``high`` or ``n`` as text with its source."""
+        if part not in ("low", "high"):
+            return super().cited(part)
+        number = getattr(self, part)
+        return Cited(percent(number), number, f"{self.source}/intervals/{self.called}/{part}")
+
+
+def read(folder: Path) -> Study:
+    """Read the run in ``folder``, be it finished or not.
+
+    Raises:
+        UserError: there is no config, or a file there is damaged.
+    """
+    config, _ = run_files.config(folder)
+    lacking = jobs.missing(config, folder)
+    study = finished.read(folder)
+    if (
+        study.config_file != run_files.CONFIG
+    ):  # it was started since the last report, which is another's
+        lacking += [job for job in jobs.listed(study.config) if job.rule == "render_report"]
+    if not lacking:
+        return study
+    at_work = run_files.trainings(folder)
+    trainings = {
+        name: _live(folder, at_work[name]) if name in at_work and not training.facts else training
+        for name, training in study.trainings.items()
+    }
+    scores = {**study.scores, **dict(_uncompiled(study))}
+    return replace(study, scores=scores, trainings=trainings, missing=tuple(lacking))
+
+
+def missing(study: Study) -> list[Missing]:
+    """Return what is missing, one entry a kind, in the order of the stages."""
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for job in study.missing:
+        kinds[job.what, job.rule].append(job.of)
+    return [Missing(what, [*filter(None, of)], rule) for (what, rule), of in kinds.items()]
+
+
+def _live(run: Path, folder: Path) -> Training:
+    history = run_files.rows(folder / work_folder.HISTORY)
+    return Training({}, history, folder.relative_to(run).as_posix(), run_files.step(folder))
+
+
+def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
+    """Yield the scores of experiments and protocols that the table has none of."""
+    compiled = {(experiment, protocol) for protocol, _, _, experiment in study.scores}
+    for name in (*study.config["experiments"], *baselines.NAMES):
+        for protocol in jobs.protocols(study.config):
+            file = f"scores/{name}/{protocol}/scores.json"
+            if (name, protocol) in compiled or not (study.folder / file).exists():
+                continue
+            for _, _, task, metric, *numbers, n in table.rows(name, study.folder / file):
+                value, low, high = (math.nan if x is None else x for x in numbers)
+                source = pointer(file, "tasks", task)
+                key = (protocol, task, metric, name)
+                yield key, Uncompiled(value, low, high, n, source, metric)

@@ -1,0 +1,88 @@
+"""Measures of predicted against true boxes and labels, for one image.
+
+``None`` stands for an answer that could not be parsed. It is a miss, not a missing example.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from legor1.core.boxes import iou_matrix
+from legor1.tasks.metrics.text import token_f1, words
+from legor1.tasks.parsing import Detection
+
+THRESHOLDS = {"50": 0.5, "75": 0.75}  # by the suffix of the measures' names
+KINDS = ("", "_labelled")  # whether only boxes whose labels agree may be matched
+RATES = ("precision", "recall", "f1")
+
+Detections = Sequence[Detection]
+
+
+def match(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of the one-to-one matching of greatest total gain (Hungarian).
+
+    Args:
+        gain: (rows, columns), finite; the smaller side is matched in full.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(gain, maximize=True)
+
+
+def agreement(predicted: Detections, true: Detections) -> np.ndarray:
+    """Return (predicted, true): whether two labels have the same words in the same order."""
+    said, meant = ([words(item.label) for item in side] for side in (predicted, true))
+    pairs = [[a == b for b in meant] for a in said]
+    return np.array(pairs, dtype=bool).reshape(len(said), len(meant))
+
+
+def counts(predicted: Detections | None, true: Detections) -> dict[str, float]:
+    """Return what is summed over images, and the image's own shares, by name.
+
+    For both ``KINDS`` of one matching each, that of the greatest total IoU:
+
+    - ``iou``: Σ IoU over the matched pairs / max(number true, number predicted), so that a missing
+      box and an extra box cost alike;
+    - ``matched_50``, ``matched_75``: matched pairs of at least that IoU;
+    - ``precision_50_macro``, …: their share of the predicted boxes, of the true ones, and F1.
+
+    ``true_boxes`` and ``predicted_boxes`` are common to all. Shares are 1 for empty against empty,
+    and 0 for an answer that could not be parsed.
+    """
+    said = [] if predicted is None else predicted
+    numbers = {"true_boxes": float(len(true)), "predicted_boxes": float(len(said))}
+    ious = iou_matrix([item.box for item in said], [item.box for item in true])
+    nothing = float(predicted is not None and not said and not true)
+    for kind in KINDS:
+        gain = ious * agreement(said, true) if kind else ious
+        matched = gain[match(gain)]
+        largest = max(gain.shape)
+        numbers[f"iou{kind}"] = float(matched.sum()) / largest if largest else nothing
+        for name, threshold in THRESHOLDS.items():
+            hits = int((matched >= threshold).sum())
+            numbers[f"matched_{name}{kind}"] = float(hits)
+            shares = _shares(hits, len(said), len(true), nothing)
+            for rate, share in zip(RATES, shares, strict=True):
+                numbers[f"{rate}_{name}{kind}_macro"] = share
+    return numbers
+
+
+def label_f1(predicted: Detections | None, true: Detections) -> float:
+    """Return the F1 of the words of all labels as multisets, wherever their boxes are.
+
+    Empty against empty is 1, unparsable is 0.
+    """
+    if predicted is None:
+        return 0.0
+    return token_f1(" ".join(p.label for p in predicted), " ".join(t.label for t in true))
+
+
+def _shares(hits: int, predicted: int, true: int, nothing: float) -> tuple[float, float, float]:
+    """Return precision, recall and F1; ``nothing`` where there is no box on either side."""
+    if not predicted and not true:
+        return nothing, nothing, nothing
+    return (
+        hits / predicted if predicted else 0.0,
+        hits / true if true else 0.0,
+        2 * hits / (predicted + true),
+    )

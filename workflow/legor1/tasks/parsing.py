@@ -1,0 +1,176 @@
+"""Model text → typed answer: strictly as the prompt asked for it, or leniently.
+
+Nothing here raises, whatever the text, and all of it takes time linear in the text's length: every
+pattern either fails within a few characters or consumes what it has read.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from legor1.core.boxes import Box
+
+# What is longer, or has more boxes, is no answer: matching boxes and aligning words take more than
+# linear time. The longest that models give here, of 4,096 tokens, have about 18,000 characters.
+LONGEST = 50_000  # characters, without the thinking
+MOST_BOXES = 1_000
+FARTHEST = 1e9  # a coordinate beyond this is no pixel, and its areas would overflow
+
+_JSON = json.JSONDecoder(parse_int=float)
+
+_THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
+_THOUGHT = re.compile(r"</think>", re.I)
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.I | re.S)
+
+_NUMBER = r"""\s*["']?([-+]?\d{1,9}(?:\.\d{0,30})?)["']?\s*"""
+_ITEM = re.compile(r"\{[^{}]*\}")
+_BOX = re.compile(
+    r"""["'](?:bbox_2d|box_2d|bbox|box)["']\s*:\s*[\[(]""" + ",".join([_NUMBER] * 4) + r",?\s*[\])]"
+)
+_LABEL_KEY = re.compile(r"""["']label["']\s*:\s*""")
+_DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
+# An apostrophe inside a label is not followed by what follows a value.
+_SINGLE_QUOTED = re.compile(r"'((?:[^'\\]|\\.|'(?!\s*[,}]))*+)'", re.S)
+_TAGGED = re.compile(r"<p>([^<]*)</p>\s*\{\s*" + r"\s*".join([f"<{_NUMBER}>"] * 4) + r"\s*\}", re.I)
+_EMPTY_LIST = re.compile(r"\[\s*\]")
+
+# Spelt out, since re.I would take "ye\u017f" (with a long s) for yes.
+_YES_OR_NO = re.compile(r"\b(?:([Yy][Ee][Ss])|[Nn][Oo])\b")
+_STRICT_STATE = {"Yes": True, "Yes.": True, "No": False, "No.": False}
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object of an answer: a box (in whatever frame the text was in) and its label."""
+
+    box: Box
+    label: str
+
+
+def bounded(answer: str) -> str:
+    """Return ``answer``, or nothing if it is longer than any answer can be."""
+    return answer if len(answer) <= LONGEST else ""
+
+
+def too_long(text: str) -> bool:
+    """Tell whether the answer in ``text`` is longer than any can be, and so counts as empty."""
+    return len(text) > LONGEST and len(_whole_answer(text)) > LONGEST
+
+
+def extract(text: str) -> str:
+    """Return the answer in ``text``: what the first answer tag holds, else all but the thinking.
+
+    Thinking that was never closed ends where an answer tag opens; without one, all that follows
+    it is thinking, and the answer is empty; so is one of more than ``LONGEST`` characters.
+    """
+    return bounded(_whole_answer(text))
+
+
+def _whole_answer(text: str) -> str:
+    text = _THOUGHT.split(_THINKING.sub(_without_thinking, text))[-1]
+    answer = _ANSWER.search(text)
+    return (answer[1] if answer else text).strip()
+
+
+def parse_objects(text: str, *, strict: bool = False) -> list[Detection] | None:
+    """Return the boxes and labels of an object answer, or None if there is no telling.
+
+    Args:
+        text: what the model said.
+        strict: accept only the JSON list that the prompt asks for, each item with exactly
+            ``bbox_2d`` (four finite numbers) and ``label``. Otherwise also code fences, single
+            quotes, numbers in quotes, prose around the list, ``bbox``, ``box`` and ``box_2d``,
+            items without label (it is empty), lists cut short (their complete items count), and
+            ``<p>label</p> {<x1><y1><x2><y2>}``; what has no box is passed over.
+
+    Returns:
+        The detections in the order of the text. An empty list is an answer: nothing is there. More
+        than ``MOST_BOXES`` are none.
+    """
+    detections = _detections(extract(text), strict)
+    return None if detections and len(detections) > MOST_BOXES else detections
+
+
+def _detections(body: str, strict: bool) -> list[Detection] | None:
+    detections = _from_json(body)
+    if strict or detections is not None:
+        return detections
+    detections = (
+        _from_json(body[max(body.find("["), 0) : body.rfind("]") + 1])
+        or [item for chunk in _ITEM.findall(body) if (item := _from_item(chunk))]
+        or parse_tagged(body)
+    )
+    nothing = "{" not in body and _EMPTY_LIST.search(body)
+    return detections if detections or nothing else None
+
+
+def parse_tagged(text: str) -> list[Detection]:
+    """Return each ``<p>label</p> {<x1><y1><x2><y2>}`` of a text, in order; others are no answer."""
+    return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
+
+
+def parse_state(text: str, *, strict: bool = False) -> bool | None:
+    """Return whether the answer is yes, or None if it is neither yes nor no.
+
+    Args:
+        text: what the model said.
+        strict: accept only ``Yes`` or ``No``, with or without a full stop. Otherwise the first
+            whole word yes or no counts, in any case.
+    """
+    answer = extract(text)
+    if strict:
+        return _STRICT_STATE.get(answer)
+    word = _YES_OR_NO.search(answer)
+    return None if word is None else word[1] is not None
+
+
+def _without_thinking(thinking: re.Match[str]) -> str:
+    answer = None if thinking["end"] else _ANSWER.search(thinking[0])
+    return answer[0] if answer else ""
+
+
+def _from_json(text: str) -> list[Detection] | None:
+    try:
+        items = _JSON.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(items, list):
+        return None
+    detections = [_from_value(item) for item in items]
+    return None if None in detections else [item for item in detections if item]
+
+
+def _from_value(item: Any) -> Detection | None:
+    if not isinstance(item, dict) or item.keys() != {"bbox_2d", "label"}:
+        return None
+    box, label = item["bbox_2d"], item["label"]
+    if not isinstance(label, str) or not isinstance(box, list) or len(box) != 4:
+        return None
+    # Every number is a float here, and nothing else is; NaN is not below anything.
+    if not all(type(x) is float and abs(x) <= FARTHEST for x in box):
+        return None
+    return Detection((box[0], box[1], box[2], box[3]), label.strip())
+
+
+def _from_item(item: str) -> Detection | None:
+    box = _BOX.search(item)
+    return Detection(_floats(box.groups()), _label(item)) if box else None
+
+
+def _floats(groups: tuple[str, ...]) -> Box:
+    x1, y1, x2, y2 = map(float, groups)
+    return x1, y1, x2, y2
+
+
+def _label(item: str) -> str:
+    key = _LABEL_KEY.search(item)
+    if key is None:
+        return ""
+    if single := _SINGLE_QUOTED.match(item, key.end()):
+        return single[1].replace("\\'", "'").strip()
+    double = _DOUBLE_QUOTED.match(item, key.end())
+    try:
+        return json.loads(double[0], strict=False).strip() if double else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,1 @@
+"""Faster forms of stock trainers and layers; they rely on private parts of libraries."""

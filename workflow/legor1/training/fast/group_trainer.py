@@ -1,0 +1,301 @@
+"""TRL's ``GRPOTrainer``, with everything about a prompt computed once for its group.
+
+GRPO samples G completions of each prompt. The stock trainer computes the prompt G times: in the
+rollout, in the reference's forward pass, and in the policy's forward and backward pass. With long
+image prompts and short answers that is most of the work. Here each prompt is computed once
+(``shared_prompt`` says how), and an image that a frozen vision tower has seen is not encoded again.
+Loss, rewards and advantages are TRL's own, and so are the numbers, up to rounding.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import (
+    pad,
+    split_pixel_values_by_grid,
+    split_tensor_dict,
+    unsplit_pixel_values_by_grid,
+)
+
+from legor1.models.feature_cache import ImageMemory, encode, model_inputs
+from legor1.models.loading import is_frozen, without_adapter
+from legor1.training.fast.lora_inference import lean_lora
+from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
+from legor1.training.fast.rope import rope_positions
+from legor1.training.fast.shared_prompt import SHARED, install
+
+KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids"}
+# By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
+# moves single tokens far, so there the mean is judged; a completion that did not see its prompt
+# would differ by about 1.
+TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
+
+
+def obstacle(text: Any, adapters: Iterable[Any]) -> str | None:
+    """Return why the completions of a group cannot share their prompt, or None if they can.
+
+    Args:
+        text: the decoder's configuration.
+        adapters: LoRA's settings, of each adapter.
+    """
+    if text._attn_implementation not in SHARED:
+        return (
+            f"they share it in the attention {' or '.join(SHARED)}, not {text._attn_implementation}"
+        )
+    if {*text.layer_types} != {"full_attention"}:
+        return f"they share it in full attention, not {', '.join(sorted({*text.layer_types}))}"
+    if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
+        return "LoRA's dropout would be drawn once for a prompt, not once for each completion"
+    return None
+
+
+class SharedPromptGRPOTrainer(GRPOTrainer):
+    """GRPO with each prompt computed once for all of its completions.
+
+    For decoders of Qwen2.5-VL's kind, with or without images, with or without LoRA, alone or under
+    DDP and DeepSpeed ZeRO-2. One thing differs from the stock trainer: where a generation batch is
+    split into several forward passes, whole groups are shuffled, not rows, since a group that is
+    torn apart shares nothing. ``per_device_train_batch_size`` should be a multiple of
+    ``num_generations``; else incomplete groups are shared as far as they go.
+
+    Args:
+        check: compare the log-probabilities of the first step with the stock trainer's.
+        remember: bytes of image features to keep, if the vision tower is frozen.
+        args, kwargs: those of ``GRPOTrainer``.
+
+    Raises:
+        ValueError: the model is not fit for it, as ``obstacle`` says.
+        RuntimeError: the check failed.
+    """
+
+    args: Any
+    model: Any
+    _buffered_inputs: Any
+
+    def __init__(
+        self, *args: Any, check: bool = False, remember: int = 512 * 2**20, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        install()
+        self.check_due = check
+        self.memory = ImageMemory(remember)
+        text = self._base(self.model).config.get_text_config()
+        if reason := obstacle(text, getattr(self.model, "peft_config", {}).values()):
+            raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
+
+    def _base(self, model: Any) -> Any:
+        """Return the model without DDP, DeepSpeed and PEFT around it."""
+        return without_adapter(self.accelerator.unwrap_model(model))
+
+    # Loss and reference
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **inputs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Score completions as the stock method does; arguments and results are the same."""
+        given = {name for name, value in inputs.items() if value is not None and value is not False}
+        if given - KNOWN_INPUTS:
+            names = ", ".join(sorted(given - KNOWN_INPUTS))
+            raise ValueError(f"prompts are not shared with {names}; use trl.GRPOTrainer")
+        if self.check_due and torch.is_grad_enabled():
+            self.check_due = False
+            self._check(model, input_ids, attention_mask, logits_to_keep, **inputs)
+        images = images_of_rows(
+            inputs.get("pixel_values"),
+            inputs.get("image_grid_thw"),
+            inputs.get("num_images"),
+            len(input_ids),
+        )
+        rows = Rows(input_ids, attention_mask, logits_to_keep, images)
+        size = batch_size or len(input_ids)
+        parts = [self._score(model, rows[at : at + size]) for at in range(0, len(input_ids), size)]
+        logps = torch.cat([logps for logps, _ in parts])
+        entropies = torch.cat([entropies for _, entropies in parts]) if compute_entropy else None
+        return logps, entropies, None
+
+    def _score(self, model: Any, rows: Rows) -> tuple[torch.Tensor, Any]:
+        """Return log-probabilities and entropies, (rows, completion) each.
+
+        There are no entropies where the model's fused head gives none.
+        """
+        backbone = self._base(model).model
+        packed = pack(rows, partial(placed, backbone))
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["shared_prompts/token_ratio"].append(
+            packed.layout.length / int(rows.mask.sum())
+        )
+        with self.accelerator.autocast():
+            outputs = model(
+                input_ids=packed.ids,
+                attention_mask={"full_attention": packed.layout},
+                position_ids=packed.positions,
+                labels=packed.labels,
+                fused_lm_head=True,
+                **self._vision(backbone, packed.images),
+            )
+        logps, entropy = outputs.log_probs, outputs.entropy
+        return packed.unpack(logps), None if entropy is None else packed.unpack(entropy)
+
+    def _vision(self, backbone: Any, images: list[Image]) -> dict[str, Any]:
+        """Return the model's arguments for images: features if the tower is frozen, else pixels."""
+        if not images:
+            return {}
+        # Those of a rollout are still where the processor made them.
+        device, dtype = self.accelerator.device, backbone.visual.dtype
+        images = [(patches.to(device, dtype), grid.to(device)) for patches, grid in images]
+
+        def joined(images: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
+            pixels, grids = zip(*images, strict=True)
+            return torch.cat(pixels), torch.stack(grids)
+
+        if not is_frozen(backbone.visual):
+            return dict(zip(("pixel_values", "image_grid_thw"), joined(images), strict=True))
+
+        def features(images: list[Image]) -> list[torch.Tensor]:
+            with torch.no_grad(), self.accelerator.autocast():
+                return encode(backbone, *joined(images))
+
+        return model_inputs(self.memory.features(images, features))
+
+    def _check(self, model: Any, *args: Any, **inputs: Any) -> None:
+        """Compare log-probabilities with the stock trainer's, dropout off.
+
+        Raises:
+            RuntimeError: they differ by more than rounding.
+        """
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            shared, _, _ = self._get_per_token_logps_and_entropies(model, *args, **inputs)
+            stock, _, _ = super()._get_per_token_logps_and_entropies(model, *args, **inputs)
+        model.train(training)
+        difference = (shared - stock).abs().float()
+        dtype = self._base(model).dtype
+        worst = (difference.max() if dtype == torch.float32 else difference.mean()).item()
+        if not worst <= TOLERANCES[dtype]:
+            raise RuntimeError(
+                f"log-probabilities differ from the stock trainer's by {worst:g}"
+                f" (allowed in {dtype}: {TOLERANCES[dtype]:g}). "
+                "Remedy: train with `share_prompts: false`, and report it."
+            )
+
+    # Batches
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """Return the next batch, as the stock method does, but shuffle groups instead of rows."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        steps = self.args.steps_per_generation
+        if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(generation_batch)
+            batch = shuffle_groups(split_pixel_values_by_grid(batch))
+            batches: list[Any] = split_tensor_dict(batch, steps)
+            self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in batches]
+        return self._buffered_inputs[self._step % steps]
+
+    # Rollout
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: list[Any] | None,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], Any]:
+        """Return a completion for each prompt; equal neighbours share the prefill."""
+        if self.use_vllm or self.use_transformers_continuous_batching or self.tools:
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
+            )
+        shown = images_of_rows(
+            multimodal_fields.get("pixel_values"),
+            multimodal_fields.get("image_grid_thw"),
+            [len(row or []) for row in images or []],
+            len(prompt_ids),
+        )
+        groups = runs(
+            len(prompt_ids),
+            lambda row: (
+                prompt_ids[row] == prompt_ids[row - 1]
+                and (images is None or images[row] == images[row - 1])
+            ),
+        )
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+            lean_lora(model),
+            torch.no_grad(),
+        ):
+            completions = self._sample(
+                model,
+                [torch.tensor(prompt_ids[rows[0]]) for rows in groups],
+                [shown[rows[0]] for rows in groups],
+                [group for group, rows in enumerate(groups) for _ in rows],
+            )
+        return [until_end(ids, self.eos_token_ids) for ids in completions.tolist()], None
+
+    def _sample(
+        self,
+        model: Any,
+        prompts: list[torch.Tensor],
+        images: list[list[Image]],
+        prompt_of_row: list[int],
+    ) -> torch.Tensor:
+        """Return sampled completions, (rows, tokens), each row's of the prompt that it names.
+
+        The prompts but for their last token go through the model once; the cache is then repeated,
+        and generation goes on from it as usual.
+        """
+        backbone = self._base(model).model
+        device = self.accelerator.device
+        ids = pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
+        mask = pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
+        places = [placed(backbone, *prompt) for prompt in zip(prompts, images, strict=True)]
+        positions = pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
+        cache = model(
+            input_ids=ids[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=positions[..., :-1],
+            use_cache=True,
+            logits_to_keep=1,
+            **self._vision(backbone, [image for shown in images for image in shown]),
+        ).past_key_values
+        rows = torch.tensor(prompt_of_row, device=device)
+        cache.batch_select_indices(rows)
+        # How far the positions run ahead of the number of tokens; `generate` goes on from there.
+        ahead = [end - len(prompt) for (_, end), prompt in zip(places, prompts, strict=True)]
+        backbone.rope_deltas = torch.tensor(ahead, device=device)[rows, None]
+        sequences = model.generate(
+            input_ids=ids[rows],
+            attention_mask=mask[rows],
+            past_key_values=cache,
+            generation_config=self.generation_config,
+        )
+        return sequences[:, ids.size(1) :]
+
+
+def placed(backbone: Any, ids: torch.Tensor, images: list[Image]) -> tuple[torch.Tensor, int]:
+    """Return what ``rope_positions`` does, given a prompt's images."""
+    return rope_positions(backbone, ids, [grid for _, grid in images])
+
+
+def until_end(ids: list[int], ends: list[int]) -> list[int]:
+    """Return a completion up to its end token, which is kept."""
+    return ids[: next((at for at, token in enumerate(ids, 1) if token in ends), len(ids))]

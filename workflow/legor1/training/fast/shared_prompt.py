@@ -1,0 +1,259 @@
+"""Attention for a packed row: a prompt once, and the completions of its group behind it.
+
+    [ prompt | completion 1 | completion 2 | … | completion G ]   and so on for the next group
+
+A completion sees its prompt and itself, never its neighbours. Every layer but attention works on
+single tokens, so in such a row the prompt's tokens are computed once instead of G times, forward
+and backward, and no row is padded. The keys and values of the prompt reach the completions inside
+each layer's attention, not through a cache: activation checkpointing would switch a cache off.
+
+The layout of the row travels as the attention mask of the model's full-attention layers,
+``attention_mask={"full_attention": layout}``. ``install`` teaches transformers' attention functions
+to know it; given any other mask they do what they did.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import torch
+from transformers.integrations.flash_attention import get_target_dtype
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_flash_attention_utils import _flash_attention_forward
+
+from legor1.training.fast.attention import Attention, teach
+
+
+@dataclass(frozen=True)
+class Group:
+    """One prompt and its completions in a packed row.
+
+    Attributes:
+        start: where the prompt begins.
+        prompt: tokens of the prompt, at least 1.
+        completions: tokens of each completion, each at least 1.
+    """
+
+    start: int
+    prompt: int
+    completions: tuple[int, ...]
+
+    @property
+    def completion(self) -> int:
+        """Where the first completion begins."""
+        return self.start + self.prompt
+
+    @property
+    def end(self) -> int:
+        """Where the next group begins."""
+        return self.completion + sum(self.completions)
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where each completion begins."""
+        return [*accumulate(self.completions[:-1], initial=self.completion)]
+
+    def spans(self) -> list[slice]:
+        """Return where each completion lies."""
+        return [slice(o, o + n) for o, n in zip(self.offsets, self.completions, strict=True)]
+
+
+class Layout:
+    """Where the groups of a packed row lie; it takes the place of the attention mask.
+
+    What is derived from it is derived once, not in each layer.
+    """
+
+    def __init__(self, groups: Sequence[tuple[int, Sequence[int]]], device: torch.device) -> None:
+        """Lay out groups, each given by the length of its prompt and of each completion."""
+        self.device = device
+        self.groups: list[Group] = []
+        for prompt, completions in groups:
+            start = self.groups[-1].end if self.groups else 0
+            self.groups.append(Group(start, prompt, tuple(completions)))
+
+    @property
+    def length(self) -> int:
+        """Tokens of the row."""
+        return self.groups[-1].end
+
+    def dense(self) -> torch.Tensor:
+        """Return the plain mask that says the same, (1, 1, length, length), true where seen.
+
+        Needs no attention function of its own, but memory and time by the length squared.
+        """
+        mask = torch.zeros(self.length, self.length, dtype=torch.bool, device=self.device)
+        for group in self.groups:
+            prompt = slice(group.start, group.completion)
+            mask[prompt, prompt] = True
+            for completion in group.spans():
+                mask[completion, prompt] = True
+                mask[completion, completion] = True
+        return mask.tril()[None, None]
+
+    @cached_property
+    def beside(self) -> list[torch.Tensor]:
+        """The mask, for each group, of all completions side by side on prompt and completions."""
+        return [
+            Layout([(g.prompt, g.completions)], self.device).dense()[:, :, g.prompt :]
+            for g in self.groups
+        ]
+
+    @cached_property
+    def alone(self) -> list[torch.Tensor]:
+        """The mask, for each group, of its longest completion on the prompt and itself."""
+        masks = []
+        for group in self.groups:
+            longest = max(group.completions)
+            shape = (1, 1, longest, group.prompt + longest)
+            mask = torch.ones(shape, dtype=torch.bool, device=self.device)
+            masks.append(mask.tril(group.prompt))
+        return masks
+
+    @cached_property
+    def prompts(self) -> "Sequences":
+        """The prompts, as sequences that see themselves."""
+        spans = [range(g.start, g.completion) for g in self.groups]
+        return Sequences.of(spans, spans, self.device)
+
+    @cached_property
+    def completions(self) -> "Sequences":
+        """The completions, as sequences that see their prompt and themselves."""
+        queries, keys = [], []
+        for group in self.groups:
+            for span in group.spans():
+                queries.append(range(span.start, span.stop))
+                keys.append([*range(group.start, group.completion), *queries[-1]])
+        return Sequences.of(queries, keys, self.device)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Ragged sequences picked out of a row, as FlashAttention's variable-length form takes them.
+
+    FlashAttention aligns a causal mask at the end: the last query sees all of its keys, the one
+    before all but one. So a completion behind the keys of its prompt needs no mask.
+
+    Attributes:
+        queries, keys: their indices in the row, one sequence after the other.
+        query_ends, key_ends: cumulative lengths, from 0, int32.
+        longest_query, longest_key: lengths.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    query_ends: torch.Tensor
+    key_ends: torch.Tensor
+    longest_query: int
+    longest_key: int
+
+    @classmethod
+    def of(
+        cls,
+        queries: Sequence[Sequence[int]],
+        keys: Sequence[Sequence[int]],
+        device: torch.device,
+    ) -> "Sequences":
+        """Return the sequences whose queries and keys stand at the given places of the row."""
+
+        def flat(parts: Sequence[Sequence[int]]) -> torch.Tensor:
+            return torch.tensor([place for part in parts for place in part], device=device)
+
+        def ends(parts: Sequence[Sequence[int]]) -> torch.Tensor:
+            lengths = accumulate(map(len, parts), initial=0)
+            return torch.tensor([*lengths], device=device, dtype=torch.int32)
+
+        longest = [max(map(len, parts)) for parts in (queries, keys)]
+        return cls(flat(queries), flat(keys), ends(queries), ends(keys), *longest)
+
+
+def sdpa_shared(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend in a packed row by torch's scaled dot-product attention.
+
+    Args:
+        module: the attention layer.
+        query, key, value: (1, heads, length, width); keys and values may have fewer heads.
+        layout: of the row.
+        kwargs: dropout and scaling, as transformers gives them.
+
+    Returns:
+        (1, length, heads, width), and no weights.
+    """
+
+    def attend(queries: slice, keys: torch.Tensor, values: torch.Tensor, mask: Any) -> torch.Tensor:
+        return sdpa_attention_forward(
+            module, query[:, :, queries], keys, values, mask, is_causal=mask is None, **kwargs
+        )[0]
+
+    outputs = []
+    for group, beside, alone in zip(layout.groups, layout.beside, layout.alone, strict=True):
+        prompt, whole = slice(group.start, group.completion), slice(group.start, group.end)
+        outputs.append(attend(prompt, key[:, :, prompt], value[:, :, prompt], None))
+        if group.end - group.completion <= group.prompt:
+            completions = slice(group.completion, group.end)
+            outputs.append(attend(completions, key[:, :, whole], value[:, :, whole], beside))
+            continue
+        # What the completions would see of each other, and mask out, now costs more than copies
+        # of the prompt's keys.
+        for span, length in zip(group.spans(), group.completions, strict=True):
+            keys, values = (torch.cat([x[:, :, prompt], x[:, :, span]], 2) for x in (key, value))
+            outputs.append(attend(span, keys, values, alone[..., :length, : group.prompt + length]))
+    return torch.cat(outputs, dim=1), None
+
+
+def flash_shared(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend in a packed row by FlashAttention: prompts in one call, completions in another.
+
+    Args and returns as for ``sdpa_shared``.
+    """
+    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+    outputs, places = [], []
+    for sequences in (layout.prompts, layout.completions):
+        places.append(sequences.queries)
+        ends: Any = sequences.query_ends, sequences.key_ends  # int32, whatever the signature says
+        outputs.append(
+            _flash_attention_forward(
+                query[sequences.queries][None],
+                key[sequences.keys][None],
+                value[sequences.keys][None],
+                attention_mask=None,
+                query_length=sequences.longest_query,
+                is_causal=True,
+                dropout=dropout,
+                softmax_scale=scaling,
+                cu_seq_lens_q=ends[0],
+                cu_seq_lens_k=ends[1],
+                max_length_q=sequences.longest_query,
+                max_length_k=sequences.longest_key,
+                target_dtype=get_target_dtype(query, module),
+                attn_implementation=module.config._attn_implementation,
+            )[0]
+        )
+    back = torch.argsort(torch.cat(places))
+    return torch.cat(outputs)[back][None], None
+
+
+SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}
+
+
+def install() -> None:
+    """Make transformers' attention functions know layouts; other masks they treat as they did."""
+    teach(Layout, SHARED)

@@ -1,0 +1,239 @@
+"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, and the way from start to end."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PrinterCallback
+
+from legor1.core.boxes import PixelBudget, Size, shown_size
+from legor1.core.errors import UserError
+from legor1.core.files import read_json, read_jsonl
+from legor1.core.seeding import generator
+from legor1.models.loading import (
+    base_folder,
+    context_length,
+    freeze_vision,
+    load_model,
+    load_processor,
+)
+from legor1.models.lora import settings
+from legor1.models.processing import check_lengths
+from legor1.tasks.prompts import answer, chat_messages
+from legor1.training.adapter import publish, to_full_precision
+from legor1.training.fast.exact_resume import Checkpoints
+from legor1.training.history import Steps
+from legor1.training.status import Live
+from legor1.training.stopping import Divergence, Stops, explain
+from legor1.training.tensorboard import Curves
+from legor1.training.work_folder import end_with_launcher, join, note_failure, note_stop
+
+# ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer. Sums of
+# gradients in bfloat16 would lose what the later forward passes of a step add.
+DEEPSPEED = {
+    "zero_optimization": {"stage": 2, "overlap_comm": False, "contiguous_gradients": True},
+    "bf16": {"enabled": "auto"},
+    "data_types": {"grad_accum_dtype": "fp32"},
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "zero_allow_untested_optimizer": True,
+}
+# Of use to inference alone, but on CPU it would be compiled at the start of the first training, for
+# minutes; and whoever was killed meanwhile would leave a lock that all later ones wait for.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+class Job:
+    """One training job, as ``legor1.training.launch`` wrote it down.
+
+    Attributes:
+        recipe: the experiment's settings.
+        conversations, tree, base, work, out, manifest: paths, as in ``launch.train``; manifest or
+            None.
+        deadline: when it must have stopped, in seconds since 1970, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        facts = read_json(path)
+        self.recipe: dict[str, Any] = facts["recipe"]
+        self.settings: dict[str, Any] = self.recipe["training"]
+        self.conversations = Path(facts["conversations"])
+        self.tree = Path(facts["tree"])
+        self.base = Path(facts["base"])
+        self.work = Path(facts["work"])
+        self.out = Path(facts["out"])
+        self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
+        self.deadline: float | None = facts.get("deadline")
+        self.budget = PixelBudget(**self.recipe["pixel_budget"])
+        self._processor: Any = None
+
+    def processor(self) -> Any:
+        """Return the processor; completions are padded on the left, as generation needs."""
+        if self._processor is None:
+            folder = base_folder(self.base)
+            self._processor = load_processor(folder, self.budget, padding_side="left")
+        return self._processor
+
+    def model(self) -> Any:
+        """Return the base model, its vision tower frozen."""
+        return freeze_vision(load_model(base_folder(self.base), self.recipe))
+
+    def lora(self) -> LoraConfig:
+        """Return the LoRA settings of the recipe."""
+        lora = self.recipe["lora"]
+        return settings(lora["r"], lora["alpha"], lora["dropout"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
+
+        The choice of a row depends on the seed and its id alone.
+
+        Raises:
+            UserError: no row of the chosen tasks is in the file.
+        """
+        chosen: list[dict[str, Any]] = []
+        conversations = read_jsonl(
+            self.conversations, ["instance_id", "task", "response", "box_frame"]
+        )
+        for task in self.recipe["tasks"]:
+            rows = [row for row in conversations if row["task"] == task]
+            rows.sort(
+                key=lambda row: generator(self.recipe["seed"], "rows", row["instance_id"]).random()
+            )
+            chosen += rows[: self.recipe["rows_per_task"]]
+        if not chosen:
+            raise UserError(
+                f"{self.conversations} has no row of {', '.join(self.recipe['tasks'])}. "
+                "Remedy: choose other tasks for this experiment, or add data."
+            )
+        return chosen
+
+    def dataset(self, **columns: Any) -> Dataset:
+        """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
+
+        Args:
+            columns: name → function of a conversation that gives the column's value.
+
+        Raises:
+            UserError: a row is too long for the model, or for the configured limit; or an image
+                cannot be read.
+        """
+        table, rows = [], self.rows()
+        check_lengths(
+            rows,
+            self.processor(),
+            self.budget,
+            demonstrations=self.recipe["demonstrations"],
+            limit=self.recipe.get("max_tokens") or context_length(base_folder(self.base)),
+            new_tokens=self.settings.get("max_new_tokens"),
+        )
+        for row in rows:
+            messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
+            parts = [part for turn in messages for part in turn["content"]]
+            images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
+            extra = {name: column(row) for name, column in columns.items()}
+            table.append({"prompt": messages, "images": images} | extra)
+        return Dataset.from_list(table)
+
+    def image(self, name: str) -> str:
+        """Return the path of an image, which is ``name`` in the tree.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        path = self.tree / name
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read: {error.strerror}. "
+                "Remedy: bring the file back, or fetch the dataset again; then run again."
+            ) from error
+        return str(path)
+
+    def answer(self, row: dict[str, Any]) -> str:
+        """Return the row's true answer, boxes in the frame that the model is shown."""
+        return answer(row, self.budget)
+
+    def shown_size(self, row: dict[str, Any]) -> Size:
+        """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
+        return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that both of TRL's trainers take."""
+        on_cpu = self.recipe["device"] == "cpu"
+        settings = self.settings
+        return {
+            "output_dir": str(self.work),
+            "per_device_train_batch_size": settings["batch_size"],
+            "gradient_accumulation_steps": settings["accumulation"],
+            "max_steps": settings.get("steps") or -1,
+            "num_train_epochs": settings.get("epochs") or 1,
+            "learning_rate": settings["learning_rate"],
+            "lr_scheduler_type": settings["scheduler"],
+            "warmup_steps": settings["warmup"],
+            "max_grad_norm": settings["max_grad_norm"],
+            "save_steps": settings["save_steps"],
+            "logging_steps": settings["logging_steps"],
+            "logging_nan_inf_filter": False,  # it would hide from Divergence what it looks for
+            "gradient_checkpointing": settings["gradient_checkpointing"],
+            "gradient_checkpointing_kwargs": {"use_reentrant": False},
+            "bf16": self.recipe["precision"] == "bfloat16",
+            "use_cpu": on_cpu,
+            "ddp_backend": "gloo" if on_cpu else "nccl",
+            "deepspeed": DEEPSPEED,
+            "dataloader_pin_memory": not on_cpu,
+            "disable_tqdm": True,
+            "log_level": "warning",
+            "report_to": "none",
+            "seed": self.recipe["seed"],
+        }
+
+    def run(self, trainer: Any) -> None:
+        """Train, from the last whole checkpoint if there is one, and keep the result."""
+        if not trainer.is_deepspeed_enabled or trainer.args.deepspeed_plugin.zero_stage != 2:
+            raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
+        trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
+        trainer.add_callback(Steps(self.recipe["experiment"]))
+        stops, checkpoints = Stops(self), Checkpoints(trainer, self.work)
+        trainer.add_callback(Divergence(trainer))
+        trainer.add_callback(stops)
+        trainer.add_callback(checkpoints)
+        trainer.add_callback(Curves(self.out / "curves"))
+        live = Live(self.work)
+        trainer.add_callback(live)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoints.resume())
+        except Exception as error:
+            if meaning := checkpoints.explain(error) or explain(error, trainer.state.global_step):
+                raise meaning from error
+            raise
+        to_full_precision(trainer.model)
+        if not trainer.is_world_process_zero():
+            pass
+        elif stops.reason:
+            note_stop(self.work, trainer.state.global_step, trainer.state.max_steps, stops.reason)
+        else:
+            publish(self, trainer, checkpoints.seconds())
+            live.end()
+        trainer.accelerator.end_training()
+
+
+def main(run: Any) -> None:
+    """Run a training module: its one argument is the job file; a user's error ends in one line."""
+    end_with_launcher()
+    job = Job(Path(sys.argv[1]))
+    with join(job.work):
+        try:
+            run(job)
+        except Exception as error:
+            note_failure(job.work)
+            if not isinstance(error, UserError):
+                raise
+            print(error, file=sys.stderr)
+            sys.exit(2)

@@ -1,0 +1,184 @@
+"""Examples as the model reads them: tokenised once, and each image opened only when it is needed.
+
+TRL's own collator makes everything anew whenever an example is drawn: it decodes, resizes and cuts
+its images, copies and renders its messages, tokenises and pads. Here that is done the first time,
+and what an image becomes is found again by its file's content.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, Image, List
+from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
+
+from legor1.core.images import decode, open_image
+from legor1.models.feature_cache import ImageMemory
+from legor1.models.processing import with_visual_tokens
+
+# An example's ids and its images' grids → rotary positions, (3, tokens).
+Positions = Callable[[torch.Tensor, list[torch.Tensor]], torch.Tensor]
+UNOPENED = Image(decode=False)
+
+
+class Upright(Image):
+    """A column of images for TRL's stock trainers, decoded as everywhere else."""
+
+    def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
+        """Return the image that datasets has as ``value``."""
+        return opened(value) if isinstance(value, dict) else value
+
+
+def opened(source: dict[str, Any]) -> Any:
+    """Return the image that datasets has as ``source``, upright and in RGB."""
+    if source["bytes"] is not None:
+        return decode(io.BytesIO(source["bytes"])).image
+    return open_image(Path(source["path"]))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of a dataset; equal if the files are.
+
+    Attributes:
+        digest: of the file's content.
+        source: its ``path`` or ``bytes``, as datasets has it.
+    """
+
+    digest: bytes
+    source: dict[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and its answer.
+
+    Attributes:
+        ids: of both, (tokens,).
+        answer: tokens of the answer, at the end.
+        positions: rotary positions, (3, tokens).
+        pictures: in the prompt's order.
+    """
+
+    ids: torch.Tensor
+    answer: int
+    positions: torch.Tensor
+    pictures: list[Picture]
+
+
+class Pictures:
+    """Opens images and cuts them into patches, which are kept until they are taken.
+
+    Args:
+        image_processor: the model's.
+        limit: bytes of patches to keep; what does not fit is cut again when it is taken.
+    """
+
+    def __init__(self, image_processor: Any, limit: int) -> None:
+        self.image_processor = image_processor
+        self.memory = ImageMemory(limit)
+        self.grids: dict[Picture, torch.Tensor] = {}
+
+    def find(self, source: dict[str, Any]) -> Picture:
+        """Return the image that datasets has as ``source``; its grid is then known."""
+        content = source["bytes"] or Path(source["path"]).read_bytes()
+        picture = Picture(hashlib.blake2b(content, digest_size=16).digest(), source)
+        if picture not in self.grids:
+            self.memory.recall([picture], self._cut)
+        return picture
+
+    def take(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
+        """Return the patches of each image, (n, width), and keep them no longer."""
+        patches = self.memory.recall(pictures, self._cut)
+        for picture in pictures:
+            self.memory.forget(picture)
+        return patches
+
+    def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
+        patches = []
+        for picture in pictures:
+            made = self.image_processor(images=[opened(picture.source)], return_tensors="pt")
+            self.grids[picture] = made["image_grid_thw"][0]
+            patches.append(made["pixel_values"])
+        return patches
+
+
+class Examples(torch.utils.data.Dataset[Example]):
+    """A dataset in TRL's prompt-completion form, with images, each row made ready once.
+
+    Args:
+        rows: with ``prompt``, ``completion``, and ``images`` or ``image``.
+        processor: the model's.
+        pictures: opens the images.
+        positions: of a row's tokens.
+    """
+
+    def __init__(
+        self, rows: Dataset, processor: Any, pictures: Pictures, positions: Positions
+    ) -> None:
+        if "image" in rows.column_names:
+            self.rows = rows.cast_column("image", UNOPENED)
+        else:
+            self.rows = rows.cast_column("images", List(UNOPENED))
+        self.processor, self.pictures, self.positions = processor, pictures, positions
+        self.made: dict[int, Example] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> Example:
+        """Return the example of a row.
+
+        Raises:
+            ValueError: it has no answer.
+        """
+        if row not in self.made:
+            self.made[row] = self._make(self.rows[row])
+            if not self.made[row].answer:
+                raise ValueError(f"row {row} has no answer to train on")
+        return self.made[row]
+
+    def _make(self, row: dict[str, Any]) -> Example:
+        sources = [row["image"]] if "image" in row else row["images"] or []
+        pictures = [self.pictures.find(source) for source in sources]
+        grids = [self.pictures.grids[picture] for picture in pictures]
+        if is_conversational(row):
+            # The template marks the places of images, whatever they are.
+            row["prompt"] = prepare_multimodal_messages(row["prompt"], images=sources)
+            row["completion"] = prepare_multimodal_messages(row["completion"])
+            row = apply_chat_template(row, self.processor)
+        prompt, completion = (self._ids(row[part]) for part in ("prompt", "completion"))
+        merged = self.processor.image_processor.merge_size**2
+        visual = [int(grid.prod()) // merged for grid in grids]
+        prompt = with_visual_tokens(prompt, self.processor.image_token_id, visual)
+        ids = torch.tensor([*prompt, *completion])
+        return Example(ids, len(completion), self.positions(ids, grids), pictures)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def collate(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return a packed row.
+
+    Returns:
+        ``input_ids`` (1, length) and ``position_ids`` (3, 1, length) without each example's last
+        token, which predicts nothing; ``lengths`` in the row; ``scores``, tokens of the answers;
+        ``shift_labels`` (1, all scores), those tokens, and the same as ``labels``, which the
+        trainer counts; ``pictures``; ``tokens``, of the examples as they are.
+    """
+    answers = torch.cat([example.ids[-example.answer :] for example in examples])[None]
+    return {
+        "input_ids": torch.cat([example.ids[:-1] for example in examples])[None],
+        "position_ids": torch.cat([example.positions[:, :-1] for example in examples], 1)[:, None],
+        "labels": answers,
+        "shift_labels": answers,
+        "lengths": [len(example.ids) - 1 for example in examples],
+        "scores": [example.answer for example in examples],
+        "pictures": [picture for example in examples for picture in example.pictures],
+        "tokens": sum(len(example.ids) for example in examples),
+    }

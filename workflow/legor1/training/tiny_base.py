@@ -1,0 +1,308 @@
+"""The embedded base model: a real Qwen2.5-VL of 1.6 million parameters, trained from scratch.
+
+Everything is of the kind that the large model has (byte-level BPE with Qwen's special tokens and
+chat template, multimodal rotary positions, windowed vision attention), only smaller. Run by
+``legor1 build-base``.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageChops
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from legor1.core.boxes import PixelBudget
+from legor1.core.files import read_jsonl, share, write_json, write_jsonl, write_text
+from legor1.core.images import open_image
+from legor1.core.seeding import generator
+from legor1.tasks.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
+
+NUMBERS = 512  # coordinates and counts below this are one token each
+# So are the fixed phrases of prompts and answers: a third of the tokens, and so of the time.
+PHRASES = [
+    "You are a helpful assistant.",
+    *(f" {text}" for text in [*DIRECTIVES.values(), REASONING] if text),
+    *('[{"bbox_2d": [', '"}, {"bbox_2d": [', '], "label": "', '"}]', ", "),
+]
+SPECIAL_TOKENS = [
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
+    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
+]  # fmt: skip
+QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CHAT = ("You are a helpful assistant.", "system user assistant")  # what the chat template adds
+IMAGE = "<|image_pad|>"
+IGNORED = -100
+# Manuals are printed on light paper. Where that is not the zero of the pixel values, it drowns all
+# else, and a small model stays blind for its first thousand steps.
+BACKGROUND, CONTRAST = 0.85, 0.25
+DARKEST = 0.7  # of a colour channel of the paper; other images keep nearly their own colours
+
+
+def make_tokenizer(texts: list[str], vocabulary: int) -> Qwen2Tokenizer:
+    """Train a byte-level BPE of Qwen2's kind on ``texts``; each number is one token."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe.train_from_iterator(
+        sorted(set(texts)),
+        trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
+    )
+    state = json.loads(bpe.to_str())["model"]
+    merges: Any = [tuple(merge) for merge in state["merges"]]
+    tokenizer = Qwen2Tokenizer(
+        vocab=state["vocab"],
+        merges=merges,
+        unk_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=32768,
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
+    whole = [*PHRASES, *(str(number) for number in range(10, NUMBERS))]
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
+    return tokenizer
+
+
+def make_processor(tokenizer: Qwen2Tokenizer, budget: PixelBudget) -> Qwen2_5_VLProcessor:
+    """Return the processor: Qwen2-VL's image processor under the pixel budget, Qwen's template."""
+    edges = {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}
+    template = package_files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            size=edges, image_mean=[BACKGROUND] * 3, image_std=[CONTRAST] * 3
+        ),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=template,
+    )
+
+
+def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
+    """Return an untrained model with the given ``text`` and ``vision`` sizes."""
+    token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
+    end, pad = token["<|im_end|>"], token["<|endoftext|>"]
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": -(-len(tokenizer) // 64) * 64,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+            "bos_token_id": None,
+            "eos_token_id": end,
+            "pad_token_id": pad,
+            **sizes["text"],
+        },
+        vision_config={
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "window_size": 112,
+            "out_hidden_size": sizes["text"]["hidden_size"],
+            **sizes["vision"],
+        },
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
+    return model
+
+
+class Examples:
+    """Conversations as token batches; every image is tinted and processed once, and kept."""
+
+    def __init__(
+        self, rows: list[dict], tree: Path, processor: Any, budget: PixelBudget, seed: int
+    ) -> None:
+        self.tree, self.processor, self.budget, self.seed = tree, processor, budget, seed
+        self.images: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.pools: dict[str, list[dict]] = defaultdict(list)
+        for row in rows:
+            self.pools[row["task"]].append(row)
+        tokenizer = processor.tokenizer
+        self.start = tokenizer("<|im_start|>assistant\n")["input_ids"]
+        self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+    def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, torch.Tensor]:
+        """Return model inputs with labels on every assistant turn (demonstrations too)."""
+        texts, images = [], []
+        for row in rows:
+            turns = chat_messages(row, self.budget, demonstrations=demonstrations)
+            shown = [self._image(path) for path in image_paths(turns)]
+            truth = [{"type": "text", "text": answer(row, self.budget)}]
+            turns.append({"role": "assistant", "content": truth})
+            first, *rest = self.processor.apply_chat_template(turns, tokenize=False).split(IMAGE)
+            pads = [IMAGE * int(grid.prod() // 4) for _, grid in shown]
+            texts.append(first + "".join(map("".join, zip(pads, rest, strict=True))))
+            images += shown
+        inputs = self.processor.tokenizer(
+            texts, padding=True, padding_side="right", return_tensors="pt"
+        )
+        ids = inputs["input_ids"]
+        image_token = self.processor.tokenizer.convert_tokens_to_ids(IMAGE)
+        return {
+            "input_ids": ids,
+            "attention_mask": inputs["attention_mask"],
+            "mm_token_type_ids": (ids == image_token).long(),
+            "pixel_values": torch.cat([pixels for pixels, _ in images]).float(),
+            "image_grid_thw": torch.cat([grid for _, grid in images]),
+            "labels": self._labels(ids),
+        }
+
+    def _image(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if name not in self.images:
+            picture = open_image(self.tree / name)
+            picture = _tinted(picture, generator(self.seed, "tint", name))
+            processed = self.processor.image_processor(images=[picture], return_tensors="pt")
+            self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
+        return self.images[name]
+
+    def _labels(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return labels that are the ids inside assistant turns, end token included."""
+        labels = torch.full_like(ids, IGNORED)
+        for row, tokens in enumerate(ids.tolist()):
+            inside, width = False, len(self.start)
+            for position, token in enumerate(tokens):
+                if inside:
+                    labels[row, position] = token
+                    inside = token != self.end
+                elif tokens[position - width + 1 : position + 1] == self.start:
+                    inside = True
+        return labels
+
+
+def _tinted(picture: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Return the picture on paper of another tint, strong or faint.
+
+    One paper alone would be all that the model can read; strong tints alone hide the colours.
+    """
+    lost = (1 - DARKEST) * random.random() * random.random(3)
+    paper = tuple(np.rint(255 * (1 - lost)).astype(int).tolist())
+    return ImageChops.multiply(picture, Image.new("RGB", picture.size, paper))
+
+
+def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) -> None:
+    """Make tokenizer, processor and model, train the model, and write all into ``out``.
+
+    Args:
+        recipe: seed, threads, pixel_budget, vocabulary, model (sizes), steps, warmup, batch_size,
+            learning_rate, and ``mixture``: how often each task is drawn.
+        conversations: ``train.jsonl``.
+        tree: the dataset tree that image paths start from.
+        out: the model's folder; loads with ``AutoProcessor`` and ``from_pretrained``.
+    """
+    torch.manual_seed(recipe["seed"])
+    torch.set_num_threads(recipe["threads"])
+    budget = PixelBudget(**recipe["pixel_budget"])
+    rows = read_jsonl(conversations, ["instance_id", "task", "response", "box_frame"])
+    texts = [text for row in rows for text in (row["prompt"], row["response"])]
+    tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"])
+    processor = make_processor(tokenizer, budget)
+    model = make_model(tokenizer, recipe["model"])
+    examples = Examples(rows, tree, processor, budget, recipe["seed"])
+    history = _train(model, examples, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    processor.save_pretrained(out)
+    model.to(torch.bfloat16).save_pretrained(out)
+    share(out)
+    write_jsonl(out / "training_log.jsonl", history)
+    write_json(out / "recipe.json", recipe)
+    write_text(out / "README.md", card(recipe, history, sum(p.numel() for p in model.parameters())))
+
+
+def card(recipe: dict[str, Any], history: list[dict[str, float]], parameters: int) -> str:
+    """Return the model card: what the model is, how it was made, what it is good for."""
+    last = history[-1]
+    losses = "\n".join(f"| {k.partition('/')[2]} | {v:.3f} |" for k, v in last.items() if "/" in k)
+    return f"""---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: image-text-to-text
+---
+# The tiny base model of legor1
+
+A Qwen2.5-VL of {parameters:,} parameters with a tokenizer of its own, trained from scratch on drawn
+brick manuals (look `sketch`), to be adapted by SFT and GRPO to manuals of another look. It carries
+the pipeline's demo and tests; it knows bricks and nothing else, and is of no other use.
+
+- Made by `snakemake --configfile workflow/configs/demo.yaml rebuild_base`
+- Recipe: `recipe.json`; training log: `training_log.jsonl` (loss on the answers, by task)
+- Data: drawn by `legor1 synthesize` (`base.rebuild.scenes` in `config.yaml`), no third party
+- {recipe["steps"]} steps of {recipe["batch_size"]} rows on {recipe["threads"]} CPU threads,
+  {last["seconds"] / 60:.0f} minutes; weights in bfloat16
+
+| task | training loss at the end |
+| --- | --- |
+{losses}
+"""
+
+
+def _train(model: Any, examples: Examples, recipe: dict[str, Any]) -> list[dict[str, float]]:
+    steps, warmup = recipe["steps"], recipe["warmup"]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe["learning_rate"], betas=(0.9, 0.98), weight_decay=0.01
+    )
+
+    def rate(step: int) -> float:
+        return min((step + 1) / warmup, 0.5 * (1 + np.cos(np.pi * step / steps)))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    history, losses, started = [], defaultdict(list), time.monotonic()
+    for step in range(1, steps + 1):
+        task, batch = _draw(examples, recipe, step)
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        losses[task].append(loss.item())
+        if step % 25 == 0 or step == steps:
+            means = {f"loss/{name}": float(np.mean(values)) for name, values in losses.items()}
+            history.append({"step": step, "seconds": round(time.monotonic() - started, 1)} | means)
+            line = "  ".join(f"{name} {value:.3g}" for name, value in history[-1].items())
+            print(f"tiny base  {line}", file=sys.stderr, flush=True)
+            losses.clear()
+    return history
+
+
+def _draw(
+    examples: Examples, recipe: dict[str, Any], step: int
+) -> tuple[str, dict[str, torch.Tensor]]:
+    """Return the step's task and batch: one task a step, with demonstrations or without."""
+    random = generator(recipe["seed"], "batch", str(step))
+    tasks = list(recipe["mixture"])
+    weights = np.array([recipe["mixture"][task] for task in tasks])
+    task = tasks[random.choice(len(tasks), p=weights / weights.sum())]
+    shown = bool(random.random() < recipe["demonstrations"])
+    pool = examples.pools[task]
+    rows = [pool[i] for i in random.choice(len(pool), recipe["batch_size"])]
+    return task, examples.batch(rows, demonstrations=shown)
