@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import study_jobs
 from PIL import Image
 from report_run import SCORES, conversation, record, row, turn
 
@@ -152,7 +153,8 @@ def _record(folder: Path, names: dict[str, str], words: str) -> None:
 
 def _finish(folder: Path) -> None:
     """Write all else that a finished study has, empty: nobody reads it."""
-    for job in jobs.missing(json.loads((folder / "config.json").read_text()), folder):
+    study_jobs.note(json.loads((folder / "config.json").read_text()), folder)
+    for job in jobs.missing(folder):
         for path in (folder / name for name in job.outputs):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

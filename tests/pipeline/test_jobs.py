@@ -1,13 +1,15 @@
-"""The jobs that those who watch a study know of are those of Snakemake's rules."""
+"""Those who watch a study know the jobs of Snakemake's rules, as Snakemake notes them."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
+import study_jobs
 from study import ROOT, Study
 
 from legor1.config.settings import load, read
+from legor1.core.layout import IN_RUN
 from legor1.monitor import jobs, run_files
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?: .*\n)+)", re.MULTILINE)
@@ -44,10 +46,22 @@ def test_the_jobs_are_those_of_the_rules(tmp_path, overlays, given):
     config = load(ROOT / "config.yaml", *files, given or {})
     run = f"results/{config['run']}"
     known = set()
-    for job in jobs.listed(config):
+    for job in study_jobs.listed(config):
         outputs = frozenset(f"{run}/{name}" for name in job.outputs)
         known.add((job.rule, outputs, f"{run}/{job.log}", f"{run}/{job.benchmark}"))
     assert known == planned(study, *more)
+
+
+def test_snakemake_notes_its_jobs_as_it_starts(tmp_path):
+    study = Study(tmp_path, "demo")
+    run = tmp_path / "results/demo"
+    config = load(ROOT / "config.yaml", read(ROOT / "workflow/configs/demo.yaml"))
+    study.pretend_finished()
+    noted = (run / IN_RUN.jobs).read_bytes()
+    assert jobs.read(run) == study_jobs.listed(config)
+    assert [job for job in jobs.read(run) if not job.done(run)] == []
+    study.snakemake("--touch", "--force", f"results/demo/{IN_RUN.table}")
+    assert (run / IN_RUN.jobs).read_bytes() == noted, "a part of the study is not the study"
 
 
 def test_a_dry_run_notes_no_config(tmp_path):

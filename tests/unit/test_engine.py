@@ -13,7 +13,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from trees import check_schema
 
 from legor1.core.boxes import FRAMES, rescale_text, to_original
-from legor1.core.code_digest import code
+from legor1.core.code_digest import digest
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_json, write_jsonl
 from legor1.core.fingerprint import fingerprint
@@ -244,7 +244,7 @@ def test_a_killed_shard_goes_on_where_it_stopped(predictor, rows, tmp_path, monk
     assert len(whole.splitlines()) == 3  # conversations 0, 2 and 4
     lines = whole.splitlines(keepends=True)
     inputs = [tmp_path / "test.jsonl", tmp_path / "model.json"]
-    name = fingerprint(RECIPE, inputs)
+    name = fingerprint(RECIPE, inputs, "")
     (out.parent / f"0.{name}.partial.jsonl").write_bytes(lines[0] + lines[1][:40])
     (out.parent / "0.another.partial.jsonl").write_bytes(b"of another recipe")
     out.unlink()
@@ -263,7 +263,7 @@ def test_a_killed_shard_goes_on_where_it_stopped(predictor, rows, tmp_path, monk
     assert [path.name for path in out.parent.iterdir()] == ["0.jsonl"]
 
 
-def predict_here(folder, tree, shard, out, code=()):
+def predict_here(folder, tree, shard, out, code=""):
     paths = (folder / "test.jsonl", tree, folder / "model.json", None)
     predict(ONE_BY_ONE, *paths, shard, out, code)
 
@@ -319,7 +319,7 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
     monkeypatch.setattr(
         TransformersEngine, "_answer", lambda self, some: (asked.extend(some), plain(self, some))[1]
     )
-    predict_here(folder, tree, (0, 1), out, code("predict"))
+    predict_here(folder, tree, (0, 1), out, digest("predict"))
     assert left > 0 and len(asked) == 20 - left
     predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
     assert out.read_bytes() == (folder / "whole.jsonl").read_bytes()
@@ -328,7 +328,7 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
 def test_two_processes_do_not_answer_one_shard(many, monkeypatch):
     folder, tree = many
     monkeypatch.setattr("legor1.inference.predict.SECONDS_TO_LEAVE", 0)
-    name = fingerprint(ONE_BY_ONE, [folder / "test.jsonl", folder / "model.json"])
+    name = fingerprint(ONE_BY_ONE, [folder / "test.jsonl", folder / "model.json"], "")
     with (folder / f"0.{name}.partial.jsonl").open("a") as others:
         fcntl.flock(others, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process adds its answers to"):

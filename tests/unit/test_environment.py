@@ -35,7 +35,7 @@ def pins(name: str) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def config_is_a_stage(monkeypatch):
     """The report's rule writes the config too, whose code is no input of it."""
-    monkeypatch.setitem(code_digest.STAGES, "config", ["config"])
+    monkeypatch.setitem(code_digest.STAGES, "config", ["config.settings"])
 
 
 def stages_by_environment() -> dict[str, set[str]]:
@@ -53,7 +53,7 @@ def stages_by_environment() -> dict[str, set[str]]:
 def imported(stage: str) -> set[str]:
     """The names of the distributions that a stage's modules import, inside functions too."""
     distributions, names = metadata.packages_distributions(), set()
-    for path in code_digest.code(stage):
+    for path in code_digest.modules(stage):
         for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}

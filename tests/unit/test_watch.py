@@ -11,11 +11,13 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import study_jobs
 from watching import wait_for
 
 from legor1.cli import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
+from legor1.core.layout import IN_RUN
 from legor1.monitor import jobs, run_files, screen, study_state
 from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
 
@@ -30,7 +32,7 @@ CONFIG = {
     "inference": {"shards": 2},
     "evaluation": {"protocols": ["sound", "thesis"]},
 }
-JOBS = jobs.listed(CONFIG)
+JOBS = study_jobs.listed(CONFIG)
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 EARLIER = 10_000  # seconds
 GRPO = "work/00000000000000aa"
@@ -39,8 +41,14 @@ GRPO = "work/00000000000000aa"
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A run that has just been started."""
-    write_json(tmp_path / run_files.STARTED, CONFIG)
+    start(tmp_path, CONFIG)
     return tmp_path
+
+
+def start(folder: Path, config: dict) -> list[jobs.Job]:
+    """Start a study, as Snakemake notes it; return its jobs."""
+    write_json(folder / run_files.STARTED, config)
+    return study_jobs.note(config, folder)
 
 
 def write(path: Path, content: str | bytes = "") -> Path:
@@ -271,8 +279,8 @@ def harmless(text: str) -> None:
 def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
     folder = tmp_path / f"odd {ESCAPE}"
     experiments = {f"sft{ESCAPE}": {"method": "sft", "protocol": "a\nb"}}
-    write_json(folder / run_files.STARTED, CONFIG | {"run": ESCAPE, "experiments": experiments})
-    job = next(job for job in jobs.listed(CONFIG | {"experiments": experiments}) if "sft" in job.of)
+    known = start(folder, CONFIG | {"run": ESCAPE, "experiments": experiments})
+    job = next(job for job in known if "sft" in job.of)
     write(folder / job.log, f"legor1 train: {ESCAPE} no\n")
     assert main.main(["watch", str(folder), "--once"]) == 0
     text = capsys.readouterr().out
@@ -282,7 +290,7 @@ def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
 
 def test_a_name_that_no_file_can_have_stops_nobody(folder):
     for name in ("nul\0", "x" * 5000, "../../.."):
-        write_json(folder / run_files.STARTED, CONFIG | {"experiments": {name: {"method": "sft"}}})
+        start(folder, CONFIG | {"experiments": {name: {"method": "sft"}}})
         assert "nothing runs" in said(folder)
 
 
@@ -309,10 +317,22 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path, capsys):
     assert capsys.readouterr().out == f"later: nothing of it is known yet in {tmp_path}/later\n"
 
 
-def test_what_is_no_config_is_a_users_error(tmp_path):
-    write_json(tmp_path / run_files.CONFIG, {"experiments": []})
-    with pytest.raises(UserError, match="Remedy: write it again: legor1 config"):
-        said(tmp_path)
+@pytest.mark.parametrize(
+    "content",
+    [[], {}, {"jobs": 1}, {"jobs": [1]}, {"jobs": [{"rule": "no_rule", "wildcards": {}}]}],
+)
+def test_what_is_no_list_of_jobs_is_a_users_error(folder, content):
+    write_json(folder / IN_RUN.jobs, content)
+    with pytest.raises(UserError, match=r"jobs\.json lists no jobs.*Remedy: delete it"):
+        said(folder)
+
+
+def test_jobs_whose_files_lie_elsewhere_are_not_looked_at(folder):
+    content = json.loads((folder / IN_RUN.jobs).read_text())
+    content["jobs"][0]["log"] = "../../secret"
+    content["jobs"][1]["outputs"] = ["/etc/passwd"]
+    write_json(folder / IN_RUN.jobs, content)
+    assert len(Run(folder).jobs) == len(JOBS) - 2
 
 
 def test_nothing_is_written(folder, capsys):
@@ -327,7 +347,7 @@ def test_nothing_is_written(folder, capsys):
 def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypatch):
     path = write(folder / "some.jsonl", "{}\n" * 3)
     assert run_files.lines(path) == 3
-    monkeypatch.setattr(run_files, "_read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(run_files, "content", lambda *_: pytest.fail("read again"))
     assert run_files.lines(path) == 3
     assert run_files.lines(folder / "none.jsonl") == 0
 

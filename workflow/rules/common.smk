@@ -36,7 +36,8 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 
 from legor1.config import job_params
 from legor1.core import code_digest
-from legor1.monitor import run_files, slurm
+from legor1.core.layout import DataLayout, RunLayout
+from legor1.monitor import jobs, slurm
 from legor1.planning import preflight
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
@@ -69,6 +70,8 @@ with user_errors():
     config = load(ROOT / "config.yaml", config)
 
 RUN = f"results/{config['run']}"
+layout = RunLayout(RUN)
+a_dataset = DataLayout(f"{RUN}/{{data}}")  # the study's, or that of the tiny base model
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
 # What the others are compared with comes first: an experiment without training, if there is one.
@@ -98,15 +101,16 @@ def stop_if_something_is_missing():
         preflight.require(config, Path(RUN), names)
 
 
-def note_config():
-    """Keep the config where those who watch the study find it before its report is there."""
+def note_start():
+    """Write the config and the planned jobs for those who watch the study."""
     with user_errors():
-        write_json(Path(RUN) / run_files.STARTED, config)
+        write_json(Path(layout.started_config), config)
+        jobs.note(workflow.dag.jobs, Path(RUN), SCORED)
 
 
 def code(*stages):
-    """Return the files of the package that the stages reach: a change to them reruns a rule."""
-    return sorted({os.path.relpath(path) for stage in stages for path in code_digest.code(stage)})
+    """Return a digest of the stages' code: a change of its meaning reruns a rule."""
+    return code_digest.digest(*stages)
 
 
 def by_device(cpu, cuda):
@@ -132,9 +136,9 @@ def any_of(names):
 
 def adapter_files(wildcards):
     """Return the files of an experiment's adapter; the baseline has none."""
-    folder = f"{RUN}/adapters/{wildcards.experiment}/adapter"
-    names = ("adapter_model.safetensors", "adapter_config.json")
-    return [f"{folder}/{name}" for name in names if wildcards.experiment in TRAINED]
+    if (name := wildcards.experiment) not in TRAINED:
+        return []
+    return [layout.weights(name), layout.adapter_config(name)]
 
 
 def seed_of(wildcards):
@@ -164,7 +168,7 @@ def convert_options(wildcards):
 def conversations_of(experiment, side):
     """Return the conversations of ``train`` or ``test`` that an experiment is given."""
     one = config["experiments"][experiment]
-    return f"{RUN}/data/{one['protocol']}/{one['variant']}/{side}.jsonl"
+    return layout.data.conversations(one["protocol"], one["variant"], side)
 
 
 def training_recipe(wildcards):
@@ -216,7 +220,7 @@ def own_sizes(wildcards):
 def base_files():
     """Return the files of the base model, as far as they are known before it is downloaded."""
     if config["base"]["source"] == "rebuild":
-        return [f"{RUN}/base/tiny/{name}" for name in ("model.safetensors", "config.json")]
+        return [f"{layout.tiny_base}/{name}" for name in ("model.safetensors", "config.json")]
     shipped = model_files(preflight.TINY_BASE) if config["base"]["source"] == "shipped" else []
     return [os.path.relpath(path) for path in shipped]
 
@@ -224,7 +228,7 @@ def base_files():
 def source_folder(block):
     """Return where a dataset or base model lies that is not downloaded."""
     shipped = os.path.relpath(preflight.TINY_BASE)
-    rebuilt = f"{RUN}/base/tiny"
+    rebuilt = layout.tiny_base
     return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]
 
 
@@ -233,8 +237,8 @@ def plan_dry_run(record):
     if workflow.dryrun and str(record.msg).startswith("This was a dry-run"):
         try:
             known = {
-                "base": Path(RUN) / "base/model.json",
-                "conversations": f"{RUN}/data/{{protocol}}/{{variant}}",
+                "base": Path(layout.base_model),
+                "conversations": f"{layout.data.root}/{{protocol}}/{{variant}}",
             }
             logger.info(summary(plan(config, **known)))
         except UserError as error:

@@ -7,13 +7,12 @@ rule answer_without_model:
     input:
         train=conversations_of(COMPARED[0], "train"),
         test=conversations_of(COMPARED[0], "test"),
-        code=code("baselines"),
     output:
-        predictions=expand(f"{RUN}/predictions/{{baseline}}.jsonl", baseline=BASELINES),
+        predictions=expand(layout.predictions("{baseline}"), baseline=BASELINES),
     log:
-        f"{RUN}/logs/answer_without_model.log",
+        layout.log("answer_without_model"),
     benchmark:
-        f"{RUN}/benchmarks/answer_without_model.tsv"
+        layout.benchmark("answer_without_model")
     localrule: True
     conda:
         "../../envs/report.yaml"
@@ -23,6 +22,7 @@ rule answer_without_model:
         runtime=10,
     params:
         out=lambda wildcards, output: Path(output.predictions[0]).parent,
+        code=code("baselines"),
     shell:
         "legor1 baselines --train {input.train:q} --test {input.test:q} --out {params.out:q}"
         " 2>&1 | tee {log:q}"
@@ -30,15 +30,14 @@ rule answer_without_model:
 
 rule score_predictions:
     input:
-        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
-        code=code("score"),
+        predictions=layout.predictions("{experiment}"),
     output:
-        scores=f"{RUN}/scores/{{experiment}}/{{evaluation}}/scores.json",
-        per_example=f"{RUN}/scores/{{experiment}}/{{evaluation}}/per_example.parquet",
+        scores=layout.scores("{experiment}", "{evaluation}"),
+        per_example=layout.per_example("{experiment}", "{evaluation}"),
     log:
-        f"{RUN}/logs/score/{{experiment}}/{{evaluation}}.log",
+        layout.log("score/{experiment}/{evaluation}"),
     benchmark:
-        f"{RUN}/benchmarks/score/{{experiment}}/{{evaluation}}.tsv"
+        layout.benchmark("score/{experiment}/{evaluation}")
     wildcard_constraints:
         experiment="|".join(SCORED),
     localrule: True
@@ -51,6 +50,7 @@ rule score_predictions:
     params:
         out=lambda wildcards, output: Path(output.scores).parent,
         intervals=interval_options(),
+        code=code("score"),
     shell:
         "legor1 score {input.predictions:q} --protocol {wildcards.evaluation} {params.intervals}"
         " --out {params.out:q} 2>&1 | tee {log:q}"
@@ -59,22 +59,21 @@ rule score_predictions:
 rule compile_table:
     input:
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{{evaluation}}/scores.json",
+            layout.scores("{experiment}", "{evaluation}"),
             experiment=SCORED,
             evaluation=EVALUATIONS,
         ),
-        code=code("table"),
     output:
         table=report(
-            f"{RUN}/table.csv",
+            layout.table,
             caption="../report/captions/table.rst",
             category="Results",
             labels={"table": "every number", "format": "csv"},
         ),
     log:
-        f"{RUN}/logs/compile_table.log",
+        layout.log("compile_table"),
     benchmark:
-        f"{RUN}/benchmarks/compile_table.tsv"
+        layout.benchmark("compile_table")
     localrule: True
     conda:
         "../../envs/report.yaml"
@@ -84,6 +83,7 @@ rule compile_table:
         runtime=10,
     params:
         scores=lambda wildcards, input: [f"{Path(path).parts[-3]}={path}" for path in input.scores],
+        code=code("table"),
     shell:
         "legor1 table {params.scores:q} --out {output.table:q} 2>&1 | tee {log:q}"
 
@@ -91,21 +91,20 @@ rule compile_table:
 rule compare_experiments:
     input:
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{EVALUATIONS[0]}/per_example.parquet",
+            layout.per_example("{experiment}", EVALUATIONS[0]),
             experiment=COMPARED,
         ),
-        code=code("compare"),
     output:
         comparison=report(
-            f"{RUN}/comparison.json",
+            layout.comparison,
             caption="../report/captions/comparison.rst",
             category="Results",
             labels={"table": "paired differences", "format": "json"},
         ),
     log:
-        f"{RUN}/logs/compare_experiments.log",
+        layout.log("compare_experiments"),
     benchmark:
-        f"{RUN}/benchmarks/compare_experiments.tsv"
+        layout.benchmark("compare_experiments")
     localrule: True
     conda:
         "../../envs/report.yaml"
@@ -118,6 +117,7 @@ rule compare_experiments:
             f"{family(config, Path(path).parts[-3])}={Path(path).parent}" for path in input.scores
         ],
         intervals=interval_options(),
+        code=code("compare"),
     shell:
         "legor1 compare {params.scores:q} {params.intervals} --out {output.comparison:q}"
         " 2>&1 | tee {log:q}"

@@ -5,14 +5,12 @@
 if config["dataset"]["source"] == "synthetic":
 
     rule fetch_dataset:
-        input:
-            code=code("synthesize", "manifest"),
         output:
-            manifest=f"{RUN}/data/manifest.json",
+            manifest=layout.data.manifest,
         log:
-            f"{RUN}/logs/data/fetch_dataset.log",
+            layout.log("data/fetch_dataset"),
         benchmark:
-            f"{RUN}/benchmarks/data/fetch_dataset.tsv"
+            layout.benchmark("data/fetch_dataset")
         conda:
             "../../envs/prepare.yaml"
         threads: 2
@@ -20,8 +18,9 @@ if config["dataset"]["source"] == "synthetic":
             mem_mb=1000,
             runtime=30,
         params:
-            tree=f"{RUN}/data/tree",
+            tree=layout.data.tree,
             scenes=drawing_options(config["dataset"]["synthetic"]),
+            code=code("synthesize", "manifest"),
         shell:
             "(legor1 synthesize {params.tree:q} {params.scenes} --workers {threads}"
             " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
@@ -31,13 +30,12 @@ else:
     rule fetch_dataset:
         input:
             dialogues=dialogue_files(),
-            code=code("fetch", "manifest"),
         output:
-            manifest=f"{RUN}/data/manifest.json",
+            manifest=layout.data.manifest,
         log:
-            f"{RUN}/logs/data/fetch_dataset.log",
+            layout.log("data/fetch_dataset"),
         benchmark:
-            f"{RUN}/benchmarks/data/fetch_dataset.tsv"
+            layout.benchmark("data/fetch_dataset")
         localrule: True
         conda:
             "../../envs/prepare.yaml"
@@ -46,9 +44,10 @@ else:
             mem_mb=1000,
             runtime=240,
         params:
-            tree=f"{RUN}/data/tree",
+            tree=layout.data.tree,
             source=source_options(config["dataset"], "dataset"),
             sizes=own_sizes,
+            code=code("fetch", "manifest"),
         shell:
             "(legor1 fetch dataset {params.source} --out {params.tree:q}"
             " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
@@ -57,13 +56,12 @@ else:
 rule fetch_base:
     input:
         model=base_files(),
-        code=code("fetch"),
     output:
-        model=f"{RUN}/base/model.json",
+        model=layout.base_model,
     log:
-        f"{RUN}/logs/base/fetch_base.log",
+        layout.log("base/fetch_base"),
     benchmark:
-        f"{RUN}/benchmarks/base/fetch_base.tsv"
+        layout.benchmark("base/fetch_base")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -73,19 +71,18 @@ rule fetch_base:
         runtime=240,
     params:
         source=source_options(config["base"], "model"),
+        code=code("fetch"),
     shell:
         "legor1 fetch model {params.source} --out {output.model:q} 2>&1 | tee {log:q}"
 
 
 rule draw_base_scenes:
-    input:
-        code=code("synthesize", "manifest"),
     output:
-        manifest=f"{RUN}/base/data/manifest.json",
+        manifest=layout.base_data.manifest,
     log:
-        f"{RUN}/logs/base/data/draw_base_scenes.log",
+        layout.log("base/data/draw_base_scenes"),
     benchmark:
-        f"{RUN}/benchmarks/base/data/draw_base_scenes.tsv"
+        layout.benchmark("base/data/draw_base_scenes")
     conda:
         "../../envs/prepare.yaml"
     threads: 2
@@ -93,8 +90,9 @@ rule draw_base_scenes:
         mem_mb=1000,
         runtime=30,
     params:
-        tree=f"{RUN}/base/data/tree",
+        tree=layout.base_data.tree,
         scenes=drawing_options(config["base"]["rebuild"]["scenes"]),
+        code=code("synthesize", "manifest"),
     shell:
         "(legor1 synthesize {params.tree:q} {params.scenes} --workers {threads}"
         " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"

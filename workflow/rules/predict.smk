@@ -5,16 +5,15 @@
 rule predict_shard:
     input:
         conversations=lambda wildcards: conversations_of(wildcards.experiment, "test"),
-        manifest=f"{RUN}/data/manifest.json",
-        base=f"{RUN}/base/model.json",
+        manifest=layout.data.manifest,
+        base=layout.base_model,
         adapter=adapter_files,
-        code=code("predict"),
     output:
-        predictions=f"{RUN}/predictions/{{experiment}}/shards/{{shard}}.jsonl",
+        predictions=layout.shard("{experiment}", "{shard}"),
     log:
-        f"{RUN}/logs/predict/{{experiment}}/{{shard}}.log",
+        layout.log("predict/{experiment}/{shard}"),
     benchmark:
-        f"{RUN}/benchmarks/predict/{{experiment}}/{{shard}}.tsv"
+        layout.benchmark("predict/{experiment}/{shard}")
     conda:
         "../../envs/vllm.yaml"
         if config["inference"]["engine"] == "vllm"
@@ -26,11 +25,12 @@ rule predict_shard:
         gpu=by_device(cpu=0, cuda=1),
     params:
         recipe=prediction_recipe,
-        tree=f"{RUN}/data/tree",
+        tree=layout.data.tree,
         adapter=lambda wildcards, input: (
             f"--adapter {Path(input.adapter[0]).parent}" if input.adapter else ""
         ),
         shards=config["inference"]["shards"],
+        code=code("predict"),
     shell:
         "legor1 predict --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --base {input.base:q} {params.adapter}"
@@ -40,17 +40,16 @@ rule predict_shard:
 rule gather_predictions:
     input:
         shards=expand(
-            f"{RUN}/predictions/{{experiment}}/shards/{{shard}}.jsonl",
+            layout.shard("{experiment}", "{shard}"),
             shard=range(config["inference"]["shards"]),
             allow_missing=True,
         ),
-        code=code("gather"),
     output:
-        predictions=f"{RUN}/predictions/{{experiment}}.jsonl",
+        predictions=layout.predictions("{experiment}"),
     log:
-        f"{RUN}/logs/predict/{{experiment}}/gather_predictions.log",
+        layout.log("predict/{experiment}/gather_predictions"),
     benchmark:
-        f"{RUN}/benchmarks/predict/{{experiment}}/gather_predictions.tsv"
+        layout.benchmark("predict/{experiment}/gather_predictions")
     localrule: True
     conda:
         "../../envs/infer.yaml"
@@ -58,5 +57,7 @@ rule gather_predictions:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=code("gather"),
     shell:
         "legor1 gather {input.shards:q} --out {output.predictions:q} 2>&1 | tee {log:q}"

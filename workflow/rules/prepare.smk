@@ -5,15 +5,14 @@
 
 rule index_dataset:
     input:
-        manifest=f"{RUN}/{{data}}/manifest.json",
-        code=code("index"),
+        manifest=a_dataset.manifest,
     output:
-        instances=f"{RUN}/{{data}}/instances.parquet",
-        quarantine=f"{RUN}/{{data}}/quarantine.jsonl",
+        instances=a_dataset.instances,
+        quarantine=a_dataset.quarantine,
     log:
-        f"{RUN}/logs/{{data}}/index_dataset.log",
+        layout.log("{data}/index_dataset"),
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/index_dataset.tsv"
+        layout.benchmark("{data}/index_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -22,7 +21,8 @@ rule index_dataset:
         mem_mb=2000,
         runtime=30,
     params:
-        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        tree=a_dataset.tree,
+        code=code("index"),
     shell:
         "legor1 index {params.tree:q} --out {output.instances:q}"
         " --quarantine {output.quarantine:q} 2>&1 | tee {log:q}"
@@ -30,15 +30,14 @@ rule index_dataset:
 
 rule fingerprint_images:
     input:
-        manifest=f"{RUN}/{{data}}/manifest.json",
-        instances=f"{RUN}/{{data}}/instances.parquet",
-        code=code("fingerprint"),
+        manifest=a_dataset.manifest,
+        instances=a_dataset.instances,
     output:
-        images=f"{RUN}/{{data}}/images.parquet",
+        images=a_dataset.images,
     log:
-        f"{RUN}/logs/{{data}}/fingerprint_images.log",
+        layout.log("{data}/fingerprint_images"),
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/fingerprint_images.tsv"
+        layout.benchmark("{data}/fingerprint_images")
     conda:
         "../../envs/prepare.yaml"
     threads: 2
@@ -46,7 +45,8 @@ rule fingerprint_images:
         mem_mb=2000,
         runtime=60,
     params:
-        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        tree=a_dataset.tree,
+        code=code("fingerprint"),
     shell:
         "legor1 fingerprint {input.instances:q} --tree {params.tree:q} --workers {threads}"
         " --out {output.images:q} 2>&1 | tee {log:q}"
@@ -54,15 +54,14 @@ rule fingerprint_images:
 
 rule split_dataset:
     input:
-        instances=f"{RUN}/{{data}}/instances.parquet",
-        images=f"{RUN}/{{data}}/images.parquet",
-        code=code("split"),
+        instances=a_dataset.instances,
+        images=a_dataset.images,
     output:
-        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
+        split=a_dataset.split("{protocol}"),
     log:
-        f"{RUN}/logs/{{data}}/{{protocol}}/split_dataset.log",
+        layout.log("{data}/{protocol}/split_dataset"),
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/{{protocol}}/split_dataset.tsv"
+        layout.benchmark("{data}/{protocol}/split_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -74,6 +73,7 @@ rule split_dataset:
         protocol=split_options,
         seed=seed_of,
         fraction=config["prepare"]["test_fraction"],
+        code=code("split"),
     shell:
         "legor1 split {input.instances:q} --images {input.images:q} {params.protocol}"
         " --seed {params.seed} --test-fraction {params.fraction} --out {output.split:q}"
@@ -82,20 +82,19 @@ rule split_dataset:
 
 rule convert_dataset:
     input:
-        instances=f"{RUN}/{{data}}/instances.parquet",
-        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
-        code=code("convert"),
+        instances=a_dataset.instances,
+        split=a_dataset.split("{protocol}"),
     output:
         conversations=expand(
-            f"{RUN}/{{data}}/{{protocol}}/{{variant}}/{{side}}.jsonl",
+            a_dataset.conversations("{protocol}", "{variant}", "{side}"),
             variant=["plain", "reasoning"],
             side=["train", "test"],
             allow_missing=True,
         ),
     log:
-        f"{RUN}/logs/{{data}}/{{protocol}}/convert_dataset.log",
+        layout.log("{data}/{protocol}/convert_dataset"),
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/{{protocol}}/convert_dataset.tsv"
+        layout.benchmark("{data}/{protocol}/convert_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -107,6 +106,7 @@ rule convert_dataset:
         out=lambda wildcards, input: Path(input.split).parent,
         protocol=convert_options,
         seed=seed_of,
+        code=code("convert"),
     shell:
         "legor1 convert {input.instances:q} {input.split:q} {params.protocol}"
         " --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"
@@ -114,22 +114,21 @@ rule convert_dataset:
 
 rule audit_dataset:
     input:
-        instances=f"{RUN}/{{data}}/instances.parquet",
-        split=f"{RUN}/{{data}}/{{protocol}}/split.json",
-        images=f"{RUN}/{{data}}/images.parquet",
+        instances=a_dataset.instances,
+        split=a_dataset.split("{protocol}"),
+        images=a_dataset.images,
         conversations=rules.convert_dataset.output.conversations,
-        code=code("audit"),
     output:
         audit=report(
-            f"{RUN}/{{data}}/{{protocol}}/audit.json",
+            a_dataset.audit("{protocol}"),
             caption="../report/captions/audit.rst",
             category="Data",
             labels={"protocol": "{protocol}", "of": "{data}"},
         ),
     log:
-        f"{RUN}/logs/{{data}}/{{protocol}}/audit_dataset.log",
+        layout.log("{data}/{protocol}/audit_dataset"),
     benchmark:
-        f"{RUN}/benchmarks/{{data}}/{{protocol}}/audit_dataset.tsv"
+        layout.benchmark("{data}/{protocol}/audit_dataset")
     conda:
         "../../envs/prepare.yaml"
     threads: 1
@@ -137,8 +136,9 @@ rule audit_dataset:
         mem_mb=4000,
         runtime=30,
     params:
-        tree=lambda wildcards: f"{RUN}/{wildcards.data}/tree",
+        tree=a_dataset.tree,
         conversations=lambda wildcards, input: Path(input.split).parent,
+        code=code("audit"),
     shell:
         "legor1 audit {input.instances:q} {input.split:q} {params.conversations:q}"
         " --tree {params.tree:q} --images {input.images:q} --out {output.audit:q} 2>&1 | tee {log:q}"

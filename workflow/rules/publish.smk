@@ -8,32 +8,31 @@ from legor1.publishing.outputs import pointer
 PULLED = []
 if config["adapters"] == "pull":
     with user_errors():
-        PULLED = to_pull(Path(RUN), {name: recipes.training(config, name) for name in TRAINED})
+        PULLED = to_pull(Path(RUN), {name: job_params.training(config, name) for name in TRAINED})
 
 
 rule pull_adapter:
     input:
         pointer=pointer(Path(RUN)),
-        code=code("pull"),
     output:
-        weights=f"{RUN}/adapters/{{experiment}}/adapter/adapter_model.safetensors",
-        settings=f"{RUN}/adapters/{{experiment}}/adapter/adapter_config.json",
+        weights=layout.weights("{experiment}"),
+        settings=layout.adapter_config("{experiment}"),
         history=report(
-            f"{RUN}/adapters/{{experiment}}/history.jsonl",
+            layout.history("{experiment}"),
             caption="../report/captions/history.rst",
             category="Training",
             labels={"experiment": "{experiment}", "file": "every logged step"},
         ),
         run=report(
-            f"{RUN}/adapters/{{experiment}}/run.json",
+            layout.training("{experiment}"),
             caption="../report/captions/run.rst",
             category="Training",
             labels={"experiment": "{experiment}", "file": "recipe and cost"},
         ),
     log:
-        f"{RUN}/logs/pull/{{experiment}}.log",
+        layout.log("pull/{experiment}"),
     benchmark:
-        f"{RUN}/benchmarks/pull/{{experiment}}.tsv"
+        layout.benchmark("pull/{experiment}")
     wildcard_constraints:
         experiment=any_of(PULLED),
     localrule: True
@@ -46,5 +45,6 @@ rule pull_adapter:
     params:
         recipe=training_recipe,
         out=lambda wildcards, output: Path(output.run).parent,
+        code=code("pull"),
     shell:
         "legor1 pull {params.out:q} --recipe {params.recipe:q} 2>&1 | tee {log:q}"

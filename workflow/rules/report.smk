@@ -7,44 +7,40 @@
 
 rule render_report:
     input:
-        table=f"{RUN}/table.csv",
-        comparison=[f"{RUN}/comparison.json"] if len(EXPERIMENTS) > 1 else [],
+        table=layout.table,
+        comparison=[layout.comparison] if len(EXPERIMENTS) > 1 else [],
         scores=expand(
-            f"{RUN}/scores/{{experiment}}/{{evaluation}}/{{file}}",
+            [
+                layout.scores("{experiment}", "{evaluation}"),
+                layout.per_example("{experiment}", "{evaluation}"),
+            ],
             experiment=EXPERIMENTS,
             evaluation=EVALUATIONS,
-            file=["scores.json", "per_example.parquet"],
         ),
-        predictions=expand(f"{RUN}/predictions/{{experiment}}.jsonl", experiment=EXPERIMENTS),
+        predictions=expand(layout.predictions("{experiment}"), experiment=EXPERIMENTS),
         training=expand(
-            f"{RUN}/adapters/{{experiment}}/{{file}}",
+            [layout.training("{experiment}"), layout.history("{experiment}")],
             experiment=TRAINED,
-            file=["run.json", "history.jsonl"],
         ),
-        data=expand(
-            f"{RUN}/data/{{file}}",
-            file=["manifest.json", "instances.parquet", "quarantine.jsonl"],
-        ),
+        data=[layout.data.manifest, layout.data.instances, layout.data.quarantine],
         protocols=expand(
-            f"{RUN}/data/{{protocol}}/{{file}}",
+            [layout.data.split("{protocol}"), layout.data.audit("{protocol}")],
             protocol=PREPARED,
-            file=["split.json", "audit.json"],
         ),
         conversations=sorted({conversations_of(name, "test") for name in EXPERIMENTS}),
-        base=f"{RUN}/base/model.json",
-        code=code("report"),
+        base=layout.base_model,
     output:
         report=report(
-            f"{RUN}/report.html",
+            layout.report,
             caption="../report/captions/report.rst",
             category="Study",
             labels={"page": "the whole study"},
         ),
-        gallery=f"{RUN}/gallery.html",
-        config=f"{RUN}/config.json",
+        gallery=layout.gallery,
+        config=layout.config,
         tables=[
             report(
-                f"{RUN}/tables/results.{kind}",
+                layout.results_table(kind),
                 caption="../report/captions/results.rst",
                 category="Results",
                 labels={"table": "the report's table", "format": kind},
@@ -52,9 +48,9 @@ rule render_report:
             for kind in ("csv", "json", "md", "tex")
         ],
     log:
-        f"{RUN}/logs/render_report.log",
+        layout.log("render_report"),
     benchmark:
-        f"{RUN}/benchmarks/render_report.tsv"
+        layout.benchmark("render_report")
     localrule: True
     conda:
         "../../envs/report.yaml"
@@ -66,6 +62,7 @@ rule render_report:
         run=lambda wildcards, output: Path(output.report).parent,
         tables=lambda wildcards, output: Path(output.tables[0]).parent,
         config=json.dumps(config),  # in its own order, which is that of the columns
+        code=code("report"),
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"
         " && legor1 report {params.run:q} --out {output.report:q} --tables {params.tables:q}"
@@ -74,19 +71,18 @@ rule render_report:
 
 rule draw_figure1:
     input:
-        history=expand(f"{RUN}/adapters/{{experiment}}/history.jsonl", experiment=SIDE_BY_SIDE),
-        code=code("figure1"),
+        history=expand(layout.history("{experiment}"), experiment=SIDE_BY_SIDE),
     output:
         figure=report(
-            f"{RUN}/figure1.html",
+            layout.figure1,
             caption="../report/captions/figure1.rst",
             category="Study",
             labels={"page": "Figure 1"},
         ),
     log:
-        f"{RUN}/logs/draw_figure1.log",
+        layout.log("draw_figure1"),
     benchmark:
-        f"{RUN}/benchmarks/draw_figure1.tsv"
+        layout.benchmark("draw_figure1")
     localrule: True
     conda:
         "../../envs/report.yaml"
@@ -96,5 +92,6 @@ rule draw_figure1:
         runtime=10,
     params:
         trainings=[f"{name}={RUN}/adapters/{name}" for name in SIDE_BY_SIDE],
+        code=code("figure1"),
     shell:
         "legor1 figure1 {params.trainings:q} --out {output.figure:q} 2>&1 | tee {log:q}"

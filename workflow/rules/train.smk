@@ -6,28 +6,27 @@
 rule train_sft:
     input:
         conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
-        manifest=f"{RUN}/data/manifest.json",
-        base=f"{RUN}/base/model.json",
-        code=code("train sft"),
+        manifest=layout.data.manifest,
+        base=layout.base_model,
     output:
-        weights=f"{RUN}/adapters/{{experiment}}/adapter/adapter_model.safetensors",
-        settings=f"{RUN}/adapters/{{experiment}}/adapter/adapter_config.json",
+        weights=layout.weights("{experiment}"),
+        settings=layout.adapter_config("{experiment}"),
         history=report(
-            f"{RUN}/adapters/{{experiment}}/history.jsonl",
+            layout.history("{experiment}"),
             caption="../report/captions/history.rst",
             category="Training",
             labels={"experiment": "{experiment}", "file": "every logged step"},
         ),
         run=report(
-            f"{RUN}/adapters/{{experiment}}/run.json",
+            layout.training("{experiment}"),
             caption="../report/captions/run.rst",
             category="Training",
             labels={"experiment": "{experiment}", "file": "recipe and cost"},
         ),
     log:
-        f"{RUN}/logs/train/{{experiment}}.log",
+        layout.log("train/{experiment}"),
     benchmark:
-        f"{RUN}/benchmarks/train/{{experiment}}.tsv"
+        layout.benchmark("train/{experiment}")
     wildcard_constraints:
         experiment=trained_by("sft"),
     conda:
@@ -41,9 +40,10 @@ rule train_sft:
         attempt=lambda wildcards, attempt: attempt,
     params:
         recipe=training_recipe,
-        tree=f"{RUN}/data/tree",
-        work=f"{RUN}/work",
+        tree=layout.data.tree,
+        work=layout.work,
         out=lambda wildcards, output: Path(output.run).parent,
+        code=code("train sft"),
     shell:
         # A signal that ends the job is for the training alone: it takes a step to stop, and needs
         # someone to talk to. What an earlier attempt said stays in the log.
@@ -57,9 +57,8 @@ rule train_sft:
 use rule train_sft as train_grpo with:
     input:
         conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
-        manifest=f"{RUN}/data/manifest.json",
-        base=f"{RUN}/base/model.json",
-        code=code("train grpo"),
+        manifest=layout.data.manifest,
+        base=layout.base_model,
     wildcard_constraints:
         experiment=trained_by("grpo"),
     resources:
@@ -68,21 +67,22 @@ use rule train_sft as train_grpo with:
         gpu=by_device(cpu=0, cuda=config["processes"]),
         wall_minutes=config["wall_minutes"] or 0,
         attempt=lambda wildcards, attempt: attempt,
+    params:
+        code=code("train grpo"),
 
 
 rule build_tiny_base:
     input:
-        conversations=f"{RUN}/base/data/sound/plain/train.jsonl",
-        manifest=f"{RUN}/base/data/manifest.json",
-        code=code("build-base"),
+        conversations=layout.base_data.conversations("sound", "plain", "train"),
+        manifest=layout.base_data.manifest,
     output:
-        weights=f"{RUN}/base/tiny/model.safetensors",
-        settings=f"{RUN}/base/tiny/config.json",
-        history=f"{RUN}/base/tiny/training_log.jsonl",
+        weights=f"{layout.tiny_base}/model.safetensors",
+        settings=f"{layout.tiny_base}/config.json",
+        history=f"{layout.tiny_base}/training_log.jsonl",
     log:
-        f"{RUN}/logs/base/build_tiny_base.log",
+        layout.log("base/build_tiny_base"),
     benchmark:
-        f"{RUN}/benchmarks/base/build_tiny_base.tsv"
+        layout.benchmark("base/build_tiny_base")
     conda:
         "../../envs/train.yaml"
     threads: config["base"]["rebuild"]["training"]["threads"]
@@ -91,8 +91,9 @@ rule build_tiny_base:
         runtime=120,
     params:
         recipe=json.dumps(config["base"]["rebuild"]["training"], sort_keys=True),
-        tree=f"{RUN}/base/data/tree",
+        tree=layout.base_data.tree,
         out=lambda wildcards, output: Path(output.weights).parent,
+        code=code("build-base"),
     shell:
         "legor1 build-base --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -5,6 +5,7 @@ import random
 import shutil
 
 import pytest
+import study_jobs
 from reading_back import faults
 from report_run import EXPERIMENTS, SCORES, Run
 from whole_run import fill, take_away, undo
@@ -12,11 +13,11 @@ from whole_run import fill, take_away, undo
 from legor1.cli import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
-from legor1.monitor import jobs, run_files
+from legor1.monitor import run_files
 from legor1.report.page import render
 from legor1.report.sections import summary, trust, unfinished
 
-KNOWN = jobs.listed(Run.__dataclass_fields__["config"].default_factory())
+KNOWN = study_jobs.listed(Run.__dataclass_fields__["config"].default_factory())
 PARTS = [job for job in KNOWN if job.rule not in ("render_report", "predict_shard")]
 FILES = sorted({name for job in PARTS for name in job.outputs})
 SCORED = ("table.csv", "scores.json")

@@ -2,10 +2,10 @@
 
 import shutil
 
+import study_jobs
 from report_run import EXPERIMENTS, SCORES, Run, conversation, row
 
 from legor1.core.files import write_json, write_jsonl
-from legor1.monitor import jobs
 from legor1.monitor.jobs import Job
 from legor1.report.sections import result_tables
 from legor1.tasks.baselines import NAMES
@@ -58,7 +58,7 @@ def fill(run: Run) -> Run:
     write_json(run.folder / "data/manifest.json", {"files": {"a.png": {}}, "total_bytes": 2048})
     write_jsonl(run.folder / "data/quarantine.jsonl", [{"reason": "odd"}])
     write_json(run.folder / "base/model.json", {"source": "shipped", "files": {}})
-    for job in jobs.listed(run.config):
+    for job in study_jobs.note(run.config, run.folder):
         for name in job.outputs if job.rule not in ("render_report", "predict_shard") else ():
             path = run.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

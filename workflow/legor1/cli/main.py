@@ -15,6 +15,7 @@ from typing import Any
 from legor1.cli import stages
 from legor1.core import records
 from legor1.core.errors import Stopped, UserError
+from legor1.core.layout import REPORTED
 from legor1.core.records import Role
 from legor1.evaluation.rewards import SUITES
 from legor1.published import defects
@@ -181,13 +182,6 @@ INTO = "the folder to write into"
 BASELINES = ("always_yes", "copy_demonstration", "mean_box", "previous_instruction")
 CONVERSATIONS = ("plain/*.jsonl", "reasoning/*.jsonl")
 CONVERTED = "the folder of {plain,reasoning}/{train,test}.jsonl"
-# What the report reads of a run's folder.
-RESULTS = (
-    "*.json", "*.csv", "data/*.json*", "data/*/split.json", "data/*/audit.json",
-    "data/*/plain/test.jsonl", "data/*/reasoning/test.jsonl", "base/model.json",
-    "adapters/*/run.json", "adapters/*/history.jsonl", "predictions/*.jsonl", "scores/*/*/*",
-    "logs/config.json", "work/*/progress.json", "work/*/history.jsonl",
-)  # fmt: skip
 OUT = _out("the file to write")
 SOURCE = _path("tree", "the dataset tree", READ_TREE)
 INSTANCES = _path("instances", "instances.parquet")
@@ -433,7 +427,7 @@ _stage(
     "Render the report of a run, finished or not: one HTML file, its gallery, its tables.",
     "report results/demo --out results/demo/report.html --gallery results/demo/gallery.html",
     "cli.stages:report",
-    _path("run_dir", "the run's folder", Role("input", RESULTS), metavar="RUN_DIR"),
+    _path("run_dir", "the run's folder", Role("input", REPORTED), metavar="RUN_DIR"),
     OUT,
     _path(
         "--tables",

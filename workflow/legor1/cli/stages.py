@@ -108,19 +108,19 @@ def build_base(**given: Any) -> None:
 
 def train(recipe: Facts, **given: Any) -> None:
     """Name the code that a checkpoint must have been made by."""
-    from legor1.core.code_digest import code
+    from legor1.core.code_digest import digest
     from legor1.training.launch import train
 
-    train(recipe, code=code(f"train {recipe['method']}"), **given)
+    train(recipe, code=digest(f"train {recipe['method']}"), **given)
 
 
 def predict(**given: Any) -> None:
     """Name the code that kept answers must have been made by."""
     _silence_libraries()
-    from legor1.core.code_digest import code
+    from legor1.core.code_digest import digest
     from legor1.inference.predict import predict
 
-    predict(code=code("predict"), **given)
+    predict(code=digest("predict"), **given)
 
 
 def gather(shards: list[Path], out: Path) -> Facts:

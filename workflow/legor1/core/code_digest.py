@@ -1,17 +1,22 @@
-"""Which files of the package a stage depends on, so that a rule can declare its code as input.
+"""A digest of the code that a stage runs: of what it means, not of how it is written.
 
-Read off the import statements without running them: the whole file counts, so an import inside a
-function does too.
+Import statements are followed from the stage's entry modules, without running them. Each module
+counts by its syntax tree without comments, layout and docstrings, and what it imports from this
+package counts by content, not by name: formatting a file, or moving it, changes no digest.
 """
 
 import ast
+import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
-REPORT = PACKAGE.parent / "report"
-CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
+from legor1.core.files import sha256
 
+PACKAGE = Path(__file__).parents[1]
+TEMPLATES = PACKAGE.parent / "report"
+CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # The command line is no stage's code: a new option must not rerun what does not use it.
 STAGES = {
     "synthesize": ["data.synthetic.dataset"],
@@ -39,51 +44,111 @@ STAGES = {
 }
 
 
-def code(stage: str) -> list[Path]:
-    """Return the absolute paths of the files that ``stage`` depends on, sorted.
+def digest(*stages: str, files: Iterable[Path] = ()) -> str:
+    """Return a digest of the code of ``stages``, in 64 hexadecimal digits.
 
     The report and its figure depend on their templates too.
+
+    Args:
+        stages: names of ``STAGES``.
+        files: others that count as code, by their bytes or, if they are Python, by their meaning.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    parts = {_meaning(module) for module in modules(*stages)}
+    if {"report", "figure1"} & set(stages):
+        templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
+        parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
+    parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in files}
+    return _hash("\n".join(sorted(parts)))
+
+
+def modules(*stages: str) -> set[Path]:
+    """Return the files of the package that ``stages`` import, directly or not.
 
     Raises:
         KeyError: there is no such stage.
     """
     reached: set[Path] = set()
-    for name in STAGES[stage]:
-        _follow(PACKAGE.joinpath(*name.split(".")).with_suffix(".py"), reached)
-    if stage in ("report", "figure1"):
-        files = (path for path in REPORT.rglob("*") if path.is_file())
-        reached |= {path for path in files if path.suffix != CAPTION}
-    return sorted(reached)
-
-
-def _follow(module: Path, reached: set[Path]) -> None:
-    if module not in reached:
-        reached.add(module)
-        for imported in _imported(module):
-            _follow(imported, reached)
+    new = {_file(f"{PACKAGE.name}.{name}") for stage in stages for name in STAGES[stage]}
+    while new:
+        reached |= new
+        new = {path for module in new for path in _imported(module)} - reached
+    return reached
 
 
 @cache
-def _imported(module: Path) -> frozenset[Path]:
-    """Return the package's files that ``module`` imports, the packages above them included."""
-    names = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(path for name in names for path in _files(name))
+def _meaning(module: Path) -> str:
+    """Return a digest of a module, in which what it imports from here counts by content."""
+    tree, imported = _parsed(module)
+    names = {local: f"{_shape(file)} {name}" for local, (file, name) in imported.items()}
+    return _hash(str(_plain(tree, names)))
 
 
-def _files(name: str) -> list[Path]:
-    """Return the file of the module ``name`` and those of the packages above it.
+@cache
+def _shape(module: Path) -> str:
+    """Return a digest of a module that does not depend on what the modules are called."""
+    tree, imported = _parsed(module)
+    return _hash(str(_plain(tree, {local: name for local, (_, name) in imported.items()})))
 
-    Of a name that is no module (a function, another package) there are none but the latter.
+
+def _plain(node: object, names: dict[str, str]) -> object:
+    """Return a syntax tree as nested lists, without the imports from here and without docstrings.
+
+    Args:
+        names: what stands for the names that are imported from here.
     """
-    first, *parts = name.split(".")
-    if first != PACKAGE.name:
-        return []
-    folders = [PACKAGE.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
-    candidates = [folder / "__init__.py" for folder in folders]
-    candidates.append(PACKAGE.joinpath(*parts).with_suffix(".py"))
-    return [path for path in candidates if path.is_file()]
+    if isinstance(node, list):
+        return [_plain(item, names) for item in node if not _is_ours(item)]
+    if isinstance(node, ast.Name):
+        return names.get(node.id, node.id)
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    return [type(node).__name__, *([name, _plain(value, names)] for name, value in fields.items())]
+
+
+def _is_ours(node: object) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").split(".")[0] == PACKAGE.name
+    return isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == PACKAGE.name
+
+
+@cache
+def _parsed(module: Path) -> tuple[ast.Module, dict[str, tuple[Path, str]]]:
+    """Return a module's syntax tree, and what it imports from this package.
+
+    The latter is, by local name, the file and the name in it, which is empty for a whole module.
+    """
+    tree = ast.parse(module.read_bytes())
+    imported = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and _is_ours(node):
+            for alias in node.names:
+                whole = _file(f"{node.module}.{alias.name}")
+                file = whole if whole.is_file() else _file(str(node.module))
+                name = "" if file == whole else alias.name
+                imported[alias.asname or alias.name] = file, name
+        elif isinstance(node, ast.Import) and _is_ours(node):
+            imported |= {alias.name: (_file(alias.name), "") for alias in node.names}
+    return tree, imported
+
+
+def _imported(module: Path) -> set[Path]:
+    """Return the files that ``module`` imports, the packages above them included."""
+    files = {file for file, _ in _parsed(module)[1].values()}
+    above = {folder / "__init__.py" for file in files for folder in file.parents}
+    return files | {path for path in above if path.is_relative_to(PACKAGE) and path.is_file()}
+
+
+def _file(name: str) -> Path:
+    """Return the file of a module or package that is named from this package's name on."""
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,7 +28,7 @@ def predict(
     adapter: Path | None,
     shard: tuple[int, int],
     out: Path,
-    code: Sequence[Path] = (),
+    code: str = "",
 ) -> None:
     """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
 
@@ -45,7 +45,7 @@ def predict(
         adapter: folder of the trained adapter, or None for the base model itself.
         shard: (index, count).
         out: the shard's predictions.
-        code: the files of the package that do it.
+        code: the digest of the code that does it.
 
     Raises:
         UserError: another process is at work on the same shard, as one whose Snakemake was killed
@@ -55,7 +55,7 @@ def predict(
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
     rows = read_jsonl(conversations, facts)[index::count]
     weights = [checked_weights(adapter)] if adapter else []
-    name = fingerprint(recipe, [conversations, base, *weights, *code])
+    name = fingerprint(recipe, [conversations, base, *weights], code)
     partial = out.with_suffix(f".{name}.partial.jsonl")
     with _open_alone(partial) as file:
         done = _answered(partial)

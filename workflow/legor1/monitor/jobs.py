@@ -1,168 +1,183 @@
-"""The jobs of a study, as its config makes them: what each is for, what it leaves, where it logs.
+"""The jobs of a study, as Snakemake planned them when it last started: ``jobs.json``.
 
-Snakemake's rules decide what runs; this is the same for `watch` and the report, which cannot wait
-for Snakemake. A test compares the two.
+Snakemake's rules decide what runs. `watch` and the report cannot wait for Snakemake, so the
+workflow writes its list of jobs as it starts, and they read it.
 """
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypedDict
 
+from legor1.core import files
 from legor1.core.errors import UserError
-from legor1.monitor.run_files import changed
-from legor1.tasks import baselines
+from legor1.core.layout import IN_RUN
+from legor1.monitor.run_files import changed, content
 
-STAGES = ("data", "trainings", "predictions", "scores", "results")
+RULES = {  # rule → its stage, and what it makes, in words; in the order in which they are shown
+    "fetch_dataset": ("data", "dataset"),
+    "index_dataset": ("data", "instances"),
+    "fingerprint_images": ("data", "image fingerprints"),
+    "split_dataset": ("data", "split"),
+    "convert_dataset": ("data", "conversations"),
+    "audit_dataset": ("data", "audit"),
+    "draw_base_scenes": ("data", "scenes of the base model"),
+    "build_tiny_base": ("data", "training of the base model"),
+    "fetch_base": ("data", "base model"),
+    "train_sft": ("trainings", "training"),
+    "train_grpo": ("trainings", "training"),
+    "pull_adapter": ("trainings", "adapter"),
+    "predict_shard": ("predictions", "answers"),
+    "gather_predictions": ("predictions", "predictions"),
+    "answer_without_model": ("predictions", "predictions without a model"),
+    "score_predictions": ("scores", "scores"),
+    "compile_table": ("results", "table of results"),
+    "compare_experiments": ("results", "comparison"),
+    "render_report": ("results", "report"),
+}
+STAGES = tuple(dict.fromkeys(stage for stage, _ in RULES.values()))
 TRAININGS = ("train_sft", "train_grpo")
-SIDES = ("train", "test")
+GOAL = "all"  # the rule that asks for the whole study
 
-Record = dict[str, Any]
+
+class Row(TypedDict):
+    """A job in ``jobs.json``; files are below the run's folder."""
+
+    rule: str
+    wildcards: dict[str, str]
+    outputs: list[str]
+    log: str
+    benchmark: str
+
+
+class Planned(Protocol):
+    """What is used of one of Snakemake's jobs."""
+
+    name: str
+    wildcards_dict: Mapping[str, str]
+    output: Sequence[str]
+    log: Sequence[str]
+    benchmark: str | None
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a study.
+    """One job of a study; its files are below the run's folder."""
 
-    Attributes:
-        stage: one of ``STAGES``.
-        what, of: what it makes, in words, and which one, if there is more than one.
-        outputs, log: files below the run's folder.
-        experiment: whose training or predictions it makes; empty for others.
-        gathered: the file that holds its output once more, so that it may be gone.
-    """
-
-    stage: str
     rule: str
-    what: str
-    of: str
+    wildcards: Mapping[str, str]
     outputs: tuple[str, ...]
     log: str
-    experiment: str = ""
-    gathered: str = ""
+    benchmark: str
 
     @property
-    def benchmark(self) -> str:
-        """What Snakemake writes when it has ended well: time and memory, below the run's folder."""
-        return self.log.replace("logs/", "benchmarks/", 1).removesuffix(".log") + ".tsv"
+    def stage(self) -> str:
+        """One of ``STAGES``."""
+        return RULES[self.rule][0]
+
+    @property
+    def experiment(self) -> str:
+        """Whose training or predictions it makes; empty for other jobs."""
+        return self.wildcards.get("experiment", "") if self.stage != "scores" else ""
+
+    @property
+    def what(self) -> str:
+        """What it makes, in words."""
+        whose = " of the base model's scenes" if "base/" in self.wildcards.get("data", "") else ""
+        return RULES[self.rule][1] + whose
+
+    @property
+    def of(self) -> str:
+        """Which one it makes, if there is more than one."""
+        known = {name: f"{name} {value}" for name, value in self.wildcards.items()}
+        known |= {"experiment": self.wildcards.get("experiment", "")}
+        known |= {"evaluation": f"protocol {self.wildcards.get('evaluation')}"}
+        order = ("protocol", "experiment", "shard", "evaluation")
+        return ", ".join(known[name] for name in order if name in self.wildcards)
 
     def __str__(self) -> str:
         return f"{self.what} of {self.of}" if self.of else self.what
 
     def done(self, run: Path) -> bool:
-        """Tell whether all that it makes is there."""
+        """Tell whether all that it makes is there; a shard may be gone once it is gathered."""
         made = all(changed(run / name) is not None for name in self.outputs)
-        return made or (bool(self.gathered) and changed(run / self.gathered) is not None)
+        gathered = run / IN_RUN.predictions(self.experiment)
+        return made or (self.rule == "predict_shard" and changed(gathered) is not None)
 
 
-def listed(config: Record) -> list[Job]:
-    """Return the jobs of a study in the order of its stages.
+TABLE = Job("compile_table", {}, (IN_RUN.table,), IN_RUN.log("compile_table"), "")
+
+
+def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
+    """Write the jobs of the run in ``run``, unless only a part of the study is asked for.
+
+    Args:
+        planned: Snakemake's jobs, done or not.
+        names: of experiments, in the order in which they are shown.
+    """
+    planned, path = list(planned), run / IN_RUN.jobs
+    if path.exists() and GOAL not in {job.name for job in planned}:
+        return
+    jobs = sorted((job for job in planned if job.name in RULES), key=lambda job: _rank(job, names))
+    files.write_json(path, {"schema_version": 1, "jobs": [_row(job, run) for job in jobs]})
+
+
+def _row(job: Planned, run: Path) -> Row:
+    return {
+        "rule": job.name,
+        "wildcards": dict(job.wildcards_dict),
+        "outputs": [os.path.relpath(path, run) for path in job.output],
+        "log": os.path.relpath(job.log[0], run),
+        "benchmark": os.path.relpath(str(job.benchmark), run),
+    }
+
+
+def _rank(job: Planned, names: Sequence[str]) -> tuple[int, list[tuple[int, int, str]]]:
+    """Return what jobs are sorted by: the order of rules, experiments, and numbers of shards."""
+    order = {name: place for place, name in enumerate(names)}
+    values = job.wildcards_dict.values()
+    ranks = [(order.get(v, len(names)), int(v) if v.isdecimal() else 0, v) for v in values]
+    return list(RULES).index(job.name), ranks
+
+
+def read(run: Path) -> list[Job]:
+    """Return the jobs of the run in ``run``; none before it is started.
 
     Raises:
-        UserError: this is no resolved config.
+        UserError: ``jobs.json`` holds no jobs.
     """
+    path = run / IN_RUN.jobs
+    if not (text := content(path)):
+        return []
     try:
-        kinds = (_data, _trainings, _predictions, _scores, _results)
-        return [job for kind in kinds for job in kind(config)]
-    except (AttributeError, KeyError, TypeError) as error:
+        jobs = [_job(row) for row in json.loads(text)["jobs"]]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(
-            f"the run's config lacks something that `legor1 config` writes ({error!r}). "
-            "Remedy: write it again: legor1 config OVERLAY … --out RUN_DIR/config.json"
+            f"{path} lists no jobs of a study ({error!r}). "
+            "Remedy: delete it and start Snakemake, which writes it again."
         ) from error
+    return [job for job in jobs if all(map(files.is_plain, (*job.outputs, job.log, job.benchmark)))]
 
 
-def missing(config: Record, run: Path) -> list[Job]:
-    """Return the jobs whose files are not there, without the report and the parts of others."""
+def _job(row: Row) -> Job:
+    """Return the job of a row.
+
+    Raises:
+        AttributeError, KeyError, TypeError: it is none, or of a rule that is not known.
+    """
+    wildcards = {name: str(value) for name, value in row["wildcards"].items()}
+    outputs = tuple(map(str, row["outputs"]))
+    if row["rule"] not in RULES:
+        raise KeyError(row["rule"])
+    return Job(row["rule"], wildcards, outputs, str(row["log"]), str(row["benchmark"]))
+
+
+def missing(run: Path) -> list[Job]:
+    """Return the jobs whose files are not there, without the report and the parts of others.
+
+    Of a study that was never started here, the table is asked for.
+    """
     parts = ("render_report", "predict_shard")
-    return [job for job in listed(config) if job.rule not in parts and not job.done(run)]
-
-
-def protocols(config: Record) -> list[str]:
-    """Return the protocols of evaluation."""
-    return list(config["evaluation"].get("protocols", ["sound"]))
-
-
-def conversations(experiment: Record, side: str) -> str:
-    """Return the conversations of ``train`` or ``test`` that an experiment is given."""
-    protocol, variant = experiment.get("protocol", "sound"), experiment.get("variant", "plain")
-    return f"data/{protocol}/{variant}/{side}.jsonl"
-
-
-def _data(config: Record) -> Iterator[Job]:
-    experiments = config["experiments"].values()
-    prepared = sorted({one.get("protocol", "sound") for one in experiments})
-    yield _datum("data", "fetch_dataset", "dataset", "manifest.json")
-    yield from _prepared("data", prepared)
-    for name in prepared:
-        yield _datum("data", "audit_dataset", "audit", f"{name}/audit.json", protocol=name)
-    if config["base"]["source"] == "rebuild":
-        where = "base/data"
-        yield _datum(where, "draw_base_scenes", "scenes of the base model", "manifest.json")
-        yield from _prepared(where, ["sound"], " of the base model's scenes")
-        files = ("tiny/model.safetensors", "tiny/config.json", "tiny/training_log.jsonl")
-        yield _datum("base", "build_tiny_base", "training of the base model", *files)
-    yield _datum("base", "fetch_base", "base model", "model.json")
-
-
-def _prepared(data: str, prepared: list[str], whose: str = "") -> Iterator[Job]:
-    files = ("instances.parquet", "quarantine.jsonl")
-    yield _datum(data, "index_dataset", f"instances{whose}", *files)
-    yield _datum(data, "fingerprint_images", f"image fingerprints{whose}", "images.parquet")
-    for name in prepared:
-        yield _datum(data, "split_dataset", f"split{whose}", f"{name}/split.json", protocol=name)
-        kinds = [f"{variant}/{side}" for variant in ("plain", "reasoning") for side in SIDES]
-        made = [f"{name}/{kind}.jsonl" for kind in kinds]
-        yield _datum(data, "convert_dataset", f"conversations{whose}", *made, protocol=name)
-
-
-def _datum(data: str, rule: str, what: str, *files: str, protocol: str = "") -> Job:
-    log = f"logs/{data}/{protocol}/{rule}.log" if protocol else f"logs/{data}/{rule}.log"
-    of = f"protocol {protocol}" if protocol else ""
-    return Job("data", rule, what, of, tuple(f"{data}/{name}" for name in files), log)
-
-
-def _trainings(config: Record) -> Iterator[Job]:
-    pulled = config.get("adapters") == "pull"
-    files = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
-    for name, one in config["experiments"].items():
-        if one["method"] != "baseline":
-            rule, what, log = f"train_{one['method']}", "training", f"logs/train/{name}.log"
-            if pulled:
-                rule, what, log = "pull_adapter", "adapter", f"logs/pull/{name}.log"
-            outputs = [f"adapters/{name}/{f}" for f in (*files, "history.jsonl", "run.json")]
-            yield Job("trainings", rule, what, name, tuple(outputs), log, name)
-
-
-def _predictions(config: Record) -> Iterator[Job]:
-    shards = config.get("inference", {}).get("shards", 1)
-    for name in config["experiments"]:
-        gathered, logs = f"predictions/{name}.jsonl", f"logs/predict/{name}"
-        for i in range(shards):
-            outputs, log = (f"predictions/{name}/shards/{i}.jsonl",), f"{logs}/{i}.log"
-            of = f"{name}, shard {i}"
-            yield Job("predictions", "predict_shard", "answers", of, outputs, log, name, gathered)
-        log = f"{logs}/gather_predictions.log"
-        yield Job("predictions", "gather_predictions", "predictions", name, (gathered,), log, name)
-    files = tuple(f"predictions/{name}.jsonl" for name in baselines.NAMES)
-    what, log = "predictions of what needs no model", "logs/answer_without_model.log"
-    yield Job("predictions", "answer_without_model", what, "", files, log)
-
-
-def _scores(config: Record) -> Iterator[Job]:
-    for name in (*config["experiments"], *baselines.NAMES):
-        for protocol in protocols(config):
-            files = ("scores.json", "per_example.parquet")
-            outputs = tuple(f"scores/{name}/{protocol}/{file}" for file in files)
-            log, of = f"logs/score/{name}/{protocol}.log", f"{name}, protocol {protocol}"
-            yield Job("scores", "score_predictions", "scores", of, outputs, log)
-
-
-def _results(config: Record) -> Iterator[Job]:
-    tables = [f"tables/results.{kind}" for kind in ("csv", "json", "md", "tex")]
-    made = [("compile_table", "table of results", ["table.csv"])]
-    if len(config["experiments"]) > 1:
-        made.append(("compare_experiments", "comparison", ["comparison.json"]))
-    pages = ["report.html", "gallery.html", "config.json"]
-    made.append(("render_report", "report", [*pages, *tables]))
-    for rule, what, files in made:
-        yield Job("results", rule, what, "", tuple(files), f"logs/{rule}.log")
+    return [job for job in read(run) or [TABLE] if job.rule not in parts and not job.done(run)]

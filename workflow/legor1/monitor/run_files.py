@@ -12,9 +12,10 @@ from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
+from legor1.core.layout import IN_RUN
 from legor1.training import work_folder
 
-CONFIG, STARTED = "config.json", "logs/config.json"  # of the report, and of the last start
+CONFIG, STARTED = IN_RUN.config, IN_RUN.started_config  # of the report, and of the last start
 TAIL = 4096  # bytes at the end of a log that are looked at
 
 Record = dict[str, Any]
@@ -26,25 +27,55 @@ def config(run: Path) -> tuple[Record, str]:
     It is the report's, or that of the last start if it is another and newer.
 
     Raises:
-        UserError: there is none, or none that can be read.
+        UserError: there is none, or it is damaged.
     """
     made, started = run / CONFIG, json_object(run / STARTED)
     last, begun = (changed(run / name) or 0.0 for name in (CONFIG, STARTED))
     if started and begun > last and json_object(made) != started:
-        return started, STARTED
+        return _checked(started, run / STARTED), STARTED
     if not last:
         raise UserError(
             f"{made} does not exist, nor does {run / STARTED}, which Snakemake writes as it "
             "starts. Remedy: start the study, or say what its config is: "
             f"legor1 config OVERLAY … --out {made}"
         )
-    return read_json(made), CONFIG
+    return _checked(read_json(made), made), CONFIG
+
+
+def _checked(config: Record, path: Path) -> Record:
+    """Return a resolved config, as far as one can tell.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        known = all("method" in one for one in config["experiments"].values())
+        if known and config["evaluation"]:
+            return config
+    except (AttributeError, KeyError, TypeError):
+        pass
+    raise UserError(
+        f"{path} is no config as `legor1 config` writes it. "
+        f"Remedy: write it again: legor1 config OVERLAY … --out {path}"
+    )
+
+
+def conversations(config: Record, experiment: str, side: str) -> str:
+    """Return the conversations of ``train`` or ``test`` that an experiment is given."""
+    settings = config.get("experiments", {}).get(experiment, {})
+    protocol, variant = settings.get("protocol", "sound"), settings.get("variant", "plain")
+    return IN_RUN.data.conversations(protocol, variant, side)
+
+
+def evaluations(config: Record) -> list[str]:
+    """Return the protocols of evaluation."""
+    return list(config["evaluation"].get("protocols", ["sound"]))
 
 
 def json_object(path: Path) -> Record:
     """Return the object in a JSON file."""
     try:
-        value = json.loads(_read(path))
+        value = json.loads(content(path))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -53,7 +84,7 @@ def json_object(path: Path) -> Record:
 def rows(path: Path) -> list[Record]:
     """Return the objects in a file of JSON lines, up to the first line that is not whole."""
     found = []
-    for line in _read(path).split(b"\n")[:-1]:
+    for line in content(path).split(b"\n")[:-1]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -66,7 +97,7 @@ def rows(path: Path) -> list[Record]:
 
 def tail(path: Path) -> list[str]:
     """Return the last lines of a text file that are not blank, without control characters."""
-    lines = _read(path, TAIL).decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    lines = content(path, TAIL).decode("utf-8", "replace").replace("\r", "\n").split("\n")
     return [line for line in map(clean, lines) if line]
 
 
@@ -81,7 +112,7 @@ def lines(path: Path) -> int:
 
 @lru_cache(maxsize=256)
 def _lines(path: Path, *_: int) -> int:
-    return _read(path).count(b"\n")
+    return content(path).count(b"\n")
 
 
 def changed(path: Path) -> float | None:
@@ -101,7 +132,7 @@ def clean(text: str) -> str:
 def trainings(run: Path) -> dict[str, Path]:
     """Return experiment → the work folder of its training, the one last changed if it has more."""
     found: dict[str, tuple[float, Path]] = {}
-    for folder in _entries(run / "work"):
+    for folder in _entries(run / IN_RUN.work):
         recipe = json_object(folder / "job.json").get("recipe")
         name = recipe.get("experiment") if isinstance(recipe, dict) else None
         if isinstance(name, str):
@@ -127,7 +158,7 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _read(path: Path, last: int | None = None) -> bytes:
+def content(path: Path, last: int | None = None) -> bytes:
     """Return the content of a regular file, or its ``last`` bytes."""
     try:
         if not path.is_file():  # a pipe would be waited for

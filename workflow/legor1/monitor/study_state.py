@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1.core.errors import UserError
+from legor1.core.layout import IN_RUN
 from legor1.monitor import jobs, run_files
 from legor1.monitor.jobs import Job
 from legor1.monitor.run_files import Record
@@ -78,9 +79,9 @@ class Run:
         """Every job of the study, in the order of the stages; none before it is started.
 
         Raises:
-            UserError: the config is none.
+            UserError: `jobs.json` lists none.
         """
-        return [self._look(job) for job in (jobs.listed(self.config) if self.config else [])]
+        return [self._look(job) for job in jobs.read(self.folder)]
 
     @property
     def alive(self) -> float | None:
@@ -98,11 +99,10 @@ class Run:
 
     def training(self, name: str) -> Training:
         """Return where the training of an experiment stands."""
-        adapter = self.folder / "adapters" / name
-        if facts := run_files.json_object(adapter / "run.json"):
+        if facts := run_files.json_object(self.folder / IN_RUN.training(name)):
             steps, seconds = _count(facts.get("steps")), _number(facts.get("seconds"))
             pace = seconds / steps if seconds and steps else None
-            return _training(run_files.rows(adapter / work_folder.HISTORY), steps, steps, pace)
+            return _training(run_files.rows(self.folder / IN_RUN.history(name)), steps, steps, pace)
         if name not in self.work:
             return Training()
         folder = self.work[name]
@@ -118,8 +118,8 @@ class Run:
         """Return how far the predictions of an experiment are."""
         parts = [one for one in self.jobs if one.job.experiment == name]
         shards = [one for one in parts if one.job.rule == "predict_shard"]
-        test = self.folder / jobs.conversations(self.config["experiments"][name], "test")
-        whole = self.folder / "predictions" / f"{name}.jsonl"
+        test = self.folder / run_files.conversations(self.config, name, "test")
+        whole = self.folder / IN_RUN.predictions(name)
         said = run_files.lines(whole) or sum(map(self._answered, (one.job for one in shards)))
         done = len([one for one in shards if one.state == DONE])
         return Answers((done, len(shards)), (said, run_files.lines(test)))

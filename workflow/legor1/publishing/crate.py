@@ -15,9 +15,10 @@ from rocrate.rocrate import ROCrate
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, atomic_folder, read_json, sha256
+from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
@@ -32,7 +33,7 @@ README = """\
 {description} Open `results/{run}/report.html`. `ro-crate-metadata.json` tells, for programs, which
 stage made which file of which; the same is for people in the `.provenance.json` beside each result.
 """
-RESULTS = ("report.html", "gallery.html", "table.csv", "comparison.json", "figure1.html")
+RESULTS = (IN_RUN.report, IN_RUN.gallery, IN_RUN.table, IN_RUN.comparison, IN_RUN.figure1)
 FORMATS = {
     ".csv": "text/csv",
     ".html": "text/html",
@@ -67,7 +68,7 @@ def write_crate(run: Path, out: Path, licence: str | None = None) -> dict[str, i
 
 
 def _licence(run: Path) -> str:
-    config = read_json(run / "config.json")
+    config = read_json(run / IN_RUN.config)
     own = config["base"]["source"] in ("shipped", "rebuild")
     if own and config["dataset"]["source"] == "synthetic":
         return APACHE
@@ -85,16 +86,16 @@ class _Crate:
         self.metadata = ROCrate(version="1.1")
         self.metadata.metadata.extra_terms.update(TERMS)
         found = [(path, read_json(path)) for path in sorted(run.rglob(f"*{RECORD}"))]
-        if run / f"report.html{RECORD}" not in dict(found):
+        if run / f"{IN_RUN.report}{RECORD}" not in dict(found):
             raise UserError(f"{run} has no record of report.html. Remedy: finish the run.")
         self._describe_root(licence, found)
-        self._add_workflow(dict(found)[run / f"report.html{RECORD}"])
+        self._add_workflow(dict(found)[run / f"{IN_RUN.report}{RECORD}"])
         for path, record in found:
             self._add_stage(path, record)
         self._add_run([record for _, record in found])
 
     def _describe_root(self, licence: str, found: list[tuple[Path, dict[str, Any]]]) -> None:
-        config, root = read_json(self.run / "config.json"), self.metadata.root_dataset
+        config, root = read_json(self.run / IN_RUN.config), self.metadata.root_dataset
         named = {"@type": "CreativeWork", "name": licence.rsplit("/", 1)[-1]}
         root["name"] = title = config["report"]["title"]
         root["description"] = described = (
@@ -146,7 +147,7 @@ class _Crate:
         made = [self._result(self.run / name) for name in RESULTS if (self.run / name).is_file()]
         properties = {"name": "Run of the pipeline", "instrument": self.workflow}
         properties["description"] = "From the config to the report, over all records."
-        taken = [self._result(self.run / "config.json")]
+        taken = [self._result(self.run / IN_RUN.config)]
         self._add_action("#run", properties, found, taken, made)
 
     def _add_action(

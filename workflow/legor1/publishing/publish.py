@@ -11,6 +11,7 @@ import yaml
 
 from legor1.core import files
 from legor1.core.errors import UserError
+from legor1.core.layout import IN_RUN
 from legor1.publishing import snakemake_metadata
 from legor1.publishing.dvc import alone, dvc, require_remote
 from legor1.publishing.dvc_objects import fetch, verify
@@ -24,7 +25,7 @@ from legor1.publishing.outputs import (
     within,
 )
 
-FINISHED = ("config.json", "table.csv", "report.html")
+FINISHED = (IN_RUN.config, IN_RUN.table, IN_RUN.report)
 
 
 def publish(run: Path) -> dict[str, str | int]:
@@ -100,14 +101,14 @@ def _check_names(run: Path, paths: Iterable[Path]) -> None:
 
 def _elsewhere(run: Path) -> Iterator[str]:
     """Yield what a restored run leans on that is not part of it and not here."""
-    model = run / "base/model.json"
+    model = run / IN_RUN.base_model
     path = _value(model, "path") if model.exists() else None
     if isinstance(path, str) and not (model.parent / path).exists():
         yield (
             "the base model is not here; before more is trained or predicted, fetch it by "
             f"`snakemake --force {model}` with the run's config"
         )
-    dataset = _value(run / "config.json", "dataset")
+    dataset = _value(run / IN_RUN.config, "dataset")
     if isinstance(dataset, dict) and dataset.get("source") == "directory":
         folder = str(dataset.get("directory"))
         if not Path(folder).exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 from legor1.config.job_params import Recipe
 from legor1.core import files
 from legor1.core.errors import UserError
+from legor1.core.layout import IN_RUN
 from legor1.publishing.dvc import alone, dvc
 from legor1.publishing.dvc_objects import fetch, verify
 from legor1.publishing.outputs import hashed, published
@@ -25,7 +26,7 @@ def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
     Raises:
         UserError: an adapter was not published, or was trained by another recipe.
     """
-    names = {f"adapters/{experiment}": experiment for experiment in recipes}
+    names = {IN_RUN.adapter(experiment): experiment for experiment in recipes}
     wanted = _wanted(run, *names)
     found = hashed(run, names)
     here = [name for name in names if name in found and found[name].md5 == wanted[name]]
@@ -45,7 +46,7 @@ def pull(folder: Path, recipe: Recipe) -> None:
         UserError: it was not published, is missing or damaged in the remote, or was trained by
             another recipe.
     """
-    run, name = folder.parents[1], f"adapters/{folder.name}"
+    run, name = folder.parents[1], IN_RUN.adapter(folder.name)
     wanted = _wanted(run, name)
     with alone():
         fetch(run, wanted)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_text
 from legor1.core.format import count
+from legor1.core.layout import IN_RUN
 from legor1.report import svg, table_export
 from legor1.report.citation import cite
 from legor1.report.figures import (
@@ -78,7 +79,7 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
         history = read_jsonl(folder / "history.jsonl", ["step"])
         if not training_curves.logged(history, "reward"):
             raise UserError(f"{folder} logged no reward. Remedy: name a GRPO training.")
-        training = Training({}, history, f"adapters/{name}")
+        training = Training({}, history, IN_RUN.adapter(name))
         drawn.append((Experiment(index, name, "grpo"), training))
     figure = training_curves.rewards("rewards", drawn)
     shown = {"figure": figure, "group": [one for one, _ in drawn]}
@@ -220,7 +221,7 @@ def interval_method(study: Study) -> str:
     for name, scores in study.scoring.items():
         if method := scores.get("interval", {}).get("method"):
             kept = method.partition(";")[0]  # the rest tells the columns of scores.json apart
-            file = f"scores/{name}/{study.protocols[0]}/scores.json"
+            file = IN_RUN.scores(name, study.protocols[0])
             drawn = cite(file, scores, "interval", "replicates", write=count)
             return Markup("<bdi>{}</bdi>, {} replicates").format(kept, drawn)
     return "bootstrap"

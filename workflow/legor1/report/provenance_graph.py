@@ -8,6 +8,7 @@ from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, sha256
+from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
 from legor1.monitor.run_files import changed
 from legor1.report.citation import Cited, cite
@@ -16,9 +17,9 @@ NAMES = (
     "stage", "settings", "seed", "inputs", "outputs", "started", "wall_seconds", "peak_memory_mib",
     "peak_gpu_memory_mib", "host", "devices", "code_sha256", "commit", "dirty", "versions",
 )  # fmt: skip
-ENDS = ("table.csv", "comparison.json", "config.json")
+ENDS = (IN_RUN.table, IN_RUN.comparison, IN_RUN.config)
 EVERY = f"**/*{RECORD}"  # the source of what is made of all steps
-PAGE = f"report.html{RECORD}"  # of an earlier rendering: this one's is written after it
+PAGE = f"{IN_RUN.report}{RECORD}"  # of an earlier rendering: this one's is written after it
 
 
 @dataclass(frozen=True)

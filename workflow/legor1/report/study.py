@@ -10,8 +10,9 @@ from typing import Any
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.format import count, percent, points
+from legor1.core.layout import IN_RUN
 from legor1.monitor import run_files
-from legor1.monitor.jobs import Job, protocols
+from legor1.monitor.jobs import Job
 from legor1.report import provenance_graph
 from legor1.report.citation import Cited, pointer
 from legor1.report.provenance_graph import Step
@@ -122,7 +123,9 @@ class Study:
     @property
     def protocols(self) -> list[str]:
         """The evaluation protocols, in the config's order; then others that have numbers."""
-        return list(dict.fromkeys([*protocols(self.config), *(key[0] for key in self.scores)]))
+        return list(
+            dict.fromkeys([*run_files.evaluations(self.config), *(key[0] for key in self.scores)])
+        )
 
     @property
     def baseline(self) -> Experiment:
@@ -167,18 +170,16 @@ def read(folder: Path) -> Study:
         UserError: there is no config, or a file there cannot be read.
     """
     config, config_file = run_files.config(folder)
-    scores = _scores(folder / "table.csv")
-    comparison = _object(folder / "comparison.json")
-    evaluation = protocols(config)[0]
+    scores = _scores(folder / IN_RUN.table)
+    comparison = _object(folder / IN_RUN.comparison)
+    evaluation = run_files.evaluations(config)[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *config["experiments"]])
     methods = {name: one["method"] for name, one in config["experiments"].items()}
     repeats = {name for name, one in config["experiments"].items() if "repeats" in one}
     columns = [name for name in names if name not in repeats]
-    data, said = folder / "data", folder / "predictions"
-    scored = {name: folder / "scores" / name / evaluation for name in names}
     prepared = {one.get("protocol", "sound"): None for one in config["experiments"].values()}
-    audited = [f"data/{protocol}/audit.json" for protocol in prepared]
+    audited = [IN_RUN.data.audit(protocol) for protocol in prepared]
     return Study(
         folder=folder,
         config=config,
@@ -188,17 +189,19 @@ def read(folder: Path) -> Study:
         ),
         scores=scores,
         differences=_differences(comparison),
-        scoring={name: _object(where / "scores.json") for name, where in scored.items()},
-        predictions={name: _predictions(said / f"{name}.jsonl") for name in columns},
-        examples={name: _examples(scored[name] / "per_example.parquet") for name in columns},
-        trainings={name: _training(folder, f"adapters/{name}") for name in names},
+        scoring={name: _object(folder / IN_RUN.scores(name, evaluation)) for name in names},
+        predictions={name: _predictions(folder / IN_RUN.predictions(name)) for name in columns},
+        examples={
+            name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns
+        },
+        trainings={name: _training(folder, IN_RUN.adapter(name)) for name in names},
         steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
-        splits={name: _object(data / name / "split.json") for name in prepared},
-        audits={name: _object(data / name / "audit.json") for name in prepared},
-        manifest=_object(data / "manifest.json"),
+        splits={name: _object(folder / IN_RUN.data.split(name)) for name in prepared},
+        audits={name: _object(folder / IN_RUN.data.audit(name)) for name in prepared},
+        manifest=_object(folder / IN_RUN.data.manifest),
         comparison=comparison,
-        quarantine=_rows(data / "quarantine.jsonl", "reason"),
-        base=_object(folder / "base" / "model.json"),
+        quarantine=_rows(folder / IN_RUN.data.quarantine, "reason"),
+        base=_object(folder / IN_RUN.base_model),
         config_file=config_file,
     )
 
@@ -257,7 +260,7 @@ def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
             for metric, numbers in compared["metrics"].items():
                 value, low, high = (_number(numbers[key]) for key in DIFFERENCE)
                 source = pointer(
-                    "comparison.json", "comparisons", i, "tasks", task, "metrics", metric
+                    IN_RUN.comparison, "comparisons", i, "tasks", task, "metrics", metric
                 )
                 p = _number(numbers["p_holm"])
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)

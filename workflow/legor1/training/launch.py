@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def train(
     base: Path,
     work: Path,
     out: Path,
-    code: Sequence[Path] = (),
+    code: str = "",
     *,
     manifest: Path | None = None,
     minutes: float | None = None,
@@ -56,7 +55,7 @@ def train(
         base: ``model.json`` of the base model.
         work: where checkpoints of all trainings lie, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
-        code: the files of the package that do it; a checkpoint of other code is left alone.
+        code: the digest of the code that does it; checkpoints of other code are left alone.
         manifest: that of the tree, whose images are part of what the result depends on.
         minutes: the training stops in good order before they are over; None or 0: never.
         attempt: which one it is, where a scheduler tries again by itself.
@@ -69,7 +68,7 @@ def train(
     """
     deadline = time.time() + 60 * minutes if minutes else None
     listed = [manifest] if manifest else []
-    folder = work / fingerprint(recipe, [conversations, base, *listed, *code])
+    folder = work / fingerprint(recipe, [conversations, base, *listed], code)
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
     with work_folder.enter(folder):
         work_folder.begin(folder, attempt, log)

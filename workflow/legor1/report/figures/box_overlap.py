@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from legor1.core.boxes import iou_matrix
 from legor1.core.format import count, percent
+from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, pointer
 from legor1.report.figures.chart import Axes, Figure, line, nice_ticks
@@ -81,7 +82,7 @@ def distribution(study: Study) -> Figure:
         if not ious:
             continue
         counts = np.bincount([_bin(iou) for iou in ious], minlength=BINS + 1)
-        file = f"scores/{one.name}/{study.protocols[0]}/per_example.parquet"
+        file = IN_RUN.per_example(one.name, study.protocols[0])
         columns.append([_counted(n, file, i) for i, n in enumerate(counts.tolist())])
         known.append(one.name)
         title = f"Images by IoU, {one.name}"
@@ -135,7 +136,7 @@ def by_threshold(found: dict[Experiment, Matched]) -> Figure:
 
 
 def _f1(boxes: Matched, one: Experiment, threshold: float) -> Cited:
-    value, file = boxes.f1(threshold), pointer(f"predictions/{one.name}.jsonl", "*")
+    value, file = boxes.f1(threshold), pointer(IN_RUN.predictions(one.name), "*")
     return Cited(percent(value), value, file, f"F1 of boxes at IoU {threshold}")
 
 
@@ -181,7 +182,7 @@ def _size_cells(means: dict[Experiment, Means], i: int, of: int) -> list[str]:
         if i not in groups:
             cells += ["–", "0"]
             continue
-        file = pointer(f"predictions/{one.name}.jsonl", "*")
+        file = pointer(IN_RUN.predictions(one.name), "*")
         how = f"of true boxes in group {i + 1} of {of} by size"
         _, iou, n = groups[i]
         cells += [

@@ -5,6 +5,7 @@ from collections import Counter
 from markupsafe import Markup
 
 from legor1.core.format import count
+from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, pointer
 from legor1.report.figures.chart import WIDTH, Figure
@@ -39,7 +40,7 @@ def confusions(study: Study) -> Figure:
 
 
 def _cited(one: Experiment, counts: Counts, true: bool, said: bool | None) -> Cited:
-    n, where = counts[true, said], pointer(f"predictions/{one.name}.jsonl", "*")
+    n, where = counts[true, said], pointer(IN_RUN.predictions(one.name), "*")
     return Cited(count(n), n, where, f"state: true {WORDS[true]}, said {WORDS[said]}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.core.format import count, percent, slope
+from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import cite
 from legor1.report.figures.chart import Axes, Figure, path
@@ -36,7 +37,7 @@ def frames(study: Study) -> Figure:
         found = scores.get("tasks", {}).get("object", {}).get("frame")
         if not found:
             continue
-        file = f"scores/{one.name}/{study.protocols[0]}/scores.json"
+        file = IN_RUN.scores(one.name, study.protocols[0])
         cited = partial(cite, file, scores, "tasks", "object", "frame")
         ious = (cited("iou", kind, write=percent) for kind in FRAMES)
         slopes = (cited("all", axis, "slope", write=slope) for axis in "xy")

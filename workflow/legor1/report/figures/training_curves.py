@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.core.format import count, short
+from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, cite, pointer
 from legor1.report.figures.chart import PLOT, Axes, Figure, Points, nice_ticks, path
@@ -77,7 +78,7 @@ def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
     """Return the steps at which a training was taken up again."""
     facts, history = training.facts, training.history
     if facts:
-        cited = partial(cite, f"adapters/{experiment.name}/run.json", facts, "resumed")
+        cited = partial(cite, IN_RUN.training(experiment.name), facts, "resumed")
         return [cited(i) for i in range(len(facts.get("resumed", [])))]
     cited = partial(cite, training.history_file, history, write=short)
     return [cited(i, "step") for i, row in enumerate(history) if _has(row, "resumed")]

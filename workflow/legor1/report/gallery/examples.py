@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from legor1.core.format import percent
+from legor1.core.layout import IN_RUN
 from legor1.report.citation import cite
 from legor1.report.gallery import thumbnails
 from legor1.report.gallery.annotated_image import MOST_BOXES, Scene, digit, letter
@@ -90,7 +91,7 @@ def _example(
     rows = [(e, study.predictions[e.name].get(ident)) for e in study.experiments]
     answered = [(experiment, row) for experiment, row in rows if row is not None]
     first, anchor = answered[0][1], _anchor(ident)
-    image = thumbnails.read(study.folder / "data" / "tree", first["image"])
+    image = thumbnails.read(study.folder / IN_RUN.data.tree, first["image"])
     scene = Scene(thumbnails.embedded(image), (first["width"], first["height"]), anchor)
     task, true = first["task"], None
     if task == "object":
@@ -134,7 +135,7 @@ def _answer(
 
 
 def _numbers(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:
-    file = f"scores/{experiment.name}/{study.protocols[0]}/per_example.parquet"
+    file = IN_RUN.per_example(experiment.name, study.protocols[0])
     ident, scored = row["instance_id"], study.examples[experiment.name]
     numbers = scored.get(ident, {})
     return [

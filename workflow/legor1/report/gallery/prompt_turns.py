@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.files import stream_jsonl
-from legor1.monitor import jobs
+from legor1.core.layout import IN_RUN
+from legor1.monitor import run_files
 from legor1.report.gallery import thumbnails
 from legor1.report.gallery.annotated_image import Scene
 from legor1.report.study import Experiment, Record, Study
@@ -62,7 +63,9 @@ class Conversations:
         own = self._study.config["experiments"].get(experiment.name)
         if own is None:
             return None
-        path = self._study.folder / jobs.conversations(own, "test")
+        path = self._study.folder / run_files.conversations(
+            self._study.config, experiment.name, "test"
+        )
         if path not in self._rows:
             rows = stream_jsonl(path, KEYS) if path.exists() else ()
             self._rows[path] = {
@@ -92,7 +95,7 @@ class Conversations:
     def _scene(self, shown: Record, anchor: str) -> Scene:
         name = shown["image"]
         if name not in self._small:
-            image = thumbnails.read(self._study.folder / "data" / "tree", name)
+            image = thumbnails.read(self._study.folder / IN_RUN.data.tree, name)
             self._small[name] = thumbnails.embedded(image, thumbnails.SMALL_SIDE)
         return Scene(self._small[name], (shown["width"], shown["height"]), anchor)
 

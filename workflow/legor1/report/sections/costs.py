@@ -8,6 +8,7 @@ from functools import partial
 from markupsafe import Markup
 
 from legor1.core.format import count, duration, energy
+from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
 from legor1.report.citation import Cited, cite, pointer, total
 from legor1.report.figures.chart import Figure, Panel, bars
@@ -130,7 +131,7 @@ def _names(devices: list[str]) -> str:
 
 
 def _training(study: Study, name: str) -> Use | None:
-    facts, file = study.trainings[name].facts, f"adapters/{name}/run.json"
+    facts, file = study.trainings[name].facts, IN_RUN.training(name)
     if "seconds" not in facts or "peak_memory_mib" not in facts:
         return None
     recipe, gpu = facts.get("recipe", {}), facts.get("recipe", {}).get("device") == "cuda"
@@ -140,7 +141,7 @@ def _training(study: Study, name: str) -> Use | None:
     steps = [
         step
         for step in study.steps
-        if step.result == f"adapters/{name}" and step.stage.startswith("train")
+        if step.result == IN_RUN.adapter(name) and step.stage.startswith("train")
     ]
     return _use(name, "training", seconds, memory, _devices(steps), number, gpu)
 

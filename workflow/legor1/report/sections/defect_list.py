@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.core.format import percent
+from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.report.citation import Cited, pointer
 from legor1.report.study import Experiment, Study
@@ -103,7 +104,7 @@ def _clipped(study: Study) -> tuple[Where, Where]:
         logged = [row.get(CLIPPED) for row in study.trainings[one.name].history]
         shares = [share for share in logged if share is not None and math.isfinite(share)]
         if shares:
-            where = pointer(f"adapters/{one.name}/history.jsonl", CLIPPED)
+            where = pointer(IN_RUN.history(one.name), CLIPPED)
             share = Cited(percent(mean(shares)), mean(shares), where, "mean")
             text = Markup("{} ({} % of answers)").format(one.name, share)
             (on if max(shares) else off).append(text)

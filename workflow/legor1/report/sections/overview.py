@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from legor1.core.format import count, duration, large, size
+from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, pointer
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
@@ -144,7 +145,7 @@ def _or_unknown(study: Study, name: str, key: str, write: Callable[[Any], str]) 
 
 
 def _run_json(experiment: str) -> str:
-    return f"adapters/{experiment}/run.json"
+    return IN_RUN.training(experiment)
 
 
 def counts(study: Study) -> Rows:
@@ -154,7 +155,7 @@ def counts(study: Study) -> Rows:
     """
     rows: Rows = []
     for protocol, split in study.splits.items():
-        file, tasks = f"data/{protocol}/split.json", split.get("tasks", {})
+        file, tasks = IN_RUN.data.split(protocol), split.get("tasks", {})
         under = f"{protocol}: " if len(study.splits) > 1 else ""
         rows += [
             [
@@ -174,9 +175,9 @@ def counts(study: Study) -> Rows:
 
 def quarantine(study: Study) -> Rows:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
-    found = {pointer("data/quarantine.jsonl", "*", "reason"): study.quarantine}
+    found = {pointer(IN_RUN.data.quarantine, "*", "reason"): study.quarantine}
     for name, split in list(study.splits.items())[:1]:  # the others leave out the same
-        where = pointer(f"data/{name}/split.json", "left_out", "*", "reason")
+        where = pointer(IN_RUN.data.split(name), "left_out", "*", "reason")
         found[where] = split.get("left_out", [])
     return [
         [reason, Cited(count(n), n, where, f"how many are {reason}")]
@@ -194,13 +195,13 @@ def data(study: Study) -> dict[str, str]:
         settings = flat(study.config_file, config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
-        file, n = "data/manifest.json", len(study.manifest["files"])
+        file, n = IN_RUN.data.manifest, len(study.manifest["files"])
         files = Cited(count(n), n, pointer(file, "files"), "its length")
         total = cite(file, study.manifest, "total_bytes", write=size)
         facts["Tree"] = Markup("{} files, {}").format(files, total)
     for protocol, split in study.splits.items():
         if split:
-            cited = partial(cite, f"data/{protocol}/split.json", split)
+            cited = partial(cite, IN_RUN.data.split(protocol), split)
             share = cited("test_fraction", write="{:.0%}".format)
             name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
             facts[name] = Markup("<bdi>{}</bdi>, seed {}, {} test").format(
@@ -211,7 +212,7 @@ def data(study: Study) -> dict[str, str]:
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    file = "base/model.json"
+    file = IN_RUN.base_model
     size_of = base_size(study)
     facts = {"Size": Markup(size_of.removeprefix("with ")) if size_of != "tiny" else size_of}
     for key in ("source", "revision"):

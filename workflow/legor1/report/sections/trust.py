@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from legor1.core import provenance
 from legor1.core.format import count, p_value, percent, points, size
+from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report.citation import Cited, cite, pointer
@@ -40,7 +41,7 @@ class Audit:
 
 def differences(study: Study) -> Table:
     """Return how the experiments differ, pair by pair, on the same examples, in points."""
-    cited = partial(cite, "comparison.json", study.comparison)
+    cited = partial(cite, IN_RUN.comparison, study.comparison)
     headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     rows: list[list[str]] = []
     for i, one in enumerate(study.comparison.get("comparisons", [])):
@@ -96,7 +97,7 @@ def rates(study: Study) -> Table:
 def _counted(study: Study, one: Experiment, task: str) -> tuple[Cited, str]:
     """Return how many answers there are, and the share that the limit on tokens cut off."""
     answers = [row for row in study.predictions[one.name].values() if row["task"] == task]
-    file, n = f"predictions/{one.name}.jsonl", len(answers)
+    file, n = IN_RUN.predictions(one.name), len(answers)
     number = Cited(count(n), n, pointer(file, "task"), f"how many are {task}")
     if not all("finished" in row for row in answers):
         return number, "–"
@@ -123,7 +124,7 @@ def audits(study: Study) -> list[Audit]:
     for name, audit in study.audits.items():
         if audit:
             on = sorted(defects.chosen(study.config["protocols"][name]["defects"]))
-            table = _findings(f"data/{name}/audit.json", audit)
+            table = _findings(IN_RUN.data.audit(name), audit)
             made.append(Audit(name, ", ".join(on) or "none", audit["defects_found"], table))
     return made
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legor1.core.format import percent
+from legor1.core.layout import IN_RUN
 from legor1.evaluation import table
 from legor1.monitor import jobs, run_files
 from legor1.report import study as finished
@@ -45,13 +46,10 @@ def read(folder: Path) -> Study:
     Raises:
         UserError: there is no config, or a file there is damaged.
     """
-    config, _ = run_files.config(folder)
-    lacking = jobs.missing(config, folder)
+    lacking = jobs.missing(folder)
     study = finished.read(folder)
-    if (
-        study.config_file != run_files.CONFIG
-    ):  # it was started since the last report, which is another's
-        lacking += [job for job in jobs.listed(study.config) if job.rule == "render_report"]
+    if study.config_file != run_files.CONFIG:  # started since the last report, which is another's
+        lacking += [job for job in jobs.read(folder) if job.rule == "render_report"]
     if not lacking:
         return study
     at_work = run_files.trainings(folder)
@@ -80,8 +78,8 @@ def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
     """Yield the scores of experiments and protocols that the table has none of."""
     compiled = {(experiment, protocol) for protocol, _, _, experiment in study.scores}
     for name in (*study.config["experiments"], *baselines.NAMES):
-        for protocol in jobs.protocols(study.config):
-            file = f"scores/{name}/{protocol}/scores.json"
+        for protocol in run_files.evaluations(study.config):
+            file = IN_RUN.scores(name, protocol)
             if (name, protocol) in compiled or not (study.folder / file).exists():
                 continue
             for _, _, task, metric, *numbers, n in table.rows(name, study.folder / file):
