@@ -19,6 +19,7 @@ SUFFIXES = {
     "parquet",
     "py",
     "smk",
+    "toml",
     "txt",
     "yaml",
 }
