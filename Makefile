@@ -87,10 +87,12 @@ $(BENCHMARKS:%=benchmark-%) benchmark-gpu: benchmark-%: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 lock: setup
 	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from study import ROOT
 
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+ELSEWHERE = ("README.md", "CONTRIBUTING.md", "config/README.md")
+PAGES = [*ELSEWHERE, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 SUFFIXES = {
     "csv",
     "html",
-    "in",
     "json",
     "jsonl",
     "local",
@@ -19,6 +19,7 @@ SUFFIXES = {
     "parquet",
     "py",
     "smk",
+    "toml",
     "txt",
     "yaml",
 }

@@ -85,9 +85,9 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "project"
     Study(folder, with_base=True)
     junk = shutil.ignore_patterns("__pycache__")
-    for part in ("docs", "tests"):
+    for part in ("config", "docs", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=junk)
-    for part in ("Makefile", "README.md", "pyproject.toml", "results/README.md"):
+    for part in ("Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml", "results/README.md"):
         (folder / part).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / part, folder / part)
     clones.start(folder)
@@ -156,7 +156,8 @@ def test_every_relative_link_leads_somewhere(page):
 def test_every_page_is_in_the_index():
     listed = {f"docs/{link.partition('#')[0]}" for link in documents.links("docs/README.md")}
     assert set(DOCS) - {"docs/README.md"} <= listed
-    assert "docs/README.md" in documents.links("README.md")
+    assert {"docs/README.md", "CONTRIBUTING.md"} <= set(documents.links("README.md"))
+    assert "../config/README.md" in documents.links("docs/README.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -183,6 +184,7 @@ def prepared(page: str, folder: Path) -> list[tuple[str, str]]:
     found = []
     for block in documents.blocks(page):
         if block.file:
+            (folder / block.file).parent.mkdir(exist_ok=True)
             (folder / block.file).write_text(block.text)
         elif block.language == "diff":
             done = run(folder, "git apply -", block.text)

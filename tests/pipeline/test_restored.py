@@ -131,7 +131,7 @@ def test_a_restored_study_goes_on_from_there(restored, row):
 def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, restored):
     path = restored.folder / "workflow/legor1/training/sft.py"
     before = path.read_text()
-    path.write_text(before + "\n# Other code.\n")
+    path.write_text(before + "\nOTHER = 1\n")
     try:
         assert restored.plan() == jobs("code of one training")
     finally:

@@ -78,6 +78,7 @@ def test_every_record_becomes_an_action_with_what_it_took_and_made():
     assert found[score["instrument"]["@id"]]["name"] == "legor1 score"
     assert found["#run"]["instrument"] == {"@id": "Snakefile"}
     assert found["#run"]["result"] == {"@id": "results/small/report.html"}
+    assert {"@id": "workflow/Snakefile"} in found["Snakefile"]["hasPart"]
     assert found["./"]["datePublished"] == found["#run"]["endTime"]
     assert len([one for one in found.values() if one["@type"] == "CreateAction"]) == 6
 

@@ -1,8 +1,9 @@
-"""The locks in envs/ agree with one another, with conda's, and with what the stages import."""
+"""The locks in envs/ agree with pyproject.toml, one another, conda, and what stages import."""
 
 import ast
 import re
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -93,12 +94,39 @@ def test_every_stage_of_a_rule_has_an_environment():
     assert set(code_digest.STAGES) - run == {"export", "reward"}  # which no rule runs
 
 
-@pytest.mark.parametrize("name", [*STAGES, "workflow", "develop", "vllm"])
-def test_a_lock_has_what_was_asked_for(name):
-    asked = {canonicalize_name(line) for line in lines(f"{name}.in")}
-    assert asked <= pins("vllm" if name == "vllm" else "all").keys()
-    if name in STAGES:
-        assert asked <= pins(name).keys()
+def declared(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for: the core, and the extras or groups that are named."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    parts = content["project"]["optional-dependencies"] | content["dependency-groups"]
+    wanted = [Requirement(line) for name in extras for line in parts[name]]
+    wanted += [Requirement(line) for line in content["project"]["dependencies"]]
+    own = {extra for one in wanted if one.name == "legor1" for extra in one.extras} - {*extras}
+    return declared(*extras, *own) if own else [one for one in wanted if one.name != "legor1"]
+
+
+ASKED = {stage: (stage,) for stage in STAGES}
+ASKED |= {"all": (*STAGES, "workflow", "dev"), "vllm": ("vllm", "test-vllm")}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_lock_has_what_the_package_asks_for(name):
+    locked = pins(name)
+    for wanted in declared(*ASKED[name]):
+        version = locked[canonicalize_name(wanted.name)].removeprefix("==")
+        assert wanted.specifier.contains(version), wanted
+
+
+def test_what_s3_adds_fits_the_whole():
+    assert not pins("s3").keys() & pins("all").keys()
+    (wanted,) = [one for one in declared("s3") if one.name == "dvc-s3"]
+    assert wanted.specifier.contains(pins("s3")["dvc-s3"].removeprefix("=="))
+
+
+@pytest.mark.parametrize("environment", STAGES)
+def test_the_package_declares_what_its_stages_import(environment):
+    asked = {canonicalize_name(wanted.name) for wanted in declared(environment)}
+    for stage in stages_by_environment()[environment]:
+        assert imported(stage) <= asked, stage
 
 
 def test_scoring_and_drawing_need_no_model_code():

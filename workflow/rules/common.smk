@@ -10,7 +10,14 @@ import shlex
 import sys
 from pathlib import Path
 
-ROOT = Path(workflow.basedir)
+# Not workflow.basedir: where another workflow takes these rules as a module, that is its own folder.
+HERE = workflow.current_basedir
+if not isinstance(HERE, os.PathLike):
+    sys.exit(
+        f"Error: {HERE.get_path_or_uri(secret_free=True)} has the rules, but not the package they "
+        "run. Remedy: clone the repository, and name workflow/Snakefile of the clone as the module."
+    )
+ROOT = Path(HERE).parents[1]
 PACKAGE = str(ROOT / "workflow")
 sys.path.insert(0, PACKAGE)
 # Jobs run the code that the rules declare, by the Python that runs Snakemake, whether its
@@ -18,6 +25,7 @@ sys.path.insert(0, PACKAGE)
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]),
     PYTHONPATH=os.pathsep.join([PACKAGE, os.getenv("PYTHONPATH", "")]),
+    LEGOR1_ROOT=str(ROOT),  # for envs/*.post-deploy.sh
 )
 # `snakemake fetch` downloads on the login node; a cluster's nodes often have no network, and a look
 # for something newer would wait there for minutes.

@@ -123,8 +123,9 @@ class _Crate:
         self.workflow["name"] = "legor1"
         self.workflow["encodingFormat"] = "text/plain"
         self.workflow["version"] = _version(last)
-        parts = [ROOT / "config.yaml", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
-        parts += sorted((ROOT / "envs").glob("*.txt"))
+        parts = [ROOT / "config.yaml", ROOT / "workflow/Snakefile"]
+        for kind in ("workflow/rules/*.smk", "envs/*.txt"):
+            parts += sorted(ROOT.glob(kind))
         self.workflow["hasPart"] = [
             self._add_file(path, path.relative_to(ROOT).as_posix()) for path in parts
         ]
