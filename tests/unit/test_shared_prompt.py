@@ -6,7 +6,7 @@ import transformers.modeling_flash_attention_utils as flash
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import knowing
+from legor1.training.fast.attention import by_mask
 from legor1.training.fast.shared_prompt import (
     SHARED,
     Layout,
@@ -150,7 +150,7 @@ def test_flash_gets_the_prompts_as_rows_of_their_own():
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
     given = {"dropout": 0.0, "scaling": 0.3}
-    attention = knowing(sdpa_attention_forward, {Layout: sdpa_shared})
+    attention = by_mask(sdpa_attention_forward, {Layout: sdpa_shared})
     found, _ = attention(attention_layer(), *inputs, mask, **given)
     expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **given)
     assert torch.equal(found, expected)

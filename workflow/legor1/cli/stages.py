@@ -86,12 +86,12 @@ def export(
     out: Path,
 ) -> None:
     """Make a budget of the limits of an image's pixels."""
-    from legor1.core.boxes import PixelBudget
     from legor1.core.errors import UserError
     from legor1.data.export.export import write_export
+    from legor1.models.registry import DEFAULT
 
     try:
-        budget = PixelBudget(min_pixels, max_pixels) if max_pixels else None
+        budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
     except ValueError as error:
         raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
     say(f"export {format}", write_export(conversations, tree, out, format, budget))

@@ -8,8 +8,8 @@ and backward, and no row is padded. The keys and values of the prompt reach the 
 each layer's attention, not through a cache: activation checkpointing would switch a cache off.
 
 The layout of the row travels as the attention mask of the model's full-attention layers,
-``attention_mask={"full_attention": layout}``. ``install`` teaches transformers' attention functions
-to know it; given any other mask they do what they did.
+``attention_mask={"full_attention": layout}``. ``install`` registers attention
+functions that read it; given any other mask they do what they did.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from transformers.integrations.flash_attention import get_target_dtype
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_flash_attention_utils import _flash_attention_forward
 
-from legor1.training.fast.attention import Attention, teach
+from legor1.training.fast.attention import Attention, register_by_mask
 
 
 @dataclass(frozen=True)
@@ -256,4 +256,4 @@ SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_
 
 def install() -> None:
     """Make transformers' attention functions know layouts; other masks they treat as they did."""
-    teach(Layout, SHARED)
+    register_by_mask(Layout, SHARED)
