@@ -51,7 +51,7 @@ ATTRIBUTES = {
     "_forward_hooks": torch.nn.Module,
     "_forward_pre_hooks": torch.nn.Module,
 }
-OTHERS = {"_flash_attention_forward", "__compatible_ops__", "_exit"}  # below, or Python's own
+OTHERS = {"__compatible_ops__", "_exit"}  # below, or Python's own
 
 
 @cache

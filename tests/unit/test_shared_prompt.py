@@ -133,17 +133,18 @@ def test_flash_gets_the_completions_behind_the_keys_of_their_prompt():
     found = Layout([(2, [2, 1]), (1, [3])], CPU).completions
     assert found.queries.tolist() == [2, 3, 4, 6, 7, 8]
     assert found.keys.tolist() == [0, 1, 2, 3, 0, 1, 4, 5, 6, 7, 8]
-    assert found.query_ends.tolist() == [0, 2, 3, 6]
-    assert found.key_ends.tolist() == [0, 4, 7, 11]
-    assert (found.longest_query, found.longest_key) == (3, 4)
+    assert found.form["cu_seq_lens_q"].tolist() == [0, 2, 3, 6]
+    assert found.form["cu_seq_lens_k"].tolist() == [0, 4, 7, 11]
+    assert (found.form["max_length_q"], found.form["max_length_k"]) == (3, 4)
 
 
 def test_flash_gets_the_prompts_as_rows_of_their_own():
     found = Layout([(2, [2, 1]), (1, [3])], CPU).prompts
     expected = Sequences.of([range(0, 2), range(5, 6)], [range(0, 2), range(5, 6)], CPU)
     assert found.queries.tolist() == found.keys.tolist() == [0, 1, 5]
-    assert found.query_ends.tolist() == found.key_ends.tolist() == [0, 2, 3]
-    assert found.longest_key == expected.longest_key == 2
+    for side in "qk":
+        assert found.form[f"cu_seq_lens_{side}"].tolist() == [0, 2, 3]
+        assert found.form[f"max_length_{side}"] == expected.form[f"max_length_{side}"] == 2
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])

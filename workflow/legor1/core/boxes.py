@@ -37,9 +37,8 @@ class PixelBudget:
 
     Attributes:
         min_pixels, max_pixels: of the processed image.
-        factor: side in pixels of the square that one visual token covers.
-        box_scale: the model's boxes are in [0, box_scale] of both sides; None: in pixels of the
-            processed image.
+        factor: side in pixels of the square of the processed image that a visual token covers.
+        box_scale: the model's boxes are in [0, box_scale]; None: in pixels of the processed image.
     """
 
     min_pixels: int

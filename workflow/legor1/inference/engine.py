@@ -7,34 +7,28 @@ from typing import Any
 from legor1.inference.types import Engine
 
 
-def _transformers(*arguments: Any) -> Engine:
+def _transformers() -> Callable[..., Engine]:
     from legor1.inference.transformers_engine import TransformersEngine
 
-    return TransformersEngine(*arguments)
+    return TransformersEngine
 
 
-def _vllm(*arguments: Any) -> Engine:
+def _vllm() -> Callable[..., Engine]:
     from legor1.inference.vllm_engine import VllmEngine
 
-    return VllmEngine(*arguments)
+    return VllmEngine
 
 
 # Imported when asked for: vLLM's environment has other releases than that of transformers.
-ENGINES: dict[str, Callable[..., Engine]] = {"transformers": _transformers, "vllm": _vllm}
+ENGINES = {"transformers": _transformers, "vllm": _vllm}
 
 
 def load_engine(
     recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
 ) -> Engine:
-    """Return the recipe's engine.
-
-    Args:
-        recipe: engine (a name of ``ENGINES``), and what it needs.
-        tree: the dataset tree that image paths start from.
-        base, adapter: folders of the base model and of the LoRA adapter, if there is one.
-        processor: of the base model, bound to the pixel budget.
+    """Return the recipe's engine; ``base`` and ``adapter`` are folders, ``tree`` has the images.
 
     Raises:
         UserError: vLLM is asked for and not installed.
     """
-    return ENGINES[recipe["engine"]](recipe, tree, base, adapter, processor)
+    return ENGINES[recipe["engine"]]()(recipe, tree, base, adapter, processor)

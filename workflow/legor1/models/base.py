@@ -2,8 +2,10 @@
 
 A family is one module beside this one (``qwen2_5_vl``), listed in ``registry``. Loading, chat
 template and generation are transformers' own for every family: they follow from ``config.json``.
-Planning and reports read families without torch, so a family imports torch inside its methods.
+Planning and reports read families without torch, so a family imports it inside its methods.
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,8 +16,8 @@ from legor1.core.errors import UserError
 from legor1.models.architecture import Architecture
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -28,13 +30,10 @@ class ModelFamily(ABC):
     Attributes:
         model_type: as the family's ``config.json`` has it.
         title: its name in messages.
-        factor: side in pixels of the square of a processed image that one visual token covers.
-        box_scale: see ``PixelBudget``.
+        factor, box_scale: see ``PixelBudget``.
         lora_targets: a regular expression of the linear layers that LoRA goes onto.
-        packs_examples: ``training.fast.packed_trainer`` is exact for it, else TRL's trainer is
-            taken: the decoder's layers are built as Qwen2.5-VL's.
-        shares_prompts: ``training.fast.group_trainer`` is exact for it, else TRL's trainer is
-            taken: attention alone mixes tokens, by the mask that it is given.
+        packs_examples: ``training.fast.packed_trainer`` is exact for it; else TRL's is taken.
+        shares_prompts: ``training.fast.group_trainer`` is exact for it; else TRL's is taken.
         known: the ``config.json`` of models on the hub, to plan with before they are downloaded.
     """
 
@@ -55,58 +54,37 @@ class ModelFamily(ABC):
     def image_settings(self, budget: PixelBudget) -> dict[str, dict[str, int]]:
         """Return the image processor's settings that bind it to the budget, for vLLM's too."""
 
-    def realised_sizes(self, image_processor: Any, image: "Image", **edges: int) -> dict[str, Size]:
-        """Return the (width, height) that each resizer the family is used with gives ``image``.
+    def realised_sizes(self, processor: Any, image: Image, **edges: int) -> dict[str, Size]:
+        """Return the (width, height) that each resizer in use really gives ``image``.
 
-        Args:
-            image_processor: the model's, bound to a budget.
-            image: any.
-            edges: ``min_pixels`` and ``max_pixels`` of that budget.
+        ``processor`` is the model's image processor, ``edges`` the budget's two limits.
         """
-        return {"the model's image processor": processed_size(image_processor, image)}
+        return {"the model's image processor": processed_size(processor, image)}
 
     @abstractmethod
-    def tower(self, backbone: Any) -> "PreTrainedModel":
+    def tower(self, backbone: Any) -> PreTrainedModel:
         """Return the vision tower."""
 
     @abstractmethod
-    def encode(
-        self, backbone: Any, patches: "torch.Tensor", grid: "torch.Tensor"
-    ) -> "torch.Tensor":
+    def encode(self, backbone: Any, patches: Tensor, grid: Tensor) -> Tensor:
         """Return all that the decoder is given of one image, (tokens, width)."""
 
     @abstractmethod
-    def feature_inputs(self, features: "Sequence[torch.Tensor]") -> dict[str, Any]:
+    def feature_inputs(self, features: Sequence[Tensor]) -> dict[str, Any]:
         """Return the model's arguments that give it ``encode``'s results in place of pixels."""
 
     @abstractmethod
     def positions(
-        self,
-        backbone: Any,
-        ids: "torch.Tensor",
-        grids: "torch.Tensor",
-        mask: "torch.Tensor | None" = None,
-    ) -> "torch.Tensor":
-        """Return the rotary positions, (3, rows, tokens), of prompts with images.
-
-        Args:
-            backbone: the model's.
-            ids: (rows, tokens).
-            grids: (images, 3), row after row.
-            mask: (rows, tokens), 0 where a row is padded; None without padding.
-        """
+        self, backbone: Any, ids: Tensor, grids: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return rotary positions (3, rows, tokens); ids and mask are (rows, tokens)."""
 
     def prompt_positions(
-        self, backbone: Any, ids: "torch.Tensor", grids: "Sequence[torch.Tensor]"
-    ) -> "tuple[torch.Tensor, int]":
-        """Return a prompt's rotary positions, (3, 1, tokens), and that of the token behind it.
+        self, backbone: Any, ids: Tensor, grids: Sequence[Tensor]
+    ) -> tuple[Tensor, int]:
+        """Return the positions (3, 1, tokens) of ids (tokens,), and that of the token behind them.
 
         Always computed and passed on: ``backbone`` would else use those of its last call.
-
-        Args:
-            backbone: the model's.
-            ids: (tokens,).
-            grids: of its images, (3,) each.
         """
         import torch
 
@@ -115,10 +93,10 @@ class ModelFamily(ABC):
         positions = self.positions(backbone, ids[None], torch.stack([*grids]))
         return positions, int(positions.max()) + 1
 
-    def rotate(self, x: "torch.Tensor", cos: "torch.Tensor", sin: "torch.Tensor") -> "torch.Tensor":
-        """Return queries or keys (1, heads, tokens, width) turned by their positions' angles.
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Return queries or keys turned by their angles, for families that pack examples.
 
-        Asked only of families that pack examples; ``cos`` and ``sin`` are (1, 1, tokens, width).
+        All are (1, heads, tokens, width); the angles are the same for all heads.
         """
         raise NotImplementedError(f"{self.title} packs no examples")
 
@@ -134,7 +112,7 @@ class ModelFamily(ABC):
         )
 
 
-def processed_size(image_processor: Any, image: "Image") -> Size:
+def processed_size(image_processor: Any, image: Image) -> Size:
     """Return the (width, height) that an image processor really gives ``image``."""
     inputs = image_processor(images=[image], return_tensors="pt")
     _, rows, columns = inputs["image_grid_thw"][0].tolist()

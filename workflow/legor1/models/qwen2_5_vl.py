@@ -1,5 +1,7 @@
 """Qwen2.5-VL: boxes in pixels of the processed image, one visual token for 28 × 28 of them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,8 +12,8 @@ from legor1.models.architecture import Architecture, Text, Vision
 from legor1.models.base import ModelFamily, processed_size
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 Sizes = TypeVar("Sizes", Text, Vision)
@@ -67,35 +69,29 @@ class Qwen25VL(ModelFamily):
         """Bind the sizes of the image processor, in pixels."""
         return {"size": {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}}
 
-    def realised_sizes(self, image_processor: Any, image: "Image", **edges: int) -> dict[str, Size]:
+    def realised_sizes(self, processor: Any, image: Image, **edges: int) -> dict[str, Size]:
         """Ask both of transformers' image processors and qwen-vl-utils too."""
         from qwen_vl_utils import process_vision_info
         from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
-        settings = image_processor.to_dict()
-        processors = {
-            "the fast image processor": Qwen2VLImageProcessor.from_dict(settings),
-            "the slow image processor": Qwen2VLImageProcessorPil.from_dict(settings),
-        }
-        shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
-        (resized,), _ = process_vision_info(shown, image_patch_size=image_processor.patch_size)
-        sizes = {name: processed_size(made, image) for name, made in processors.items()}
-        return (
-            super().realised_sizes(image_processor, image)
-            | sizes
-            | {
-                "qwen-vl-utils": resized.size,
-                "the image processor after qwen-vl-utils": processed_size(image_processor, resized),
-            }
+        settings = processor.to_dict()
+        fast, slow = (
+            kind.from_dict(settings) for kind in (Qwen2VLImageProcessor, Qwen2VLImageProcessorPil)
         )
+        shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
+        (resized,), _ = process_vision_info(shown, image_patch_size=processor.patch_size)
+        return super().realised_sizes(processor, image) | {
+            "the fast image processor": processed_size(fast, image),
+            "the slow image processor": processed_size(slow, image),
+            "qwen-vl-utils": resized.size,
+            "the image processor after qwen-vl-utils": processed_size(processor, resized),
+        }
 
-    def tower(self, backbone: Any) -> "PreTrainedModel":
+    def tower(self, backbone: Any) -> PreTrainedModel:
         """Return the vision tower."""
         return backbone.visual
 
-    def encode(
-        self, backbone: Any, patches: "torch.Tensor", grid: "torch.Tensor"
-    ) -> "torch.Tensor":
+    def encode(self, backbone: Any, patches: Tensor, grid: Tensor) -> Tensor:
         """Return the merged patches, (tokens, hidden)."""
         return backbone.get_image_features(patches, grid[None]).pooler_output[0]
 
@@ -106,17 +102,13 @@ class Qwen25VL(ModelFamily):
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
     def positions(
-        self,
-        backbone: Any,
-        ids: "torch.Tensor",
-        grids: "torch.Tensor",
-        mask: "torch.Tensor | None" = None,
-    ) -> "torch.Tensor":
+        self, backbone: Any, ids: Tensor, grids: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Return multimodal rotary positions."""
         types = ids.eq(backbone.config.image_token_id).int()
         return backbone.get_rope_index(ids, types, image_grid_thw=grids, attention_mask=mask)[0]
 
-    def rotate(self, x: "torch.Tensor", cos: "torch.Tensor", sin: "torch.Tensor") -> "torch.Tensor":
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate halves of each head."""
         from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 

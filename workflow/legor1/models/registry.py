@@ -14,25 +14,6 @@ DEFAULT: ModelFamily = Qwen25VL()  # where no model is at hand, and of the base 
 FAMILIES = {family.model_type: family for family in (DEFAULT,)}
 
 
-def family_named(model_type: str, where: object) -> ModelFamily:
-    """Return the family with that ``model_type``.
-
-    Args:
-        model_type: as ``config.json`` has it.
-        where: what has it, for the message.
-
-    Raises:
-        UserError: there is none.
-    """
-    if model_type not in FAMILIES:
-        raise UserError(
-            f"{where} is of the model type {model_type!r}, which no family here has. Known: "
-            f"{', '.join(sorted(FAMILIES))}. Remedy: choose a base of one of these, or add its "
-            "family (docs/family.md)."
-        )
-    return FAMILIES[model_type]
-
-
 def family_of(folder: Path) -> ModelFamily:
     """Return the family of the base model in ``folder``; where its config is silent, the default.
 
@@ -40,16 +21,19 @@ def family_of(folder: Path) -> ModelFamily:
         UserError: it is of none that is known.
     """
     path = folder / "config.json"
-    return family_named(read_json(path).get("model_type", DEFAULT.model_type), path)
+    model_type = read_json(path).get("model_type", DEFAULT.model_type)
+    if model_type not in FAMILIES:
+        raise UserError(
+            f"{path} is of the model type {model_type!r}, which no family here has. Known: "
+            f"{', '.join(sorted(FAMILIES))}. Remedy: choose a base of one of these, or add its "
+            "family (docs/family.md)."
+        )
+    return FAMILIES[model_type]
 
 
 def family_of_model(model: Any) -> ModelFamily:
-    """Return the family of a loaded model, or of its backbone.
-
-    Raises:
-        UserError: it is of none that is known.
-    """
-    return family_named(model.config.model_type, type(model).__name__)
+    """Return the family of a model loaded from a folder whose family is known, or its backbone."""
+    return FAMILIES[model.config.model_type]
 
 
 def family_of_base(base: Mapping[str, Any], folder: Path | None = None) -> ModelFamily:
@@ -76,9 +60,8 @@ def architecture_of_base(base: Mapping[str, Any], folder: Path | None) -> Archit
         sizes = base["rebuild"]["training"]
         model = sizes["model"]
         text = {"vocab_size": sizes["vocabulary"], "max_position_embeddings": 4096} | model["text"]
-        tied = {"tie_word_embeddings": True}
-        config = {"text_config": text, "vision_config": model["vision"]} | tied
-        return family.architecture(repo, config)
+        config = {"text_config": text, "vision_config": model["vision"]}
+        return family.architecture(repo, config | {"tie_word_embeddings": True})
     if repo in family.known:
         return family.architecture(repo, family.known[repo])
     known = (name for family in FAMILIES.values() for name in family.known)

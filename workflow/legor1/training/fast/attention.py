@@ -4,8 +4,9 @@ A packed row says by its mask how its parts lie. Which function attends is then 
 mask's type, in each call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -47,3 +48,13 @@ def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
 
     attend.forms = forms  # type: ignore[attr-defined]
     return attend
+
+
+def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict[str, Any]:
+    """Return FlashAttention's arguments for sequences of so many queries and keys each."""
+    form: dict[str, Any] = {}
+    for name, lengths in (("q", queries), ("k", keys)):
+        ends = [*accumulate(lengths, initial=0)]
+        form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=device, dtype=torch.int32)
+        form[f"max_length_{name}"] = max(lengths)
+    return form

@@ -22,7 +22,7 @@ from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from legor1.models.base import ModelFamily
-from legor1.training.fast.attention import Attention, register_by_mask
+from legor1.training.fast.attention import Attention, ragged, register_by_mask
 
 
 class Packing:
@@ -58,7 +58,7 @@ class Packing:
     @cached_property
     def flash_all(self) -> dict[str, Any]:
         """FlashAttention's variable-length form with all tokens as queries."""
-        return self._flash(self.lengths)
+        return ragged(self.lengths, self.lengths, self.device)
 
     @cached_property
     def flash_scored(self) -> dict[str, Any]:
@@ -66,15 +66,7 @@ class Packing:
 
         It aligns a causal mask at the end, the last query seeing all keys: just as it should.
         """
-        return self._flash(self.scores)
-
-    def _flash(self, queries: list[int]) -> dict[str, Any]:
-        form: dict[str, Any] = {}
-        for name, lengths in (("q", queries), ("k", self.lengths)):
-            ends = [*accumulate(lengths, initial=0)]
-            form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=self.device, dtype=torch.int32)
-            form[f"max_length_{name}"] = max(lengths)
-        return form
+        return ragged(self.scores, self.lengths, self.device)
 
 
 def sdpa_packed(
