@@ -123,8 +123,8 @@ def compare_sft(folder: Path, attention: str) -> None:
 def compare_inference(folder: Path, attention: str) -> None:
     """Print the engine's predictions beside the plain loop's."""
     from legor1.inference.predict import Predictor
-    from legor1.inference.transformers_engine import REMEMBERED
-    from legor1.models.feature_cache import ImageMemory
+    from legor1.inference.transformers_engine import CACHED
+    from legor1.models.feature_cache import FeatureCache
 
     recipe = {"engine": "transformers", "device": "cuda", "precision": "bfloat16"}
     recipe |= {"attention": attention, "threads": int(os.environ["OMP_NUM_THREADS"])}
@@ -138,7 +138,7 @@ def compare_inference(folder: Path, attention: str) -> None:
     said, took = {}, {}
     for side, answer in inference.SIDES.items():
         [*answer(predictor, tree, rows[:3])]  # warms up
-        predictor.engine.memory = ImageMemory(REMEMBERED)
+        predictor.engine.cache = FeatureCache(CACHED, "cpu")
         torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         said[side] = dict(answer(predictor, tree, rows))
@@ -185,13 +185,13 @@ def train(recipe: dict[str, Any], folder: Path, out: Path) -> None:
 
 def show(recipe: dict[str, Any], folder: Path, out: Path) -> None:
     """Print what a training took and what the plan says of it."""
-    from legor1.core.boxes import PixelBudget
+    from legor1.models.qwen2_5_vl import HUB
+    from legor1.models.registry import DEFAULT
     from legor1.planning import duration, memory, tokens
-    from legor1.planning.architectures import HUB, from_config
     from legor1.planning.machines import GPUS
 
-    arch = from_config("7B", HUB[models.REAL])
-    budget = PixelBudget(**recipe["pixel_budget"])
+    arch = DEFAULT.architecture("7B", HUB[models.REAL])
+    budget = DEFAULT.budget(**recipe["pixel_budget"])
     rows = read_jsonl(folder / "conversations/plain/train.jsonl", ["task"])
     loads = tokens.measured(rows, budget, tokens.counter(folder / "7B"), demonstrations=True)
     load = tokens.together(loads.values())

@@ -119,7 +119,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     from legor1.evaluation.rewards import suite
-    from legor1.models.loading import LORA_TARGETS
+    from legor1.models.registry import DEFAULT
     from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
     from legor1.training.grpo import batched
     from legor1.training.images_by_path import by_path
@@ -154,7 +154,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
         ),
         train_dataset=rows if ours else rows.cast_column("images", List(Image())),
         processing_class=by_path(processor) if ours else processor,
-        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=LORA_TARGETS),
+        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=DEFAULT.lora_targets),
     )
 
 

@@ -70,7 +70,7 @@ def real(attention: str, frozen: bool = True) -> Any:
     from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     from legor1.models.loading import freeze_vision
-    from legor1.planning.architectures import HUB
+    from legor1.models.qwen2_5_vl import HUB
 
     tiny = AutoConfig.from_pretrained(TINY)
     names = [name for name in vars(tiny) if name.endswith("_token_id")]

@@ -63,11 +63,11 @@ def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from legor1.core.boxes import PixelBudget
-    from legor1.models.loading import LORA_TARGETS, load_processor
+    from legor1.models.loading import load_processor
+    from legor1.models.registry import DEFAULT
     from legor1.training.fast.packed_trainer import PackedSFTTrainer
 
-    budget = PixelBudget(case.pixels * 3 // 5, case.pixels)
+    budget = DEFAULT.budget(case.pixels * 3 // 5, case.pixels)
     return (PackedSFTTrainer if ours else SFTTrainer)(
         model=models.make(case.name, case.attention, frozen=ours, vision_layers=3),
         args=SFTConfig(
@@ -86,7 +86,7 @@ def make_trainer(case: Case, data: Path, ours: bool, out: str) -> Any:
         ),
         train_dataset=make_dataset(case, budget, data),
         processing_class=load_processor(models.TINY, budget, padding_side="left"),
-        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=LORA_TARGETS),
+        peft_config=LoraConfig(r=8, lora_alpha=16, target_modules=DEFAULT.lora_targets),
     )
 
 

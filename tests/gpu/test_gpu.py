@@ -9,10 +9,10 @@ from real_models import recipe, train, write_rows
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import is_flash_attn_2_available
 
-from legor1.core.boxes import PixelBudget
 from legor1.core.files import read_json, read_jsonl
 from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.fast.shared_prompt import Layout, flash_shared, sdpa_shared
 
@@ -103,7 +103,7 @@ def test_a_training_on_the_gpu_is_that_on_the_cpu(base, tmp_path):
 
 def test_predictions_on_the_gpu_are_those_on_the_cpu(base, tmp_path):
     conversations, tree = write_rows(tmp_path, 6)
-    budget = PixelBudget(9408, 15680)
+    budget = DEFAULT.budget(9408, 15680)
     common = {"experiment": "few_shot", "engine": "transformers", "precision": "float32"}
     common |= {"attention": "sdpa", "threads": 1, "demonstrations": False, "max_new_tokens": 40}
     common |= {"repetition_penalty": 1.0}

@@ -7,11 +7,11 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from legor1.core.boxes import PixelBudget
 from legor1.models import loading
+from legor1.models.registry import DEFAULT
 
 PROMPTS = Path(__file__).parents[1] / "fixtures/qwen_prompts/prompts.json"
-BUDGET = PixelBudget(3136, 2038400)
+BUDGET = DEFAULT.budget(3136, 2038400)
 # What belongs together: the files of the tiny base that would take the place of the real ones.
 PARTS = {
     "config": ["config.json"],

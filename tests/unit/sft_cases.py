@@ -32,7 +32,9 @@ def numbers(trainer: SFTTrainer) -> list[dict[str, float]]:
 
 def trainer(packed: bool, out: Path, data: Dataset | None = None, **changes: Any) -> SFTTrainer:
     """Return a trainer of the tiny base; LoRA's output matrices are not 0, as after some steps."""
-    options = {name: changes.pop(name) for name in ("remember", "ahead") if name in changes}
+    options = {
+        name: changes.pop(name) for name in ("feature_bytes", "patch_bytes") if name in changes
+    }
     given = tiny(**{name: changes.pop(name) for name in ("attention", "lora") if name in changes})
     settings = SETTINGS | {
         "output_dir": str(out),

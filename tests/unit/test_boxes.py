@@ -6,25 +6,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from legor1.core.boxes import (
-    FACTOR,
     FRAMES,
-    PixelBudget,
     iou_matrix,
     rescale,
     rescale_text,
     to_original,
     to_shown,
 )
+from legor1.models.registry import DEFAULT
 
-DEMO = PixelBudget(9408, 15680)
+DEMO = DEFAULT.budget(9408, 15680)
 
 
 def test_processed_size_worked_by_hand():
     # sqrt(480 * 360 / 15680) = 3.32; 480 / 3.32 / 28 = 5.2 -> 5; 360 / 3.32 / 28 = 3.9 -> 3
-    assert DEMO.processed_size((480, 360)) == (5 * FACTOR, 3 * FACTOR)
+    assert DEMO.processed_size((480, 360)) == (5 * DEFAULT.factor, 3 * DEFAULT.factor)
     assert DEMO.visual_tokens((480, 360)) == 15
     # too small an image grows: sqrt(9408 / 2500) = 1.94; 50 * 1.94 / 28 = 3.46 -> 4
-    assert DEMO.processed_size((50, 50)) == (4 * FACTOR, 4 * FACTOR)
+    assert DEMO.processed_size((50, 50)) == (4 * DEFAULT.factor, 4 * DEFAULT.factor)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
@@ -36,14 +35,14 @@ def test_processed_size_agrees_with_the_processors_own_rule(width, height):
         with pytest.raises(ValueError):
             DEMO.processed_size((width, height))
         return
-    expected = smart_resize(height, width, FACTOR, DEMO.min_pixels, DEMO.max_pixels)
+    expected = smart_resize(height, width, DEFAULT.factor, DEMO.min_pixels, DEMO.max_pixels)
     assert DEMO.processed_size((width, height)) == expected[::-1]
 
 
 @pytest.mark.parametrize("pixels", [(0, 100), (784, 783), (100, 784)])
 def test_an_impossible_budget_is_refused(pixels):
     with pytest.raises(ValueError, match="pixel budget"):
-        PixelBudget(*pixels)
+        DEFAULT.budget(*pixels)
 
 
 def test_a_box_goes_to_the_processed_frame_and_back():

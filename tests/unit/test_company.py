@@ -55,22 +55,22 @@ def test_a_training_does_not_depend_on_which_images_are_remembered(tmp_path, alo
 
     def weights(name, forgetful=(), **options):
         trainer = cases.trainer(True, tmp_path / name, **changes, **options)
-        recall, calls = trainer.memory.recall, []
+        recall, calls = trainer.cache.get, []
 
         def forgetting(keys, make):
             calls.append(keys)
             if len(calls) in forgetful:  # as a training that is resumed here
-                for key in [*trainer.memory.kept]:
-                    trainer.memory.forget(key)
+                for key in [*trainer.cache.entries]:
+                    trainer.cache.drop(key)
             return recall(keys, make)
 
-        trainer.memory.recall = forgetting
+        trainer.cache.get = forgetting
         trainer.train()
         assert max(forgetful, default=0) <= len(calls)
         return lora_weights(trainer)
 
     whole = weights("whole")
-    for other in (weights("none", remember=0), weights("resumed", forgetful=(2, 4))):
+    for other in (weights("none", feature_bytes=0), weights("resumed", forgetful=(2, 4))):
         assert all(torch.equal(other[name], value) for name, value in whole.items())
     assert alone and {*alone} == {1}
 

@@ -190,7 +190,7 @@ def test_an_image_is_opened_and_encoded_once_however_often_it_is_shown(
     hook.remove()
     assert sorted(opened) == [f"{number}.png" for number in range(len(SIZES))]
     assert len(encoded) == len(SIZES) < len(shown)
-    assert not predictor.engine.memory.kept  # what is not shown again is not kept
+    assert not predictor.engine.cache.entries  # what is not shown again is not kept
 
 
 def test_an_image_of_another_size_than_announced_is_an_error(predictor, rows):

@@ -70,7 +70,7 @@ def test_a_row_is_made_once_and_equal_files_are_one_picture(made, tmp_path, monk
     assert [picture == first.pictures[0] for picture in first.pictures] == [True, True, False]
     assert len(opened) == 2
     assert torch.equal(*examples.pictures.take(first.pictures)[:2])
-    assert len(opened) == 2 and examples.pictures.memory.size == 0
+    assert len(opened) == 2 and examples.pictures.cache.size == 0
 
 
 def test_patches_that_were_not_kept_are_cut_again(made):

@@ -13,9 +13,10 @@ from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_jsonl
 from legor1.data.export.export import FORMATS, write_export
+from legor1.models.registry import DEFAULT
 
 SIZES = {"1_eop.png": (400, 300), "2_eop.png": (560, 280), "3_step.jpg": (300, 400)}
-PROCESSOR = PixelBudget(3136, 12845056)  # Qwen2.5-VL's own
+PROCESSOR = DEFAULT.budget(3136, 12845056)  # Qwen2.5-VL's own
 SHOWN = "object_dataset/lego/a/images/"
 TWO = (
     '[{"bbox_2d": [0, 10, 50, 110], "label": "1 blue 2x4 brick"}, '
@@ -126,7 +127,7 @@ def test_llamafactory_with_original_images(study):
 
 
 def test_llamafactory_with_images_and_boxes_as_the_model_sees_them(study):
-    budget = PixelBudget(3136, 100352)
+    budget = DEFAULT.budget(3136, 100352)
     out = study.export("llamafactory", budget)
     first = llamafactory(out)["legor1_train"][0]
     assert first["messages"][1]["content"] == (
@@ -142,7 +143,7 @@ def test_llamafactory_with_images_and_boxes_as_the_model_sees_them(study):
 
 
 def test_an_image_that_has_the_right_size_is_not_touched(study):
-    out = study.export("llamafactory", PixelBudget(3136, 12845056))
+    out = study.export("llamafactory", DEFAULT.budget(3136, 12845056))
     assert llamafactory(out)["legor1_train"][0]["images"] == [
         f"images/{SHOWN}2_eop.png",
         f"resized/{SHOWN}1_eop.png.png",
@@ -153,7 +154,7 @@ def test_an_image_that_has_the_right_size_is_not_touched(study):
 @pytest.mark.parametrize("frame", ["original", "percent"])
 def test_boxes_of_another_frame_are_left_as_they_are(study, frame):
     study.write(train=[row(turn("1_eop.png", BOX), box_frame=frame)])
-    out = study.export("llamafactory", PixelBudget(3136, 100352))
+    out = study.export("llamafactory", DEFAULT.budget(3136, 100352))
     assert llamafactory(out)["legor1_train"][0]["messages"][1]["content"] == BOX
 
 
@@ -282,8 +283,8 @@ def test_a_row_that_is_no_conversation_is_named(study, change):
 
 
 def test_other_input_that_cannot_be_exported(study):
-    study.refused("coco", "keeps the original images", PixelBudget(3136, 100352))
-    study.refused("llamafactory", "resizes images outside", PixelBudget(784, 100352))
+    study.refused("coco", "keeps the original images", DEFAULT.budget(3136, 100352))
+    study.refused("llamafactory", "resizes images outside", DEFAULT.budget(784, 100352))
     study.write(train=[row(turn("1_eop.png", "Yes."))])
     study.refused("coco", "its response holds no boxes: 'Yes.'")
     study.write(train=[ROWS["train"][1]])

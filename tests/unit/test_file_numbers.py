@@ -10,17 +10,18 @@ import pytest
 from PIL import Image
 from trees import Tree, check_schema
 
-from legor1.core.boxes import PixelBudget, to_original
+from legor1.core.boxes import to_original
 from legor1.core.files import read_jsonl
 from legor1.data.audit.wording import _is_unseen
 from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.export.llamafactory import _example
 from legor1.data.lego_arta.index import index
 from legor1.evaluation.scoring import score
+from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
 from legor1.tasks.prompts import answer, chat_messages
 
-BUDGET = PixelBudget(9408, 15680)
+BUDGET = DEFAULT.budget(9408, 15680)
 OLD, NEW = "object_qwen.jsonl", "object_qwen_new.jsonl"
 TREES = {  # file, image size, the boxes of each answer as written there
     "percent": (NEW, (480, 300), ["10, 20.5, 99, 95", "0, 0, 33, 100", "7, 11, 13, 17.25"]),

@@ -5,14 +5,15 @@ import pytest
 from jsonschema import Draft202012Validator
 from test_scoring import SCHEMAS, line
 
-from legor1.core.boxes import PixelBudget, rescale
+from legor1.core.boxes import rescale
 from legor1.core.files import read_json
 from legor1.evaluation.scoring import score
+from legor1.models.registry import DEFAULT
 from legor1.tasks.metrics.box_frame import MOST_SIZES, Image, diagnose
 from legor1.tasks.parsing import Detection
 
 SIZES = [(1600, 1200), (1200, 1600), (2000, 900)]
-BUDGET = PixelBudget(min_pixels=3136, max_pixels=768 * 768)  # as the published SFT shrank images
+BUDGET = DEFAULT.budget(min_pixels=3136, max_pixels=768 * 768)  # as the published SFT shrank images
 LABELS = ("red brick", "blue plate", "wheel hub", "arch")
 
 

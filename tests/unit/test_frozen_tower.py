@@ -6,6 +6,7 @@ from measure_step import batch
 from peft import get_peft_model
 
 from legor1.models.loading import freeze_vision, load_model
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.job import Job
 
@@ -24,7 +25,7 @@ def step(base) -> tuple[dict[str, torch.Tensor], list[str], bool]:
     """
     torch.manual_seed(0)
     job = Job.__new__(Job)
-    job.recipe = RECIPE
+    job.family, job.recipe = DEFAULT, RECIPE
     model = get_peft_model(base, job.lora())
     model.enable_input_require_grads()
     model.gradient_checkpointing_disable()  # as around each rollout

@@ -8,7 +8,7 @@ from peft import LoraConfig
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
-from legor1.training.fast import group_trainer
+from legor1.models.registry import DEFAULT
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, until_end
 
 stock_scores = GRPOTrainer._get_per_token_logps_and_entropies
@@ -123,7 +123,7 @@ def test_a_remembered_image_is_not_encoded_again(shared):
     handle = visual.register_forward_hook(
         lambda _, given, __: seen.append(given[0].numpy().tobytes())
     )
-    shared.memory.__init__(1 << 24)
+    shared.cache.__init__(1 << 24)
     inputs = batch(shared, CASES["several groups"])
     try:
         with torch.no_grad():
@@ -241,13 +241,13 @@ def test_the_check_passes_on_the_first_step_and_is_done_once(shared, monkeypatch
 
 def test_the_check_finds_a_wrong_position(shared, monkeypatch):
     inputs = batch(shared, CASES["two images"])
-    right = group_trainer.rope_positions
+    right = type(DEFAULT).prompt_positions
 
     def wrong(*args):
         positions, following = right(*args)
         return positions, following + 7
 
-    monkeypatch.setattr(group_trainer, "rope_positions", wrong)
+    monkeypatch.setattr(type(DEFAULT), "prompt_positions", wrong)
     monkeypatch.setattr(shared, "check_due", True)
     with pytest.raises(RuntimeError, match="share_prompts: false"):
         shared._get_per_token_logps_and_entropies(shared.model, **inputs)

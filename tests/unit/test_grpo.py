@@ -6,7 +6,7 @@ from trainings import recipe, write_data, write_job
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 from trl import GRPOTrainer
 
-from legor1.models.loading import LORA_TARGETS
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.training import grpo
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
@@ -17,7 +17,7 @@ from legor1.training.job import Job
 def chosen(attention="sdpa", dropout=0.0, *, quiet=False, **settings):
     config = AutoConfig.from_pretrained(TINY_BASE)
     model = Qwen2_5_VLForConditionalGeneration._from_config(config, attn_implementation=attention)
-    lora = LoraConfig(target_modules=LORA_TARGETS, lora_dropout=dropout)
+    lora = LoraConfig(target_modules=DEFAULT.lora_targets, lora_dropout=dropout)
     return trainer_for(model, lora, settings, quiet=quiet)
 
 

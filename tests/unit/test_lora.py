@@ -17,13 +17,16 @@ from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
 from legor1.models import lora
 from legor1.models.loading import load_model
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """An adapter as a training here leaves it, and the logits of the model that has it."""
-    model = get_peft_model(load_model(TINY_BASE, RECIPE), lora.settings(2, 4, 0.1))
+    model = get_peft_model(
+        load_model(TINY_BASE, RECIPE), lora.settings(2, 4, 0.1, DEFAULT.lora_targets)
+    )
     learn(model)
     folder = tmp_path_factory.mktemp("sound")
     model.save_pretrained(folder)

@@ -5,7 +5,7 @@ import torch
 from test_shared_prompt import attention_layer, draw, emulated_flash, gradients
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import knowing
+from legor1.training.fast.attention import by_mask
 from legor1.training.fast.packed_examples import PACKED, Packing, flash_packed, sdpa_packed
 
 __all__ = ["emulated_flash"]
@@ -64,7 +64,7 @@ def test_flash_sees_each_example_alone(lengths, scores, scored):
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
-    attention = knowing(sdpa_attention_forward, {Packing: PACKED["sdpa"]})
+    attention = by_mask(sdpa_attention_forward, {Packing: PACKED["sdpa"]})
     found, _ = attention(attention_layer(), *inputs, mask, **GIVEN)
     expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **GIVEN)
     assert torch.equal(found, expected)

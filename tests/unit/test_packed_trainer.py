@@ -113,7 +113,9 @@ def test_examples_without_images(tmp_path, images):
     assert_same_numbers(runs[1], runs[0])
 
 
-@pytest.mark.parametrize("room", [{}, {"remember": 0, "ahead": 0}], ids=["enough", "none"])
+@pytest.mark.parametrize(
+    "room", [{}, {"feature_bytes": 0, "patch_bytes": 0}], ids=["enough", "none"]
+)
 def test_an_image_is_encoded_once_where_there_is_room(tmp_path, room):
     made = trainer(True, tmp_path, max_steps=4, **room)
     encoded = Counter()

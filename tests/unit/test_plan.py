@@ -11,8 +11,9 @@ from legor1.cli import main
 from legor1.config.settings import SCHEMA, load, read
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json, write_jsonl
+from legor1.models.qwen2_5_vl import HUB
+from legor1.models.registry import DEFAULT
 from legor1.planning import duration, machines
-from legor1.planning.architectures import HUB, from_config
 from legor1.planning.plan import misfits, plan
 from legor1.planning.plan_text import render, summary
 from legor1.planning.preflight import TINY_BASE
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 BASE = ROOT / "config.yaml"
 DEMO = read(ROOT / "workflow/configs/demo.yaml")
 FLASH = {"precision": "bfloat16", "attention": "flash_attention_2"}
-QWEN = from_config("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
 
 
 def stages(content):

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from legor1.models.loading import load_model
+from legor1.models.qwen2_5_vl import HUB
+from legor1.models.registry import DEFAULT
 from legor1.planning import memory
-from legor1.planning.architectures import HUB, from_config
 from legor1.planning.machines import GIB, GPUS
 from legor1.planning.preflight import TINY_BASE
 from legor1.planning.tokens import Load, Spread
 from legor1.training.job import DEEPSPEED
 
-TINY = from_config("tiny", json.loads((TINY_BASE / "config.json").read_text()))
-QWEN = from_config("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+TINY = DEFAULT.architecture("tiny", json.loads((TINY_BASE / "config.json").read_text()))
+QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
 MEASURE = Path(__file__).parent / "measure_step.py"
 # What is measured is resident memory of a whole process: pages, not tensors.
 TOLERANCE = 0.25

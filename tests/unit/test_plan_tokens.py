@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from legor1.core.boxes import PixelBudget
 from legor1.models.loading import load_processor
+from legor1.models.registry import DEFAULT
 from legor1.planning import tokens
 from legor1.planning.preflight import TINY_BASE
 from legor1.tasks.prompts import answer, chat_messages
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
 FACTS = json.loads((FIXTURE / "prompts.json").read_text(encoding="utf-8"))
-BUDGET = PixelBudget(**FACTS["pixel_budget"])
+BUDGET = DEFAULT.budget(**FACTS["pixel_budget"])
 PROMPTS = FACTS["prompts"]
 IMAGE_PAD = 151655
 

@@ -4,23 +4,25 @@ import json
 from pathlib import Path
 
 import pytest
+import qwen_vl_utils
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from qwen_vl_utils.vision_process import smart_resize
 from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
-from legor1.core.boxes import FACTOR, PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
 from legor1.models import loading, processing
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.tasks.prompts import answer, chat_messages
 from legor1.training.job import Job
 
-BUDGETS = [PixelBudget(3136, 2038400), PixelBudget(9408, 15680), PixelBudget(784, 589824)]
+BUDGETS = [DEFAULT.budget(3136, 2038400), DEFAULT.budget(9408, 15680), DEFAULT.budget(784, 589824)]
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts" / "prompts.json"
 ROWS = [
     one["conversation"] | {"variant": "plain"} for one in json.loads(FIXTURE.read_text())["prompts"]
@@ -40,11 +42,12 @@ def processor():
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("kind", [Qwen2VLImageProcessor, Qwen2VLImageProcessorPil])
 def test_every_resizer_does_as_the_budget_says(budget, kind):
-    processing.check_frames(image_processor(budget, kind), budget)
+    processing.check_frames(image_processor(budget, kind), budget, DEFAULT)
 
 
 def test_the_slow_the_fast_and_qwens_own_are_really_asked():
-    sizes = processing.realised_sizes(image_processor(BUDGET), BUDGET, (1700, 2200))
+    image, edges = Image.new("RGB", (1700, 2200)), {"min_pixels": 3136, "max_pixels": 2038400}
+    sizes = DEFAULT.realised_sizes(image_processor(BUDGET), image, **edges)
     assert len(sizes) == 5
     assert set(sizes.values()) == {BUDGET.processed_size((1700, 2200))}
 
@@ -52,7 +55,7 @@ def test_the_slow_the_fast_and_qwens_own_are_really_asked():
 @pytest.mark.parametrize("budget", BUDGETS[1:], ids=str)
 def test_a_processor_under_another_budget_is_refused(budget):
     with pytest.raises(RuntimeError, match=r"the model's image processor resizes .* wrong frame"):
-        processing.check_frames(image_processor(budget), BUDGET)
+        processing.check_frames(image_processor(budget), BUDGET, DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -63,20 +66,20 @@ def test_a_processor_under_another_budget_is_refused(budget):
     ],
 )
 def test_one_processor_that_differs_is_named(monkeypatch, name, broken):
-    kind = getattr(processing, name)
+    kind = getattr(transformers, name)
     other = image_processor(BUDGETS[1], kind)
     monkeypatch.setattr(kind, "from_dict", lambda settings: other)
     with pytest.raises(RuntimeError, match=f"{broken} resizes"):
-        processing.check_frames(image_processor(BUDGET), BUDGET)
+        processing.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
 
 
 def test_qwen_vl_utils_that_differ_are_named(monkeypatch):
     def other(messages, image_patch_size):
         return [Image.new("RGB", (28, 28))], None
 
-    monkeypatch.setattr(processing, "process_vision_info", other)
+    monkeypatch.setattr(qwen_vl_utils, "process_vision_info", other)
     with pytest.raises(RuntimeError, match="qwen-vl-utils resizes"):
-        processing.check_frames(image_processor(BUDGET), BUDGET)
+        processing.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
 
 
 @given(st.integers(14 + 1, 6000), st.integers(14 + 1, 6000), st.sampled_from(BUDGETS))
@@ -85,9 +88,11 @@ def test_qwen_vl_utils_agree_on_any_image_whose_sides_are_a_token_at_least(width
     if max(width, height) / min(width, height) > 200:
         return
     expected = budget.processed_size((width, height))
-    if min(expected) == FACTOR:
+    if min(expected) == DEFAULT.factor:
         return  # an image that thin is shrunk to nothing by qwen-vl-utils
-    rows, columns = smart_resize(height, width, FACTOR, budget.min_pixels, budget.max_pixels)
+    rows, columns = smart_resize(
+        height, width, DEFAULT.factor, budget.min_pixels, budget.max_pixels
+    )
     assert (columns, rows) == expected
 
 
@@ -134,7 +139,12 @@ def stage(tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", ROWS)
     describe_model(TINY_BASE, "tiny", None, tmp_path / "model.json")
     recipe = {"experiment": "e", "device": "cpu", "precision": "float32", "attention": "sdpa"}
-    recipe |= {"threads": 1, "pixel_budget": vars(BUDGET), "max_tokens": 100, "seed": 1}
+    recipe |= {
+        "threads": 1,
+        "pixel_budget": {"min_pixels": 3136, "max_pixels": 2038400},
+        "max_tokens": 100,
+        "seed": 1,
+    }
     return tmp_path, recipe | {"demonstrations": True}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from legor1.core.boxes import PixelBudget
+from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
 from legor1.tasks.prompts import (
     DIRECTIVES,
@@ -11,7 +11,7 @@ from legor1.tasks.prompts import (
     query,
 )
 
-BUDGET = PixelBudget(9408, 15680)
+BUDGET = DEFAULT.budget(9408, 15680)
 SHOWN = {
     "image": "shown.png",
     "width": 480,

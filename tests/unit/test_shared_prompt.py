@@ -6,7 +6,7 @@ import transformers.modeling_flash_attention_utils as flash
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import knowing
+from legor1.training.fast.attention import by_mask
 from legor1.training.fast.shared_prompt import (
     SHARED,
     Layout,
@@ -133,24 +133,25 @@ def test_flash_gets_the_completions_behind_the_keys_of_their_prompt():
     found = Layout([(2, [2, 1]), (1, [3])], CPU).completions
     assert found.queries.tolist() == [2, 3, 4, 6, 7, 8]
     assert found.keys.tolist() == [0, 1, 2, 3, 0, 1, 4, 5, 6, 7, 8]
-    assert found.query_ends.tolist() == [0, 2, 3, 6]
-    assert found.key_ends.tolist() == [0, 4, 7, 11]
-    assert (found.longest_query, found.longest_key) == (3, 4)
+    assert found.form["cu_seq_lens_q"].tolist() == [0, 2, 3, 6]
+    assert found.form["cu_seq_lens_k"].tolist() == [0, 4, 7, 11]
+    assert (found.form["max_length_q"], found.form["max_length_k"]) == (3, 4)
 
 
 def test_flash_gets_the_prompts_as_rows_of_their_own():
     found = Layout([(2, [2, 1]), (1, [3])], CPU).prompts
     expected = Sequences.of([range(0, 2), range(5, 6)], [range(0, 2), range(5, 6)], CPU)
     assert found.queries.tolist() == found.keys.tolist() == [0, 1, 5]
-    assert found.query_ends.tolist() == found.key_ends.tolist() == [0, 2, 3]
-    assert found.longest_key == expected.longest_key == 2
+    for side in "qk":
+        assert found.form[f"cu_seq_lens_{side}"].tolist() == [0, 2, 3]
+        assert found.form[f"max_length_{side}"] == expected.form[f"max_length_{side}"] == 2
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
     given = {"dropout": 0.0, "scaling": 0.3}
-    attention = knowing(sdpa_attention_forward, {Layout: sdpa_shared})
+    attention = by_mask(sdpa_attention_forward, {Layout: sdpa_shared})
     found, _ = attention(attention_layer(), *inputs, mask, **given)
     expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **given)
     assert torch.equal(found, expected)

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from legor1.core.boxes import PixelBudget
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.tasks.prompts import DIRECTIVES
 from legor1.training import tiny_base
 
-BUDGET = PixelBudget(9408, 15680)
+BUDGET = DEFAULT.budget(9408, 15680)
 SIZES = json.loads((TINY_BASE / "recipe.json").read_text())["model"]
 
 
@@ -21,7 +21,14 @@ def tokenizer():
         "Which parts are needed for this step?",
         '[{"bbox_2d": [1, 2, 3, 4], "label": "brick"}]',
     ]
-    return tiny_base.make_tokenizer(texts, 300)
+    return tiny_base.make_tokenizer(texts, 300, tiny_base.SINGLE_TOKENS)
+
+
+def processor_for(tokenizer):
+    image_settings = DEFAULT.image_settings(BUDGET)
+    return tiny_base.make_processor(
+        tokenizer, image_settings, tiny_base.BACKGROUND, tiny_base.CONTRAST
+    )
 
 
 def test_each_number_is_one_token_and_text_comes_back(tokenizer, tmp_path):
@@ -40,7 +47,7 @@ def test_fixed_phrases_are_single_tokens(tokenizer):
 
 def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
     Image.new("RGB", (480, 360)).save(tmp_path / "a.png")
-    processor = tiny_base.make_processor(tokenizer, BUDGET)
+    processor = processor_for(tokenizer)
     row = {"task": "state", "image": "a.png", "width": 480, "height": 360, "prompt": "Done?"}
     row |= {
         "response": "Yes.",
@@ -59,7 +66,7 @@ def test_loss_falls_on_assistant_turns_alone(tokenizer, tmp_path):
 def test_its_batches_equal_those_of_the_processor(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_base, "DARKEST", 1.0)  # white paper
     Image.new("RGB", (360, 480), "red").save(tmp_path / "a.png")
-    processor = tiny_base.make_processor(tokenizer, BUDGET)
+    processor = processor_for(tokenizer)
     row = {"task": "state", "image": "a.png", "width": 360, "height": 480, "prompt": "Done?"}
     row |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
     batch = tiny_base.Examples([row], tmp_path, processor, BUDGET, 1).batch(
@@ -95,7 +102,7 @@ def test_every_picture_has_paper_of_its_own_tint(tokenizer, tmp_path):
         Image.new("RGB", (480, 360), "white").save(tmp_path / name)
         rows.append({"task": "state", "image": name, "width": 480, "height": 360, "prompt": ""})
         rows[-1] |= {"response": "Yes.", "box_frame": "processed", "demonstrations": []}
-    processor = tiny_base.make_processor(tokenizer, BUDGET)
+    processor = processor_for(tokenizer)
     first, second = (
         tiny_base.Examples(rows, tmp_path, processor, BUDGET, 1).batch([row], demonstrations=False)
         for row in rows

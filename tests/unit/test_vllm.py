@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 
 from legor1.core.errors import UserError
 from legor1.inference.predict import Predictor
-from legor1.models.loading import LORA_TARGETS, load_model
+from legor1.models.loading import load_model
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 
 HERE = importlib.util.find_spec("vllm") is not None
@@ -25,7 +26,7 @@ def adapter(tmp_path: Path) -> Path:
     config = LoraConfig(
         r=8,
         lora_alpha=8,
-        target_modules=LORA_TARGETS,
+        target_modules=DEFAULT.lora_targets,
         task_type="CAUSAL_LM",
         init_lora_weights=False,
     )

@@ -14,7 +14,8 @@ from peft import LoraConfig
 from PIL import Image as Picture
 from transformers import AutoProcessor
 
-from legor1.models.loading import LORA_TARGETS, load_model
+from legor1.models.loading import load_model
+from legor1.models.registry import DEFAULT
 
 TINY = Path(__file__).parents[2] / "workflow/base/tiny"
 SIZES = [(120, 90), (90, 140), (200, 100)]
@@ -55,7 +56,7 @@ def tiny(
     return {
         "model": load_model(base, {"precision": "float32", "attention": attention}),
         "processing_class": AutoProcessor.from_pretrained(TINY, padding_side="left"),
-        "peft_config": lora or LoraConfig(r=4, lora_alpha=8, target_modules=LORA_TARGETS),
+        "peft_config": lora or LoraConfig(r=4, lora_alpha=8, target_modules=DEFAULT.lora_targets),
     }
 
 

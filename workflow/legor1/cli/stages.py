@@ -155,11 +155,11 @@ def audit(**given: Any) -> Facts:
 )
 def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -> None:
     """Write conversations and their images in the format of another program."""
-    from legor1.core.boxes import PixelBudget
     from legor1.data.export.export import write_export
+    from legor1.models.registry import DEFAULT
 
     try:
-        budget = PixelBudget(min_pixels, max_pixels) if max_pixels else None
+        budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
     except ValueError as error:
         raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
     say(f"export {format}", write_export(format=format, budget=budget, **given))

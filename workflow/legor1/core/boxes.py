@@ -1,9 +1,9 @@
 """Boxes and the frames they live in: the only module that knows coordinate frames.
 
 A box is ``(x1, y1, x2, y2)``: left, top, right, bottom. Everywhere in the project boxes are in
-pixels of the *original* image. Qwen2.5-VL reads and writes pixels of the image *after* the
-processor has resized it, so what the model sees or says is converted here and nowhere else.
-``FRAMES`` are the frames in which it can be shown them.
+pixels of the *original* image. A model reads and writes others, such as pixels of the image *after*
+the processor has resized it, so what it sees or says is converted here and nowhere else. ``FRAMES``
+are the frames in which it can be shown them.
 """
 
 import json
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FACTOR = 28  # one visual token covers 28 × 28 processed pixels: patch 14, merged 2 × 2
 MAX_ASPECT = 200  # the processor refuses images more elongated than this
-# processed: pixels of the image that the model sees. original: numbers of the image before it was
-# resized (the defect frame_mismatch). percent: <p>label</p> {<x1><y1><x2><y2>} in [0, 100].
-# percent_json: a JSON list in [0, 100], as a file may have it (frame_mismatch again).
+# processed: the model family's own, such as pixels of the image that it sees. original: numbers of
+# the image before it was resized (the defect frame_mismatch). percent: <p>label</p>
+# {<x1><y1><x2><y2>} in [0, 100]. percent_json: a JSON list in [0, 100], as a file may have it
+# (frame_mismatch again).
 FRAMES = ("processed", "original", "percent", "percent_json")
 PERCENT = (100, 100)  # what stands for the image's size in [0, 100]
 
@@ -33,43 +33,56 @@ _TAGS = re.compile(rf"{_TAG.pattern}(?:[\s,;]*{_TAG.pattern})*")
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """How many pixels a processed image may have; decides every image's processed size."""
+    """How many pixels a processed image may have; decides every image's processed size.
+
+    Attributes:
+        min_pixels, max_pixels: of the processed image.
+        factor: side in pixels of the square of the processed image that a visual token covers.
+        box_scale: the model's boxes are in [0, box_scale]; None: in pixels of the processed image.
+    """
 
     min_pixels: int
     max_pixels: int
+    factor: int
+    box_scale: int | None = None
 
     def __post_init__(self) -> None:
-        if not FACTOR**2 <= self.min_pixels <= self.max_pixels:
+        if not self.factor**2 <= self.min_pixels <= self.max_pixels:
             raise ValueError(
-                f"a pixel budget needs {FACTOR**2} <= min_pixels <= max_pixels, "
+                f"a pixel budget needs {self.factor**2} <= min_pixels <= max_pixels, "
                 f"got {self.min_pixels} and {self.max_pixels}"
             )
+
+    @property
+    def max_tokens(self) -> int:
+        """Visual tokens of the largest image."""
+        return self.max_pixels // self.factor**2
 
     def processed_size(self, size: Size) -> Size:
         """Return the (width, height) that the processor resizes an image of ``size`` to.
 
-        Both sides become multiples of 28 and their product lies within the budget, with the
-        aspect ratio kept as nearly as that allows (the rule of Qwen2-VL's image processor).
+        Both sides become multiples of ``factor`` and their product lies within the budget, with the
+        aspect ratio kept as nearly as that allows (the rule of Qwen's image processors).
 
         Raises:
             ValueError: a side is not positive, or the image is too elongated.
         """
-        width, height = size
+        (width, height), factor = size, self.factor
         if min(size) <= 0 or max(size) / min(size) > MAX_ASPECT:
             raise ValueError(f"an image of {width} x {height} pixels cannot be processed")
-        w, h = (round(side / FACTOR) * FACTOR for side in size)
+        w, h = (round(side / factor) * factor for side in size)
         if w * h > self.max_pixels:
             shrink = math.sqrt(width * height / self.max_pixels)
-            w, h = (max(FACTOR, math.floor(s / shrink / FACTOR) * FACTOR) for s in size)
+            w, h = (max(factor, math.floor(s / shrink / factor) * factor) for s in size)
         elif w * h < self.min_pixels:
             grow = math.sqrt(self.min_pixels / (width * height))
-            w, h = (math.ceil(s * grow / FACTOR) * FACTOR for s in size)
+            w, h = (math.ceil(s * grow / factor) * factor for s in size)
         return w, h
 
     def visual_tokens(self, size: Size) -> int:
         """Return how many tokens an image of ``size`` takes in the prompt."""
         width, height = self.processed_size(size)
-        return width * height // FACTOR**2
+        return width * height // self.factor**2
 
 
 def rescale(box: Sequence[float], source: Size, target: Size) -> Box:
@@ -126,7 +139,9 @@ def shown_size(size: Size, budget: PixelBudget, frame: str) -> Size:
     """Return the (width, height) in whose units boxes are shown as JSON in ``frame``."""
     if frame == "original":
         return size
-    return PERCENT if frame == "percent_json" else budget.processed_size(size)
+    if frame == "percent_json":
+        return PERCENT
+    return (budget.box_scale,) * 2 if budget.box_scale else budget.processed_size(size)
 
 
 def to_percent(text: str, size: Size) -> str:

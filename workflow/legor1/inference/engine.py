@@ -1,72 +1,34 @@
-"""What answers prompts: one interface, behind which stand transformers and vLLM."""
+"""The engines by name."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from legor1.core.boxes import Size
-
-
-class Picture(NamedTuple):
-    """An image of the dataset: its path in the tree, and its (width, height) in pixels."""
-
-    path: str
-    size: Size
+from legor1.inference.types import Engine
 
 
-class Prompt(NamedTuple):
-    """What the model is asked.
+def _transformers() -> Callable[..., Engine]:
+    from legor1.inference.transformers_engine import TransformersEngine
 
-    Attributes:
-        instance: its id.
-        text: the chat up to the answer, with one image token for each image.
-        pictures: the images, in order.
-        tokens: how many it takes, visual ones included.
-    """
-
-    instance: str
-    text: str
-    pictures: tuple[Picture, ...]
-    tokens: int
+    return TransformersEngine
 
 
-class Engine(Protocol):
-    """A model that answers prompts, greedily or drawing as its recipe says."""
+def _vllm() -> Callable[..., Engine]:
+    from legor1.inference.vllm_engine import VllmEngine
 
-    def complete(
-        self, prompts: Sequence[Prompt], answered: Collection[int] = ()
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Yield the number of each prompt with the tokens of its completion, in any order.
+    return VllmEngine
 
-        A completion that the model ended has its end token last. It comes as soon as it is there,
-        so that a run that is killed has lost little.
 
-        Args:
-            prompts: all prompts of the run, in its order.
-            answered: numbers of those that an earlier attempt answered. They may come again, but
-                the others get the answers that they would have got without that attempt.
-        """
-        ...
+# Imported when asked for: vLLM's environment has other releases than that of transformers.
+ENGINES = {"transformers": _transformers, "vllm": _vllm}
 
 
 def load_engine(
     recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
 ) -> Engine:
-    """Return the recipe's engine.
-
-    Args:
-        recipe: engine (transformers or vllm), and what it needs.
-        tree: the dataset tree that image paths start from.
-        base, adapter: folders of the base model and of the LoRA adapter, if there is one.
-        processor: of the base model, bound to the pixel budget.
+    """Return the recipe's engine; ``base`` and ``adapter`` are folders, ``tree`` has the images.
 
     Raises:
         UserError: vLLM is asked for and not installed.
     """
-    if recipe["engine"] == "vllm":
-        from legor1.inference.vllm_engine import VllmEngine
-
-        return VllmEngine(recipe, tree, base, adapter)
-    from legor1.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine(recipe, tree, base, adapter, processor)
+    return ENGINES[recipe["engine"]]()(recipe, tree, base, adapter, processor)

@@ -6,15 +6,17 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from legor1.core.boxes import PixelBudget, to_original
+from legor1.core.boxes import to_original
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, locked, read_jsonl
 from legor1.core.fingerprint import fingerprint
 from legor1.core.progress import Progress
-from legor1.inference.engine import Engine, Picture, Prompt, load_engine
+from legor1.inference.engine import load_engine
+from legor1.inference.types import Engine, Picture, Prompt
 from legor1.models.loading import base_folder, context_length, end_tokens, load_processor
 from legor1.models.lora import checked_weights
 from legor1.models.processing import check_lengths
+from legor1.models.registry import family_of
 from legor1.tasks.prompts import chat_messages
 
 SECONDS_TO_LEAVE = 60  # that an earlier attempt has to finish, or to end
@@ -106,7 +108,7 @@ class Predictor:
     ) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         self.recipe = recipe
-        self.budget = PixelBudget(**recipe["pixel_budget"])
+        self.budget = family_of(base).budget(**recipe["pixel_budget"])
         self.processor = load_processor(base, self.budget, padding_side="left")
         self.context = context_length(base)
         self.ends = end_tokens(base)
@@ -151,14 +153,14 @@ class Predictor:
             text = self.processor.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-            pictures = [Picture(one["image"], (one["width"], one["height"])) for one in shown]
+            pictures = [Picture(turn["image"], (turn["width"], turn["height"])) for turn in shown]
             prompts.append(Prompt(row["instance_id"], text, tuple(pictures), tokens))
         return prompts
 
     def _prediction(self, row: dict[str, Any], completion: list[int]) -> dict[str, Any]:
         finished = bool(completion) and completion[-1] in self.ends
-        said = completion[:-1] if finished else completion
-        text = self.processor.tokenizer.decode(said, skip_special_tokens=True)
+        tokens = completion[:-1] if finished else completion
+        text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         size = (row["width"], row["height"])
         seen = self.budget.processed_size(size)
         facts = ("instance_id", "task", "manual", "image", "width", "height")
@@ -173,6 +175,6 @@ class Predictor:
             "prediction": to_original(text, size, self.budget, row["box_frame"]),
             "reference": row["response"],
             **({"file_reference": row["file_response"]} if "file_response" in row else {}),
-            "completion_tokens": len(said),
+            "completion_tokens": len(tokens),
             "finished": finished,
         }

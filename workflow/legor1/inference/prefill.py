@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from legor1.models.feature_cache import model_inputs
+from legor1.models.registry import family_of_model
 
 ALIKE = 7 / 8  # of the longest prompt that is read in the same pass
 
@@ -30,6 +30,7 @@ def prefill(
         position_ids: (3, rows, prompt).
         features: of each row's images, (tokens, hidden) each.
     """
+    feature_inputs = family_of_model(model).feature_inputs
     lengths = attention_mask.sum(1).tolist()
     logits, caches = [], []
     for rows in alike(lengths):
@@ -42,7 +43,7 @@ def prefill(
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-            **model_inputs([one for row in features[rows] for one in row]),
+            **feature_inputs([image for row in features[rows] for image in row]),
         )
         logits.append(read.logits[:, -1])
         caches.append(cache)

@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.inference.batching import batches
 from legor1.inference.decoding import decode
-from legor1.inference.engine import Picture, Prompt
 from legor1.inference.sampling import choice
-from legor1.models.feature_cache import ImageMemory, encode
+from legor1.inference.types import Picture, Prompt
+from legor1.models.feature_cache import FeatureCache, encode
 from legor1.models.loading import without_adapter
 from legor1.models.lora import load_adapted
 from legor1.models.processing import with_visual_tokens
+from legor1.models.registry import family_of
 
-REMEMBERED = 4 * 2**30  # bytes of image features, in the host's memory
+CACHED = 4 * 2**30  # bytes of image features, in the host's memory
 
 
 class TransformersEngine:
@@ -38,13 +38,15 @@ class TransformersEngine:
         if recipe["device"] == "cpu":
             torch.set_num_threads(recipe["threads"])
         self.recipe, self.tree, self.processor = recipe, tree, processor
-        self.budget = PixelBudget(**recipe["pixel_budget"])
+        self.family = family_of(base)
+        self.budget = self.family.budget(**recipe["pixel_budget"])
         self.model = load_adapted(base, adapter, recipe)
         self.backbone = without_adapter(self.model).model
-        adapted = [name for name, _ in self.backbone.visual.named_parameters() if "lora_" in name]
+        tower = self.family.tower(self.backbone)
+        adapted = [name for name, _ in tower.named_parameters() if "lora_" in name]
         if adapted:
             raise ValueError(f"{adapter} changes the vision tower: {adapted[0]}")
-        self.memory = ImageMemory(REMEMBERED)
+        self.cache = FeatureCache(CACHED, "cpu")
 
     def complete(
         self, prompts: Sequence[Prompt], answered: Collection[int] = ()
@@ -64,21 +66,18 @@ class TransformersEngine:
             uses.subtract(picture for prompt in asked for picture in prompt.pictures)
             for picture in {picture for prompt in asked for picture in prompt.pictures}:
                 if not uses[picture]:
-                    self.memory.forget(picture)
+                    self.cache.drop(picture)
 
     @torch.inference_mode()
     def _answer(self, prompts: list[Prompt]) -> list[list[int]]:
         """Return the tokens of each prompt's completion."""
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
-        encoded = iter(self.memory.recall(pictures, self._encode))
+        encoded = iter(self.cache.get(pictures, self._encode))
         grids = torch.tensor([self._grid(picture) for picture in pictures])
         device = self.model.device
         features = [[next(encoded).to(device) for _ in prompt.pictures] for prompt in prompts]
         ids, mask = self.padded(prompts)
-        types = (ids == self.backbone.config.image_token_id).int()
-        positions, _ = self.backbone.get_rope_index(
-            ids, types, image_grid_thw=grids, attention_mask=mask
-        )
+        positions = self.family.positions(self.backbone, ids, grids, mask)
         chosen = choice(self.recipe, [prompt.instance for prompt in prompts])
         penalty = float(self.recipe["repetition_penalty"])
         return self.model.generate(
@@ -126,4 +125,4 @@ class TransformersEngine:
             inputs = self.processor.image_processor(images=[image], return_tensors="pt")
             inputs = inputs.to(self.model.device)
             features += encode(self.backbone, inputs["pixel_values"], inputs["image_grid_thw"])
-        return [one.cpu() for one in features]
+        return features

@@ -1,4 +1,4 @@
-"""vLLM as the engine: it batches, shares prefixes and remembers images by itself.
+"""vLLM as the engine: it batches, shares prefixes and caches images by itself.
 
 In an environment of its own (``envs/vllm.yaml``), since it asks for other releases than training.
 """
@@ -13,9 +13,10 @@ from typing import Any
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
-from legor1.inference.engine import Prompt
+from legor1.inference.types import Prompt
 from legor1.models.loading import context_length, end_tokens
 from legor1.models.lora import read_settings
+from legor1.models.registry import family_of
 
 IN_FLIGHT = 256  # prompts that vLLM has at a time: their images are in memory
 # In one process: nothing is gained by more where a job has one device.
@@ -27,7 +28,7 @@ class VllmEngine:
     """Decoding by vLLM; what it draws differs from what transformers draws."""
 
     def __init__(
-        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None
+        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
     ) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
 
@@ -45,7 +46,8 @@ class VllmEngine:
                 f"vLLM cannot be used here: {error}. Remedy: run in the environment of "
                 "envs/vllm.yaml, or set `inference: {engine: transformers}` in the config."
             ) from error
-        self.tree, budget = tree, recipe["pixel_budget"]
+        family = family_of(base)
+        self.tree, budget = tree, family.budget(**recipe["pixel_budget"])
         self.lora = LoRARequest(adapter.name, 1, str(adapter)) if adapter else None
         self.recipe = recipe
         drawn = {name: v for name, v in (recipe.get("sampling") or {}).items() if v is not None}
@@ -64,12 +66,7 @@ class VllmEngine:
             dtype=recipe["precision"],
             max_model_len=recipe.get("max_tokens") or context_length(base),
             max_num_seqs=recipe["batch_size"] or IN_FLIGHT,
-            mm_processor_kwargs={
-                "size": {
-                    "shortest_edge": budget["min_pixels"],
-                    "longest_edge": budget["max_pixels"],
-                }
-            },
+            mm_processor_kwargs=family.image_settings(budget),
             enable_lora=adapter is not None,
             max_lora_rank=max(8, rank),
             enforce_eager=on_cpu,

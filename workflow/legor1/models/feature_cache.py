@@ -1,66 +1,92 @@
-"""Features of images by content, so that a frozen vision tower sees each image once."""
+"""A cache of image features, so that a frozen vision tower sees each image once."""
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from legor1.models.loading import is_frozen
+from legor1.models.registry import family_of_model
 
 Key = TypeVar("Key", bound=Hashable)
-Images = list[tuple[torch.Tensor, torch.Tensor]]
+Images = tuple[torch.Tensor, torch.Tensor]  # patches of all (n, width), grids (images, 3)
 
 
-class ImageMemory:
-    """The features of the images seen last, up to a number of bytes."""
+class FeatureCache:
+    """The tensors of the images used last, up to a number of bytes.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    Args:
+        limit: bytes.
+        device: where they are kept; None leaves each where it was made.
+    """
+
+    def __init__(self, limit: int, device: str | None = None) -> None:
+        self.limit, self.device = limit, device
         self.size = 0
-        self.kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+        self.entries: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
-    def features(
-        self, images: Images, encode: Callable[[Images], list[torch.Tensor]]
-    ) -> list[torch.Tensor]:
-        """Return the features of each image, told apart by what the model sees of it.
-
-        Args:
-            images: each image's patches (n, width) and its grid (3,).
-            encode: the vision tower; returns (tokens, hidden) of each image.
-        """
-        keys = [fingerprint(*image) for image in images]
-        by_key = dict(zip(keys, images, strict=True))
-        return self.recall(keys, lambda missing: encode([by_key[key] for key in missing]))
-
-    def recall(
+    def get(
         self, keys: Sequence[Key], make: Callable[[list[Key]], list[torch.Tensor]]
     ) -> list[torch.Tensor]:
-        """Return the features of each key's image; those not remembered are made in one call."""
-        known = {key: self.kept[key] for key in keys if key in self.kept}
+        """Return the tensor of each key's image; those not in the cache are made in one call."""
+        known = {key: self.entries[key] for key in keys if key in self.entries}
         missing = [key for key in dict.fromkeys(keys) if key not in known]
         if missing:
-            known |= zip(missing, make(missing), strict=True)
+            made = make(missing)
+            made = [tensor.to(self.device) for tensor in made] if self.device else made
+            known |= zip(missing, made, strict=True)
         for key in keys:
             self._keep(key, known[key])
         return [known[key] for key in keys]
 
-    def forget(self, key: Hashable) -> None:
-        """Drop the features of an image that will not be asked for again."""
-        if key in self.kept:
-            self.size -= self.kept.pop(key).nbytes
+    def drop(self, key: Hashable) -> None:
+        """Drop the tensor of an image that will not be asked for again."""
+        if key in self.entries:
+            self.size -= self.entries.pop(key).nbytes
 
-    def _keep(self, key: Hashable, features: torch.Tensor) -> None:
-        if key not in self.kept:
-            self.size += features.nbytes
-        self.kept[key] = features
-        self.kept.move_to_end(key)
+    def _keep(self, key: Hashable, tensor: torch.Tensor) -> None:
+        if key not in self.entries:
+            self.size += tensor.nbytes
+        self.entries[key] = tensor
+        self.entries.move_to_end(key)
         while self.size > self.limit:
-            self.size -= self.kept.popitem(last=False)[1].nbytes
+            self.size -= self.entries.popitem(last=False)[1].nbytes
+
+
+def vision_inputs(
+    backbone: Any,
+    keys: Sequence[Key],
+    load: Callable[[Sequence[Key]], Images],
+    cache: FeatureCache,
+    precision: AbstractContextManager[Any],
+) -> dict[str, Any]:
+    """Return the model's arguments for images: features if its tower is frozen, else pixels.
+
+    Args:
+        backbone: the model without its language head.
+        keys: of the images, in order; equal images have equal keys.
+        load: returns the images of some keys, on the model's device.
+        cache: of features.
+        precision: what the tower runs in, such as autocast.
+    """
+    if not keys:
+        return {}
+    family = family_of_model(backbone)
+    if not is_frozen(family.tower(backbone)):
+        return dict(zip(("pixel_values", "image_grid_thw"), load(keys), strict=True))
+
+    def make(missing: list[Key]) -> list[torch.Tensor]:
+        with torch.no_grad(), precision:
+            return encode(backbone, *load(missing))
+
+    return family.feature_inputs(cache.get(keys, make))
 
 
 def encode(backbone: Any, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
-    """Return the features (tokens, hidden) of each image that the vision tower makes.
+    """Return the features (tokens, width) of each image that the vision tower makes.
 
     Each image goes through the tower alone: matrix kernels choose their order of summation by the
     number of rows, so an image encoded among others would have features that depend on them.
@@ -70,16 +96,9 @@ def encode(backbone: Any, pixels: torch.Tensor, grids: torch.Tensor) -> list[tor
         pixels: patches of all images, (n, width).
         grids: (images, 3): frames, rows and columns of patches.
     """
+    family = family_of_model(backbone)
     patches = pixels.split(grids.prod(-1).tolist())
-    return [
-        backbone.get_image_features(image, grid[None]).pooler_output[0]
-        for image, grid in zip(patches, grids, strict=True)
-    ]
-
-
-def model_inputs(features: Any) -> dict[str, Any]:
-    """Return the model's arguments that give it features in place of pixels; a list, in order."""
-    return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
+    return [family.encode(backbone, *image) for image in zip(patches, grids, strict=True)]
 
 
 def fingerprint(patches: torch.Tensor, grid: torch.Tensor) -> bytes:

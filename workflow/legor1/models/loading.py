@@ -8,9 +8,9 @@ import torch
 from peft import PeftModel
 from transformers import (
     AutoConfig,
+    AutoModelForImageTextToText,
     AutoProcessor,
     GenerationConfig,
-    Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.utils import is_flash_attn_2_available
 
@@ -18,10 +18,9 @@ from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.models.processing import check_frames
+from legor1.models.registry import family_of, family_of_model
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Every linear layer of the language model, and none of the vision tower.
-LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
 def base_folder(base: Path) -> Path:
@@ -38,16 +37,16 @@ def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> A
     """Return the processor of the model in ``folder``, bound to the pixel budget.
 
     Raises:
+        UserError: the model is of no known family.
         RuntimeError: the processor would resize an image otherwise than ``budget`` says, which
             would put every box into the wrong frame.
     """
+    family = family_of(folder)
     processor = AutoProcessor.from_pretrained(folder)
-    processor.image_processor.size = {
-        "shortest_edge": budget.min_pixels,
-        "longest_edge": budget.max_pixels,
-    }
+    for name, value in family.image_settings(budget).items():
+        setattr(processor.image_processor, name, value)
     processor.tokenizer.padding_side = padding_side
-    check_frames(processor.image_processor, budget)
+    check_frames(processor.image_processor, budget, family)
     return processor
 
 
@@ -57,7 +56,7 @@ def context_length(folder: Path) -> int:
 
 
 def usable_attention(wanted: str) -> str:
-    """Return the attention to use: SDPA, said aloud, where Flash-Attention-2 cannot be used."""
+    """Return the attention to use: SDPA, with a notice, where Flash-Attention-2 cannot be used."""
     if wanted != "flash_attention_2" or is_flash_attn_2_available():
         return wanted
     print(
@@ -80,8 +79,12 @@ def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
 
     Of the checkpoint's generation settings it keeps the special tokens alone: transformers would
     fill in the others wherever a caller leaves one open.
+
+    Raises:
+        UserError: it is of no known family.
     """
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+    family_of(folder)
+    model = AutoModelForImageTextToText.from_pretrained(
         folder,
         dtype=DTYPES[recipe["precision"]],
         attn_implementation=usable_attention(recipe["attention"]),
@@ -109,7 +112,7 @@ def freeze_vision(model: Any) -> Any:
     activations, the tower's too, although nothing there learns: its blocks would be computed again
     in the backward pass, for gradients that nobody asks for.
     """
-    tower = model.model.visual
+    tower: Any = family_of_model(model).tower(model.model)
     tower.requires_grad_(False)
     tower.eval()
     tower.train = lambda mode=True: tower  # blocks checkpoint in training mode alone

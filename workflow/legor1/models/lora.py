@@ -14,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
-from legor1.models.loading import LORA_TARGETS, load_model
+from legor1.models.loading import load_model
+from legor1.models.registry import FAMILIES
 
 WEIGHTS = "adapter_model.safetensors"
 REMEDY = "Remedy: train the adapter again, or pull it as it was published."
+KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 # What an adapter may say of itself: nothing follows from it.
 FREE = {
     "base_model_name_or_path",
@@ -30,8 +32,8 @@ FREE = {
 }
 
 
-def settings(r: int, alpha: int, dropout: float, targets: Any = LORA_TARGETS) -> LoraConfig:
-    """Return the LoRA settings: the language model's linear layers, never the vision tower."""
+def settings(r: int, alpha: int, dropout: float, targets: str | list[str]) -> LoraConfig:
+    """Return LoRA's settings on ``targets``: a regular expression, such as a family's, or names."""
     return LoraConfig(
         r=r,
         lora_alpha=alpha,
@@ -49,26 +51,26 @@ def read_settings(folder: Path) -> LoraConfig:
     """
     path = folder / "adapter_config.json"
     content = read_json(path)
-    said: dict[str, Any] = content if isinstance(content, dict) else {}
-    told: list[Any] = list(map(said.get, ("r", "lora_alpha", "lora_dropout", "target_modules")))
-    r, alpha, dropout, targets = told
-    named = isinstance(targets, list) and all(re.fullmatch(r"\w+", str(one)) for one in targets)
+    given: dict[str, Any] = content if isinstance(content, dict) else {}
+    known: list[Any] = [given.get(name) for name in KEYS]
+    r, alpha, dropout, targets = known
+    named = isinstance(targets, list) and all(re.fullmatch(r"\w+", str(name)) for name in targets)
     sound = {
         "r": type(r) is int and 0 < r <= 1024,
         "lora_alpha": type(alpha) in (int, float) and 0 < alpha < math.inf,
         "lora_dropout": type(dropout) in (int, float) and 0 <= dropout < 1,
-        "target_modules": named or targets == LORA_TARGETS,
+        "target_modules": named or targets in [family.lora_targets for family in FAMILIES.values()],
     }
     wrong = [name for name, fits in sound.items() if not fits]
     if not wrong:
         ours = settings(r, alpha, dropout, targets)
-        known = ours.to_dict()
-        wrong = [name for name in said.keys() - FREE if said[name] != known.get(name)]
+        expected = ours.to_dict()
+        wrong = [name for name in given.keys() - FREE if given[name] != expected.get(name)]
         if not wrong:
             return ours
     name = min(wrong)
     raise UserError(
-        f"{path} has {name} {said.get(name)!r}, which no adapter that is trained here has. {REMEDY}"
+        f"{path} has {name} {given.get(name)!r}, which no adapter trained here has. {REMEDY}"
     )
 
 

@@ -1,68 +1,44 @@
-"""What the processor makes of prompts, held against the pixel budget before any work begins.
+"""What the processor makes of prompts, compared with the pixel budget before any work begins.
 
-``PixelBudget`` alone decides an image's processed size; whoever else resizes images (transformers'
-two image processors, qwen-vl-utils) must come to the same, or boxes are in the wrong frame. And no
-prompt is ever cut: one that is too long is an error.
+``PixelBudget`` alone decides an image's processed size; whatever else resizes images must come to
+the same, or boxes are in the wrong frame. And no prompt is ever cut: one too long is an error.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
-from qwen_vl_utils import process_vision_info
-from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
-from legor1.core.boxes import PixelBudget, Size
+from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
+from legor1.models.base import ModelFamily
 from legor1.tasks.prompts import answer, chat_messages
 
 # Large, small, upright, lengthwise, and long: each side of the rule is met under any budget.
 PROBE_SIZES = ((480, 360), (360, 480), (1920, 1080), (90, 700), (60, 40), (1700, 2200))
 
 
-def check_frames(image_processor: Any, budget: PixelBudget) -> None:
+def check_frames(image_processor: Any, budget: PixelBudget, family: ModelFamily) -> None:
     """Stop unless whatever resizes images resizes the probes as ``budget`` says.
 
     Args:
         image_processor: the model's, bound to the budget.
         budget: of training, rollouts and inference.
+        family: the model's.
 
     Raises:
         RuntimeError: one does otherwise, so that every box would be in the wrong frame.
     """
+    edges = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
     for size in PROBE_SIZES:
         expected = budget.processed_size(size)
-        for name, realised in realised_sizes(image_processor, budget, size).items():
-            if realised != expected:
+        realised = family.realised_sizes(image_processor, Image.new("RGB", size), **edges)
+        for name, got in realised.items():
+            if got != expected:
                 raise RuntimeError(
-                    f"{name} resizes {size} to {realised}, the pixel budget says {expected}: "
+                    f"{name} resizes {size} to {got}, the pixel budget says {expected}: "
                     "boxes would be in the wrong frame"
                 )
-
-
-def realised_sizes(image_processor: Any, budget: PixelBudget, size: Size) -> dict[str, Size]:
-    """Return the (width, height) that each resizer really gives a blank image of ``size``."""
-    image = Image.new("RGB", size)
-    settings = image_processor.to_dict()
-    processors = {
-        "the model's image processor": image_processor,
-        "the fast image processor": Qwen2VLImageProcessor.from_dict(settings),
-        "the slow image processor": Qwen2VLImageProcessorPil.from_dict(settings),
-    }
-    sizes = {name: _processed(one, image) for name, one in processors.items()}
-    edges = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
-    shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
-    (resized,), _ = process_vision_info(shown, image_patch_size=image_processor.patch_size)
-    return sizes | {
-        "qwen-vl-utils": resized.size,
-        "the image processor after qwen-vl-utils": _processed(image_processor, resized),
-    }
-
-
-def _processed(image_processor: Any, image: Image.Image) -> Size:
-    inputs = image_processor(images=[image], return_tensors="pt")
-    _, rows, columns = inputs["image_grid_thw"][0].tolist()
-    return columns * image_processor.patch_size, rows * image_processor.patch_size
 
 
 def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) -> list[int]:
@@ -74,7 +50,7 @@ def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) ->
         counts: visual tokens of each image, in order.
     """
     visual = iter(counts)
-    return [token for one in ids for token in [one] * (next(visual) if one == image else 1)]
+    return [copy for token in ids for copy in [token] * (next(visual) if token == image else 1)]
 
 
 def check_lengths(

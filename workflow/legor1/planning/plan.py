@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from legor1.config.settings import own
-from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
-from legor1.planning import architectures, duration, machines, memory, tokens
-from legor1.planning.architectures import Architecture
+from legor1.models.architecture import Architecture
+from legor1.models.base import ModelFamily
+from legor1.models.registry import architecture_of_base, family_of_base
+from legor1.planning import duration, machines, memory, tokens
 from legor1.planning.machines import GPUS, Machine
 from legor1.planning.preflight import TINY_BASE
 
@@ -37,8 +38,9 @@ def plan(
         UserError: the base model is not known, or a file cannot be read.
     """
     folder = base_folder(config["base"], base)
-    arch = architectures.of_base(config["base"], folder)
-    lengths = Lengths(config, conversations, tokens.counter(folder))
+    family = family_of_base(config["base"], folder)
+    arch = architecture_of_base(config["base"], folder)
+    lengths = Lengths(config, conversations, tokens.counter(folder), family)
     experiments = {
         name: _experiment(arch, config, name, gpu, lengths) for name in config["experiments"]
     }
@@ -64,8 +66,14 @@ def base_folder(base: Mapping[str, Any], described: Path | None) -> Path | None:
 class Lengths:
     """What an experiment's rows take, by task: counted in its conversations, else assumed."""
 
-    def __init__(self, config: Mapping[str, Any], folder: str | None, count: tokens.Count) -> None:
-        self.config, self.folder, self.count = config, folder, count
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        folder: str | None,
+        count: tokens.Count,
+        family: ModelFamily,
+    ) -> None:
+        self.config, self.folder, self.count, self.family = config, folder, count, family
 
     def of(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
         """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``.
@@ -74,7 +82,7 @@ class Lengths:
             UserError: the file cannot be read, or holds no conversation.
         """
         experiment = self.config["experiments"][name]
-        budget = PixelBudget(**own(self.config, name, "pixel_budget"))
+        budget = self.family.budget(**own(self.config, name, "pixel_budget"))
         shown = experiment["demonstrations"]
         path = self._path(experiment, side)
         if path is None or not path.is_file():

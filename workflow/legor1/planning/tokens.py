@@ -148,8 +148,7 @@ def assumed(
 def _instances(dataset: Mapping[str, Any], budget: PixelBudget) -> tuple[dict[str, int], Spread]:
     """Return how many instances each task has, and the visual tokens of an image."""
     if dataset["source"] != "synthetic":
-        most = budget.max_pixels // 28**2
-        return LEGO_ARTA, Spread(most, most)
+        return LEGO_ARTA, Spread(budget.max_tokens, budget.max_tokens)
     scenes = dataset["synthetic"]
     steps, objects = (scenes["manuals"] * scenes[name] for name in ("steps", "objects"))
     sizes = [tuple(map(int, size.split("x"))) for size in scenes["image_sizes"]]

@@ -58,7 +58,7 @@ def trainer_for(
     """
     if not settings.get("share_prompts", True):
         return GRPOTrainer
-    reason = obstacle(model.config.get_text_config(), [lora])
+    reason = obstacle(model, [lora])
     if reason is None:
         return partial(SharedPromptGRPOTrainer, check=settings.get("check_sharing", False))
     if not quiet:
@@ -100,7 +100,7 @@ def run(job: Job) -> None:
         reward_funcs=[batched(name, rewards) for name in names],
         args=arguments,
         train_dataset=dataset,
-        processing_class=by_path(job.processor()),
+        processing_class=by_path(job.processor),
         peft_config=lora,
     )
     job.run(trainer)

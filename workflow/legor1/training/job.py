@@ -1,6 +1,7 @@
 """What SFT and GRPO share: rows, model, LoRA, DeepSpeed, and the way from start to end."""
 
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from legor1.core.boxes import PixelBudget, Size, shown_size
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
+from legor1.models.base import ModelFamily
 from legor1.models.loading import (
     base_folder,
     context_length,
@@ -22,6 +24,7 @@ from legor1.models.loading import (
 )
 from legor1.models.lora import settings
 from legor1.models.processing import check_lengths
+from legor1.models.registry import family_of
 from legor1.tasks.prompts import answer, chat_messages
 from legor1.training.adapter import publish, to_full_precision
 from legor1.training.fast.exact_resume import Checkpoints
@@ -69,15 +72,21 @@ class Job:
         self.out = Path(facts["out"])
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
         self.deadline: float | None = facts.get("deadline")
-        self.budget = PixelBudget(**self.recipe["pixel_budget"])
-        self._processor: Any = None
 
+    @cached_property
+    def family(self) -> ModelFamily:
+        """The base model's family."""
+        return family_of(base_folder(self.base))
+
+    @cached_property
+    def budget(self) -> PixelBudget:
+        """The pixel budget of the recipe."""
+        return self.family.budget(**self.recipe["pixel_budget"])
+
+    @cached_property
     def processor(self) -> Any:
-        """Return the processor; completions are padded on the left, as generation needs."""
-        if self._processor is None:
-            folder = base_folder(self.base)
-            self._processor = load_processor(folder, self.budget, padding_side="left")
-        return self._processor
+        """The processor; completions are padded on the left, as generation needs."""
+        return load_processor(base_folder(self.base), self.budget, padding_side="left")
 
     def model(self) -> Any:
         """Return the base model, its vision tower frozen."""
@@ -86,7 +95,7 @@ class Job:
     def lora(self) -> LoraConfig:
         """Return the LoRA settings of the recipe."""
         lora = self.recipe["lora"]
-        return settings(lora["r"], lora["alpha"], lora["dropout"])
+        return settings(lora["r"], lora["alpha"], lora["dropout"], self.family.lora_targets)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
@@ -126,7 +135,7 @@ class Job:
         table, rows = [], self.rows()
         check_lengths(
             rows,
-            self.processor(),
+            self.processor,
             self.budget,
             demonstrations=self.recipe["demonstrations"],
             limit=self.recipe.get("max_tokens") or context_length(base_folder(self.base)),

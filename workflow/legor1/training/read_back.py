@@ -78,7 +78,7 @@ def _probe(job: Any, row: dict[str, Any], device: torch.device) -> tuple[dict[st
     turns = chat_messages(row, job.budget, demonstrations=job.recipe["demonstrations"])
     said = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
     images = [open_image(job.tree / path) for path in image_paths(turns)]
-    processor = job.processor()
+    processor = job.processor
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     whole = processor.apply_chat_template([*turns, said], tokenize=False)
     answer = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])

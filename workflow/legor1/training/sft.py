@@ -55,7 +55,7 @@ def run(job: Job) -> None:
         model=model,
         args=arguments,
         train_dataset=dataset.cast_column("images", List(Upright())),
-        processing_class=job.processor(),
+        processing_class=job.processor,
         peft_config=job.lora(),
     )
     set_loss_mean(trainer, job.settings.get("loss_mean", "step"))

@@ -17,7 +17,7 @@ from datasets import Dataset, Image, List
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from legor1.core.images import decode, open_image
-from legor1.models.feature_cache import ImageMemory
+from legor1.models.feature_cache import FeatureCache
 from legor1.models.processing import with_visual_tokens
 
 # An example's ids and its images' grids → rotary positions, (3, tokens).
@@ -80,7 +80,7 @@ class Pictures:
 
     def __init__(self, image_processor: Any, limit: int) -> None:
         self.image_processor = image_processor
-        self.memory = ImageMemory(limit)
+        self.cache = FeatureCache(limit)
         self.grids: dict[Picture, torch.Tensor] = {}
 
     def find(self, source: dict[str, Any]) -> Picture:
@@ -88,14 +88,14 @@ class Pictures:
         content = source["bytes"] or Path(source["path"]).read_bytes()
         picture = Picture(hashlib.blake2b(content, digest_size=16).digest(), source)
         if picture not in self.grids:
-            self.memory.recall([picture], self._cut)
+            self.cache.get([picture], self._cut)
         return picture
 
     def take(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
         """Return the patches of each image, (n, width), and keep them no longer."""
-        patches = self.memory.recall(pictures, self._cut)
+        patches = self.cache.get(pictures, self._cut)
         for picture in pictures:
-            self.memory.forget(picture)
+            self.cache.drop(picture)
         return patches
 
     def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:

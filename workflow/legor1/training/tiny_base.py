@@ -5,51 +5,33 @@ chat template, multimodal rotary positions, windowed vision attention), only sma
 ``legor1 build-base``.
 """
 
-import json
 import sys
 import time
 from collections import defaultdict
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageChops
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
-from transformers import (
-    GenerationConfig,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2Tokenizer,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
-)
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, share, write_json, write_jsonl, write_text
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
+from legor1.models.qwen2_5_vl_tiny import make_model, make_processor, make_tokenizer
+from legor1.models.registry import DEFAULT
 from legor1.tasks.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
 
 NUMBERS = 512  # coordinates and counts below this are one token each
 # So are the fixed phrases of prompts and answers: a third of the tokens, and so of the time.
-PHRASES = [
+SINGLE_TOKENS = [
     "You are a helpful assistant.",
     *(f" {text}" for text in [*DIRECTIVES.values(), REASONING] if text),
     *('[{"bbox_2d": [', '"}, {"bbox_2d": [', '], "label": "', '"}]', ", "),
+    *(str(number) for number in range(10, NUMBERS)),
 ]
-SPECIAL_TOKENS = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
-    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
-    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
-]  # fmt: skip
-QWEN_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 CHAT = ("You are a helpful assistant.", "system user assistant")  # what the chat template adds
 IMAGE = "<|image_pad|>"
 IGNORED = -100
@@ -57,84 +39,6 @@ IGNORED = -100
 # else, and a small model stays blind for its first thousand steps.
 BACKGROUND, CONTRAST = 0.85, 0.25
 DARKEST = 0.7  # of a colour channel of the paper; other images keep nearly their own colours
-
-
-def make_tokenizer(texts: list[str], vocabulary: int) -> Qwen2Tokenizer:
-    """Train a byte-level BPE of Qwen2's kind on ``texts``; each number is one token."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe.train_from_iterator(
-        sorted(set(texts)),
-        trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
-    )
-    state = json.loads(bpe.to_str())["model"]
-    merges: Any = [tuple(merge) for merge in state["merges"]]
-    tokenizer = Qwen2Tokenizer(
-        vocab=state["vocab"],
-        merges=merges,
-        unk_token="<|endoftext|>",
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        model_max_length=32768,
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
-    whole = [*PHRASES, *(str(number) for number in range(10, NUMBERS))]
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in whole])
-    return tokenizer
-
-
-def make_processor(tokenizer: Qwen2Tokenizer, budget: PixelBudget) -> Qwen2_5_VLProcessor:
-    """Return the processor: Qwen2-VL's image processor under the pixel budget, Qwen's template."""
-    edges = {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}
-    template = package_files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
-    return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(
-            size=edges, image_mean=[BACKGROUND] * 3, image_std=[CONTRAST] * 3
-        ),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(),
-        chat_template=template,
-    )
-
-
-def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
-    """Return an untrained model with the given ``text`` and ``vision`` sizes."""
-    token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
-    end, pad = token["<|im_end|>"], token["<|endoftext|>"]
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": -(-len(tokenizer) // 64) * 64,
-            "max_position_embeddings": 4096,
-            "tie_word_embeddings": True,
-            "use_sliding_window": False,
-            "bos_token_id": None,
-            "eos_token_id": end,
-            "pad_token_id": pad,
-            **sizes["text"],
-        },
-        vision_config={
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 112,
-            "out_hidden_size": sizes["text"]["hidden_size"],
-            **sizes["vision"],
-        },
-        image_token_id=token["<|image_pad|>"],
-        video_token_id=token["<|video_pad|>"],
-        vision_start_token_id=token["<|vision_start|>"],
-        vision_end_token_id=token["<|vision_end|>"],
-        tie_word_embeddings=True,
-    )
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
-    return model
 
 
 class Examples:
@@ -161,7 +65,8 @@ class Examples:
             truth = [{"type": "text", "text": answer(row, self.budget)}]
             turns.append({"role": "assistant", "content": truth})
             first, *rest = self.processor.apply_chat_template(turns, tokenize=False).split(IMAGE)
-            pads = [IMAGE * int(grid.prod() // 4) for _, grid in shown]
+            merged = self.processor.image_processor.merge_size**2
+            pads = [IMAGE * int(grid.prod() // merged) for _, grid in shown]
             texts.append(first + "".join(map("".join, zip(pads, rest, strict=True))))
             images += shown
         inputs = self.processor.tokenizer(
@@ -222,16 +127,16 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     """
     torch.manual_seed(recipe["seed"])
     torch.set_num_threads(recipe["threads"])
-    budget = PixelBudget(**recipe["pixel_budget"])
+    budget = DEFAULT.budget(**recipe["pixel_budget"])
     rows = read_jsonl(conversations, ["instance_id", "task", "response", "box_frame"])
     texts = [text for row in rows for text in (row["prompt"], row["response"])]
-    tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"])
-    processor = make_processor(tokenizer, budget)
+    tokenizer = make_tokenizer([*texts, *CHAT], recipe["vocabulary"], SINGLE_TOKENS)
+    processor = make_processor(tokenizer, DEFAULT.image_settings(budget), BACKGROUND, CONTRAST)
     try:
         model = make_model(tokenizer, recipe["model"])
     except Exception as error:  # the sizes are transformers' own, and so is what it raises
         raise UserError(
-            f"no Qwen2.5-VL has the sizes of the recipe's model: {error!r}. "
+            f"no model of the family has the sizes of the recipe's model: {error!r}. "
             "Remedy: correct `text` and `vision`; config.yaml has an example."
         ) from error
     examples = Examples(rows, tree, processor, budget, recipe["seed"])

@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from legor1.core.boxes import PixelBudget
 from legor1.core.files import stream_jsonl
 from legor1.core.layout import IN_RUN
+from legor1.models.registry import family_of_base
 from legor1.monitor import run_files
 from legor1.report.gallery import thumbnails
 from legor1.report.gallery.annotated_image import Scene
@@ -76,7 +76,8 @@ class Conversations:
     def _turns(self, experiment: Experiment, row: Record) -> list[Any]:
         config = self._study.config
         own = config["experiments"][experiment.name]
-        budget = PixelBudget(**(config["pixel_budget"] | own.get("pixel_budget", {})))
+        limits = config["pixel_budget"] | own.get("pixel_budget", {})
+        budget = family_of_base(config["base"]).budget(**limits)
         return chat_messages(row, budget, demonstrations=own.get("demonstrations", True))
 
     def _demonstrations(self, row: Record, turns: list[Any], anchor: str) -> list[Demonstration]:

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 
-from legor1.training.fast.lora_layers import sole_adapter
-
 
 def fuse_lora(model: Any) -> None:
     """Give the LoRA layers of ``model`` a fused forward pass, for as long as it applies.
@@ -42,13 +40,26 @@ def fused(layer: Any, forward: Callable[..., torch.Tensor]) -> Callable[..., tor
         kind = x.device.type
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
-            tensors = [None if one is None else one.to(dtype) for one in tensors]
-        elif len({one.dtype for one in tensors if one is not None}) > 1:
+            tensors = [None if tensor is None else tensor.to(dtype) for tensor in tensors]
+        elif len({tensor.dtype for tensor in tensors if tensor is not None}) > 1:
             return forward(x)
         return FusedLora.apply(*tensors, layer.scaling[name])
 
     apply.fused = True  # type: ignore[attr-defined]
     return apply
+
+
+def sole_adapter(layer: Any) -> str | None:
+    """Return the name of the one adapter that a LoRA layer applies as plainly as LoRA is written.
+
+    None where adapters are off, merged or several, of a variant such as DoRA, or on a layer that
+    is no plain linear one, a quantised one for example.
+    """
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
+    (name,) = layer.active_adapters
+    plain = type(layer.get_base_layer()) is torch.nn.Linear
+    return name if plain and name in layer.lora_A and name not in layer.lora_variant else None
 
 
 def fusible(layer: Any) -> str | None:

@@ -7,7 +7,7 @@ image prompts and short answers that is most of the work. Here each prompt is co
 Loss, rewards and advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,11 @@ from trl.trainer.utils import (
     unsplit_pixel_values_by_grid,
 )
 
-from legor1.models.feature_cache import ImageMemory, encode, model_inputs
-from legor1.models.loading import is_frozen, without_adapter
-from legor1.training.fast.lora_inference import lean_lora
+from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
+from legor1.models.loading import without_adapter
+from legor1.models.registry import family_of_model
+from legor1.training.fast.lora_inference import direct_lora
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
-from legor1.training.fast.rope import rope_positions
 from legor1.training.fast.shared_prompt import SHARED, install
 
 KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids"}
@@ -35,13 +35,16 @@ KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_i
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
 
 
-def obstacle(text: Any, adapters: Iterable[Any]) -> str | None:
+def obstacle(model: Any, adapters: Iterable[Any]) -> str | None:
     """Return why the completions of a group cannot share their prompt, or None if they can.
 
     Args:
-        text: the decoder's configuration.
+        model: the base model.
         adapters: LoRA's settings, of each adapter.
     """
+    family, text = family_of_model(model), model.config.get_text_config()
+    if not family.shares_prompts:
+        return f"they share it in families that were proven to allow it, not {family.title}"
     if text._attn_implementation not in SHARED:
         return (
             f"they share it in the attention {' or '.join(SHARED)}, not {text._attn_implementation}"
@@ -56,7 +59,7 @@ def obstacle(text: Any, adapters: Iterable[Any]) -> str | None:
 class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
-    For decoders of Qwen2.5-VL's kind, with or without images, with or without LoRA, alone or under
+    For families that share prompts, with or without images, with or without LoRA, alone or under
     DDP and DeepSpeed ZeRO-2. One thing differs from the stock trainer: where a generation batch is
     split into several forward passes, whole groups are shuffled, not rows, since a group that is
     torn apart shares nothing. ``per_device_train_batch_size`` should be a multiple of
@@ -64,7 +67,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
     Args:
         check: compare the log-probabilities of the first step with the stock trainer's.
-        remember: bytes of image features to keep, if the vision tower is frozen.
+        feature_bytes: of image features to cache, if the vision tower is frozen.
         args, kwargs: those of ``GRPOTrainer``.
 
     Raises:
@@ -77,14 +80,14 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     _buffered_inputs: Any
 
     def __init__(
-        self, *args: Any, check: bool = False, remember: int = 512 * 2**20, **kwargs: Any
+        self, *args: Any, check: bool = False, feature_bytes: int = 2**29, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         install()
         self.check_due = check
-        self.memory = ImageMemory(remember)
-        text = self._base(self.model).config.get_text_config()
-        if reason := obstacle(text, getattr(self.model, "peft_config", {}).values()):
+        self.cache = FeatureCache(feature_bytes)
+        base = self._base(self.model)
+        if reason := obstacle(base, getattr(self.model, "peft_config", {}).values()):
             raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Any) -> Any:
@@ -148,25 +151,20 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return packed.unpack(logps), None if entropy is None else packed.unpack(entropy)
 
     def _vision(self, backbone: Any, images: list[Image]) -> dict[str, Any]:
-        """Return the model's arguments for images: features if the tower is frozen, else pixels."""
+        """Return the model's arguments for images."""
         if not images:
             return {}
         # Those of a rollout are still where the processor made them.
-        device, dtype = self.accelerator.device, backbone.visual.dtype
+        device, dtype = self.accelerator.device, family_of_model(backbone).tower(backbone).dtype
         images = [(patches.to(device, dtype), grid.to(device)) for patches, grid in images]
+        keys = [fingerprint(*image) for image in images]
+        by_key = dict(zip(keys, images, strict=True))
 
-        def joined(images: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
-            pixels, grids = zip(*images, strict=True)
+        def load(keys: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
+            pixels, grids = zip(*map(by_key.__getitem__, keys), strict=True)
             return torch.cat(pixels), torch.stack(grids)
 
-        if not is_frozen(backbone.visual):
-            return dict(zip(("pixel_values", "image_grid_thw"), joined(images), strict=True))
-
-        def features(images: list[Image]) -> list[torch.Tensor]:
-            with torch.no_grad(), self.accelerator.autocast():
-                return encode(backbone, *joined(images))
-
-        return model_inputs(self.memory.features(images, features))
+        return vision_inputs(backbone, keys, load, self.cache, self.accelerator.autocast())
 
     def _check(self, model: Any, *args: Any, **inputs: Any) -> None:
         """Compare log-probabilities with the stock trainer's, dropout off.
@@ -240,7 +238,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 generation_kwargs=self.generation_kwargs,
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
-            lean_lora(model),
+            direct_lora(model),
             torch.no_grad(),
         ):
             completions = self._sample(
@@ -292,8 +290,9 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
 
 def placed(backbone: Any, ids: torch.Tensor, images: list[Image]) -> tuple[torch.Tensor, int]:
-    """Return what ``rope_positions`` does, given a prompt's images."""
-    return rope_positions(backbone, ids, [grid for _, grid in images])
+    """Return what ``prompt_positions`` does, given a prompt's images."""
+    grids = [grid for _, grid in images]
+    return family_of_model(backbone).prompt_positions(backbone, ids, grids)
 
 
 def until_end(ids: list[int], ends: list[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""LoRA's layers without PEFT's bookkeeping, for the many small steps of a rollout.
+"""LoRA for inference: layers without PEFT's bookkeeping, for the many small steps of a rollout.
 
 A decoding step computes little but asks every layer to, and looking up adapters, variants and
 dropout then takes longer than the products. Here only the products are left, the same ones in the
@@ -13,11 +13,11 @@ import torch
 from peft.tuners.lora import Linear
 from torch.nn.functional import linear
 
-from legor1.training.fast.lora_layers import sole_adapter
+from legor1.training.fast.fused_lora import sole_adapter
 
 
 @contextmanager
-def lean_lora(model: torch.nn.Module) -> Iterator[int]:
+def direct_lora(model: torch.nn.Module) -> Iterator[int]:
     """Within, the model's LoRA layers compute directly; gives how many do.
 
     A layer is left as it is unless it has exactly one adapter, switched on, not merged, of the

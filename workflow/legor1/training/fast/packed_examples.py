@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 
-from legor1.training.fast.attention import Attention, teach
+from legor1.models.base import ModelFamily
+from legor1.training.fast.attention import Attention, ragged, register_by_mask
 
 
 class Packing:
@@ -58,7 +58,7 @@ class Packing:
     @cached_property
     def flash_all(self) -> dict[str, Any]:
         """FlashAttention's variable-length form with all tokens as queries."""
-        return self._flash(self.lengths)
+        return ragged(self.lengths, self.lengths, self.device)
 
     @cached_property
     def flash_scored(self) -> dict[str, Any]:
@@ -66,15 +66,7 @@ class Packing:
 
         It aligns a causal mask at the end, the last query seeing all keys: just as it should.
         """
-        return self._flash(self.scores)
-
-    def _flash(self, queries: list[int]) -> dict[str, Any]:
-        form: dict[str, Any] = {}
-        for name, lengths in (("q", queries), ("k", self.lengths)):
-            ends = [*accumulate(lengths, initial=0)]
-            form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=self.device, dtype=torch.int32)
-            form[f"max_length_{name}"] = max(lengths)
-        return form
+        return ragged(self.scores, self.lengths, self.device)
 
 
 def sdpa_packed(
@@ -128,20 +120,23 @@ def flash_packed(
 PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_packed}
 
 
-def install(decoder: Any) -> None:
-    """Make the attention functions, and the last layer of Qwen2.5-VL's decoder, know packings."""
-    teach(Packing, PACKED)
+def install(decoder: Any, family: ModelFamily) -> None:
+    """Have the attention functions, and the decoder's last layer, read packings."""
+    register_by_mask(Packing, PACKED)
     layer = decoder.layers[-1]
     if not hasattr(layer.forward, "packed"):
-        layer.forward = scoring_alone(layer, layer.forward)
+        layer.forward = scoring_alone(layer, layer.forward, family)
 
 
-def scoring_alone(layer: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+def scoring_alone(
+    layer: Any, forward: Callable[..., Any], family: ModelFamily
+) -> Callable[..., Any]:
     """Return a last layer's forward pass that gives the scored tokens alone of a packed row.
 
     Args:
-        layer: a decoder layer of Qwen2.5-VL, with LoRA or without.
+        layer: a decoder layer of a family that packs examples, with LoRA or without.
         forward: its own, used where the mask is no ``Packing``.
+        family: the model's.
     """
 
     @wraps(forward)
@@ -150,7 +145,8 @@ def scoring_alone(layer: Any, forward: Callable[..., Any]) -> Callable[..., Any]
         if not isinstance(packing, Packing):
             return forward(hidden_states, *args, **kwargs)
         normed = layer.input_layernorm(hidden_states)
-        attended = attend_scored(layer.self_attn, normed, packing, *kwargs["position_embeddings"])
+        cos, sin = kwargs["position_embeddings"]
+        attended = attend_scored(layer.self_attn, normed, packing, cos, sin, family)
         scored = hidden_states[:, packing.scored] + attended
         return scored + layer.mlp(layer.post_attention_layernorm(scored))
 
@@ -159,7 +155,12 @@ def scoring_alone(layer: Any, forward: Callable[..., Any]) -> Callable[..., Any]
 
 
 def attend_scored(
-    attention: Any, hidden: torch.Tensor, packing: Packing, cos: torch.Tensor, sin: torch.Tensor
+    attention: Any,
+    hidden: torch.Tensor,
+    packing: Packing,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    family: ModelFamily,
 ) -> torch.Tensor:
     """Return an attention layer's output at the scored tokens, (1, scored tokens, width).
 
@@ -168,17 +169,16 @@ def attend_scored(
         hidden: its input, (1, length, width).
         packing: of the row.
         cos, sin: the rotations of the positions, (1, length, width of a head).
+        family: the model's.
     """
 
     def heads(projected: torch.Tensor) -> torch.Tensor:
         return projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
 
-    def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        return x * cos[:, None] + rotate_half(x) * sin[:, None]
-
-    at = packing.scored
-    query = rotated(heads(attention.q_proj(hidden[:, at])), cos[:, at], sin[:, at])
-    key = rotated(heads(attention.k_proj(hidden)), cos, sin)
+    at, cos, sin = packing.scored, cos[:, None], sin[:, None]
+    query = heads(attention.q_proj(hidden[:, at]))
+    query = family.rotate(query, cos[:, :, at], sin[:, :, at])
+    key = family.rotate(heads(attention.k_proj(hidden)), cos, sin)
     output, _ = PACKED[attention.config._attn_implementation](
         attention,
         query,

@@ -8,29 +8,30 @@ tokens alone (``packed_examples``). Loss and metrics are TRL's own, and so are t
 rounding.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
 from trl import SFTTrainer
 
-from legor1.models.feature_cache import ImageMemory, encode, model_inputs
-from legor1.models.loading import is_frozen, without_adapter
+from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
+from legor1.models.loading import without_adapter
+from legor1.models.registry import FAMILIES, family_of_model
 from legor1.training.fast.fused_lora import fuse_lora
 from legor1.training.fast.packed_examples import PACKED, Packing, install
-from legor1.training.fast.rope import rope_positions
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 
 
 class PackedSFTTrainer(SFTTrainer):
     """SFT on packed examples, each made ready once.
 
-    For Qwen2.5-VL and prompt-completion data with images, with or without LoRA, alone or under DDP
-    and DeepSpeed ZeRO-2. Dropout draws other numbers than in the stock trainer, equally likely.
+    For families that pack examples and prompt-completion data with images, with or without LoRA,
+    alone or under DDP and DeepSpeed ZeRO-2. Dropout draws other numbers than in the stock trainer,
+    equally likely.
 
     Args:
-        remember: bytes of image features to keep in host memory, if the vision tower is frozen.
-        ahead: bytes of patches to keep of images that wait for the tower.
+        feature_bytes: of image features to cache in host memory, if the vision tower is frozen.
+        patch_bytes: of patches to cache of images that wait for the tower.
         args, kwargs: those of ``SFTTrainer``.
 
     Raises:
@@ -38,18 +39,23 @@ class PackedSFTTrainer(SFTTrainer):
     """
 
     def __init__(
-        self, *args: Any, remember: int = 4 * 2**30, ahead: int = 256 * 2**20, **kwargs: Any
+        self,
+        *args: Any,
+        feature_bytes: int = 4 * 2**30,
+        patch_bytes: int = 256 * 2**20,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         reason = obstacle(self._base(self.model)) or unfit(self)
         if reason:
             raise ValueError(f"{reason}; use trl.SFTTrainer")
-        install(self._base(self.model).model.language_model)
+        self.family = family_of_model(self._base(self.model))
+        install(self._base(self.model).model.language_model, self.family)
         fuse_lora(self.model)
         self.data_collator = collate
-        self.memory = ImageMemory(remember)
+        self.cache = FeatureCache(feature_bytes, "cpu")
         processor: Any = self.processing_class
-        self.pictures = Pictures(processor.image_processor, ahead)
+        self.pictures = Pictures(processor.image_processor, patch_bytes)
 
     def _base(self, model: Any) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
@@ -62,7 +68,8 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _positions(self, ids: torch.Tensor, grids: list[torch.Tensor]) -> torch.Tensor:
         """Return the rotary positions of an example, (3, tokens)."""
-        return rope_positions(self._base(self.model).model, ids, grids)[0][:, 0]
+        backbone = self._base(self.model).model
+        return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
 
     def compute_loss(
         self,
@@ -97,31 +104,22 @@ class PackedSFTTrainer(SFTTrainer):
         return super().compute_loss(packed, counted, return_outputs, num_items_in_batch)
 
     def _vision(self, pictures: list[Picture]) -> dict[str, Any]:
-        """Return the model's arguments for images: features if the tower is frozen, else pixels."""
-        if not pictures:
-            return {}
-        if not is_frozen(self._base(self.model).model.visual):
-            return self._pixels(pictures)
-        return model_inputs(self.memory.recall(pictures, self._encode))
+        """Return the model's arguments for images."""
+        backbone, precision = self._base(self.model).model, self.accelerator.autocast()
+        return vision_inputs(backbone, pictures, self._pixels, self.cache, precision)
 
-    def _pixels(self, pictures: list[Picture]) -> dict[str, torch.Tensor]:
+    def _pixels(self, pictures: Sequence[Picture]) -> Images:
         pixels = torch.cat(self.pictures.take(pictures))
         grids = torch.stack([self.pictures.grids[picture] for picture in pictures])
-        device = self.accelerator.device
-        return {"pixel_values": pixels.to(device), "image_grid_thw": grids.to(device)}
-
-    def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
-        """Return the features of each image, (tokens, hidden), in host memory."""
-        given = self._pixels(pictures)
-        with torch.no_grad(), self.accelerator.autocast():
-            features = encode(self._base(self.model).model, *given.values())
-        return [one.cpu() for one in features]
+        return pixels.to(self.accelerator.device), grids.to(self.accelerator.device)
 
 
 def obstacle(model: Any) -> str | None:
     """Return why examples of ``model`` cannot be packed, or None if they can."""
-    if not isinstance(model, Qwen2_5_VLForConditionalGeneration):
-        return f"examples are packed for Qwen2.5-VL, not {type(model).__name__}"
+    packing = {name: family for name, family in FAMILIES.items() if family.packs_examples}
+    if model.config.model_type not in packing:
+        titles = " and ".join(family.title for family in packing.values())
+        return f"examples are packed for {titles}, not {type(model).__name__}"
     text = model.config.get_text_config()
     if text._attn_implementation not in PACKED or {*text.layer_types} != {"full_attention"}:
         return (

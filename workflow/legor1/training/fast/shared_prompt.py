@@ -8,22 +8,21 @@ and backward, and no row is padded. The keys and values of the prompt reach the 
 each layer's attention, not through a cache: activation checkpointing would switch a cache off.
 
 The layout of the row travels as the attention mask of the model's full-attention layers,
-``attention_mask={"full_attention": layout}``. ``install`` teaches transformers' attention functions
-to know it; given any other mask they do what they did.
+``attention_mask={"full_attention": layout}``. ``install`` registers attention
+functions that read it; given any other mask they do what they did.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
-from transformers.integrations.flash_attention import get_target_dtype
+from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_flash_attention_utils import _flash_attention_forward
 
-from legor1.training.fast.attention import Attention, teach
+from legor1.training.fast.attention import Attention, ragged, register_by_mask
 
 
 @dataclass(frozen=True)
@@ -138,35 +137,20 @@ class Sequences:
 
     Attributes:
         queries, keys: their indices in the row, one sequence after the other.
-        query_ends, key_ends: cumulative lengths, from 0, int32.
-        longest_query, longest_key: lengths.
+        form: their lengths, of ``attention.ragged``.
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
-    query_ends: torch.Tensor
-    key_ends: torch.Tensor
-    longest_query: int
-    longest_key: int
+    form: dict[str, Any]
 
     @classmethod
     def of(
-        cls,
-        queries: Sequence[Sequence[int]],
-        keys: Sequence[Sequence[int]],
-        device: torch.device,
+        cls, queries: Sequence[Sequence[int]], keys: Sequence[Sequence[int]], device: torch.device
     ) -> "Sequences":
         """Return the sequences whose queries and keys stand at the given places of the row."""
-
-        def flat(parts: Sequence[Sequence[int]]) -> torch.Tensor:
-            return torch.tensor([place for part in parts for place in part], device=device)
-
-        def ends(parts: Sequence[Sequence[int]]) -> torch.Tensor:
-            lengths = accumulate(map(len, parts), initial=0)
-            return torch.tensor([*lengths], device=device, dtype=torch.int32)
-
-        longest = [max(map(len, parts)) for parts in (queries, keys)]
-        return cls(flat(queries), flat(keys), ends(queries), ends(keys), *longest)
+        asked, seen = (torch.tensor([*chain(*parts)], device=device) for parts in (queries, keys))
+        return cls(asked, seen, ragged([*map(len, queries)], [*map(len, keys)], device))
 
 
 def sdpa_shared(
@@ -211,7 +195,7 @@ def sdpa_shared(
 
 
 def flash_shared(
-    module: Any,
+    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -224,31 +208,15 @@ def flash_shared(
 
     Args and returns as for ``sdpa_shared``.
     """
-    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-    outputs, places = [], []
-    for sequences in (layout.prompts, layout.completions):
-        places.append(sequences.queries)
-        ends: Any = sequences.query_ends, sequences.key_ends  # int32, whatever the signature says
-        outputs.append(
-            _flash_attention_forward(
-                query[sequences.queries][None],
-                key[sequences.keys][None],
-                value[sequences.keys][None],
-                attention_mask=None,
-                query_length=sequences.longest_query,
-                is_causal=True,
-                dropout=dropout,
-                softmax_scale=scaling,
-                cu_seq_lens_q=ends[0],
-                cu_seq_lens_k=ends[1],
-                max_length_q=sequences.longest_query,
-                max_length_k=sequences.longest_key,
-                target_dtype=get_target_dtype(query, module),
-                attn_implementation=module.config._attn_implementation,
-            )[0]
-        )
-    back = torch.argsort(torch.cat(places))
-    return torch.cat(outputs)[back][None], None
+    outputs: list[torch.Tensor] = []
+    for part in (layout.prompts, layout.completions):
+        keys, values = key[:, :, part.keys], value[:, :, part.keys]
+        queries = query[:, :, part.queries]
+        outputs += flash_attention_forward(
+            module, queries, keys, values, None, dropout, scaling, is_causal=True, **part.form
+        )[:1]
+    back = torch.argsort(torch.cat([layout.prompts.queries, layout.completions.queries]))
+    return torch.cat(outputs, dim=1)[:, back], None
 
 
 SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}
@@ -256,4 +224,4 @@ SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_
 
 def install() -> None:
     """Make transformers' attention functions know layouts; other masks they treat as they did."""
-    teach(Layout, SHARED)
+    register_by_mask(Layout, SHARED)

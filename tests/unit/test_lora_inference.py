@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from legor1.training.fast.lora_inference import lean_lora
+from legor1.training.fast.lora_inference import direct_lora
 
 
 def model(dtype=torch.float32, **lora):
@@ -24,7 +24,7 @@ def model(dtype=torch.float32, **lora):
 def test_the_results_are_the_same_to_the_last_bit(dtype):
     made, x = model(dtype), torch.randn(3, 4, 6).to(dtype)
     expected = made(x)
-    with lean_lora(made) as layers:
+    with direct_lora(made) as layers:
         found = made(x)
     assert layers == 2
     assert found.dtype == dtype
@@ -35,7 +35,7 @@ def test_the_results_are_the_same_to_the_last_bit(dtype):
 @torch.no_grad()
 def test_afterwards_the_layers_are_what_they_were():
     made, x = model(), torch.randn(2, 6)
-    with pytest.raises(KeyError), lean_lora(made):
+    with pytest.raises(KeyError), direct_lora(made):
         raise KeyError
     with made.disable_adapter():
         assert torch.equal(made(x), made.get_base_model()(x))
@@ -78,7 +78,7 @@ def test_what_is_not_plain_is_left_alone(unusual):
     torch.manual_seed(1)
     expected = made(x)
     torch.manual_seed(1)
-    with lean_lora(made) as layers:
+    with direct_lora(made) as layers:
         assert layers == 0
         assert torch.equal(made(x), expected)
 
@@ -87,6 +87,6 @@ def test_what_is_not_plain_is_left_alone(unusual):
 def test_dropout_that_is_off_does_not_matter():
     made, x = model(lora_dropout=0.5).eval(), torch.randn(2, 6)
     expected = made(x)
-    with lean_lora(made) as layers:
+    with direct_lora(made) as layers:
         assert layers == 2
         assert torch.equal(made(x), expected)

@@ -11,8 +11,9 @@ from peft.tuners.lora import LoraLayer
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from legor1.core.errors import UserError
-from legor1.models.loading import LORA_TARGETS
-from legor1.planning.architectures import HUB, Architecture, from_config, of_base
+from legor1.models.architecture import Architecture
+from legor1.models.qwen2_5_vl import HUB
+from legor1.models.registry import DEFAULT, architecture_of_base
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.job import Job
 
@@ -36,6 +37,7 @@ def adapted(repo: str):
         base.tie_weights()
         total, tower = count(base.parameters()), count(base.model.visual.parameters())
         job = Job.__new__(Job)
+        job.family = DEFAULT
         job.recipe = {"lora": {"r": 8, "alpha": 16, "dropout": 0.0}}
         model = peft.get_peft_model(base, job.lora())
     return model, total, tower
@@ -43,7 +45,7 @@ def adapted(repo: str):
 
 @pytest.mark.parametrize("repo", PUBLISHED)
 def test_the_real_models_have_the_published_numbers_of_parameters(repo):
-    arch = from_config(repo, HUB[repo])
+    arch = DEFAULT.architecture(repo, HUB[repo])
     model, total, tower = adapted(repo)
     trainable = count(p for p in model.parameters() if p.requires_grad)
     assert (total, tower, trainable) == PUBLISHED[repo]
@@ -62,16 +64,16 @@ def test_every_target_gets_its_lora_and_nothing_of_the_tower_trains(repo):
     targets = {
         name
         for name, module in model.named_modules()
-        if re.fullmatch(LORA_TARGETS, name) and "base_layer" not in name
+        if re.fullmatch(DEFAULT.lora_targets, name) and "base_layer" not in name
     }
     assert adapted_modules == targets
-    assert len(targets) == 7 * from_config(repo, HUB[repo]).text.num_hidden_layers
+    assert len(targets) == 7 * DEFAULT.architecture(repo, HUB[repo]).text.num_hidden_layers
 
 
 @pytest.mark.parametrize("repo", PUBLISHED)
 def test_the_saved_adapter_has_a_pair_of_keys_for_each_target(repo):
     model, _, _ = adapted(repo)
-    arch = from_config(repo, HUB[repo])
+    arch = DEFAULT.architecture(repo, HUB[repo])
     saved = peft.get_peft_model_state_dict(model)
     front = "base_model.model.model.language_model.layers"
     expected = {}
@@ -86,19 +88,19 @@ def test_the_saved_adapter_has_a_pair_of_keys_for_each_target(repo):
 def test_the_tiny_base_is_counted_from_its_own_config():
     config = json.loads((TINY_BASE / "config.json").read_text())
     model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_pretrained(TINY_BASE))
-    assert from_config("tiny", config).parameters() == count(model.parameters())
+    assert DEFAULT.architecture("tiny", config).parameters() == count(model.parameters())
 
 
 def test_a_flat_config_is_read_as_the_hub_writes_it():
     nested = HUB["Qwen/Qwen2.5-VL-7B-Instruct"]
     flat = nested["text_config"] | {"vision_config": nested["vision_config"]}
-    assert from_config("a", flat) == from_config("a", nested)
+    assert DEFAULT.architecture("a", flat) == DEFAULT.architecture("a", nested)
 
 
 def test_a_base_that_lies_here_goes_before_what_is_known(tmp_path):
-    assert of_base(ON_HUB, tmp_path).text.hidden_size == 2048
+    assert architecture_of_base(ON_HUB, tmp_path).text.hidden_size == 2048
     (tmp_path / "config.json").write_text(json.dumps(HUB["Qwen/Qwen2.5-VL-7B-Instruct"]))
-    assert of_base(ON_HUB, tmp_path).text.hidden_size == 3584
+    assert architecture_of_base(ON_HUB, tmp_path).text.hidden_size == 3584
 
 
 def test_a_base_to_be_rebuilt_is_read_off_its_recipe():
@@ -106,17 +108,17 @@ def test_a_base_to_be_rebuilt_is_read_off_its_recipe():
     text |= {"num_key_value_heads": 2, "intermediate_size": 384}
     vision = {"depth": 3, "hidden_size": 96, "intermediate_size": 192}
     training = {"vocabulary": 1024, "model": {"text": text, "vision": vision}}
-    arch = of_base({"source": "rebuild", "rebuild": {"training": training}}, None)
+    arch = architecture_of_base({"source": "rebuild", "rebuild": {"training": training}}, None)
     config = json.loads((TINY_BASE / "config.json").read_text())
-    assert arch == Architecture(**vars(from_config("rebuild", config)))
+    assert arch == Architecture(**vars(DEFAULT.architecture("rebuild", config)))
 
 
 @pytest.mark.parametrize("config", [{}, {"text_config": {"hidden_size": 8}}])
 def test_a_config_of_another_model_is_an_error(config):
     with pytest.raises(UserError, match=r"describes no Qwen2\.5-VL"):
-        from_config("other", config)
+        DEFAULT.architecture("other", config)
 
 
 def test_an_unknown_base_is_an_error_that_names_the_known_ones():
     with pytest.raises(UserError, match=r"a/b are not known.*Qwen2\.5-VL-3B"):
-        of_base({"source": "huggingface", "huggingface": {"repo": "a/b"}}, None)
+        architecture_of_base({"source": "huggingface", "huggingface": {"repo": "a/b"}}, None)

@@ -9,9 +9,10 @@ from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.models import loading
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 
-BUDGET = PixelBudget(9408, 15680)
+BUDGET = DEFAULT.budget(9408, 15680)
 RECIPE = {"precision": "float32", "attention": "sdpa"}
 
 
@@ -31,7 +32,7 @@ def test_a_processor_that_resizes_otherwise_is_refused(monkeypatch):
 def test_lora_reaches_every_layer_of_the_language_model_and_none_of_the_tower():
     model = loading.load_model(TINY_BASE, RECIPE)
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    targets = [name for name in linear if re.fullmatch(loading.LORA_TARGETS, name)]
+    targets = [name for name in linear if re.fullmatch(DEFAULT.lora_targets, name)]
     layers = model.config.text_config.num_hidden_layers
     assert len(targets) == 7 * layers
     assert not [name for name in targets if "visual" in name]

@@ -1,0 +1,137 @@
+"""Qwen2.5-VL: boxes in pixels of the processed image, one visual token for 28 × 28 of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from legor1.core.boxes import PixelBudget, Size
+from legor1.core.errors import UserError
+from legor1.models.architecture import Architecture, Text, Vision
+from legor1.models.base import ModelFamily, processed_size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+Sizes = TypeVar("Sizes", Text, Vision)
+_PATCH = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
+_VISION = {
+    "depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420,
+    "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], **_PATCH,
+}  # fmt: skip
+_TEXT = {
+    "max_position_embeddings": 128000, "rms_norm_eps": 1e-6, "use_sliding_window": False,
+    "rope_parameters": {
+        "rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24],
+    },
+    "bos_token_id": 151643, "eos_token_id": 151645,
+}  # fmt: skip
+_SIZES = {
+    "Qwen/Qwen2.5-VL-7B-Instruct": {
+        "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
+        "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064,
+        "tie_word_embeddings": False,
+    },
+    "Qwen/Qwen2.5-VL-3B-Instruct": {
+        "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "intermediate_size": 11008, "vocab_size": 151936,
+        "tie_word_embeddings": True,
+    },
+}  # fmt: skip
+# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig. A test finds the published
+# numbers of parameters.
+HUB: dict[str, dict[str, Any]] = {
+    repo: {
+        "text_config": _TEXT | sizes,
+        "vision_config": _VISION | {"out_hidden_size": sizes["hidden_size"]},
+        "tie_word_embeddings": sizes["tie_word_embeddings"],
+    }
+    for repo, sizes in _SIZES.items()
+}
+
+
+class Qwen25VL(ModelFamily):
+    """The family of the study."""
+
+    model_type = "qwen2_5_vl"
+    title = "Qwen2.5-VL"
+    factor = 28  # patches of 14 × 14, merged 2 × 2
+    # Every linear layer of the language model, and none of the vision tower.
+    lora_targets = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+    packs_examples = True
+    shares_prompts = True
+    known = HUB
+
+    def image_settings(self, budget: PixelBudget) -> dict[str, dict[str, int]]:
+        """Bind the sizes of the image processor, in pixels."""
+        return {"size": {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}}
+
+    def realised_sizes(self, processor: Any, image: Image, **edges: int) -> dict[str, Size]:
+        """Ask both of transformers' image processors and qwen-vl-utils too."""
+        from qwen_vl_utils import process_vision_info
+        from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
+
+        settings = processor.to_dict()
+        fast, slow = (
+            kind.from_dict(settings) for kind in (Qwen2VLImageProcessor, Qwen2VLImageProcessorPil)
+        )
+        shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
+        (resized,), _ = process_vision_info(shown, image_patch_size=processor.patch_size)
+        return super().realised_sizes(processor, image) | {
+            "the fast image processor": processed_size(fast, image),
+            "the slow image processor": processed_size(slow, image),
+            "qwen-vl-utils": resized.size,
+            "the image processor after qwen-vl-utils": processed_size(processor, resized),
+        }
+
+    def tower(self, backbone: Any) -> PreTrainedModel:
+        """Return the vision tower."""
+        return backbone.visual
+
+    def encode(self, backbone: Any, patches: Tensor, grid: Tensor) -> Tensor:
+        """Return the merged patches, (tokens, hidden)."""
+        return backbone.get_image_features(patches, grid[None]).pooler_output[0]
+
+    def feature_inputs(self, features: Any) -> dict[str, Any]:
+        """Return the features as the vision tower's output."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
+
+    def positions(
+        self, backbone: Any, ids: Tensor, grids: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return multimodal rotary positions."""
+        types = ids.eq(backbone.config.image_token_id).int()
+        return backbone.get_rope_index(ids, types, image_grid_thw=grids, attention_mask=mask)[0]
+
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Rotate halves of each head."""
+        from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
+
+        return x * cos + rotate_half(x) * sin
+
+    def architecture(self, name: str, config: Mapping[str, Any]) -> Architecture:
+        """Return the architecture, of a config nested or as flat as the hub's."""
+        text = config.get("text_config", config)
+        vision = _PATCH | {"out_hidden_size": text.get("hidden_size")}
+        try:
+            return Architecture(
+                name,
+                _take(Text, text),
+                _take(Vision, vision | config.get("vision_config", {})),
+                tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings"))),
+                context=text["max_position_embeddings"],
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"the config.json of {name} describes no {self.title}: {error}. "
+                f"Remedy: name a {self.title} model as base."
+            ) from error
+
+
+def _take(kind: type[Sizes], sizes: Mapping[str, Any]) -> Sizes:
+    return kind(**{field.name: sizes[field.name] for field in fields(kind)})

@@ -1,0 +1,110 @@
+"""An untrained Qwen2.5-VL of any size, with a tokenizer and an image processor of its own."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+SPECIAL_TOKENS = [
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>",
+    "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
+]  # fmt: skip
+QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen2Tokenizer:
+    """Train a byte-level BPE as Qwen2's on ``texts``; each text of ``single`` is one token."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe.train_from_iterator(
+        sorted(set(texts)),
+        trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
+    )
+    state = json.loads(bpe.to_str())["model"]
+    merges: Any = [tuple(merge) for merge in state["merges"]]
+    tokenizer = Qwen2Tokenizer(
+        vocab=state["vocab"],
+        merges=merges,
+        unk_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=32768,
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in single])
+    return tokenizer
+
+
+def make_processor(
+    tokenizer: Qwen2Tokenizer, image_settings: dict[str, Any], mean: float, std: float
+) -> Qwen2_5_VLProcessor:
+    """Return the processor: Qwen2-VL's image processor, Qwen's chat template.
+
+    Args:
+        tokenizer: of ``make_tokenizer``.
+        image_settings: of the image processor.
+        mean, std: that every colour channel is normalised by.
+    """
+    template = files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            **image_settings, image_mean=[mean] * 3, image_std=[std] * 3
+        ),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=template,
+    )
+
+
+def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
+    """Return an untrained model with the given ``text`` and ``vision`` sizes."""
+    token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
+    end, pad = token["<|im_end|>"], token["<|endoftext|>"]
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": -(-len(tokenizer) // 64) * 64,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+            "bos_token_id": None,
+            "eos_token_id": end,
+            "pad_token_id": pad,
+            **sizes["text"],
+        },
+        vision_config={
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "window_size": 112,
+            "out_hidden_size": sizes["text"]["hidden_size"],
+            **sizes["vision"],
+        },
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
+    return model
