@@ -16,7 +16,7 @@ from legor1.cli import stages
 from legor1.core import records
 from legor1.core.errors import Stopped, UserError
 from legor1.core.records import Role
-from legor1.evaluation.rewards import SUITES
+from legor1.evaluation.suites import SUITES
 from legor1.published import defects
 
 READ, WRITTEN = Role("input"), Role("output")
@@ -412,6 +412,13 @@ _stage(
     "cli.stages:reward",
     _path("rollouts", "lines with completion, solution and, if known, task"),
     Option("--suite", choices=tuple(SUITES), default="sound"),
+    Option(
+        "--own",
+        action="append",
+        default=[],
+        metavar="FILE:FUNCTION",
+        help="a reward of your own besides, as path/to/file.py:function or module:function",
+    ),
     OUT,
 )
 _stage(

@@ -8,6 +8,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+from legor1.core.task_code import READ, behind
+
 PACKAGE = Path(__file__).parents[1]
 REPORT = PACKAGE.parent / "report"
 CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
@@ -50,10 +52,21 @@ def code(stage: str) -> list[Path]:
     reached: set[Path] = set()
     for name in STAGES[stage]:
         _follow(PACKAGE.joinpath(*name.split(".")).with_suffix(".py"), reached)
+    if stage in READ:
+        for task in tasks():
+            reached.add(task)
+            for imported in _imported(task, READ[stage]):
+                _follow(imported, reached)
     if stage in ("report", "figure1"):
         files = (path for path in REPORT.rglob("*") if path.is_file())
         reached |= {path for path in files if path.suffix != CAPTION}
     return sorted(reached)
+
+
+def tasks() -> list[Path]:
+    """Return the modules that define a task: they are found by name, so no import leads there."""
+    modules = sorted((PACKAGE / "tasks").glob("*.py"))
+    return [path for path in modules if "\nTASK = " in path.read_text(encoding="utf-8")]
 
 
 def _follow(module: Path, reached: set[Path]) -> None:
@@ -64,10 +77,13 @@ def _follow(module: Path, reached: set[Path]) -> None:
 
 
 @cache
-def _imported(module: Path) -> frozenset[Path]:
-    """Return the package's files that ``module`` imports, the packages above them included."""
-    names = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+def _imported(module: Path, fields: tuple[str, ...] = ()) -> frozenset[Path]:
+    """Return the package's files that ``module`` imports, the packages above them included.
+
+    Of a task's module, only what ``fields`` depend on counts.
+    """
+    names, tree = set(), ast.parse(module.read_text(encoding="utf-8"))
+    for node in ast.walk(behind(fields, tree) if fields else tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

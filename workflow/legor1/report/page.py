@@ -36,8 +36,8 @@ from legor1.report.sections import (
     trust,
     unfinished,
 )
-from legor1.report.shown_metrics import ADAPTATIONS, TASKS, metric
 from legor1.report.study import Experiment, Study, Training
+from legor1.tasks.registry import METRICS, TASKS
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
@@ -99,7 +99,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
-    made.globals |= {"reasons": REASONS, "tasks": TASKS}
+    made.globals |= {
+        "reasons": REASONS,
+        "tasks": {name: task.title for name, task in TASKS.items()},
+    }
     return made
 
 
@@ -120,7 +123,7 @@ def context(study: Study) -> dict[str, Any]:
             (one, found) for one in study.protocols if (found := result_tables.results(study, one))
         ],
         "thesis_note": overview.thesis_note(study),
-        "thesis": [ADAPTATIONS[row["adaptation"]] for row in result_tables.thesis()],
+        "thesis": [result_tables.ADAPTATIONS[row["adaptation"]] for row in result_tables.thesis()],
         "paper": result_tables.paper(),
         "interval_method": interval_method(study),
         "differences": trust.differences(study),
@@ -143,7 +146,7 @@ def whole(fraction: float) -> str:
 def _figures(study: Study, protocol: str) -> dict[str, Any]:
     made = [*box_overlap.figures(study), frame_check.frames(study), confusion.confusions(study)]
     return {
-        "headline": interval_plots.intervals(study, protocol, "headline", [metric("iou")]),
+        "headline": interval_plots.intervals(study, protocol, "headline", [METRICS[0]]),
         "intervals": interval_plots.intervals(study, protocol, "interval"),
         "figures": [figure for figure in made if figure.panels],
         "rewards": training_curves.reward_figures(study),

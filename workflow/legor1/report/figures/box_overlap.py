@@ -15,6 +15,7 @@ from legor1.report.study import Experiment, Record, Study
 from legor1.report.svg import tag
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.parsing import parse_objects
+from legor1.tasks.registry import of_kind
 
 BINS = 10  # of equal width, and one more for an IoU of 0
 THRESHOLDS = [round(0.05 * i, 2) for i in range(1, 20)]
@@ -64,7 +65,9 @@ def figures(study: Study) -> list[Figure]:
     """Return the figures of the object task, none where nothing was predicted for it."""
     found = {}
     for one in study.experiments:
-        rows = [row for row in study.predictions[one.name].values() if row["task"] == "object"]
+        rows = [
+            row for row in study.predictions[one.name].values() if row["task"] in of_kind("boxes")
+        ]
         if rows:
             found[one] = matched(rows)
     boxes = {one: boxes for one, boxes in found.items() if len(boxes.ious)}
