@@ -148,7 +148,6 @@ def _module_file(name: str, module: str) -> Path:
     return Path(spec.origin)
 
 
-@functools.cache
 def _run(name: str, path: Path) -> ModuleType:
     if not name.rpartition(":")[0].endswith(".py"):
         return importlib.import_module(name.rpartition(":")[0])
