@@ -415,7 +415,6 @@ _stage(
     Option(
         "--own",
         action="append",
-        default=[],
         metavar="FILE:FUNCTION",
         help="a reward of your own besides, as path/to/file.py:function or module:function",
     ),

@@ -152,11 +152,11 @@ def compare(scores: Sequence[tuple[str, Path]], out: Path, **given: Any) -> None
             say(f"compare {pair} {task}", facts)
 
 
-def reward(rollouts: Path, suite: str, own: list[str], out: Path) -> None:
+def reward(rollouts: Path, suite: str, own: list[str] | None, out: Path) -> None:
     """Say the mean of each reward."""
     from legor1.evaluation.rollout_rewards import write_rewards
 
-    say(f"reward {suite}", write_rewards(rollouts, out, suite, tuple(own)))
+    say(f"reward {suite}", write_rewards(rollouts, out, suite, tuple(own or ())))
 
 
 def report(run_dir: Path, out: Path, tables: Path | None, gallery: Path | None) -> Facts:
