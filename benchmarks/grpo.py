@@ -118,13 +118,13 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
     from transformers import AutoProcessor
     from trl import GRPOConfig, GRPOTrainer
 
-    from legor1.evaluation.rewards import suite
+    from legor1.evaluation.suites import SUITES
     from legor1.models.registry import DEFAULT
     from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
     from legor1.training.grpo import batched
     from legor1.training.images_by_path import by_path
 
-    studied = [batched(name, suite("sound")) for name in ("format", "object")]
+    studied = [batched(name, SUITES["sound"]) for name in ("format", "object")]
     processor = AutoProcessor.from_pretrained(models.TINY, padding_side="left")
     processor.image_processor.size = {
         "shortest_edge": case.side**2,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from legor1.cli.command import PANELS
 from legor1.cli.main import app
-from legor1.cli.registry import PANELS
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """\

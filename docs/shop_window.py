@@ -17,8 +17,8 @@ from PIL import Image
 
 from legor1.core.errors import UserError
 from legor1.core.format import percent
-from legor1.report.shown_metrics import METRICS, TASKS
 from legor1.tasks.baselines import NAMES
+from legor1.tasks.discovery import METRICS, TASKS
 
 ROOT = Path(__file__).parents[1]
 KEPT, README = ROOT / "docs/demo", ROOT / "README.md"
@@ -100,7 +100,7 @@ def table(rows: list[Row]) -> str:
         turned = 1 if one.higher else -1
         free = [found[name] for name in NAMES if name in found and found[name]["value"]]
         best = max(free, key=lambda row: turned * float(row["value"]), default=None)
-        label = f"{TASKS[one.task]}: {one.label} {'↑' if one.higher else '↓'}"
+        label = f"{TASKS[one.task].title}: {one.label} {'↑' if one.higher else '↓'}"
         lines.append([label, *(_cell(found.get(name)) for name in names), _cell(best)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -118,7 +118,7 @@ class Examples(HTMLParser):
         first, _, last = given.get("class", "").partition(" ")
         if (tag, first) == ("article", "example"):
             reasons = {f"reason/{one}" for one in given["data-reason"].split()}
-            self.found.append({"all/", f"task/{last}"} | reasons)
+            self.found.append({"all/", f"task/{last.split()[0]}"} | reasons)
         elif (tag, first) == ("section", "answer"):
             self.found[-1] |= {last.replace("by-", "by/"), f"mark/{given.get('data-mark')}"}
 

@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-from legor1.models.base import ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 

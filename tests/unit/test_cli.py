@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from legor1.cli import main
+from legor1.cli.command import INTERRUPTED
 from legor1.cli.parameters import Recipe
-from legor1.cli.registry import INTERRUPTED
 from legor1.config import job_params
 from legor1.config.settings import load, read
 from legor1.core.errors import UserError

@@ -153,7 +153,7 @@ def test_no_stage_depends_on_the_command_line(stage):
 
 
 def test_the_stages_reach_what_they_should():
-    assert "legor1/tasks/sound_rewards.py" in names("train grpo") & names("reward")
+    assert "legor1/tasks/rewards.py" in names("train grpo") & names("reward")
     others = names("train sft") | names("predict") | names("score")
     assert not {name for name in others if name.endswith("rewards.py")}
     assert "legor1/tasks/prompts.py" in names("convert") & names("predict") & names("train sft")

@@ -8,7 +8,7 @@ import pytest
 
 from legor1.config.settings import SCHEMA, check, family, load, merge, own, read
 from legor1.core.errors import UserError
-from legor1.evaluation.rewards import SUITES
+from legor1.evaluation.suites import SUITES
 from legor1.tasks import baselines
 
 ROOT = Path(__file__).parents[2]
@@ -327,9 +327,11 @@ def test_rewards_are_those_of_the_suite():
 def test_the_schema_knows_the_suites_and_their_rewards():
     schema = json.loads(SCHEMA.read_text())["$defs"]["grpo"]["properties"]["training"]["properties"]
     assert schema["suite"]["enum"] == list(SUITES)
-    assert set(schema["rewards"]["properties"]) == {
-        name for names in SUITES.values() for name in names
-    }
+    group = {"generations": 2, "max_new_tokens": 8}
+    for name, suite in SUITES.items():
+        weights = dict.fromkeys(suite.rewards, 0.5)
+        filled = load(FULL, experiment("grpo", **group, suite=name, rewards=weights))
+        assert filled["experiments"]["a"]["training"]["rewards"] == weights
 
 
 def test_settings_of_another_method_are_unknown():

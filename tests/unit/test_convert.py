@@ -11,6 +11,7 @@ from legor1.data.conversations import SIDES, Conversations, write_conversations
 from legor1.data.demonstrations import step_name
 from legor1.data.instances import COPY
 from legor1.tasks import prompts
+from legor1.tasks.discovery import TASKS
 
 MANUALS = {f"m{i}": 4 for i in range(8)}
 TEST = ("m6", "m7")
@@ -209,7 +210,7 @@ def test_boxes_can_be_written_as_tags(table):
     conversations = convert(table, divide(table), seed=3, object_format="tags")
     for row in every(conversations):
         assert row["box_frame"] == "percent"
-        assert (prompts.OBJECT_TAGS in row["prompt"]) is (row["task"] == "object")
+        assert (TASKS["object"].prompt.tags in row["prompt"]) is (row["task"] == "object")
     (row,) = [r for r in conversations["train"] if r["instance_id"] == "object/m0/images/1_eop"]
     assert row["response"] == '[{"bbox_2d": [1, 2, 30, 40], "label": "m0 1_eop"}]'
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from legor1.evaluation.rewards import SUITES, suite
 from legor1.evaluation.scoring import score
+from legor1.evaluation.suites import SUITES
 from legor1.report.publishable import publishable
 from legor1.tasks import parsing
 from legor1.tasks.metrics.nltk_text import tokens
@@ -76,7 +76,7 @@ def test_the_bounds_are_far_beyond_what_is_answered():
 
 @pytest.mark.parametrize("name", SUITES)
 def test_no_reward_is_gained_by_going_on(name, counted):
-    rewards = suite(name)
+    rewards = SUITES[name]
     solution = TAG if rewards.percent else rewards.solution(REFERENCES["object"])
     for said in (boxes(MOST_BOXES + 1), TAG * (MOST_BOXES + 1), boxes(10_000)):
         for completion in (said, f"<answer>{said}</answer>"):

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from legor1.evaluation.rewards import SUITES, suite
+from legor1.evaluation.suites import SUITES
 
-FIRST = suite("figure1_configuration1").rewards["object"]
-SECOND = suite("figure1_configuration2").rewards["object"]
+FIRST = SUITES["figure1_configuration1"].rewards["object"]
+SECOND = SUITES["figure1_configuration2"].rewards["object"]
 
 
 def tags(*boxes):
@@ -66,10 +66,13 @@ def test_only_boxes_are_rewarded():
 
 
 def test_every_suite_has_the_rewards_that_it_names():
-    for name, rewards in SUITES.items():
-        assert tuple(suite(name).rewards) == rewards
-    with pytest.raises(KeyError):
-        suite("thessis")
+    four = {"format", "object", "state", "grounding"}
+    assert {name: set(suite.rewards) for name, suite in SUITES.items()} == {
+        "sound": four,
+        "thesis": four,
+        "figure1_configuration1": {"object"},
+        "figure1_configuration2": {"object"},
+    }
 
 
 def test_training_turns_json_in_pixels_into_percent_first():
@@ -80,6 +83,6 @@ def test_training_turns_json_in_pixels_into_percent_first():
     columns = {"solution": [answer] * 4, "task": ["object"] * 4, "size": [[140, 84]] * 4}
     said = [answer, tags((10, 33, 50, 50)), off, "no box"]
     columns["completions"] = [[{"role": "assistant", "content": text}] for text in said]
-    rewards = {n: batched("object", suite(f"figure1_configuration{n}"))(**columns) for n in (1, 2)}
+    rewards = {n: batched("object", SUITES[f"figure1_configuration{n}"])(**columns) for n in (1, 2)}
     assert rewards[1] == pytest.approx([1.5, 1.5, 40 / 90 + 0.5, 0])
     assert rewards[2] == pytest.approx([1, 1, 40 / 90 + 0.1, 0])

@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 
 from legor1.published import figure1_rewards, thesis_rewards
 from legor1.published import thesis_metrics as metrics
-from legor1.tasks import sound_rewards
+from legor1.tasks.discovery import infer_task
+from legor1.tasks.grounding import grounding_reward
+from legor1.tasks.object import object_reward
 from legor1.tasks.parsing import FARTHEST, extract, parse_objects, parse_state, parse_tagged
+from legor1.tasks.rewards import format_reward
+from legor1.tasks.state import state_reward
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 SOLUTIONS = {
@@ -122,11 +126,11 @@ def object_scores(text, other):
 
 TARGETS = {
     "sound format": lambda text, other: [
-        (sound_rewards.format_reward(text, "", task), 0, 1) for task in SOLUTIONS
+        (format_reward(text, "", task), 0, 1) for task in SOLUTIONS
     ],
-    "sound object": of(sound_rewards.object_reward, "object"),
-    "sound state": of(sound_rewards.state_reward, "state"),
-    "sound grounding": of(sound_rewards.grounding_reward, "grounding"),
+    "sound object": of(object_reward, "object"),
+    "sound state": of(state_reward, "state"),
+    "sound grounding": of(grounding_reward, "grounding"),
     "thesis format": lambda text, other: [
         (thesis_rewards.format_reward(text, other, thesis_rewards.infer_task(other)), 0, 1)
     ],
@@ -170,7 +174,7 @@ def check_answers(text):
     assert parse_state(text) in (True, False, None)
     assert parse_state(text, strict=True) in (parse_state(text), None)
     assert metrics.state_answer(text) in (True, False, None)
-    assert sound_rewards.infer_task(text) in SOLUTIONS
+    assert infer_task(text) in SOLUTIONS
     assert thesis_rewards.infer_task(text) in SOLUTIONS
 
 

@@ -2,14 +2,8 @@ import pytest
 
 from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
-from legor1.tasks.prompts import (
-    DIRECTIVES,
-    OBJECT_TAGS,
-    REASONING,
-    answer,
-    chat_messages,
-    query,
-)
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.prompts import REASONING, answer, chat_messages, query
 
 BUDGET = DEFAULT.budget(9408, 15680)
 SHOWN = {
@@ -44,7 +38,7 @@ BEFORE = "Previous instruction: Place it."
 
 
 def test_a_query_has_its_directive_and_previous_instruction():
-    assert query("object", "Which parts?", "ignored") == f"Which parts? {DIRECTIVES['object']}"
+    assert query("object", "Which parts?", "ignored") == f"Which parts? {BOXES}"
     assert query("grounding", "What now?") == "What now?"
     assert query("state", "Done?", "Place a brick.") == (
         "Previous instruction: Place a brick.\nDone? Just tell me Yes or No."
@@ -107,7 +101,7 @@ def test_each_defect_of_the_strings_alone(defect, task, expected):
 
 def test_the_first_iteration_asks_for_tags():
     assert query("object", "Q?", object_format="tags") == f"Q? {TAGS}"
-    assert OBJECT_TAGS == TAGS
+    assert TASKS["object"].prompt.tags == TAGS
     assert query("grounding", "Q?", object_format="tags") == "Q?"
     thinking = query("object", "Q?", variant="reasoning", object_format="tags")
     assert thinking == f"Q? {TAGS} {THINK}"

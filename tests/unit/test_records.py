@@ -34,7 +34,7 @@ def record(result: str) -> dict:
 def test_a_result_has_its_inputs_settings_code_and_cost_beside_it():
     assert run("reward", "rollouts.jsonl", "--suite", "thesis", "--out", "out/rewards.jsonl") == 0
     facts = record("out/rewards.jsonl")
-    assert (facts["stage"], facts["settings"]) == ("reward", {"suite": "thesis"})
+    assert (facts["stage"], facts["settings"]) == ("reward", {"suite": "thesis", "own": []})
     for side, path in (("inputs", "rollouts.jsonl"), ("outputs", "out/rewards.jsonl")):
         size = Path(path).stat().st_size
         assert facts[side] == [{"path": path, "bytes": size, "sha256": sha256(path)}]

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from legor1.cli import main
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_jsonl
-from legor1.evaluation.rewards import suite
 from legor1.evaluation.rollout_rewards import write_rewards
+from legor1.evaluation.suites import SUITES
 
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests/fixtures/thesis_scores/rewards.jsonl"
@@ -142,12 +142,12 @@ def test_the_trainer_gets_the_same_rewards():
         "task": [row["task"] for row in rows],
         "prompts": None,
     }
-    sound = grpo.batched("object", suite("sound"))(**columns)
+    sound = grpo.batched("object", SUITES["sound"])(**columns)
     assert sound.count(None) == sum(row["task"] != "object" for row in rows)
-    thesis = grpo.batched("object", suite("thesis"))(**columns)
+    thesis = grpo.batched("object", SUITES["thesis"])(**columns)
     assert thesis == pytest.approx([row["object"] for row in rows], abs=1e-9)
     # batch_task: the first of the batch decides for all
     assert rows[0]["task"] == "object"
-    assert set(grpo.batched("state", suite("thesis"))(**columns)) == {0}
+    assert set(grpo.batched("state", SUITES["thesis"])(**columns)) == {0}
     assert sum(row["state"] for row in rows) > 0
-    assert grpo.batched("state", suite("thesis")).__name__ == "state"
+    assert grpo.batched("state", SUITES["thesis"]).__name__ == "state"

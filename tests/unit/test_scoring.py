@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_jsonl
+from legor1.evaluation.protocols import PROTOCOLS
 from legor1.evaluation.scoring import score, write_scores
-from legor1.evaluation.task_metrics import PROTOCOLS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"
@@ -170,6 +170,12 @@ def test_the_schema_knows_what_a_protocol_must_have(tmp_path):
     sound, _ = score(PREDICTIONS, replicates=10)
     thesis, _ = score(PREDICTIONS, protocol="thesis")
     assert validator.is_valid(sound) and validator.is_valid(thesis)
+    for protocol, scores in (("sound", sound), ("thesis", thesis)):
+        for name, scoring in PROTOCOLS[protocol].items():
+            assert set(scoring.metrics) < set(scores["tasks"][name])
+    assert {"ap", "ap_rule"} < set(sound["tasks"]["object"])
+    assert "bleu_signature" in sound["tasks"]["grounding"]
+    assert "confusion" in sound["tasks"]["state"]
     assert "intervals" not in thesis["tasks"]["object"] and "interval" not in thesis
     assert not validator.is_valid(sound | {"protocol": "thesis"})
     assert not validator.is_valid(thesis | {"protocol": "sound"})
@@ -182,7 +188,8 @@ def test_the_schema_knows_what_a_protocol_must_have(tmp_path):
 def test_a_line_that_can_be_scored_fits_the_schema(row):
     validator = Draft202012Validator(read_json(SCHEMAS / "prediction.schema.json"))
     validator.validate(row)
-    assert not validator.is_valid({**row, "task": "counting"})
+    with pytest.raises(UserError, match="the task 'counting' is none of object, grounding, state"):
+        score([{**row, "task": "counting"}])
     assert not validator.is_valid({k: v for k, v in row.items() if k != "reference"})
 
 

@@ -5,8 +5,8 @@ import json
 import re
 from pathlib import Path
 
-from legor1.report.shown_metrics import METRICS, TASKS
 from legor1.tasks.baselines import NAMES
+from legor1.tasks.discovery import METRICS, TASKS
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs/demo"
@@ -33,7 +33,7 @@ def test_the_numbers_are_those_of_the_stored_table():
     assert headings == ["", *experiments, "best without a model"]
     assert len(results) == len(METRICS)
     for one, (label, *cells, best) in zip(METRICS, results, strict=True):
-        assert label.startswith(f"{TASKS[one.task]}: {one.label} ")
+        assert label.startswith(f"{TASKS[one.task].title}: {one.label} ")
         key = (one.task, one.name)
         assert cells == [said(rows[*key, name]) for name in experiments]
         free = [rows[*key, name] for name in NAMES if (*key, name) in rows]

@@ -3,7 +3,9 @@ import random
 
 import pytest
 
-from legor1.tasks.sound_rewards import REWARDS
+from legor1.evaluation.suites import SUITES
+
+REWARDS = SUITES["sound"].rewards
 
 
 def items(*pairs):

@@ -11,7 +11,7 @@ import pytest
 import trainings
 from watching import processes, saved, wait_for
 
-from legor1.cli.registry import STOPPED
+from legor1.cli.command import STOPPED
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from legor1.published.thesis_rewards import REWARDS, infer_task, solution
+from legor1.published.thesis_rewards import SUITE, infer_task, solution
+
+REWARDS = SUITE.rewards
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 

@@ -8,7 +8,7 @@ from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
-from legor1.tasks.prompts import DIRECTIVES
+from legor1.tasks.discovery import TASKS
 from legor1.training import tiny_base
 
 BUDGET = DEFAULT.budget(9408, 15680)
@@ -41,7 +41,7 @@ def test_each_number_is_one_token_and_text_comes_back(tokenizer, tmp_path):
 
 
 def test_fixed_phrases_are_single_tokens(tokenizer):
-    plain, asked = "Which parts?", f"Which parts? {DIRECTIVES['object']}"
+    plain, asked = "Which parts?", f"Which parts? {TASKS['object'].prompt.directive}"
     assert len(tokenizer(asked)["input_ids"]) == len(tokenizer(plain)["input_ids"]) + 1
 
 

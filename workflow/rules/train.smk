@@ -43,7 +43,7 @@ rule train_sft:
         tree=layout.data.tree,
         work=layout.work,
         out=lambda wildcards, output: Path(output.run).parent,
-        code=code("train sft"),
+        code=training_code,
     shell:
         # A signal that ends the job is for the training alone: it takes a step to stop, and needs
         # someone to talk to. What an earlier attempt said stays in the log.
@@ -67,8 +67,6 @@ use rule train_sft as train_grpo with:
         gpu=by_device(cpu=0, cuda=config["processes"]),
         wall_minutes=config["wall_minutes"] or 0,
         attempt=lambda wildcards, attempt: attempt,
-    params:
-        code=code("train grpo"),
 
 
 rule build_tiny_base:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import rich_click as click
 
 from legor1.cli import run_commands, stages  # noqa: F401  # they declare the commands
-from legor1.cli.registry import app, complain
+from legor1.cli.command import app, complain
 
 
 def main(argv: Sequence[str] | None = None) -> int:

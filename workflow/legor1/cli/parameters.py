@@ -9,13 +9,12 @@ import rich_click as click
 
 from legor1.core.errors import UserError
 from legor1.core.records import Role
-from legor1.evaluation.rewards import SUITES
+from legor1.evaluation.suites import SUITES
 from legor1.planning.machines import GPUS
 from legor1.published import defects
 
 READ, WRITTEN = Role("input"), Role("output")
 READ_TREE, WRITTEN_TREE = Role("input", ()), Role("output", ())
-BASELINES = ("always_yes", "copy_demonstration", "mean_box", "previous_instruction")
 CONVERSATIONS = ("plain/*.jsonl", "reasoning/*.jsonl")
 
 
@@ -188,6 +187,13 @@ SPLIT_PROTOCOL = choice("--protocol", *defects.PROTOCOLS, "authors", **SOUND)
 SPLIT_TREE = path("--tree", "the dataset tree, to compare its files", READ_TREE, **MAYBE)
 STEPS = number("--steps", "building steps a manual")
 SUITE = choice("--suite", *SUITES, **SOUND)
+OWN = option(
+    "--own",
+    "a reward of your own besides, as path/to/file.py:function or module:function",
+    metavar="FILE:FUNCTION",
+    multiple=True,
+    required=False,
+)
 SWITCH = option(
     "--switch",
     f"one of the protocol's defects: {', '.join(defects.SWITCHES)}",

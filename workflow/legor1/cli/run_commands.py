@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1.cli import parameters as p
-from legor1.cli.registry import RESULTS, STUDY, Facts, command
+from legor1.cli.command import RESULTS, STUDY, Facts, command
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 

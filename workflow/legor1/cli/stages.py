@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from legor1.cli import parameters as p
-from legor1.cli.registry import DATA, MODEL, RESULTS, Facts, command, say
+from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.core.layout import REPORTED
 from legor1.core.records import Role
+from legor1.evaluation import user_rewards
 from legor1.published import defects
+from legor1.tasks.baselines import NAMES as BASELINES
 
 Switches = Sequence[tuple[str, bool]]
 
@@ -190,7 +192,8 @@ def train(recipe: dict[str, Any], **given: Any) -> None:
     """Train an experiment's adapter, resuming from the last checkpoint if there is one."""
     from legor1.training.launch import train
 
-    train(recipe, code=digest(f"train {recipe['method']}"), **given)
+    own = user_rewards.sources(recipe["training"].get("rewards", ()))
+    train(recipe, code=digest(f"train {recipe['method']}", files=own), **given)
 
 
 @command(
@@ -226,7 +229,7 @@ def gather(shards: Sequence[Path], out: Path) -> Facts:
     "baselines --train train.jsonl --test test.jsonl --out predictions",
     p.path("--train", "the conversations that may be looked at"),
     p.path("--test", "the conversations that are answered"),
-    p.out(p.INTO, *(f"{name}.jsonl" for name in p.BASELINES)),
+    p.out(p.INTO, *(f"{name}.jsonl" for name in BASELINES)),
 )
 def baselines(**given: Any) -> Facts:
     """Answer the test conversations without a model: what any model must beat."""
@@ -296,13 +299,13 @@ def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> None:
     RESULTS,
     "reward rollouts.jsonl --suite sound --out rewards.jsonl",
     p.argument("rollouts", "lines with completion, solution and, if known, task"),
-    *(p.SUITE, p.OUT),
+    *(p.SUITE, p.OWN, p.OUT),
 )
-def reward(rollouts: Path, suite: str, out: Path) -> None:
+def reward(rollouts: Path, suite: str, own: tuple[str, ...], out: Path) -> None:
     """Add the rewards of a suite to rollouts."""
     from legor1.evaluation.rollout_rewards import write_rewards
 
-    say(f"reward {suite}", write_rewards(rollouts, out, suite))
+    say(f"reward {suite}", write_rewards(rollouts, out, suite, own))
 
 
 @command(

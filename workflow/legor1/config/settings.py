@@ -20,9 +20,11 @@ from jsonschema.exceptions import ValidationError
 
 from legor1.config import strict_yaml
 from legor1.core.errors import UserError
-from legor1.evaluation.rewards import SUITES
+from legor1.evaluation import user_rewards
+from legor1.evaluation.suites import SUITES
 from legor1.published import defects
 from legor1.tasks import baselines
+from legor1.tasks.discovery import TASKS
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
 # Merged key by key, an overlay could not leave out an experiment or a setting of it.
@@ -164,7 +166,9 @@ def _filling_validator(schema: dict[str, Any]) -> Any:
     check_pattern = Draft202012Validator.VALIDATORS["pattern"]
 
     def fill(validator: Any, properties: Any, instance: Any, within: Any) -> Iterator[Any]:
-        for name, of in properties.items() if isinstance(instance, dict) else ():
+        free = within.get("additionalProperties")
+        others = dict.fromkeys(instance, free) if free and isinstance(instance, dict) else {}
+        for name, of in (others | properties).items() if isinstance(instance, dict) else ():
             of = schema["$defs"].get(of.get("$ref", "").rpartition("/")[2], {}) | of
             if name in instance:
                 instance[name] = _typed(instance[name], of)
@@ -261,6 +265,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys that are right one by one."""
     if (Path("results") / config["run"]).is_file():
         yield f"run: results/{config['run']} is a file. Remedy: give the run another name."
+    yield from _unknown_tasks(config)
     for block in ("dataset", "base"):
         source = config[block]["source"]
         if source != "shipped" and not config[block].get(source):
@@ -332,14 +337,8 @@ def training_contradictions(path: str, experiment: Config, processes: int) -> It
         return
     if ("steps" in training) == ("epochs" in training):
         yield f"{path}: the length is not clear. Remedy: give either steps or epochs."
-    for reward in training.get("rewards", ()):
-        known = SUITES[training["suite"]]
-        if reward not in known:
-            yield (
-                f"{path}.rewards: the suite {training['suite']} has no reward {reward!r}. "
-                f"Did you mean {difflib.get_close_matches(reward, known, 1, cutoff=0)[0]}? "
-                f"Remedy: use {_or(known)}, or another suite."
-            )
+    if "suite" in training:
+        yield from _reward_contradictions(f"{path}.rewards", training)
     if "generations" in training:
         completions = training["batch_size"] * training["accumulation"] * processes
         if completions % training["generations"]:
@@ -355,3 +354,41 @@ def training_contradictions(path: str, experiment: Config, processes: int) -> It
             f" a step of {passes} (accumulation × processes) would hang on how it is split. "
             "Remedy: set loss_type: dapo, the mean over all tokens of the step."
         )
+
+
+def _reward_contradictions(path: str, training: Config) -> Iterator[str]:
+    known, names = list(SUITES[training["suite"]].rewards), list(training["rewards"])
+    for name in names:
+        if user_rewards.is_own(name):
+            try:
+                user_rewards.source(name)
+            except UserError as error:
+                yield f"{path}: {error}"
+        elif name not in known:
+            elsewhere = any(name in suite.rewards for suite in SUITES.values())
+            missing = f"{path}: the suite {training['suite']} has no reward {name!r}"
+            yield (
+                f"{missing if elsewhere else f'unknown key {path}.{name}'}. "
+                f"Did you mean {defects.nearest(name, known)}? Remedy: use {_or(known)}, another "
+                "suite, or one of your own by path/to/file.py:function."
+            )
+    labels = [user_rewards.label(name) for name in names]
+    for label in sorted({label for label in labels if labels.count(label) > 1}):
+        yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."
+
+
+def _unknown_tasks(config: Config) -> Iterator[str]:
+    """Yield the tasks that an experiment or the tiny base names and that do not exist."""
+    named = {
+        f"experiments.{name}.tasks": experiment.get("tasks", ())
+        for name, experiment in config["experiments"].items()
+    }
+    rebuild = config["base"].get("rebuild") or {}
+    named["base.rebuild.mixture"] = rebuild.get("mixture", ())
+    for path, tasks in named.items():
+        for task in tasks:
+            if task not in TASKS:
+                yield (
+                    f"{path}: there is no task {task!r}. Did you mean "
+                    f"{defects.nearest(task, TASKS)}? Remedy: choose {_or(TASKS)}."
+                )

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from legor1.core.files import sha256
+from legor1.core.task_code import READ, behind
 
 PACKAGE = Path(__file__).parents[1]
 TEMPLATES = PACKAGE.parent / "report"
@@ -34,6 +35,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
         KeyError: there is no such stage.
     """
     parts = {_meaning(module) for module in modules(*stages)}
+    parts |= {_meaning(*read) for read in _read(*stages)}
     if {"report", "figure1"} & set(stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
@@ -49,16 +51,26 @@ def modules(*stages: str) -> set[Path]:
     """
     reached: set[Path] = set()
     new = {_file(f"{PACKAGE.name}.{name}") for stage in stages for name in STAGES[stage]}
+    new |= {path for read in _read(*stages) for path in _imported(*read)}
     while new:
         reached |= new
         new = {path for module in new for path in _imported(module)} - reached
     return reached
 
 
+def _read(*stages: str) -> set[tuple[Path, tuple[str, ...]]]:
+    """Return the tasks' modules, which no import names, and what ``stages`` read of each."""
+    tasks = [path for path in (PACKAGE / "tasks").glob("*.py") if b"\nTASK = " in path.read_bytes()]
+    return {(path, READ[stage]) for stage in stages if stage in READ for path in tasks}
+
+
 @cache
-def _meaning(module: Path) -> str:
-    """Return a digest of a module, in which what it imports from here counts by content."""
-    tree, imported = _parsed(module)
+def _meaning(module: Path, fields: tuple[str, ...] = ()) -> str:
+    """Return a digest of a module, in which what it imports from here counts by content.
+
+    Of a task's module, only what ``fields`` depend on counts.
+    """
+    tree, imported = _parsed(module, fields)
     names = {local: f"{_shape(file)} {name}" for local, (file, name) in imported.items()}
     return _hash(str(_plain(tree, names)))
 
@@ -95,12 +107,15 @@ def _is_ours(node: object) -> bool:
 
 
 @cache
-def _parsed(module: Path) -> tuple[ast.Module, dict[str, tuple[Path, str]]]:
+def _parsed(
+    module: Path, fields: tuple[str, ...] = ()
+) -> tuple[ast.Module, dict[str, tuple[Path, str]]]:
     """Return a module's syntax tree, and what it imports from this package.
 
     The latter is, by local name, the file and the name in it, which is empty for a whole module.
     """
     tree = ast.parse(module.read_bytes())
+    tree = behind(fields, tree) if fields else tree
     imported = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and _is_ours(node):
@@ -114,9 +129,9 @@ def _parsed(module: Path) -> tuple[ast.Module, dict[str, tuple[Path, str]]]:
     return tree, imported
 
 
-def _imported(module: Path) -> set[Path]:
+def _imported(module: Path, fields: tuple[str, ...] = ()) -> set[Path]:
     """Return the files that ``module`` imports, the packages above them included."""
-    files = {file for file, _ in _parsed(module)[1].values()}
+    files = {file for file, _ in _parsed(module, fields)[1].values()}
     above = {folder / "__init__.py" for file in files for folder in file.parents}
     return files | {path for path in above if path.is_relative_to(PACKAGE) and path.is_file()}
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from legor1.core.seeding import pick, rank
 from legor1.data.lego_arta.steps import true_name
+from legor1.published.defects import task_by_substring
+from legor1.tasks.discovery import TASKS, of_kind
 
 Record = dict[str, Any]
 Banned = Callable[[Record], bool]
@@ -31,15 +33,16 @@ class Demonstrations:
         self._seed, self._defects = seed, defects
         # With all rows to draw from, every query has its own manual's, as it had in the thesis.
         self._lends = "test_demos_in_training" not in defects
-        self._manuals: dict[str, dict[str, Manual]] = {"object": {}, "grounding": {}, "state": {}}
+        self._manuals: dict[str, dict[str, Manual]] = {task: {} for task in TASKS}
         self._mixed = "state_source_shortcut" in defects
         for row in rows:
             manuals = self._manuals[row["asked_as"]]
             if row["manual"] not in manuals:
                 manuals[row["manual"]] = Manual(self._mixed)
             manuals[row["manual"]].rows.append(row)
-        states = self._manuals["state"]
-        self._manuals["state"] = {name: one for name, one in states.items() if all(one.sides)}
+        for task in of_kind("yes_no"):
+            both = {name: one for name, one in self._manuals[task].items() if all(one.sides)}
+            self._manuals[task] = both
         self._lenders: dict[tuple[str, str], str | None] = {}
 
     def choose(self, query: Record, variant: str) -> list[Record]:
@@ -56,13 +59,14 @@ class Demonstrations:
 
     def _of(self, manual: "Manual", query: Record, variant: str) -> list[Record]:
         banned = self._banned(query, variant)
-        if query["asked_as"] == "state":
+        kind = TASKS[query["asked_as"]].answer
+        if kind == "yes_no":
             return self._states(manual, query, banned)
-        if query["asked_as"] == "grounding" and not self._lends:
+        if kind == "words" and not self._lends:
             previous = (query["step_num"] or 0) - 1
             return self._draw(manual.by_number.get(previous, []), query, "", banned)
         alike = []
-        if "oracle_demo_count" in self._defects and query["asked_as"] == "object":
+        if "oracle_demo_count" in self._defects and kind == "boxes":
             alike = self._draw(manual.by_boxes.get(boxes(query), []), query, "", banned)
         return alike or self._draw(manual.rows, query, "", banned)
 
@@ -150,13 +154,13 @@ class Manual:
 
 def asked(row: Record, defects: Collection[str]) -> Record:
     """Return ``row`` with the task that it is asked as, and the step that it shows."""
-    task = _by_substring(row) if "task_by_substring" in defects else row["task"]
+    task = task_by_substring(row["response"]) if "task_by_substring" in defects else row["task"]
     return row | {"asked_as": task, "step": step_name(row, task)}
 
 
 def step_name(row: Record, task: str) -> str:
     """Return what two rows of a task and manual share if and only if they show the same step."""
-    if task == "state" or row["step_num"] is None:
+    if TASKS[task].answer == "yes_no" or row["step_num"] is None:
         return true_name(row["image"].rpartition("/images/")[2])
     return f"{row['step_class']} {row['step_num']}"
 
@@ -171,13 +175,6 @@ def _grouped(rows: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, 
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
-
-
-def _by_substring(row: Record) -> str:
-    said = row["response"].lower()
-    if "yes." in said or "no." in said:
-        return "state"
-    return "object" if "bbox_2d" in said else "grounding"
 
 
 def _alike(one: Record, other: Record) -> bool:

@@ -23,6 +23,7 @@ from legor1.data.lego_arta.authors_split import sides as authors_sides
 from legor1.data.lego_arta.steps import true_name
 from legor1.published.defects import PROTOCOLS as PREPARATIONS
 from legor1.published.defects import active
+from legor1.tasks.discovery import of_kind
 
 AUTHORS = "authors"
 PROTOCOLS = (*PREPARATIONS, AUTHORS)
@@ -101,9 +102,9 @@ def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
     units: dict[str, dict[str, list[str]]] = {}
     for row in instances:
         unit = row["instance_id"]
-        if row["task"] == "state":
+        if row["task"] in of_kind("yes_no"):
             name = row["image"].partition(f"/{row['manual']}/")[2]
-            unit = f"state/{row['manual']}/{true_name(name)}"
+            unit = f"{row['task']}/{row['manual']}/{true_name(name)}"
         units.setdefault(row["task"], {}).setdefault(unit, []).append(row["instance_id"])
     test: set[str] = set()
     for task, members in units.items():

@@ -19,8 +19,9 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap, significance
+from legor1.evaluation.protocols import PROTOCOLS
 from legor1.evaluation.scoring import METHOD, both_intervals, check_options, finite
-from legor1.evaluation.task_metrics import PROTOCOLS, Task
+from legor1.tasks.task import Scoring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,7 +189,7 @@ def _tasks(
     return tasks
 
 
-def _adjust(known: Mapping[str, Task], compared: list[dict[str, dict[str, Any]]]) -> None:
+def _adjust(known: Mapping[str, Scoring], compared: list[dict[str, dict[str, Any]]]) -> None:
     """Give each test of a family the p that holds for all of the family together."""
     tests = [
         (metric == known[task].main, found["metrics"][metric])
@@ -204,7 +205,7 @@ def _adjust(known: Mapping[str, Task], compared: list[dict[str, dict[str, Any]]]
 
 
 def _sample(
-    side: list["pd.DataFrame"], common: list[str], manuals: "pd.DataFrame", task: Task
+    side: list["pd.DataFrame"], common: list[str], manuals: "pd.DataFrame", task: Scoring
 ) -> Sample:
     clusters = manuals.loc[common, "manual"].tolist()
     examples = [frame.loc[common] for frame in side]
@@ -216,9 +217,9 @@ def _sample(
 
 
 def _difference(
-    name: str, task: Task, first: Sample, second: Sample, settings: Bootstrap
+    name: str, task: Scoring, first: Sample, second: Sample, settings: Bootstrap
 ) -> dict[str, Any]:
-    """Return each metric of both and its difference, with intervals and p; McNemar for state."""
+    """Return each metric of both and its difference, with intervals and p; McNemar for yes/no."""
     values = [_statistics(task, sample.mean.sum(axis=0)) for sample in (first, second)]
     drawn = _drawn_differences(name, task, first, second, settings)
     kept = [_statistics(task, bootstrap.left_out(sample.mean)) for sample in (first, second)]
@@ -239,13 +240,13 @@ def _difference(
             "p_holm": None,
         }
     found: dict[str, Any] = {"metrics": metrics}
-    if name == "state" and len(first.sums) == len(second.sums) == 1:
+    if {"tp", "tn"} <= set(task.features) and len(first.sums) == len(second.sums) == 1:
         found["mcnemar"] = _mcnemar(first.examples[0], second.examples[0])
     return found
 
 
 def _drawn_differences(
-    name: str, task: Task, first: Sample, second: Sample, settings: Bootstrap
+    name: str, task: Scoring, first: Sample, second: Sample, settings: Bootstrap
 ) -> np.ndarray:
     """Return (replicates, m): the differences where manuals and seeds are drawn again."""
     seeds = [len(first.sums), len(second.sums)]
@@ -261,7 +262,7 @@ def _drawn_differences(
     return _statistics(task, means[1]) - _statistics(task, means[0])
 
 
-def _statistics(task: Task, sums: np.ndarray) -> np.ndarray:
+def _statistics(task: Scoring, sums: np.ndarray) -> np.ndarray:
     values = task.statistics(sums)
     return np.where(np.isfinite(values), values, task.undefined)
 

@@ -1,17 +1,24 @@
-"""A file of rollouts → the same file with the rewards of a suite: line by line, in any length."""
+"""A file of rollouts → the same file with their rewards: line by line, in any length."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, stream_jsonl
-from legor1.evaluation.rewards import SUITES, Suite, suite
-from legor1.tasks.prompts import TASKS
+from legor1.core.images import open_image
+from legor1.evaluation import user_rewards
+from legor1.evaluation.suites import SUITES
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.rewards import Reward, Suite
+from legor1.tasks.task import Row
+
+Rewards = dict[str, float | None]
 
 
-def write_rewards(path: Path | str, out: Path | str, name: str) -> dict[str, float]:
+def write_rewards(
+    path: Path | str, out: Path | str, name: str, own: tuple[str, ...] = ()
+) -> dict[str, float]:
     """Add the rewards of the suite ``name`` to each line of ``path``; return their means.
 
     A line has ``completion`` and ``solution``, and may have ``task``. All its fields are kept, and
@@ -19,15 +26,25 @@ def write_rewards(path: Path | str, out: Path | str, name: str) -> dict[str, flo
     that is not the reward's own). Where there is no task it is inferred from the solution; in
     ``thesis`` always.
 
+    Args:
+        path: a line of JSON a rollout.
+        out: what is written.
+        name: one of ``SUITES``.
+        own: the user's own rewards besides, as ``user_rewards`` names them; a line has what they
+            ask for under the same name, ``image`` as a path.
+
     Returns:
         ``completions``, how many there are, then the mean of each reward that some line has.
 
     Raises:
         UserError: a line is not as it should be; nothing is written then.
     """
-    sums, counts, lines = dict.fromkeys(SUITES[name], 0.0), dict.fromkeys(SUITES[name], 0), 0
+    functions = SUITES[name].rewards | {
+        user_rewards.label(one): user_rewards.load(one) for one in own
+    }
+    sums, counts, lines = dict.fromkeys(functions, 0.0), dict.fromkeys(functions, 0), 0
     with atomic(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for line, rewards in _rewarded(path, suite(name)):
+        for line, rewards in _rewarded(path, SUITES[name], functions):
             file.write(line)
             lines += 1
             for reward, value in rewards.items():
@@ -38,8 +55,8 @@ def write_rewards(path: Path | str, out: Path | str, name: str) -> dict[str, flo
     return {"completions": lines} | means
 
 
-def score(row: dict[str, Any], rewards: Suite) -> dict[str, float | None]:
-    """Return the rewards of one rollout, by name.
+def score(row: Row, suite: Suite, functions: Mapping[str, Reward] | None = None) -> Rewards:
+    """Return the rewards of one rollout, by name: those of ``functions``, else the suite's.
 
     Raises:
         ValueError: a field is not as it should be.
@@ -49,24 +66,33 @@ def score(row: dict[str, Any], rewards: Suite) -> dict[str, float | None]:
         raise ValueError("completion or solution is not text")
     if task not in (None, *TASKS):
         raise ValueError(f"the task {task!r} is none of {', '.join(TASKS)}")
-    if task is None or rewards.guesses:
-        task = rewards.infer_task(solution)
-    return {name: reward(completion, solution, task) for name, reward in rewards.rewards.items()}
+    if task is None or suite.guesses:
+        task = suite.infer_task(solution)
+    functions = suite.rewards if functions is None else functions
+    sample = row | {"task": task}
+    wanted = {name for function in functions.values() for name in user_rewards.wanted(function)}
+    if missing := sorted(wanted - sample.keys()):
+        raise ValueError(f"it lacks {', '.join(missing)}, which a reward asks for")
+    if "image" in wanted:
+        sample["image"] = open_image(Path(row["image"]))
+    return {name: user_rewards.call(reward, sample) for name, reward in functions.items()}
 
 
-def _rewarded(path: Path | str, rewards: Suite) -> Iterator[tuple[str, dict[str, float | None]]]:
+def _rewarded(
+    path: Path | str, suite: Suite, functions: Mapping[str, Reward]
+) -> Iterator[tuple[str, Rewards]]:
     """Yield each line as it is to be written, and its rewards."""
     for number, row in stream_jsonl(path, ("completion", "solution")):
         try:
-            found = score(row, rewards)
-            yield _dump(row | found), found
-        except ValueError as error:
+            rewards = score(row, suite, functions)
+            yield _dump(row | rewards), rewards
+        except (ValueError, OSError) as error:
             raise UserError(
                 f"{path}, line {number}: {error}. Remedy: mend or remove the line."
             ) from error
 
 
-def _dump(row: dict[str, Any]) -> str:
+def _dump(row: Row) -> str:
     """Return a line of JSON; escaped where UTF-8 cannot hold it (half of a surrogate pair)."""
     line = json.dumps(row, ensure_ascii=False, allow_nan=False)
     try:

@@ -10,6 +10,7 @@ sums of the features.
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from legor1.core.errors import UserError
 from legor1.core.files import atomic, read_jsonl, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap
-from legor1.evaluation.summaries import SUMMARIES
-from legor1.evaluation.task_metrics import PROTOCOLS, SOUND, Task
+from legor1.evaluation.protocols import PROTOCOLS, SOUND
+from legor1.tasks.discovery import TASKS
 from legor1.tasks.parsing import too_long
+from legor1.tasks.task import Scoring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,10 +126,10 @@ def _too_long(name: str, predictions: list[dict]) -> dict[str, int]:
 def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
     rows = [row for row in predictions if row["task"] == name]
     totals = examples[list(SOUND[name].features)].to_numpy().sum(axis=0)
-    return SUMMARIES[name](sorted(rows, key=lambda row: row["instance_id"]), totals)
+    return TASKS[name].summary(sorted(rows, key=lambda row: row["instance_id"]), totals)
 
 
-def _metrics(task: Task, examples: "pd.DataFrame") -> dict[str, float | None]:
+def _metrics(task: Scoring, examples: "pd.DataFrame") -> dict[str, float | None]:
     values = task.statistics(examples[list(task.features)].to_numpy().sum(axis=0))
     return {
         name: finite(value if math.isfinite(value) else task.undefined)
@@ -136,7 +138,7 @@ def _metrics(task: Task, examples: "pd.DataFrame") -> dict[str, float | None]:
 
 
 def _intervals(
-    task: Task,
+    task: Scoring,
     examples: "pd.DataFrame",
     replicates: int,
     confidence: float,
@@ -172,7 +174,10 @@ def _by_task(
 
     rows: dict[str, list[dict[str, Any]]] = {}
     seen: set[str] = set()
+    others = [name for name in TASKS if name not in PROTOCOLS[protocol]]  # the thesis had its own
     for index, row in enumerate(predictions):
+        if row.get("task") in others:
+            continue
         try:
             # The published evaluation compared the file's numbers with the answer as it is.
             shown = protocol == "thesis" and AS_SHOWN[1] in row
@@ -193,7 +198,7 @@ def _by_task(
 
 
 def _features(
-    row: dict, tasks: dict[str, Task], seen: set[str], pair: tuple[str, ...]
+    row: dict, tasks: Mapping[str, Scoring], seen: set[str], pair: tuple[str, ...]
 ) -> dict[str, float]:
     texts = {key: row.get(key) for key in (*REQUIRED, *pair)}
     texts["manual"] = row.get("manual") or ""

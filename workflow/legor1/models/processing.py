@@ -11,7 +11,7 @@ from PIL import Image
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
-from legor1.models.base import ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.tasks.prompts import answer, chat_messages
 
 # Large, small, upright, lengthwise, and long: each side of the rule is met under any budget.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
 from legor1.models.architecture import Architecture, Text, Vision
-from legor1.models.base import ModelFamily, processed_size
+from legor1.models.family import ModelFamily, processed_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image

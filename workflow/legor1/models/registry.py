@@ -7,7 +7,7 @@ from typing import Any
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.models.architecture import Architecture
-from legor1.models.base import ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.models.qwen2_5_vl import Qwen25VL
 
 DEFAULT: ModelFamily = Qwen25VL()  # where no model is at hand, and of the base built here

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from legor1.core.boxes import PixelBudget
-from legor1.tasks.prompts import TASKS, answer, chat_messages
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.prompts import answer, chat_messages
 
 Count = Callable[[str], int]
 Rows = list[dict[str, Any]]
@@ -21,11 +22,6 @@ Rows = list[dict[str, Any]]
 SYSTEM, OPENING, TURN, AROUND_IMAGE = 11, 3, 5, 2
 SAMPLE = 2000  # conversations of a file whose text is counted; their images are counted all
 
-LEGO_ARTA = {"object": 19136, "grounding": 5612, "state": 10864}  # instances, by the paper
-# Where there is no conversation to count: (prompt, answer) in tokens of text, and turns before the
-# query. Prompts were counted with Qwen's vocabulary; a box with its label takes 39 tokens, and four
-# are taken for typical, since the thesis cut answers at 164.
-ASSUMED = {"object": (75, 156, 1), "grounding": (55, 50, 1), "state": (60, 2, 2)}
 LONGEST = 2  # the longest assumed text is so many times the mean
 
 _TOKEN = re.compile(
@@ -129,17 +125,17 @@ def assumed(
     """
     instances, visual = _instances(dataset, budget)
     loads = {}
-    for task in TASKS:
-        prompt, response, before = ASSUMED[task]
-        before = before if demonstrations else 0
-        each = prompt + TURN + AROUND_IMAGE
-        text = SYSTEM + each + before * (each + response + TURN) + OPENING
+    for task in TASKS.values():
+        plan = task.plan
+        before = plan.turns if demonstrations else 0
+        each = plan.prompt + TURN + AROUND_IMAGE
+        text = SYSTEM + each + before * (each + plan.answer + TURN) + OPENING
         images = 1 + before
-        loads[task] = Load(
-            rows=round(instances[task] * share),
+        loads[task.name] = Load(
+            rows=round(instances[task.name] * share),
             visual=Spread(images * visual.mean, images * visual.most),
             text=Spread(text, LONGEST * text),
-            answer=Spread(response, LONGEST * response),
+            answer=Spread(plan.answer, LONGEST * plan.answer),
             images=images,
         )
     return loads
@@ -148,12 +144,12 @@ def assumed(
 def _instances(dataset: Mapping[str, Any], budget: PixelBudget) -> tuple[dict[str, int], Spread]:
     """Return how many instances each task has, and the visual tokens of an image."""
     if dataset["source"] != "synthetic":
-        return LEGO_ARTA, Spread(budget.max_tokens, budget.max_tokens)
+        most = budget.max_tokens
+        return {name: task.plan.instances for name, task in TASKS.items()}, Spread(most, most)
     scenes = dataset["synthetic"]
-    steps, objects = (scenes["manuals"] * scenes[name] for name in ("steps", "objects"))
     sizes = [tuple(map(int, size.split("x"))) for size in scenes["image_sizes"]]
     visual = [budget.visual_tokens((width, height)) for width, height in sizes]
-    return {"object": objects, "grounding": steps, "state": 2 * steps}, _spread(visual)
+    return {name: task.plan.drawn(scenes) for name, task in TASKS.items()}, _spread(visual)
 
 
 def together(loads: Iterable[Load]) -> Load:

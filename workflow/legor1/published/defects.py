@@ -118,6 +118,14 @@ def options(defects: str | Collection[str]) -> list[str]:
     return ["--protocol", "sound", *switches]
 
 
+def task_by_substring(response: str) -> str:
+    """Return the task that a row was sorted into by its answer: the defect of that name."""
+    words = response.lower()
+    if "yes." in words or "no." in words:
+        return "state"
+    return "object" if "bbox_2d" in words else "grounding"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that ``name`` resembles most."""
     return difflib.get_close_matches(name, list(known), 1, cutoff=0)[0]

@@ -11,12 +11,22 @@ import numpy as np
 from legor1.core.boxes import Box, iou_matrix
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.parsing import MOST_BOXES, extract, parse_tagged
+from legor1.tasks.rewards import Suite
 
 FARTHEST = 100.0
 BONUS = 0.1
 PENALTY = 0.5
 
 
+def _always_object(solution: str) -> str:
+    return "object"
+
+
+CONFIGURATION1 = Suite(_always_object, percent=True)
+CONFIGURATION2 = Suite(_always_object, percent=True)
+
+
+@CONFIGURATION1.reward("object")
 def configuration1(completion: str, solution: str, task: str) -> float | None:
     """Return IoU (halved if a coordinate lies outside) + 0.1 for each coordinate inside.
 
@@ -35,6 +45,7 @@ def configuration1(completion: str, solution: str, task: str) -> float | None:
     return iou + BONUS * int(inside.sum()) + BONUS * (len(predicted) == len(true))
 
 
+@CONFIGURATION2.reward("object")
 def configuration2(completion: str, solution: str, task: str) -> float | None:
     """Return IoU, + 0.1 for as many boxes as there should be, at most 1.
 
@@ -60,7 +71,3 @@ def _matched_mean(predicted: list[Box], true: list[Box]) -> float:
     """Return the mean IoU of the Hungarian-matched pairs."""
     ious = iou_matrix(predicted, true)
     return float(ious[match(ious)].mean())
-
-
-CONFIGURATION1 = {"object": configuration1}
-CONFIGURATION2 = {"object": configuration2}

@@ -11,13 +11,16 @@ Only the scoring of the ``thesis`` protocol imports this; the other metrics know
 import functools
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from legor1.core.boxes import iou_matrix
+from legor1.tasks.metrics import binary
 from legor1.tasks.metrics.nltk_text import bleu, tokens
 from legor1.tasks.parsing import MOST_BOXES, bounded
+from legor1.tasks.task import Scoring, from_counts, means
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 
@@ -132,3 +135,50 @@ def _rouge_scorer() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(list(ROUGE), use_stemmer=True)
+
+
+def _measure_object(prediction: str, reference: str) -> dict[str, float]:
+    iou, f1 = object_scores(prediction, reference)
+    return {"iou": iou, "f1_object": f1, "counted": 1}
+
+
+def _measure_grounding(prediction: str, reference: str) -> dict[str, float]:
+    scores = grounding_scores(prediction, reference)
+    return dict(zip(_GROUNDING, scores, strict=True)) | {"counted": 1}
+
+
+def _measure_state(prediction: str, reference: str) -> Mapping[str, float]:
+    predicted, true = state_answer(prediction), state_answer(reference)
+    if predicted is None or true is None:
+        return dict.fromkeys((*binary.CELLS, "counted"), 0)
+    return dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True)) | {"counted": 1}
+
+
+_GROUNDING = ("f1_theme", *ROUGE, "bleu")
+SCORING = {  # the thesis has these tasks alone
+    "object": Scoring(
+        features=("iou", "f1_object", "counted"),
+        measure=_measure_object,
+        metrics=means("iou", "f1_object"),
+        main="iou",
+        secondary=("f1_object",),
+    ),
+    "grounding": Scoring(
+        features=(*_GROUNDING, "counted"),
+        measure=_measure_grounding,
+        metrics=means(*_GROUNDING),
+        main="f1_theme",
+        secondary=("rouge1", "rougeL", "bleu"),
+    ),
+    "state": Scoring(
+        features=(*binary.CELLS, "counted"),
+        measure=_measure_state,
+        metrics={
+            "f1_state": from_counts(binary.CELLS, binary.f1),
+            "fpr": from_counts(binary.CELLS, binary.fpr),
+        },
+        main="f1_state",
+        secondary=("fpr",),
+        undefined=0.0,
+    ),
+}

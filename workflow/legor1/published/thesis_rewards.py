@@ -17,6 +17,7 @@ import numpy as np
 from legor1.core.boxes import iou_matrix
 from legor1.tasks.metrics.nltk_text import bleu, tokens
 from legor1.tasks.parsing import MOST_BOXES, bounded
+from legor1.tasks.rewards import Suite
 
 BONUS = 0.1  # for as many boxes as there should be
 
@@ -48,6 +49,10 @@ def infer_task(solution: str) -> str:
     return "state" if content.lower().removesuffix(".") in ("yes", "no") else "grounding"
 
 
+SUITE = Suite(infer_task, solution, guesses=True)
+
+
+@SUITE.reward("format")
 def format_reward(completion: str, solution: str, task: str) -> float:
     """Return 0.25 each for thinking, an answer, a JSON list in it, and boxes of four numbers.
 
@@ -62,6 +67,7 @@ def format_reward(completion: str, solution: str, task: str) -> float:
     return 0.25 * (thinking + (answer is not None) + (items is not None) + boxed)
 
 
+@SUITE.reward("object")
 def object_reward(completion: str, solution: str, task: str) -> float:
     """Return the mean of IoU and of the labels' ROUGE-1 over the matched pairs, halved and added.
 
@@ -79,6 +85,7 @@ def object_reward(completion: str, solution: str, task: str) -> float:
     return min((iou + label) / 2 + BONUS * (len(predicted) == len(true)), 1.0)
 
 
+@SUITE.reward("state")
 def state_reward(completion: str, solution: str, task: str) -> float:
     """Return 1 if the whole answer is yes or no, as the solution is, else 0."""
     if task != "state":
@@ -87,6 +94,7 @@ def state_reward(completion: str, solution: str, task: str) -> float:
     return float(said in ("yes", "no") and said == meant)
 
 
+@SUITE.reward("grounding")
 def grounding_reward(completion: str, solution: str, task: str) -> float:
     """Return ROUGE-1 F + BLEU-4, within [0, 2]."""
     if task != "grounding":
@@ -174,11 +182,3 @@ def _rouge() -> Any:
     from rouge import Rouge
 
     return Rouge(metrics=["rouge-1"], stats=["f"])
-
-
-REWARDS = {
-    "format": format_reward,
-    "object": object_reward,
-    "state": state_reward,
-    "grounding": grounding_reward,
-}

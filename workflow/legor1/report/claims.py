@@ -6,11 +6,11 @@ and tasks: of the main metrics as one family, and of the secondary ones as anoth
 was not compared included, is "no clear difference", whatever the values.
 """
 
-from legor1.report.shown_metrics import Metric
 from legor1.report.study import Experiment, Study
+from legor1.tasks.task import Shown
 
 
-def standing(study: Study, protocol: str, one: Metric, a: Experiment, b: Experiment) -> str:
+def standing(study: Study, protocol: str, one: Shown, a: Experiment, b: Experiment) -> str:
     """Return how ``a`` stands beside ``b`` in a metric: ``better``, ``worse`` or ``unclear``."""
     if study.difference(protocol, one.task, one.name, b, a):
         turned = {"better": "worse", "worse": "better", "unclear": "unclear"}
@@ -23,13 +23,13 @@ def standing(study: Study, protocol: str, one: Metric, a: Experiment, b: Experim
     return "better" if (paired.value > 0) == one.higher else "worse"
 
 
-def marks(study: Study, protocol: str, one: Metric) -> dict[str, str]:
+def marks(study: Study, protocol: str, one: Shown) -> dict[str, str]:
     """Return experiment → ``best`` for the best, if it is clearly so, else ``ahead``.
 
     Equal best scores are ahead together. There is no mark where all are equal, or only one.
     """
     scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
-    worth = {e: one.worth(score) for e, score in scored if score}
+    worth = {e: one.worth(score.value) for e, score in scored if score}
     best = [e for e in worth if worth[e] == max(worth.values())]
     if len(worth) < 2 or len(best) == len(worth):
         return {}

@@ -37,8 +37,8 @@ from legor1.report.sections import (
     trust,
     unfinished,
 )
-from legor1.report.shown_metrics import ADAPTATIONS, TASKS, metric
 from legor1.report.study import Experiment, Study, Training
+from legor1.tasks.discovery import METRICS, TASKS
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 
@@ -100,7 +100,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
-    made.globals |= {"reasons": REASONS, "tasks": TASKS}
+    made.globals |= {
+        "reasons": REASONS,
+        "tasks": {name: task.title for name, task in TASKS.items()},
+    }
     return made
 
 
@@ -121,7 +124,7 @@ def context(study: Study) -> dict[str, Any]:
             (one, found) for one in study.protocols if (found := result_tables.results(study, one))
         ],
         "thesis_note": overview.thesis_note(study),
-        "thesis": [ADAPTATIONS[row["adaptation"]] for row in result_tables.thesis()],
+        "thesis": [result_tables.ADAPTATIONS[row["adaptation"]] for row in result_tables.thesis()],
         "paper": result_tables.paper(),
         "interval_method": interval_method(study),
         "differences": trust.differences(study),
@@ -144,7 +147,7 @@ def whole(fraction: float) -> str:
 def _figures(study: Study, protocol: str) -> dict[str, Any]:
     made = [*box_overlap.figures(study), frame_check.frames(study), confusion.confusions(study)]
     return {
-        "headline": interval_plots.intervals(study, protocol, "headline", [metric("iou")]),
+        "headline": interval_plots.intervals(study, protocol, "headline", [METRICS[0]]),
         "intervals": interval_plots.intervals(study, protocol, "interval"),
         "figures": [figure for figure in made if figure.panels],
         "rewards": training_curves.reward_figures(study),

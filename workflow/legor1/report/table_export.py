@@ -13,8 +13,8 @@ from legor1.core.files import write_text
 from legor1.core.format import percent, points
 from legor1.report.publishable import publishable
 from legor1.report.sections import result_tables
-from legor1.report.shown_metrics import METRICS
 from legor1.report.study import Score, Study, published
+from legor1.tasks.discovery import METRICS
 
 COLUMNS = (
     "source", "model", "adaptation", "protocol", "task", "metric", "value", "low", "high", "n",

@@ -1,1 +1,1 @@
-"""The three tasks: what the model is asked, how its answers are read and measured."""
+"""What the model is asked, how its answers are read, and how they are measured."""

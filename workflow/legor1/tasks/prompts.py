@@ -1,6 +1,7 @@
-"""From an instance to what the model is asked: the prompt strings of the study, and chat messages.
+"""From an instance to what the model is asked: the query's text, and chat messages.
 
-The directives are experimental constants of the thesis; changing one changes the experiment.
+What is said around a question is the task's own; the strings here are those of all tasks, and
+experimental constants too.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -8,23 +9,9 @@ from functools import cache
 from typing import Any
 
 from legor1.core.boxes import PixelBudget, to_shown
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.task import PREVIOUS
 
-TASKS = ("object", "grounding", "state")
-
-DIRECTIVES = {
-    "object": (
-        'Providing the positions in the format: [{"bbox_2d": [x1, y1, x2, y2], "label": '
-        '"1 object name"}]x1 and y1 for the top-left corner. x2 and y2 for the bottom-right corner.'
-    ),
-    "grounding": "",
-    "state": "Just tell me Yes or No.",
-}
-# Of the first iteration, where boxes are tags in [0, 100].
-OBJECT_TAGS = (
-    "Providing the positions in the format: <p>object</p> {<Xleft><Ytop><Xright><Ybottom>} with X "
-    "and Y coordinates normalized to [0,100].<Xleft> and <Ytop> for the top-left corner. <Xright> "
-    "and <Ybottom> for the bottom-right corner."
-)
 REASONING = (
     "First output the thinking process in <think> </think> tags and then output the final answer "
     "in <answer> </answer> tags."
@@ -49,17 +36,17 @@ def query(
     asks for none.
 
     Args:
-        task: one of ``TASKS``.
+        task: a name in ``TASKS``.
         prompt: the dataset's own question.
-        previous_instruction: what the step before said; given for grounding and state.
+        previous_instruction: what the step before said; only some tasks show it.
         variant: ``plain``, or ``reasoning`` to ask for thinking before the answer.
         defects: those of ``protocols.SWITCHES`` that are on.
         object_format: one of ``protocols.OBJECT_FORMATS``: how boxes are to be written.
     """
     before, after = _around(task, variant, frozenset(defects), object_format)
     text = f"{before}{prompt}{after}"
-    if previous_instruction and task != "object":
-        return f"Previous instruction: {previous_instruction}\n{text}"
+    if previous_instruction and TASKS[task].prompt.recalls:
+        return f"{PREVIOUS}{previous_instruction}\n{text}"
     return text
 
 
@@ -121,14 +108,14 @@ def _around(
     task: str, variant: str, defects: frozenset[str], object_format: str
 ) -> tuple[str, str]:
     """Return what stands before and after the dataset's question."""
-    tags = task == "object" and object_format == "tags"
-    directive = OBJECT_TAGS if tags else DIRECTIVES[task]
+    own, kind = TASKS[task].prompt, TASKS[task].answer
+    tags = own.tags if object_format == "tags" else ""
+    directive = tags or own.directive
     if variant == "plain":
         return "", _spaced(directive)
     if "missing_directive" in defects:
         directive = ""
-    prose = task == "grounding" and "json_for_prose" not in defects
-    wants_json = not (tags or prose or task == "state")
+    wants_json = (kind == "words" and "json_for_prose" in defects) or (kind == "boxes" and not tags)
     thinking = REASONING + (_spaced(AS_JSON) if wants_json else "")
     if "literal_question" in defects:
         return f"{PLACEHOLDER} {thinking} ", _spaced(directive)

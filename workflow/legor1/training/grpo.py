@@ -6,6 +6,7 @@ Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig
@@ -13,7 +14,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from legor1.core.boxes import to_percent
 from legor1.core.errors import UserError
-from legor1.evaluation.rewards import Suite, suite
+from legor1.core.images import open_image
+from legor1.evaluation import user_rewards
+from legor1.evaluation.suites import SUITES
+from legor1.tasks.rewards import Suite
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, obstacle
 from legor1.training.images_by_path import by_path
 from legor1.training.job import Job, main
@@ -21,28 +25,45 @@ from legor1.training.job import Job, main
 BatchReward = Callable[..., list[float | None]]
 
 
-def batched(name: str, rewards: Suite) -> BatchReward:
+def batched(name: str, suite: Suite) -> BatchReward:
     """Return the reward ``name`` as TRL calls it: columns as lists, one entry a completion.
 
     A suite that guesses takes the task of all from the first solution, as the published code did:
     only in batches of several tasks does that matter.
     """
-    reward = rewards.rewards[name]
+    reward = user_rewards.reward(suite, name)
 
     def score(
         completions: list[Any], solution: list[str], task: list[str], **columns: Any
     ) -> list[float | None]:
         texts = [turns[0]["content"] for turns in completions]
-        if rewards.percent:
+        if suite.percent:
             texts, solution = (
                 [to_percent(*answer) for answer in zip(answers, columns["size"], strict=True)]
                 for answers in (texts, solution)
             )
-        tasks = [rewards.infer_task(solution[0])] * len(task) if rewards.guesses else task
-        return [reward(*sample) for sample in zip(texts, solution, tasks, strict=True)]
+        tasks = [suite.infer_task(solution[0])] * len(task) if suite.guesses else task
+        samples = [
+            {"completion": completion, "solution": true, "task": own}
+            for completion, true, own in zip(texts, solution, tasks, strict=True)
+        ]
+        if user_rewards.is_own(name):
+            samples = _with_rows(samples, columns, "image" in user_rewards.wanted(reward))
+        return [user_rewards.call(reward, sample) for sample in samples]
 
-    score.__name__ = name
+    score.__name__ = user_rewards.label(name)
     return score
+
+
+def _with_rows(samples: list[Any], columns: dict[str, Any], with_images: bool) -> list[Any]:
+    """Return samples with what a user's own reward may ask for besides."""
+    paths = {row["image"] for row in columns["row"]} if with_images else ()
+    images = {path: open_image(Path(path)) for path in paths}
+    rows = zip(samples, columns["row"], columns["completion_ids"], strict=True)
+    return [
+        {**sample, **row, "image": images.get(row["image"]), "tokens": list(tokens)}
+        for sample, row, tokens in rows
+    ]
 
 
 def trainer_for(
@@ -69,7 +90,7 @@ def trainer_for(
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     settings = job.settings
-    rewards, names = suite(settings["suite"]), list(settings["rewards"])
+    suite, names = SUITES[settings["suite"]], list(settings["rewards"])
     arguments = GRPOConfig(
         num_generations=settings["generations"],
         max_completion_length=settings["max_new_tokens"],
@@ -81,11 +102,14 @@ def run(job: Job) -> None:
         reward_weights=[settings["rewards"][name] for name in names],
         **job.arguments(),
     )
-    dataset = job.dataset(
-        solution=lambda row: rewards.solution(job.answer(row)),
-        task=lambda row: row["task"],
-        size=job.shown_size,
-    )
+    columns: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "solution": lambda row: suite.solution(job.answer(row)),
+        "task": lambda row: row["task"],
+        "size": job.shown_size,
+    }
+    if any(map(user_rewards.is_own, names)):
+        columns["row"] = lambda row: user_rewards.fields(row) | {"image": job.image(row["image"])}
+    dataset = job.dataset(**columns)
     prompts = settings["batch_size"] * settings["accumulation"] * arguments.world_size
     prompts //= settings["generations"]
     if len(dataset) < prompts:
@@ -97,7 +121,7 @@ def run(job: Job) -> None:
     quiet = arguments.process_index > 0
     trainer = trainer_for(model, lora, settings, quiet=quiet)(
         model=model,
-        reward_funcs=[batched(name, rewards) for name in names],
+        reward_funcs=[batched(name, suite) for name in names],
         args=arguments,
         train_dataset=dataset,
         processing_class=by_path(job.processor),

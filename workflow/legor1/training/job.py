@@ -14,7 +14,7 @@ from legor1.core.boxes import PixelBudget, Size, shown_size
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
-from legor1.models.base import ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.models.loading import (
     base_folder,
     context_length,

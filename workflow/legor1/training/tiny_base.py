@@ -22,13 +22,15 @@ from legor1.core.images import open_image
 from legor1.core.seeding import generator
 from legor1.models.qwen2_5_vl_tiny import make_model, make_processor, make_tokenizer
 from legor1.models.registry import DEFAULT
-from legor1.tasks.prompts import DIRECTIVES, REASONING, answer, chat_messages, image_paths
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.prompts import REASONING, answer, chat_messages, image_paths
 
 NUMBERS = 512  # coordinates and counts below this are one token each
+DIRECTIVES = [task.prompt.directive for task in TASKS.values()]
 # So are the fixed phrases of prompts and answers: a third of the tokens, and so of the time.
 SINGLE_TOKENS = [
     "You are a helpful assistant.",
-    *(f" {text}" for text in [*DIRECTIVES.values(), REASONING] if text),
+    *(f" {text}" for text in [*DIRECTIVES, REASONING] if text),
     *('[{"bbox_2d": [', '"}, {"bbox_2d": [', '], "label": "', '"}]', ", "),
     *(str(number) for number in range(10, NUMBERS)),
 ]

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material, Record, step_of
 from legor1.data.demonstrations import boxes
+from legor1.tasks.discovery import of_kind
 from legor1.tasks.prompts import VARIANTS
 
 
@@ -47,8 +48,8 @@ def _test_images(material: Material, variant: str) -> Finding:
 def _own(material: Material, variant: str) -> list[Finding]:
     """Return whether queries have their own image, answer or step among their demonstrations."""
     every = [row for row in material.every(variant) if row["demonstrations"]]
-    states = [row for row in every if row["task"] == "state"]
-    objects = [row for row in every if row["task"] == "object"]
+    states = [row for row in every if row["task"] in of_kind("yes_no")]
+    objects = [row for row in every if row["task"] in of_kind("boxes")]
 
     def image(row: Record) -> bool:
         own = material.content(row["image"])
@@ -79,13 +80,13 @@ def _count(material: Material, variant: str) -> Finding:
     """Return how much oftener than a blind draw a demonstration has the right number of boxes."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for row in material.rows.values():
-        if row["task"] == "object":
+        if row["task"] in of_kind("boxes"):
             counts[row["manual"]][boxes(row)] += 1
     excess, manuals = [], []
-    for row in material.every(variant, "object"):
+    for row in material.every(variant, *of_kind("boxes")):
         query = material.rows[row["instance_id"]]
         for shown in (material.rows[one["instance_id"]] for one in row["demonstrations"]):
-            if shown["task"] != "object" or shown is query:
+            if shown["task"] != row["task"] or shown is query:
                 continue
             others, own = counts[shown["manual"]], shown["manual"] == query["manual"]
             alike = others[boxes(query)] - own
@@ -96,7 +97,11 @@ def _count(material: Material, variant: str) -> Finding:
 
 
 def _order(material: Material, variant: str) -> Finding:
-    rows = [row for row in material.every(variant, "state") if len(row["demonstrations"]) == 2]
+    rows = [
+        row
+        for row in material.every(variant, *of_kind("yes_no"))
+        if len(row["demonstrations"]) == 2
+    ]
     first = [
         not material.rows[row["demonstrations"][0]["instance_id"]]["falsified"] for row in rows
     ]

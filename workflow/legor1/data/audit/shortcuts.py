@@ -12,6 +12,7 @@ from legor1.core.errors import UserError
 from legor1.core.tree_paths import Rejected, locate
 from legor1.data.audit.finding import Finding, accuracy
 from legor1.data.audit.material import SIDES, Material, Record
+from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.binary import confusion
 
 FOLDS = 5
@@ -20,7 +21,7 @@ Classifier = Callable[[], Any]
 
 def findings(material: Material) -> list[Finding]:
     """Return the finding of each classifier; without a tree, the file is not measured."""
-    rows = material.every("plain", "state")
+    rows = material.every("plain", *of_kind("yes_no"))
     sizes = [[row["width"], row["height"], row["width"] / row["height"]] for row in rows]
     files = [[*_file(material, row), *size] for row, size in zip(rows, sizes, strict=True)]
     source = "state_source_shortcut"
@@ -84,7 +85,7 @@ def _places(material: Material) -> np.ndarray:
     for side in SIDES:
         lines = material.conversations["plain"][side]
         for number, row in enumerate(lines):
-            if row["task"] == "state":
+            if row["task"] in of_kind("yes_no"):
                 places.append([number / len(lines), number % 2, number % 3, number % 4])
     return np.array(places)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from legor1.data.audit.material import SIDES, Material, Record
+from legor1.tasks.discovery import of_kind
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMONEST = 10
@@ -14,7 +15,7 @@ COMMONEST = 10
 
 def statistics(material: Material) -> dict[str, Any]:
     """Return the statistics of the dataset, by side where that matters."""
-    objects = [row for row in material.rows.values() if row["task"] == "object"]
+    objects = [row for row in material.rows.values() if row["task"] in of_kind("boxes")]
     boxes, coordinates = _boxes(objects)
     return {
         "rows": {side: _rows(material, side) for side in SIDES},
@@ -36,7 +37,9 @@ def _rows(material: Material, side: str) -> dict[str, int]:
 
 def _states(material: Material, side: str) -> dict[str, int]:
     asked = [row["instance_id"] for row in material.conversations["plain"][side]]
-    states = [row for row in map(material.rows.__getitem__, asked) if row["task"] == "state"]
+    states = [
+        row for row in map(material.rows.__getitem__, asked) if row["task"] in of_kind("yes_no")
+    ]
     falsified = [row["falsified"] for row in states]
     return {"true": len(falsified) - sum(falsified), "falsified": sum(falsified)}
 

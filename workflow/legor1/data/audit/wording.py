@@ -3,9 +3,14 @@
 from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material, Record
 from legor1.tasks import prompts
-from legor1.tasks.prompts import DIRECTIVES, OBJECT_TAGS, VARIANTS
+from legor1.tasks.discovery import TASKS, of_kind
+from legor1.tasks.prompts import VARIANTS
 
-_DIRECTIVES = {"object": (DIRECTIVES["object"], OBJECT_TAGS), "state": (DIRECTIVES["state"],)}
+_DIRECTIVES = {
+    name: tuple(filter(None, (task.prompt.directive, task.prompt.tags)))
+    for name, task in TASKS.items()
+    if task.prompt.directive
+}
 
 
 def findings(material: Material) -> list[Finding]:
@@ -15,7 +20,7 @@ def findings(material: Material) -> list[Finding]:
         ("literal_question", asked, _has_placeholder, "prompts with the placeholder {Question}"),
         (
             "json_for_prose",
-            [row for row in asked if row["task"] == "grounding"],
+            [row for row in asked if row["task"] in of_kind("words")],
             lambda row: prompts.AS_JSON in row["prompt"],
             "grounding prompts that ask for JSON",
         ),
@@ -28,7 +33,7 @@ def findings(material: Material) -> list[Finding]:
     ]
     found = [_share(defect, "reasoning", *rest) for defect, *rest in thinking]
     for variant in VARIANTS:
-        rows, objects = material.every(variant), material.every(variant, "object")
+        rows, objects = material.every(variant), material.every(variant, *of_kind("boxes"))
         wrong = "prompts with the directive of another task"
         unseen = "object prompts whose boxes are not in the pixels of the image that is seen"
         found += [

@@ -12,6 +12,7 @@ from legor1.core.boxes import PERCENT, rescale
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.data.export.exported_images import Images, Row
+from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import Detection, parse_objects
 
 
@@ -21,7 +22,10 @@ def write(sides: dict[str, list[Row]], images: Images, folder: Path) -> None:
     Raises:
         UserError: no object query, an answer without boxes, or an image that is not right.
     """
-    kept = {side: [row for row in rows if row["task"] == "object"] for side, rows in sides.items()}
+    kept = {
+        side: [row for row in rows if row["task"] in of_kind("boxes")]
+        for side, rows in sides.items()
+    }
     truths = {side: [(row, _truth(row)) for row in rows] for side, rows in kept.items()}
     labels = {one.label for rows in truths.values() for _, found in rows for one in found}
     if not labels:

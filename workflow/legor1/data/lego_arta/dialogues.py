@@ -9,14 +9,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from legor1.core.tree_paths import Rejected
+from legor1.tasks.discovery import TASKS
 
-# An object row of the old file is used only where there is no new file.
-FILES = {
-    "grounding_qwen.jsonl": "grounding",
-    "object_qwen_new.jsonl": "object",
-    "object_qwen.jsonl": "object",
-    "state_qwen.jsonl": "state",
-}
+FILES = {file: task.name for task in TASKS.values() for file in task.rows.files}
 ROLES = ("user", "assistant")
 _BLANK = re.compile(r"\s*")
 

@@ -20,9 +20,8 @@ from legor1.core.tree_paths import MISSING, Rejected, Tree, locate
 from legor1.data.instances import COPY, Record, Row, write_instances
 from legor1.data.lego_arta import dialogues, object_answers, steps
 from legor1.data.lego_arta.dialogues import Dialogue
+from legor1.tasks.discovery import TASKS
 
-PREFIXES = {"grounding": "lego", "object": "object_dataset/lego", "state": "step_dataset/lego"}
-CLASSES = {"grounding": {"step"}, "object": {"eop"}, "state": {"step", "eop", "fullscreeneop"}}
 _GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
 
 
@@ -81,7 +80,7 @@ class Reader:
                 if superseded:
                     raise Rejected("superseded by object_qwen_new.jsonl")
                 below, size = self._find(task, said)
-                self._keep(task, said, PREFIXES[task], below, size)
+                self._keep(task, said, TASKS[task].rows.prefix, below, size)
             except Rejected as rejected:
                 self.set_aside(file, position, str(rejected), said.image if said else None)
 
@@ -109,7 +108,7 @@ class Reader:
 
     def _seen(self, task: str, said: Dialogue, below: str) -> Size:
         """Return the size of a task's image; that of a falsified one has a true one to look for."""
-        descriptor, length = self.tree.open(f"{PREFIXES[task]}/{below}")
+        descriptor, length = self.tree.open(f"{TASKS[task].rows.prefix}/{below}")
         true = steps.true_name(below) if task == "state" else below
         if true != below:
             self._falsified.setdefault(true, said)
@@ -118,7 +117,7 @@ class Reader:
     def _keep(self, task: str, said: Dialogue, prefix: str, below: str, size: Size) -> None:
         """Enter a row whose image was found."""
         step = true_step = self.manuals.step(below)
-        if step.step_class not in CLASSES[task]:
+        if step.step_class not in TASKS[task].rows.classes:
             raise Rejected(f"class {step.step_class or 'unknown'} is not of the {task} task")
         if task == "grounding" and step.number is None:
             raise Rejected("no step number")

@@ -14,6 +14,7 @@ from legor1.report.citation import Cited, pointer
 from legor1.report.figures.chart import Axes, Figure, line, nice_ticks
 from legor1.report.study import Experiment, Record, Study
 from legor1.report.svg import tag
+from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.parsing import parse_objects
 
@@ -65,7 +66,9 @@ def figures(study: Study) -> list[Figure]:
     """Return the figures of the object task, none where nothing was predicted for it."""
     found = {}
     for one in study.experiments:
-        rows = [row for row in study.predictions[one.name].values() if row["task"] == "object"]
+        rows = [
+            row for row in study.predictions[one.name].values() if row["task"] in of_kind("boxes")
+        ]
         if rows:
             found[one] = matched(rows)
     boxes = {one: boxes for one, boxes in found.items() if len(boxes.ious)}

@@ -11,6 +11,7 @@ from legor1.report.citation import Cited, pointer
 from legor1.report.figures.chart import WIDTH, Figure
 from legor1.report.study import Experiment, Study
 from legor1.report.svg import tag
+from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import extract, parse_state
 
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
@@ -21,10 +22,10 @@ Counts = Counter[tuple[bool | None, bool | None]]  # true, said
 
 
 def confusions(study: Study) -> Figure:
-    """Return one panel for each experiment that answered state examples."""
-    panels, rows = [], []
+    """Return one panel for each experiment that was asked for a yes or no."""
+    panels, rows, asked = [], [], of_kind("yes_no")
     for one in study.experiments:
-        answers = [r for r in study.predictions[one.name].values() if r["task"] == "state"]
+        answers = [r for r in study.predictions[one.name].values() if r["task"] in asked]
         counts: Counts = Counter(
             (parse_state(extract(row["reference"])), parse_state(row["prediction"]))
             for row in answers

@@ -34,11 +34,12 @@ def frames(study: Study) -> Figure:
     panels, rows = [], []
     for one in study.experiments:
         scores = study.scoring[one.name]
-        found = scores.get("tasks", {}).get("object", {}).get("frame")
-        if not found:
+        diagnosed = {t: data for t, data in scores.get("tasks", {}).items() if data.get("frame")}
+        if not diagnosed:
             continue
+        task, found = next((t, data["frame"]) for t, data in diagnosed.items())
         file = IN_RUN.scores(one.name, study.protocols[0])
-        cited = partial(cite, file, scores, "tasks", "object", "frame")
+        cited = partial(cite, file, scores, "tasks", task, "frame")
         ious = (cited("iou", kind, write=percent) for kind in FRAMES)
         slopes = (cited("all", axis, "slope", write=slope) for axis in "xy")
         rows.append([one.name, *ious, *slopes, cited("all", "pairs", write=count)])

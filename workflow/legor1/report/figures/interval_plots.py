@@ -8,16 +8,17 @@ from markupsafe import Markup
 from legor1.core.format import percent, short
 from legor1.report import svg
 from legor1.report.figures.chart import MARGIN, WIDTH, Figure, nice_ticks
-from legor1.report.shown_metrics import METRICS, Metric
 from legor1.report.study import Experiment, Score, Study
 from legor1.report.svg import tag
+from legor1.tasks.discovery import METRICS
+from legor1.tasks.task import Shown
 
 HEIGHT = 42  # of one experiment in a panel
 ENDS = ("low", "high")
 
 
 def intervals(
-    study: Study, protocol: str, prefix: str, metrics: Sequence[Metric] = METRICS
+    study: Study, protocol: str, prefix: str, metrics: Sequence[Shown] = METRICS
 ) -> Figure:
     """Return one panel a metric: every experiment's value with its interval, in percent."""
     panels, rows = [], []

@@ -16,11 +16,9 @@ from legor1.report.gallery.annotated_image import MOST_BOXES, Scene, digit, lett
 from legor1.report.gallery.completion import Part, parts
 from legor1.report.gallery.prompt_turns import Asked, Conversations
 from legor1.report.gallery.selection import Choice, mark, reasons, score
-from legor1.report.shown_metrics import metric
 from legor1.report.study import Experiment, Record, Study
+from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
-
-SHOWN = {"object": ("iou", "f1_object"), "grounding": ("f1_theme", "rougeL"), "state": ()}
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,7 @@ class Answer:
     Attributes:
         scores: (metric's label, percent as text).
         mark: right, wrong or unreadable; empty if it was not scored.
+        judged: whether the mark is the task's own verdict, which stands beside the answer.
         picture: the image with true and predicted boxes; None where the task has no boxes.
         parts: (tag in the picture, label) of the predicted boxes; None if unreadable.
         completion: the model's text as it is, its thinking apart.
@@ -39,6 +38,7 @@ class Answer:
     experiment: Experiment
     scores: list[tuple[str, str]]
     mark: str
+    judged: bool
     picture: Markup | None
     parts: list[tuple[str, str]] | None
     completion: list[Part]
@@ -55,7 +55,7 @@ class Example:
         reference: the true answer, boxes in pixels of the original image.
         picture: the bare image of a task without boxes.
         large: file name of the image in its own size, or empty.
-        parts: (tag in the picture, label) of the true boxes.
+        parts: (tag in the picture, label) of the true boxes; None where the task has no boxes.
     """
 
     anchor: str
@@ -66,7 +66,7 @@ class Example:
     reference: str
     picture: Markup | None
     large: str
-    parts: list[tuple[str, str]]
+    parts: list[tuple[str, str]] | None
     answers: list[Answer]
 
 
@@ -94,7 +94,7 @@ def _example(
     image = thumbnails.read(study.folder / IN_RUN.data.tree, first["image"])
     scene = Scene(thumbnails.embedded(image), (first["width"], first["height"]), anchor)
     task, true = first["task"], None
-    if task == "object":
+    if TASKS[task].answer == "boxes":
         true = parse_objects(first["reference"]) or []
     return Example(
         anchor=anchor,
@@ -105,7 +105,7 @@ def _example(
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=thumbnails.write_large(image, folder) if folder else "",
-        parts=_parts(true or [], digit),
+        parts=None if true is None else _parts(true, digit),
         answers=[_answer(study, experiment, row, scene, true) for experiment, row in answered],
     )
 
@@ -127,6 +127,7 @@ def _answer(
         experiment=experiment,
         scores=_numbers(study, experiment, row),
         mark=mark(row, score(study, experiment.name, row)),
+        judged=TASKS[row["task"]].gallery.verdict is not None,
         picture=picture,
         parts=read,
         completion=[part for part in parts(row["completion"]) if part[1].strip()],
@@ -140,10 +141,10 @@ def _numbers(study: Study, experiment: Experiment, row: Record) -> list[tuple[st
     numbers = scored.get(ident, {})
     return [
         (
-            metric(name).label.removeprefix("Mean "),
+            metric(row["task"], name).label.removeprefix("Mean "),
             cite(file, scored, ident, name, write=percent),
         )
-        for name in SHOWN.get(row["task"], ())
+        for name in TASKS[row["task"]].gallery.scores
         if math.isfinite(numbers.get(name, math.nan))
     ]
 

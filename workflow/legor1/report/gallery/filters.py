@@ -7,8 +7,8 @@ from legor1.core.format import count
 from legor1.report.citation import Cited, pointer
 from legor1.report.gallery.examples import Example
 from legor1.report.gallery.selection import REASONS
-from legor1.report.shown_metrics import TASKS
 from legor1.report.study import Experiment
+from legor1.tasks.discovery import TASKS
 
 MARKS = ("right", "wrong", "unreadable")
 
@@ -62,7 +62,7 @@ def filters(
 
     by = [option("by", str(e.index), e.name, e) for e in experiments]
     single = [
-        Filter("task", "Task", [option("task", *one) for one in TASKS.items()]),
+        Filter("task", "Task", [option("task", task.name, task.title) for task in TASKS.values()]),
         Filter("reason", "Why it is here", [option("reason", *one) for one in REASONS.items()]),
         Filter("mark", "An answer that is", [option("mark", key, key) for key in MARKS]),
     ]

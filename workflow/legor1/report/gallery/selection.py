@@ -1,16 +1,15 @@
 """Which examples are shown, and why: a matter of the scores, the seed and the ids alone.
 
-A score is the mean IoU of a prediction, the F1-theme of an instruction, 1 or 0 for an answer yes or
-no. Examples of the same score are drawn by the seed.
+A score is the task's main metric, or 1 or 0 where the task tells right from wrong. Examples of the
+same score are drawn by the seed.
 """
 
 import math
 from collections.abc import Mapping
 
 from legor1.core.seeding import rank
-from legor1.report.shown_metrics import MAIN, TASKS
 from legor1.report.study import Record, Study
-from legor1.tasks.parsing import extract, parse_objects, parse_state
+from legor1.tasks.discovery import TASKS
 
 REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "by lot"}
 HALF = 0.5  # a score from which on an answer counts as right
@@ -35,28 +34,21 @@ def reasons(choice: Choice) -> dict[str, list[str]]:
 
 def score(study: Study, experiment: str, row: Record) -> float:
     """Return how good a prediction is, a fraction; NaN if it was not scored."""
-    if row["task"] == "state":
-        return float(verdict(row) == "right")
-    return study.examples[experiment].get(row["instance_id"], {}).get(MAIN[row["task"]], math.nan)
-
-
-def verdict(row: Record) -> str:
-    """Return whether the answer to a state prompt is ``right``, ``wrong`` or ``unreadable``."""
-    said = parse_state(row["prediction"])
-    if said is None:
-        return "unreadable"
-    return "right" if said == parse_state(extract(row["reference"])) else "wrong"
+    task = TASKS[row["task"]]
+    if task.gallery.verdict:
+        return float(task.gallery.verdict(row["prediction"], row["reference"]) == "right")
+    return study.examples[experiment].get(row["instance_id"], {}).get(task.scoring.main, math.nan)
 
 
 def mark(row: Record, scored: float) -> str:
-    """Return the same for any task: with boxes or words, half the score and more is right.
+    """Return ``right``, ``wrong`` or ``unreadable``; empty if it was not scored.
 
-    Empty if it was not scored.
+    Where the task has no verdict of its own, half the score and more is right.
     """
-    if row["task"] == "state":
-        return verdict(row)
-    readable = extract(row["prediction"]) if row["task"] == "grounding" else row["prediction"]
-    if not readable or (row["task"] == "object" and parse_objects(readable) is None):
+    gallery = TASKS[row["task"]].gallery
+    if gallery.verdict:
+        return gallery.verdict(row["prediction"], row["reference"])
+    if not gallery.readable(row["prediction"]):
         return "unreadable"
     return "" if math.isnan(scored) else "right" if scored >= HALF else "wrong"
 

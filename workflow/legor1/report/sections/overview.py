@@ -12,8 +12,8 @@ from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, pointer
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
-from legor1.report.shown_metrics import TASKS
 from legor1.report.study import Experiment, Study
+from legor1.tasks.discovery import TASKS
 
 SIDES = ("train", "test")
 
@@ -159,11 +159,11 @@ def counts(study: Study) -> Rows:
         under = f"{protocol}: " if len(study.splits) > 1 else ""
         rows += [
             [
-                f"{under}{title} ({task})",
-                *(cite(file, split, "tasks", task, side, write=count) for side in SIDES),
+                f"{under}{task.title} ({task.name})",
+                *(cite(file, split, "tasks", task.name, side, write=count) for side in SIDES),
             ]
-            for task, title in TASKS.items()
-            if task in tasks
+            for task in TASKS.values()
+            if task.name in tasks
         ]
         totals = [len(split.get(side, [])) for side in SIDES]
         if any(totals):

@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 
 from legor1.report import claims
 from legor1.report.citation import Cited
-from legor1.report.shown_metrics import ADAPTATIONS, METRICS, TASKS, THESIS_MEANINGS, Metric
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
+from legor1.tasks.discovery import METRICS, TASKS
+from legor1.tasks.task import Shown
+
+ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Cell:
 class Row:
     """A metric's line: this run's cells, the best ``free`` baseline, the thesis's percents."""
 
-    metric: Metric
+    metric: Shown
     cells: list[Cell]
     free: tuple[str, Score] | None
     thesis: list[str]
@@ -52,30 +55,30 @@ class Block:
 def results(study: Study, protocol: str) -> list[Block]:
     """Return the results under one protocol; tasks and metrics without a number are left out."""
     blocks = []
-    for task, title in TASKS.items():
-        metrics = [_meant(one, protocol) for one in METRICS if one.task == task]
+    for task in TASKS.values():
+        metrics = [_meant(one, protocol) for one in METRICS if one.task == task.name]
         rows = [_row(study, protocol, one) for one in metrics]
         rows = [row for row in rows if any(cell.score for cell in row.cells)]
         counts = {c.score.n: c.score.cited("n") for r in rows for c in r.cells if c.score}
         if rows:
-            blocks.append(Block(task, title, [counts[n] for n in sorted(counts)], rows))
+            blocks.append(Block(task.name, task.title, [counts[n] for n in sorted(counts)], rows))
     return blocks
 
 
-def _meant(one: Metric, protocol: str) -> Metric:
-    own = THESIS_MEANINGS.get(one.name) if protocol == "thesis" else None
-    return replace(one, meaning=own) if own else one
+def _meant(one: Shown, protocol: str) -> Shown:
+    published = one.published if protocol == "thesis" else ""
+    return replace(one, meaning=published or one.meaning)
 
 
-def _row(study: Study, protocol: str, one: Metric) -> Row:
+def _row(study: Study, protocol: str, one: Shown) -> Row:
     marks = claims.marks(study, protocol, one)
     cells = [_cell(study, protocol, one, e, marks.get(e.name, "")) for e in study.experiments]
     free = free_scores(study, protocol, one)
-    best = max(free, key=lambda pair: one.worth(pair[1]), default=None)
+    best = max(free, key=lambda pair: one.worth(pair[1].value), default=None)
     return Row(one, cells, best, [row.get(one.column, "") for row in thesis()])
 
 
-def _cell(study: Study, protocol: str, one: Metric, own: Experiment, mark: str) -> Cell:
+def _cell(study: Study, protocol: str, one: Shown, own: Experiment, mark: str) -> Cell:
     score = study.score(protocol, one.task, one.name, own)
     difference = study.difference(protocol, one.task, one.name, own, study.baseline)
     verdict = claims.standing(study, protocol, one, own, study.baseline) if difference else ""
@@ -83,7 +86,7 @@ def _cell(study: Study, protocol: str, one: Metric, own: Experiment, mark: str) 
     return Cell(own, score, mark, difference, verdict, repeated)
 
 
-def free_scores(study: Study, protocol: str, one: Metric) -> list[tuple[str, Score]]:
+def free_scores(study: Study, protocol: str, one: Shown) -> list[tuple[str, Score]]:
     """Return the baselines that need no model and have this metric, with their scores."""
     named = [(name, study.scores.get((protocol, one.task, one.name, name))) for name in NAMES]
     return [(name, score) for name, score in named if score and math.isfinite(score.value)]

@@ -6,8 +6,9 @@ from markupsafe import Markup
 
 from legor1.report import claims, svg
 from legor1.report.sections import overview
-from legor1.report.shown_metrics import MAIN, TASKS, Metric, metric
 from legor1.report.study import Experiment, Score, Study
+from legor1.tasks.discovery import TASKS, main_metric
+from legor1.tasks.task import Shown
 
 METHODS = {
     "baseline": "no training",
@@ -28,8 +29,8 @@ def name(experiment: Experiment) -> Markup:
 def question(study: Study) -> Markup:
     """Return what was asked, in one sentence."""
     ways = [Markup("{} ({})").format(name(one), _way(study, one)) for one in study.experiments]
-    asked = Markup("How well does {} find the parts, say what to do and check a step: with {}?")
-    return asked.format(model(study), _join(ways, "or"))
+    purposes = _join([task.purpose for task in TASKS.values()], "and")
+    return Markup("How well does {} {}: with {}?").format(model(study), purposes, _join(ways, "or"))
 
 
 def model(study: Study) -> str:
@@ -48,7 +49,7 @@ def _way(study: Study, experiment: Experiment) -> str:
 
 def answers(study: Study, protocol: str) -> list[Markup]:
     """Return a sentence or two for each task that has numbers, the main task first."""
-    said = [_answer(study, protocol, metric(MAIN[task])) for task in TASKS]
+    said = [_answer(study, protocol, main_metric(task)) for task in TASKS]
     return [sentence for sentence in (*said, _seeds(study)) if sentence is not None]
 
 
@@ -63,7 +64,7 @@ def _seeds(study: Study) -> Markup | None:
     )
 
 
-def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
+def _answer(study: Study, protocol: str, one: Shown) -> Markup | None:
     scored = [(e, study.score(protocol, one.task, one.name, e)) for e in study.experiments]
     known: Scored = [(experiment, score) for experiment, score in scored if score is not None]
     if not known:
@@ -81,7 +82,7 @@ def _answer(study: Study, protocol: str, one: Metric) -> Markup | None:
         listed = _names(known), _percents(known)
         clauses = [Markup("no clear difference between {} ({})").format(*listed)]
     return Markup("<strong>{}</strong> ({}): {}.").format(
-        TASKS[one.task], _inside_sentence(one.label), Markup("; ").join(clauses)
+        TASKS[one.task].title, _inside_sentence(one.label), Markup("; ").join(clauses)
     )
 
 
@@ -112,11 +113,11 @@ def _against(base: tuple[Experiment, Score], others: Scored, standing: Standing)
     return said
 
 
-def _among(one: Metric, others: Scored, standing: Standing) -> list[Markup]:
+def _among(one: Shown, others: Scored, standing: Standing) -> list[Markup]:
     """Return how the best of the others stands beside the rest of them."""
     if len(others) < 2:
         return []
-    best = max(others, key=lambda pair: one.worth(pair[1]))
+    best = max(others, key=lambda pair: one.worth(pair[1].value))
     behind = [p for p in others if p != best and standing(best[0], p[0]) == "better"]
     level = [p for p in others if p != best and p not in behind]
     said = {

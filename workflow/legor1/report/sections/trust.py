@@ -14,9 +14,9 @@ from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report.citation import Cited, cite, pointer
 from legor1.report.sections import result_tables
-from legor1.report.shown_metrics import METRICS, TASKS
 from legor1.report.study import Experiment, Study
 from legor1.tasks import baselines
+from legor1.tasks.discovery import METRICS, TASKS, metric
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
@@ -47,17 +47,17 @@ def differences(study: Study) -> Table:
     for i, one in enumerate(study.comparison.get("comparisons", [])):
         for task, found in one["tasks"].items():
             where = ("comparisons", i, "tasks", task)
-            metric = (*where, "metrics", found["main"])
-            ends = (cited(*metric, end, write=points) for end in ("low", "high"))
+            main = (*where, "metrics", found["main"])
+            ends = (cited(*main, end, write=points) for end in ("low", "high"))
             rows.append(
                 [
                     one["experiment"],
                     one["baseline"],
-                    TASKS[task],
-                    _label(found["main"]),
-                    cited(*metric, "difference", write=points),
+                    TASKS[task].title,
+                    metric(task, found["main"]).label,
+                    cited(*main, "difference", write=points),
                     Markup("{} to {}").format(*ends),
-                    cited(*metric, "p_holm", write=p_value),
+                    cited(*main, "p_holm", write=p_value),
                 ]
             )
     return [*headings, "p (Holm)"], rows
@@ -72,7 +72,11 @@ def free_baselines(study: Study, protocol: str) -> Table:
     for one in METRICS:
         free = dict(result_tables.free_scores(study, protocol, one))
         known = [study.score(protocol, one.task, one.name, e) for e in study.experiments]
-        best = max((score for score in known if score), key=one.worth, default=None)
+        best = max(
+            (score for score in known if score),
+            key=lambda score: one.worth(score.value),
+            default=None,
+        )
         scores = [*(free.get(name) for name in baselines.NAMES), best]
         if free:
             rows.append([one.label, *(score.cited() if score else "–" for score in scores)])
@@ -90,7 +94,7 @@ def rates(study: Study) -> Table:
         asked = {row["task"] for row in study.predictions[one.name].values()}
         for task in (task for task in TASKS if task in asked):
             number, cut = _counted(study, one, task)
-            rows.append([one.name, TASKS[task], number, *_shares(study, one, task), cut])
+            rows.append([one.name, TASKS[task].title, number, *_shares(study, one, task), cut])
     return list(READING), rows
 
 
@@ -171,7 +175,3 @@ def _findings(file: str, audit: dict[str, Any]) -> Table:
             ]
         )
     return [*headings, "Verdict"], rows
-
-
-def _label(name: str) -> str:
-    return next((one.label for one in METRICS if one.name == name), name)

@@ -21,7 +21,7 @@ import torch
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.models.base import ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.training.fast.attention import Attention, ragged, register_by_mask
 
 

@@ -1,0 +1,160 @@
+"""Rewards of the user's own: found, checked without running them, given what they ask for."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from legor1.cli import main
+from legor1.config.settings import load
+from legor1.core.errors import UserError
+from legor1.core.files import read_jsonl, write_jsonl
+from legor1.evaluation import user_rewards
+from legor1.evaluation.suites import SUITES
+
+SOUND = SUITES["sound"]
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """Return what writes a file of rewards and names a function in it."""
+    monkeypatch.chdir(tmp_path)
+    count = iter(range(100))
+
+    def write(text, function="own"):
+        path = tmp_path / f"mine{next(count)}.py"
+        path.write_text(text)
+        return f"{path.name}:{function}"
+
+    return write
+
+
+def refusal(name):
+    with pytest.raises(UserError, match="Remedy: ") as caught:
+        user_rewards.source(name)
+    assert name in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_is_read_but_not_run_when_it_is_checked(file, tmp_path):
+    name = file("open('ran', 'w')\ndef own(completion): return 1")
+    assert user_rewards.sources(["format", name]) == [user_rewards.source(name)]
+    assert not (tmp_path / "ran").exists()
+    user_rewards.load(name)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_module_can_be_named_too(file, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "some_rewards.py").write_text("def own(task): return len(task)")
+    assert user_rewards.source("some_rewards:own") == tmp_path / "some_rewards.py"
+    reward = user_rewards.reward(SOUND, "some_rewards:own")
+    assert user_rewards.call(reward, {"task": "state", "more": 1}) == 5
+
+
+def test_a_name_of_the_suite_is_the_suites(file):
+    assert user_rewards.reward(SOUND, "object") is SOUND.rewards["object"]
+    with pytest.raises(KeyError):
+        user_rewards.reward(SOUND, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("def own(completion, answer): return 1", "the parameter 'answer' of .*line 1.*completion"),
+        ("def own(**more): return 1", "positional or variable parameters"),
+        ("def own(*more): return 1", "positional or variable parameters"),
+        ("def own(task, /): return 1", "positional or variable parameters"),
+        ("def other(task): return 1", "defines no function 'own'.*name one of other"),
+        ("def own(task) return 1", "cannot be read"),
+    ],
+)
+def test_a_function_that_cannot_be_used_is_named(file, text, what):
+    name = file(text)
+    with pytest.raises(UserError, match=what):
+        user_rewards.source(name)
+    assert refusal(name)
+
+
+@pytest.mark.parametrize("name", ["missing.py:own", "no_such_module:own", "folder.py:own"])
+def test_a_missing_file_is_named(file, tmp_path, name):
+    (tmp_path / "folder.py").mkdir()
+    assert name.partition(":")[0] in refusal(name)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("1 / 0", r"failed: ZeroDivisionError\('division by zero'\)"),
+        ("float('nan')", "returned nan"),
+        ("float('inf')", "returned inf"),
+        ("'much'", "failed: TypeError"),
+    ],
+)
+def test_what_raises_or_returns_no_number_is_named(file, body, what):
+    name = file(f"def own(completion): return {body}")
+    with pytest.raises(UserError, match=f"the reward {name} {what}"):
+        user_rewards.call(user_rewards.load(name), {"completion": ""})
+
+
+def test_a_file_that_cannot_be_run_is_named(file):
+    name = file("import no_such_module\ndef own(completion): return 1")
+    with pytest.raises(UserError, match=f"the reward {name}: .* cannot be run"):
+        user_rewards.load(name)
+
+
+def test_none_leaves_a_sample_out(file):
+    name = file("def own(task): return None if task == 'state' else 2")
+    reward = user_rewards.load(name)
+    values = [user_rewards.call(reward, {"task": task}) for task in ("state", "object")]
+    assert values == [None, 2.0]
+
+
+def test_training_gives_what_is_asked_for(file, tmp_path):
+    grpo = pytest.importorskip("legor1.training.grpo")
+    Image.new("RGB", (4, 3)).save(tmp_path / "image.png")
+    name = file(
+        "def own(completion, image, tokens, manual, task):\n"
+        "    return len(completion) + 10 * image.width + 100 * sum(tokens) + 1000 * int(manual)\n"
+    )
+    reward = grpo.batched(name, SOUND)
+    assert reward.__name__ == "own"
+    row = {"image": str(tmp_path / "image.png"), "manual": "7"}
+    columns = {
+        "completions": [[{"content": "ab"}], [{"content": "abc"}]],
+        "solution": ["Yes.", "Yes."],
+        "task": ["state", "state"],
+        "size": [(4, 3)] * 2,
+        "row": [row, row],
+        "completion_ids": [[1], [2]],
+    }
+    assert reward(**columns) == [7142, 7243]
+
+
+def test_the_command_takes_them_and_names_a_line_that_lacks_something(file, tmp_path, capsys):
+    name, out = file("def own(completion, width): return width"), tmp_path / "out.jsonl"
+    rows = [{"completion": "Yes.", "solution": "Yes.", "width": 3, "image": "none.png"}]
+    write_jsonl(tmp_path / "rollouts.jsonl", rows)
+    assert main.main(["reward", "rollouts.jsonl", "--own", name, "--out", str(out)]) == 0
+    assert "own 3.000" in capsys.readouterr().out
+    assert read_jsonl(out)[0]["own"] == 3
+    write_jsonl(tmp_path / "rollouts.jsonl", [{"completion": "Yes.", "solution": "Yes."}])
+    assert main.main(["reward", "rollouts.jsonl", "--own", name, "--out", str(out)]) != 0
+    assert "line 1: it lacks width, which a reward asks for" in capsys.readouterr().err
+
+
+def test_the_config_is_checked_with_them(file, request):
+    root = request.config.rootpath
+    grpo = json.loads(json.dumps(load(root / "config.yaml")["experiments"]["grpo"]))
+    known = ("object", file("def own(completion): return 1"))
+    grpo["training"]["rewards"] = dict.fromkeys(known, 0.5)
+    overlay = {"experiments": {"grpo": grpo}}
+    assert load(root / "config.yaml", overlay)["experiments"]["grpo"]["training"]["rewards"]
+    for name, what in (
+        ("missing.py:own", "experiments.grpo.training.rewards: the reward missing.py:own"),
+        (file("def object(task): return 1", "object"), "two rewards are called 'object'"),
+        ("objects", "unknown key experiments.grpo.training.rewards.objects. Did you mean object"),
+    ):
+        grpo["training"]["rewards"] = dict.fromkeys((*known, name), 0.5)
+        with pytest.raises(UserError, match=what):
+            load(root / "config.yaml", overlay)

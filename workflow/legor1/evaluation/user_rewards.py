@@ -1,0 +1,159 @@
+"""Rewards of the user's own: ``module:function`` or ``path/to/file.py:function`` in the config.
+
+Such a function says by the names of its parameters what it is given (``GIVEN``). Its file is read
+when a config is checked, and run only where the config or the command line names it.
+"""
+
+import ast
+import functools
+import importlib.util
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from legor1.core.errors import UserError
+from legor1.tasks.rewards import Reward, Suite
+
+FIELDS = (
+    "instance_id", "manual", "prompt", "response", "width", "height", "box_frame", "variant",
+)  # fmt: skip
+GIVEN = {
+    "completion": "what the model said",
+    "solution": "the true answer, boxes in the completion's frame",
+    "task": "the task's name",
+    "image": "the query's image, of PIL, in RGB",
+    "tokens": "the ids of the completion's tokens",
+} | dict.fromkeys(FIELDS, "of the conversation")
+
+
+def is_own(name: str) -> bool:
+    """Tell whether ``name`` is that of a user's function, rather than of a suite's reward."""
+    return ":" in name
+
+
+def label(name: str) -> str:
+    """Return what logs and results call a reward: a user's own is known by its function's name."""
+    return name.rpartition(":")[2]
+
+
+def reward(suite: Suite, name: str) -> Reward:
+    """Return the reward ``name`` of a suite, or the user's function of that name.
+
+    Raises:
+        UserError: it cannot be used.
+        KeyError: the suite has none of this name.
+    """
+    return load(name) if is_own(name) else suite.rewards[name]
+
+
+def fields(row: Mapping[str, object]) -> dict[str, object]:
+    """Return what may be given of a conversation."""
+    return {name: row[name] for name in FIELDS if name in row}
+
+
+@functools.cache
+def wanted(function: Reward) -> frozenset[str]:
+    """Return the names of what a reward wants to be given."""
+    return frozenset(inspect.signature(function).parameters)
+
+
+def call(function: Reward, sample: Mapping[str, object]) -> float | None:
+    """Return the reward of a sample, which has more than the function wants."""
+    return function(**{name: sample[name] for name in wanted(function)})
+
+
+def source(name: str) -> Path:
+    """Return the file that defines the user's reward ``name``: its content counts as code.
+
+    Raises:
+        UserError: there is none, it lacks the function, or that wants what is not given.
+    """
+    place, _, function = name.rpartition(":")
+    path = Path(place) if place.endswith(".py") else _module_file(name, place)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(
+            f"the reward {name}: {path} cannot be read ({error}). Remedy: write "
+            "module:function, or path/to/file.py:function from where the command is run."
+        ) from error
+    defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if function not in defined:
+        raise UserError(
+            f"the reward {name}: {path} defines no function {function!r}. "
+            f"Remedy: name one of {', '.join(defined) or 'its own, of which it has none'}."
+        )
+    arguments = defined[function].args
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    unknown = [one for one in names if one not in GIVEN]
+    if unknown or arguments.vararg or arguments.kwarg or arguments.posonlyargs:
+        what = f"the parameter {unknown[0]!r}" if unknown else "positional or variable parameters"
+        raise UserError(
+            f"the reward {name}: {what} of {path}, line {defined[function].lineno}, can be given "
+            f"nothing. Remedy: name parameters among {', '.join(GIVEN)}."
+        )
+    return path
+
+
+def sources(names: Iterable[str]) -> list[Path]:
+    """Return the files of the user's own rewards among ``names``."""
+    return [source(name) for name in names if is_own(name)]
+
+
+def load(name: str) -> Reward:
+    """Run the file of the user's reward ``name``, and return its function, made to name itself.
+
+    Raises:
+        UserError: as ``source``, or the file cannot be run; and from the function: it raised, or
+            returned neither a finite number nor None.
+    """
+    path = source(name)
+    try:
+        written: Reward = vars(_run(name, path))[label(name)]
+    except Exception as error:
+        raise UserError(
+            f"the reward {name}: {path} cannot be run ({error!r}). Remedy: correct it."
+        ) from error
+
+    @functools.wraps(written)
+    def checked(**sample: object) -> float | None:
+        try:
+            value = written(**sample)
+            if value is None or math.isfinite(value):
+                return None if value is None else float(value)
+        except Exception as error:
+            raise UserError(
+                f"the reward {name} failed: {error!r}. Remedy: correct {path}."
+            ) from error
+        raise UserError(
+            f"the reward {name} returned {value!r}. Remedy: have {path} return a finite number, or "
+            "None to leave the sample out."
+        )
+
+    return checked
+
+
+def _module_file(name: str, module: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.has_location or spec.origin is None:
+        raise UserError(
+            f"the reward {name}: there is no module {module!r}. Remedy: install it, or name a "
+            "file, as in path/to/file.py:function."
+        )
+    return Path(spec.origin)
+
+
+def _run(name: str, path: Path) -> ModuleType:
+    if not name.rpartition(":")[0].endswith(".py"):
+        return importlib.import_module(name.rpartition(":")[0])
+    spec = importlib.util.spec_from_file_location(f"reward_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

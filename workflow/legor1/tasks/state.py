@@ -1,0 +1,147 @@
+"""The state task: check whether the step that the image shows was done as it should be."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from legor1.tasks.metrics import binary
+from legor1.tasks.parsing import extract, parse_state
+from legor1.tasks.rewards import reward
+from legor1.tasks.task import (
+    Answer,
+    Gallery,
+    Metric,
+    Plan,
+    Prompt,
+    Row,
+    Rows,
+    Scoring,
+    Shown,
+    Task,
+    Verdict,
+    from_counts,
+    means,
+)
+
+PARSED = ("parse_strict", "parse_lenient")
+FEATURES = (*binary.CELLS, *PARSED, "counted")
+
+
+def is_solution(text: str) -> bool:
+    """Tell whether a true answer is a bare yes or no."""
+    return extract(text).lower().removesuffix(".") in ("yes", "no")
+
+
+def form(completion: str) -> float:
+    """Return 1 for a bare yes or no, 0.5 for one that can be read."""
+    strict = parse_state(completion, strict=True) is not None
+    return 1.0 if strict else 0.5 * (parse_state(completion) is not None)
+
+
+@reward("state")
+def state_reward(completion: str, solution: str, task: str) -> float | None:
+    """Return 1 if the completion says the solution's yes or no, else 0.
+
+    Raises:
+        ValueError: the solution is neither.
+    """
+    if task != "state":
+        return None
+    true = parse_state(solution)
+    if true is None:
+        raise ValueError(f"not the solution of a state task: {solution[:80]!r}")
+    return float(parse_state(completion) is true)
+
+
+def measure(prediction: str, reference: str) -> Mapping[str, float]:
+    """Return an example's features."""
+    true, predicted = parse_state(reference), parse_state(prediction)
+    if true is None:
+        raise ValueError("its reference is neither yes nor no")
+    return dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True)) | {
+        "parse_strict": parse_state(prediction, strict=True) is not None,
+        "parse_lenient": predicted is not None,
+        "counted": 1,
+    }
+
+
+def from_cells(**measures: Callable[[np.ndarray], np.ndarray]) -> dict[str, Metric]:
+    """Return the metrics that are functions of the confusion matrix."""
+    return {name: from_counts(binary.CELLS, function) for name, function in measures.items()}
+
+
+def summary(_: list[Row], totals: np.ndarray) -> Row:
+    """Return the confusion matrix."""
+    named = dict(zip(FEATURES, totals, strict=True))
+    return {"confusion": {cell: int(named[cell]) for cell in binary.CELLS}}
+
+
+def verdict(prediction: str, reference: str) -> Verdict:
+    """Return whether an answer is right."""
+    answer = parse_state(prediction)
+    if answer is None:
+        return "unreadable"
+    return "right" if answer == parse_state(extract(reference)) else "wrong"
+
+
+def always_yes(train: list[Row]) -> Answer:
+    """Return Yes, whatever is asked."""
+    return lambda row: "Yes."
+
+
+TASK = Task(
+    name="state",
+    title="Check the step",
+    purpose="check a step",
+    answer="yes_no",
+    order=3,
+    rows=Rows(
+        files=("state_qwen.jsonl",),
+        prefix="step_dataset/lego",
+        classes=frozenset({"step", "eop", "fullscreeneop"}),
+    ),
+    prompt=Prompt(directive="Just tell me Yes or No.", recalls=True),
+    is_solution=is_solution,
+    format=form,
+    scoring=Scoring(
+        features=FEATURES,
+        measure=measure,
+        metrics=from_cells(
+            f1_state=binary.f1,
+            fpr=binary.fpr,
+            balanced_accuracy=binary.balanced_accuracy,
+            mcc=binary.mcc,
+        )
+        | means(*PARSED),
+        main="balanced_accuracy",
+        secondary=("f1_state", "fpr"),
+    ),
+    summary=summary,
+    shown=(
+        Shown(
+            "f1_state",
+            "F1-state",
+            "of the answer Yes",
+            column="f1_state",
+            published="of the answer Yes; unreadable answers left out",
+        ),
+        Shown(
+            "fpr",
+            "False-positive rate",
+            "wrong steps passed as right",
+            column="fpr",
+            higher=False,
+            published="wrong steps passed as right; unreadable answers left out",
+        ),
+        Shown("balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
+    ),
+    gallery=Gallery(lambda text: parse_state(text) is not None, verdict=verdict),
+    plan=Plan(
+        prompt=60,
+        answer=2,
+        turns=2,
+        instances=10864,
+        drawn=lambda scenes: 2 * scenes["manuals"] * scenes["steps"],
+    ),
+    baselines={"always_yes": always_yes},
+)
