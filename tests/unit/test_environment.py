@@ -19,6 +19,7 @@ ENVS = ROOT / "envs"
 STAGES = ("prepare", "train", "infer", "report")
 LOCKS = ("all", *STAGES, "s3", "vllm")
 ELSEWHERE = {"vllm"}  # imported where it is asked for alone, and in an environment of its own
+WITH_A_MODEL = ("train", "predict", "build-base")
 RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -51,10 +52,16 @@ def stages_by_environment() -> dict[str, set[str]]:
 
 
 def imported(stage: str) -> set[str]:
-    """The names of the distributions that a stage's modules import, inside functions too."""
+    """The names of the distributions that a stage's modules import, inside functions too.
+
+    Of a model family, stages without a model call no method that needs one; see
+    ``report/test_page.py``.
+    """
     distributions, names = metadata.packages_distributions(), set()
     for path in code_digest.modules(stage):
-        for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+        tree = ast.parse(path.read_text())
+        whole = path.parent.name != "models" or stage.startswith(WITH_A_MODEL)
+        for node in ast.walk(tree) if whole else tree.body:
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:

@@ -48,7 +48,7 @@ def test_a_hook_runs_what_make_lint_runs(tool):
 def test_the_files_that_contributing_names_are_there():
     text = read("CONTRIBUTING.md")
     named = re.findall(r"`((?:[\w.]+/)+(?:[\w.-]+)?)`", text)
-    assert len(named) > 15
+    assert len(named) > 10
     folders = (ROOT, ROOT / "workflow/legor1")
     assert not [name for name in named if not any((f / name).exists() for f in folders)]
 

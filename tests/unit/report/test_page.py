@@ -2,10 +2,13 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
-from report_run import BREAKOUT, SCRIPT, TEMPLATE
+from report_run import BREAKOUT, SCRIPT, TEMPLATE, Run
+from whole_run import fill
 
 from legor1.report.page import TEMPLATES, environment
 
@@ -125,3 +128,12 @@ def test_a_real_study_is_not_called_a_demonstration(run):
     assert "A demonstration" not in text and "The real LEGO-ARTA" not in text
     assert "How well does o/Big-VL find the parts" in text
     assert "A GPU" not in text
+
+
+def test_a_report_with_its_gallery_needs_no_model_code(tmp_path):
+    run = fill(Run(tmp_path))
+    blocked = "import sys; sys.modules |= dict.fromkeys(['torch', 'transformers', 'qwen_vl_utils'])"
+    code = f"{blocked}; from pathlib import Path; from legor1.report.page import render;"
+    code += "run = Path(sys.argv[1]); render(run, run / 'r.html', gallery=run / 'g.html')"
+    subprocess.run([sys.executable, "-c", code, str(run.folder)], check=True)
+    assert "<svg" in (run.folder / "g.html").read_text()
