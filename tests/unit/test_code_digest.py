@@ -48,7 +48,12 @@ def package(tmp_path, monkeypatch):
 
 def forget():
     """Have the code read anew; a process reads each file once."""
-    for cached in (code_digest._parsed, code_digest._shape, code_digest._meaning):
+    for cached in (
+        code_digest._tree,
+        code_digest._parsed,
+        code_digest._shape,
+        code_digest._meaning,
+    ):
         cached.cache_clear()
 
 
@@ -218,4 +223,4 @@ def test_the_package_has_no_module_at_its_top_and_no_name_twice():
 
 def test_every_module_can_be_parsed():
     for module in code_digest.PACKAGE.rglob("*.py"):
-        assert isinstance(code_digest._parsed(module)[0], ast.Module)
+        assert isinstance(code_digest._tree(module), ast.Module)

@@ -7,7 +7,7 @@ package counts by content, not by name: formatting a file, or moving it, changes
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from legor1.core.task_code import READ, behind
 PACKAGE = Path(__file__).parents[1]
 TEMPLATES = PACKAGE.parent / "report"
 CAPTION = ".rst"  # of Snakemake's own report, which no stage makes
+MARK = "name "  # before a name among the tokens of a syntax tree
+Imported = dict[str, tuple[Path, str]]  # local name → file, and the name in it, if not the whole
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 COMMANDS = PACKAGE / "cli" / "stages.py"
 METHODS = ("sft", "grpo")  # which the training's launcher starts by name
@@ -40,7 +42,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
     parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in files}
-    return _hash("\n".join(sorted(parts)))
+    return _hash(sorted(parts), {})
 
 
 def modules(*stages: str) -> set[Path]:
@@ -70,63 +72,81 @@ def _meaning(module: Path, fields: tuple[str, ...] = ()) -> str:
 
     Of a task's module, only what ``fields`` depend on counts.
     """
-    tree, imported = _parsed(module, fields)
-    names = {local: f"{_shape(file)} {name}" for local, (file, name) in imported.items()}
-    return _hash(str(_plain(tree, names)))
+    tokens, imported = _parsed(module, fields)
+    return _hash(tokens, {n: f"{_shape(file)} {name}" for n, (file, name) in imported.items()})
 
 
 @cache
 def _shape(module: Path) -> str:
     """Return a digest of a module that does not depend on what the modules are called."""
-    tree, imported = _parsed(module)
-    return _hash(str(_plain(tree, {local: name for local, (_, name) in imported.items()})))
+    tokens, imported = _parsed(module)
+    return _hash(tokens, {local: name for local, (_, name) in imported.items()})
 
 
-def _plain(node: object, names: dict[str, str]) -> object:
-    """Return a syntax tree as nested lists, without the imports from here and without docstrings.
-
-    Args:
-        names: what stands for the names that are imported from here.
-    """
-    if isinstance(node, list):
-        return [_plain(item, names) for item in node if not _is_ours(item)]
-    if isinstance(node, ast.Name):
-        return names.get(node.id, node.id)
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    return [type(node).__name__, *([name, _plain(value, names)] for name, value in fields.items())]
-
-
-def _is_ours(node: object) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        return (node.module or "").split(".")[0] == PACKAGE.name
-    return isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == PACKAGE.name
+def _hash(tokens: Iterable[str], names: Mapping[str, str]) -> str:
+    """Return a digest of tokens, each name in ``names`` replaced by what stands for it."""
+    marked = {MARK + local: MARK + name for local, name in names.items()}
+    text = "\n".join(marked.get(token, token) for token in tokens)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
-def _parsed(
-    module: Path, fields: tuple[str, ...] = ()
-) -> tuple[ast.Module, dict[str, tuple[Path, str]]]:
-    """Return a module's syntax tree, and what it imports from this package.
+def _parsed(module: Path, fields: tuple[str, ...] = ()) -> tuple[list[str], Imported]:
+    """Return a module's syntax tree as tokens, and what it imports from this package."""
+    tree = _tree(module)
+    tokens: list[str] = []
+    imports: list[ast.Import | ast.ImportFrom] = []
+    _write(behind(fields, tree) if fields else tree, tokens, imports)
+    imported: Imported = {}
+    for node in imports:
+        for alias in node.names:
+            whole = _file(
+                f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+            )
+            file = whole if whole.is_file() else _file(str(getattr(node, "module", "")))
+            name = "" if file == whole else alias.name
+            imported[alias.asname or alias.name] = file, name
+    return tokens, imported
 
-    The latter is, by local name, the file and the name in it, which is empty for a whole module.
+
+@cache
+def _tree(module: Path) -> ast.Module:
+    return ast.parse(module.read_bytes())
+
+
+def _write(node: object, tokens: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+    """Append a syntax tree as tokens, names marked, but neither docstrings nor what is ``ours``.
+
+    Args:
+        imports: gets the imports from this package instead.
     """
-    tree = ast.parse(module.read_bytes())
-    tree = behind(fields, tree) if fields else tree
-    imported = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and _is_ours(node):
-            for alias in node.names:
-                whole = _file(f"{node.module}.{alias.name}")
-                file = whole if whole.is_file() else _file(str(node.module))
-                name = "" if file == whole else alias.name
-                imported[alias.asname or alias.name] = file, name
-        elif isinstance(node, ast.Import) and _is_ours(node):
-            imported |= {alias.name: (_file(alias.name), "") for alias in node.names}
-    return tree, imported
+    if isinstance(node, ast.Name):
+        tokens.append(MARK + node.id)
+    elif isinstance(node, list):
+        tokens.append("[")
+        for item in node:
+            if isinstance(item, ast.Import | ast.ImportFrom) and _is_ours(item):
+                imports.append(item)
+            else:
+                _write(item, tokens, imports)
+        tokens.append("]")
+    elif isinstance(node, ast.AST):
+        tokens.append(type(node).__name__)
+        documented = (
+            isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
+        )
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if value is not None and value != []:  # as other releases of Python leave them out
+                tokens.append(field)
+                _write(value[1:] if documented and field == "body" else value, tokens, imports)
+    else:
+        tokens.append(repr(node))
+
+
+def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    name = (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+    return name.split(".")[0] == PACKAGE.name
 
 
 def _imported(module: Path, fields: tuple[str, ...] = ()) -> set[Path]:
@@ -140,10 +160,6 @@ def _file(name: str) -> Path:
     """Return the file of a module or package that is named from this package's name on."""
     path = PACKAGE.parent.joinpath(*name.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _entries() -> dict[str, list[str]]:
