@@ -7,9 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RECORD = (
-    ".provenance.json"  # a result X has its record (``legor1.core.records``) in X.provenance.json
-)
+RECORD = ".provenance.json"  # a result X has its record (``records``) in X.provenance.json
 PACKAGES = (
     "accelerate", "datasets", "deepspeed", "legor1", "nltk", "numpy", "orjson", "pandas", "peft",
     "pillow", "pyarrow", "pycocotools", "qwen-vl-utils", "rouge-score", "sacrebleu",

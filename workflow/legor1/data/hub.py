@@ -1,7 +1,7 @@
 """The hub's side of a download: what a repository holds at one commit, and getting it.
 
 Trouble that passes is waited out; all other is explained. That the files are the right ones is
-checked by ``data.fetch``, not here.
+checked by ``data.download``, not here.
 """
 
 import errno

@@ -60,15 +60,7 @@ def split(
         UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
             nothing to split: fewer than two groups of manuals, or two rows of a task.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
-        )
-    if not 0 < test_fraction < 1:
-        raise UserError(
-            f"A test fraction of {test_fraction} leaves one side empty. "
-            "Remedy: give a number between 0 and 1, such as 0.25."
-        )
+    _check(protocol, test_fraction)
     rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
     if images is None and tree and not rows and protocol != AUTHORS:
         images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
@@ -95,6 +87,18 @@ def split(
         "test": sorted(test),
     }
     return head | facts | {"tasks": _tasks(instances, test)} | sides
+
+
+def _check(protocol: str, test_fraction: float) -> None:
+    if protocol not in PROTOCOLS:
+        raise UserError(
+            f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
+        )
+    if not 0 < test_fraction < 1:
+        raise UserError(
+            f"A test fraction of {test_fraction} leaves one side empty. "
+            "Remedy: give a number between 0 and 1, such as 0.25."
+        )
 
 
 def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
