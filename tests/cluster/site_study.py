@@ -18,6 +18,7 @@ from study import Study
 from watching import processes
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
+SNAKEMAKE = Path(__file__).with_name("prompt_snakemake.py")
 SECONDS = 900  # after which a run of Snakemake is given up
 GPU_RULES = ("train_sft", "train_grpo", "predict_shard")
 
@@ -80,7 +81,7 @@ class Submission:
     def __init__(self, study: SiteStudy, arguments: list[str]):
         self.study = study
         self.log = study.folder / f"snakemake-{time.monotonic_ns()}.txt"
-        command = [sys.executable, "-m", "snakemake", *study.overlay, *arguments]
+        command = [sys.executable, str(SNAKEMAKE), *study.overlay, *arguments]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=study.folder, stdout=log, stderr=log)
 
