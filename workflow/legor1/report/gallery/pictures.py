@@ -1,17 +1,30 @@
-"""An example's image, with its boxes drawn in the frame of the original image.
+"""An example's image: read from the dataset tree, embedded as JPEG, with its boxes drawn on it."""
 
-Everything that a model or the dataset says is escaped by ``svg``.
-"""
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from legor1.core.errors import UserError
+from legor1.core.images import open_image
+from legor1.core.tree_paths import Rejected, locate
 from legor1.report import svg
 from legor1.report.study import Experiment
 from legor1.report.svg import tag
 from legor1.tasks.parsing import Detection
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 PANEL = 330  # pixels a panel is wide, about: sets the size of the tags
 MOST_BOXES = 40  # a model may repeat itself without end
+LONG_SIDE = 400  # pixels of an embedded image
+SMALL_SIDE = 160  # of a demonstration's
+LARGE_SIDE = 1600  # of one that lies beside the page, at most
+QUALITY = 85
 
 
 def digit(index: int) -> str:
@@ -59,8 +72,8 @@ class Scene:
         drawn += [self._box(item, f"box {kind}") for item, kind, _ in shown]
         drawn += [self._tag(item, text, kind) for item, kind, text in shown]
         title = f"Answer of {experiment.name}"
-        said = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
-        return self._picture(title, said, *drawn)
+        listed = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
+        return self._picture(title, listed, *drawn)
 
     def _picture(self, title: str, description: str, *children: Markup) -> Markup:
         self.drawn += 1
@@ -108,3 +121,38 @@ class Scene:
 
 def _list(items: list[Detection]) -> str:
     return ", ".join(item.label or "no label" for item in items[:MOST_BOXES]) or "none"
+
+
+def read(tree: Path, name: str) -> "Image | None":
+    """Return the image of this path below the dataset tree; None if there is none, or a bad one."""
+    try:
+        return open_image(locate(tree.resolve(), name))
+    except (Rejected, UserError):
+        return None
+
+
+def embedded(image: "Image | None", side: int = LONG_SIDE) -> str | None:
+    """Return the image as a data URI, ``side`` pixels long at most; None of none."""
+    if image is None:
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(image, side)).decode("ascii")
+
+
+def write_large(image: "Image | None", folder: Path) -> str:
+    """Write the image into a folder, named by its content; return the name, "" for a small one."""
+    if image is None or max(image.size) <= LONG_SIDE:
+        return ""
+    content = _jpeg(image, LARGE_SIDE)
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.jpg"
+    (folder / name).write_bytes(content)
+    return name
+
+
+def _jpeg(image: "Image", side: int) -> bytes:
+    from PIL import Image
+
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    return buffer.getvalue()
