@@ -32,18 +32,10 @@ from legor1.report.sections import (
 from legor1.report.study import Experiment, Study, Training
 from legor1.tasks.discovery import TASKS
 
-SECTIONS = {  # whose functions the templates call
-    "answer_figures": answer_figures,
-    "costs": costs,
-    "defect_list": defect_list,
-    "overview": overview,
-    "provenance_view": provenance_view,
-    "result_tables": result_tables,
-    "summary": summary,
-    "training_curves": training_curves,
-    "trust": trust,
-    "unfinished": unfinished,
-}
+SECTIONS = (  # whose functions the templates call
+    answer_figures, costs, defect_list, overview, provenance_view, result_tables, summary,
+    training_curves, trust, unfinished,
+)  # fmt: skip
 
 Context = dict[str, object]  # the names in a template
 
@@ -102,7 +94,8 @@ def environment() -> Environment:
     made = publishable.environment()
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
     titles = {name: task.title for name, task in TASKS.items()}
-    made.globals |= SECTIONS | {"reasons": REASONS, "tasks": titles}
+    made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
+    made.globals |= {"reasons": REASONS, "tasks": titles}
     return made
 
 

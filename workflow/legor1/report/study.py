@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,8 +41,9 @@ class Experiment:
 class Score:
     """A number and its interval: fractions (NaN: none), over ``n`` examples.
 
-    ``source`` is where it stands, and ``called`` what its value is called there. A difference has
-    the ``p`` of its test, adjusted for all tests of its family.
+    ``source`` is where it stands, ``called`` what its value is called there, and ``ends`` where the
+    interval's ends stand, if it is elsewhere. A difference has the ``p`` of its test, adjusted for
+    all tests of its family.
     """
 
     value: float
@@ -52,6 +53,7 @@ class Score:
     source: str = ""
     called: str = "value"
     p: float = math.nan
+    ends: str = ""
 
     @property
     def bounded(self) -> bool:
@@ -62,7 +64,8 @@ class Score:
         """Return its ``value``, ``low``, ``high`` or ``n`` as text with its source."""
         number, key = getattr(self, part), self.called if part == "value" else part
         write = points if self.called == DIFFERENCE[0] else percent
-        return Cited((count if part == "n" else write)(number), number, f"{self.source}/{key}")
+        source = self.ends or self.source if part in ("low", "high") else self.source
+        return Cited((count if part == "n" else write)(number), number, f"{source}/{key}")
 
 
 Scored = list[tuple[Experiment, Score]]
@@ -166,22 +169,20 @@ class Study:
 
     def scored(self, protocol: str, metric: Shown) -> Scored:
         """Return the experiments that have a number of this metric, with it."""
-        key = protocol, metric.task, metric.name
-        return [(e, score) for e in self.experiments if (score := self.score(*key, e))]
+        scores = self.of_names(protocol, metric, (e.name for e in self.experiments))
+        return [(e, scores[e.name]) for e in self.experiments if e.name in scores]
 
-    def repeated(
-        self, protocol: str, task: str, metric: str, experiment: Experiment
-    ) -> list[Score]:
-        """Return the same number of each repeat that has it."""
-        names = self.repeats(experiment)
-        scores = [_finite(self.scores.get((protocol, task, metric, name))) for name in names]
-        return [score for score in scores if score]
+    def of_names(self, protocol: str, metric: Shown, names: Iterable[str]) -> dict[str, Score]:
+        """Return name → its number of a metric, of those that have it."""
+        scores = {n: self.scores.get((protocol, metric.task, metric.name, n)) for n in names}
+        return {name: score for name, score in scores.items() if score and _finite(score)}
 
     def difference(
-        self, protocol: str, task: str, metric: str, a: Experiment, b: Experiment
+        self, protocol: str, metric: Shown, a: Experiment, b: Experiment
     ) -> Score | None:
         """Return by how much ``a`` differs from ``b``; None if they were not compared so."""
-        return _finite(self.differences.get((protocol, task, metric, a.name, b.name)))
+        pair = protocol, metric.task, metric.name, a.name, b.name
+        return _finite(self.differences.get(pair))
 
 
 def read(folder: Path) -> Study:
@@ -214,7 +215,7 @@ def read(folder: Path) -> Study:
         examples={
             name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns
         },
-        trainings={name: _training(folder, IN_RUN.adapter(name)) for name in names},
+        trainings={name: _training(folder, name) for name in names},
         steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
         splits={name: _object(folder / IN_RUN.data.split(name)) for name in prepared},
         audits={name: _object(folder / IN_RUN.data.audit(name)) for name in prepared},
@@ -300,9 +301,9 @@ def _predictions(path: Path) -> dict[str, Record]:
     return {row["instance_id"]: row for row in _rows(path, *PREDICTION)}
 
 
-def _training(run: Path, folder: str) -> Training:
-    history = _rows(run / folder / "history.jsonl")
-    return Training(_object(run / folder / "run.json"), history, folder)
+def _training(run: Path, name: str) -> Training:
+    facts = _object(run / IN_RUN.training(name))
+    return Training(facts, _rows(run / IN_RUN.history(name)), IN_RUN.adapter(name))
 
 
 def _examples(path: Path) -> dict[str, dict[str, float]]:

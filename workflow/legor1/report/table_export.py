@@ -54,7 +54,7 @@ def records(study: Study) -> list[Number]:
                 own |= {"adaptation": cell.experiment.method, "verdict": cell.verdict or None}
                 difference = _numbers(cell.difference, "difference", "difference_")
                 rows.append(where | own | _numbers(cell.score) | difference)
-            for name, score in result_tables.free_scores(study, protocol, row.metric):
+            for name, score in result_tables.free_scores(study, protocol, row.metric).items():
                 rows.append(where | {"source": "no model", "model": name} | _numbers(score))
     return [dict.fromkeys(COLUMNS) | row for row in rows + _published()]
 

@@ -62,11 +62,9 @@ class Scene:
         self, true: list[Detection], predicted: list[Detection], experiment: Experiment
     ) -> Markup:
         """Return the image with its true boxes (numbered) and the predicted ones (lettered)."""
-        predicted_kind = f"predicted {svg.colour(experiment.index)}"
+        shade = f"predicted {svg.colour(experiment.index)}"
         shown = [(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
-        shown += [
-            (item, predicted_kind, letter(i)) for i, item in enumerate(predicted[:MOST_BOXES])
-        ]
+        shown += [(item, shade, letter(i)) for i, item in enumerate(predicted[:MOST_BOXES])]
         # In this order a true line shows in the gaps of a dashed one that hits it exactly.
         drawn = [self._box(item, "casing") for item, _, _ in shown]
         drawn += [self._box(item, f"box {kind}") for item, kind, _ in shown]
@@ -86,8 +84,9 @@ class Scene:
         width, height = self.size
         if self.href is None:
             blank = tag("rect", width=width, height=height, class_="blank")
-            words = {"x": width / 2, "y": height / 2, "font_size": 14 * self.unit}
-            return blank + tag("text", "image not available", class_="middle", **words)
+            x, y, size = width / 2, height / 2, 14 * self.unit
+            text = "image not available"
+            return blank + tag("text", text, class_="middle", x=x, y=y, font_size=size)
         ident = f"{self.anchor}-image"
         if self.drawn > 1:
             return tag("use", href=f"#{ident}")
@@ -108,8 +107,8 @@ class Scene:
             for value, side in zip((x, y), self.size, strict=True)
         )
         disc = tag("circle", cx=x, cy=y, r=radius, class_=f"tag {kind}")
-        size = {"font_size": 11.5 * self.unit}
-        return disc + tag("text", text, x=x, y=y + 4 * self.unit, class_="tag-text", **size)
+        y, size = y + 4 * self.unit, 11.5 * self.unit
+        return disc + tag("text", text, x=x, y=y, class_="tag-text", font_size=size)
 
     def _visible(self, item: Detection) -> tuple[float, float, float, float]:
         """Return the box with its corners in order, cut off well outside of the image."""

@@ -92,7 +92,7 @@ def overlaps(study: Study) -> list[Figure]:
     """Return the figures of the object task, none where nothing was predicted for it."""
     answers = {e: study.answers(e, of_kind("boxes")) for e in study.experiments}
     boxes = {e: matched(rows) for e, rows in answers.items() if rows}
-    boxes = {e: found for e, found in boxes.items() if len(found.ious)}
+    boxes = {e: own for e, own in boxes.items() if len(own.ious)}
     made = [_by_image(study), *([_by_threshold(boxes), _by_size(boxes)] if boxes else [])]
     return [figure for figure in made if figure.panels]
 
@@ -146,14 +146,12 @@ def _histogram(experiment: Experiment, shares: np.ndarray) -> Markup:
 def _by_threshold(boxes: dict[Experiment, Matched]) -> Figure:
     """Return the F1 of the boxes against the IoU that makes a hit."""
     axes, drawn = Axes(QUARTERS, PERCENTS), list[Markup]()
-    for e, found in boxes.items():
-        drawn += line(axes, [(t, 100 * found.f1(t)) for t in THRESHOLDS], e)
-    described = "; ".join(
-        f"{e.name}: {percent(found.f1(0.5))} at 0.5" for e, found in boxes.items()
-    )
+    for e, own in boxes.items():
+        drawn += line(axes, [(t, 100 * own.f1(t)) for t in THRESHOLDS], e)
+    described = "; ".join(f"{e.name}: {percent(own.f1(0.5))} at 0.5" for e, own in boxes.items())
     title = "F1 by IoU threshold"
     picture = axes.picture("threshold", title, described, drawn, "IoU of a hit")
-    rows = [[f"{t:.2f}", *(_f1(found, e, t) for e, found in boxes.items())] for t in THRESHOLDS]
+    rows = [[f"{t:.2f}", *(_f1(own, e, t) for e, own in boxes.items())] for t in THRESHOLDS]
     about = "F1 of all boxes, in percent, where so much overlap makes a hit."
     headings = ["IoU", *(e.name for e in boxes)]
     panels = [(title, "percent", picture)]
@@ -167,7 +165,7 @@ def _f1(boxes: Matched, experiment: Experiment, threshold: float) -> Cited:
 
 def _by_size(boxes: dict[Experiment, Matched]) -> Figure:
     """Return the mean IoU of true boxes against their size, in groups of about equal number."""
-    areas = np.concatenate([found.areas for found in boxes.values()])
+    areas = np.concatenate([own.areas for own in boxes.values()])
     # The largest of each group, which is a true box: so it does not matter how many experiments
     # were asked about each.
     shares = np.linspace(0, 1, SIZES + 1)[1:]
@@ -177,7 +175,7 @@ def _by_size(boxes: dict[Experiment, Matched]) -> Figure:
         list[Markup](),
         [],
     )
-    means = {e: _means(found, largest) for e, found in boxes.items()}
+    means = {e: _means(own, largest) for e, own in boxes.items()}
     for e, groups in means.items():
         drawn += line(axes, [(100 * area, 100 * iou) for area, iou, _ in groups.values()], e)
         ious = [iou for _, iou, _ in groups.values()]

@@ -1,6 +1,5 @@
 """The results tables: this run's numbers, which of them differ clearly, and the published ones."""
 
-import math
 from dataclasses import dataclass, replace
 
 from legor1.report.citation import Cited, Table
@@ -65,9 +64,9 @@ def standing(study: Study, protocol: str, metric: Shown, a: Experiment, b: Exper
     test then has no power. Its p is adjusted for all pairs and tasks: of the main metrics as one
     family, of the secondary ones as another. Whatever was not compared is unclear.
     """
-    if study.difference(protocol, metric.task, metric.name, b, a):
+    if study.difference(protocol, metric, b, a):
         return REVERSED[standing(study, protocol, metric, b, a)]
-    paired = study.difference(protocol, metric.task, metric.name, a, b)
+    paired = study.difference(protocol, metric, a, b)
     if paired is None or paired.low <= 0 <= paired.high:
         return "unclear"
     if not paired.p < round(1 - study.confidence, 9):  # NaN is no evidence either
@@ -114,23 +113,22 @@ def _row(study: Study, protocol: str, metric: Shown) -> Row:
         metric = replace(metric, meaning=metric.published)
     mark = marks(study, protocol, metric)
     cells = [_cell(study, protocol, metric, e, mark.get(e.name, "")) for e in study.experiments]
-    free = free_scores(study, protocol, metric)
+    free = free_scores(study, protocol, metric).items()
     best = max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
     return Row(metric, cells, best, [row.get(metric.column, "") for row in _thesis()])
 
 
 def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, mark: str) -> Cell:
-    key = protocol, metric.task, metric.name
-    difference = study.difference(*key, own, study.baseline)
+    score = study.score(protocol, metric.task, metric.name, own)
+    difference = study.difference(protocol, metric, own, study.baseline)
     verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
-    repeated = study.repeated(*key, own)
-    return Cell(own, study.score(*key, own), mark, difference, verdict, repeated)
+    repeated = study.of_names(protocol, metric, study.repeats(own))
+    return Cell(own, score, mark, difference, verdict, [*repeated.values()])
 
 
-def free_scores(study: Study, protocol: str, metric: Shown) -> list[tuple[str, Score]]:
+def free_scores(study: Study, protocol: str, metric: Shown) -> dict[str, Score]:
     """Return the baselines that need no model and have this metric, with their scores."""
-    named = [(name, study.scores.get((protocol, metric.task, metric.name, name))) for name in NAMES]
-    return [(name, score) for name, score in named if score and math.isfinite(score.value)]
+    return study.of_names(protocol, metric, NAMES)
 
 
 def thesis_headings() -> list[str]:

@@ -147,7 +147,7 @@ def free_baselines(study: Study, protocol: str) -> Table:
     """
     rows: list[list[str]] = []
     for shown in METRICS:
-        free = dict(result_tables.free_scores(study, protocol, shown))
+        free = result_tables.free_scores(study, protocol, shown)
         scores = [score for _, score in study.scored(protocol, shown)]
         best = max(scores, key=lambda score: shown.worth(score.value), default=None)
         if free:
