@@ -3,17 +3,18 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
-from legor1.core.format import short
+from legor1.core.format import count, short
+from legor1.report.publishable import environment
 from legor1.report.study import Experiment
 
 COLOURS = 6  # --e0 to --e5 in the stylesheet
-WIDTH = 340  # units of a panel, which are pixels at its usual size
-MARGIN = 8  # room for half a marker and half a tick's label
-PLOT = (40.0, 8.0, 330.0, 124.0)  # left, top, right and bottom of a curve's axes
-ROW = 26  # height of a bar with its label
+# Left, top, right and bottom of a curve's axes, in units of a panel: pixels at its usual size.
+PLOT = (40.0, 8.0, 330.0, 124.0)
 
 Point = tuple[float, float]
 Points = list[Point]
@@ -62,23 +63,25 @@ class Axes:
         y = (point[1] - self.up[0]) / (self.up[-1] - self.up[0])
         return left + (right - left) * x, bottom - (bottom - top) * y
 
-    def _grid(self, label: str) -> Iterable[Markup]:
-        left, _, right, bottom = PLOT
-        for tick in self.up:
-            y = self.at((0, tick))[1]
-            yield tag("line", x1=left, x2=right, y1=y, y2=y, class_="grid")
-            yield tag("text", short(tick), x=left - 6, y=y + 4, class_="tick end")
-        for tick in self.across:
-            x = self.at((tick, 0))[0]
-            yield tag("text", short(tick), x=x, y=bottom + 15, class_="tick middle")
-        yield tag("text", label, x=right, y=bottom + 29, class_="tick end")
-
     def picture(
         self, ident: str, title: str, description: str, drawn: Iterable[Markup], label: str
     ) -> Markup:
         """Return the panel: axes, the horizontal one labelled, and on them what is drawn."""
-        size, grid = (WIDTH, PLOT[3] + 34), self._grid(label)
-        return picture(ident, size, title, description, *grid, *drawn, kind="chart")
+        named = {"ident": ident, "title": title, "description": description}
+        return chart("plot", **named, axes=self, area=PLOT, label=label, drawn=drawn)
+
+
+def chart(macro: str, **values: object) -> Markup:
+    """Return what a macro of ``_charts.html.j2`` draws, by an id that is unique in the page."""
+    return getattr(_charts(), macro)(**values)
+
+
+@cache
+def _charts() -> TemplateModule:
+    made = environment()
+    made.filters |= {"colour": colour, "count": count, "marker": marker}
+    made.filters |= {"number": number, "short": short}
+    return made.get_template("_charts.html.j2").module
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
@@ -99,26 +102,6 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
 def number(value: object) -> str:
     """Return ``value`` as text, a float with two decimals at most."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def picture(
-    ident: str, size: tuple[float, float], title: str, description: str, *children: str, kind: str
-) -> Markup:
-    """Return an ``svg`` element of (width, height) units that screen readers know by its title.
-
-    ``ident`` is unique in the page; ``kind`` is the class in the stylesheet.
-    """
-    return tag(
-        "svg",
-        tag("title", title, id=f"{ident}-title"),
-        tag("desc", description, id=f"{ident}-desc"),
-        *children,
-        viewBox=f"0 0 {number(size[0])} {number(size[1])}",
-        role="img",
-        aria_labelledby=f"{ident}-title",
-        aria_describedby=f"{ident}-desc",
-        class_=kind,
-    )
 
 
 def colour(index: int) -> str:
@@ -160,18 +143,9 @@ def line(axes: Axes, points: Points, experiment: Experiment) -> Iterable[Markup]
 def bars(ident: str, title: str, rows: Sequence[tuple[Experiment, str, float, str]]) -> Markup:
     """Return a panel of bars from 0: (experiment, what the bar is, its length, that as text)."""
     longest = max(*(length for _, _, length, _ in rows), 1e-12)
-    drawn = []
-    for i, (experiment, label, length, text) in enumerate(rows):
-        y, shade = ROW * i, f"bar {colour(experiment.index)}"
-        width, end = (WIDTH - 2 * MARGIN) * length / longest, WIDTH - MARGIN
-        strong = tag("tspan", text, class_="strong")
-        drawn += [
-            tag("text", label, x=MARGIN, y=y + 14, class_="label"),
-            tag("text", strong, x=end, y=y + 14, class_="label end"),
-            tag("rect", x=MARGIN, y=y + 18, width=width, height=5, class_=shade),
-        ]
     description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
-    return picture(ident, (WIDTH, ROW * len(rows) + 4), title, description, *drawn, kind="chart")
+    named = {"ident": ident, "title": title, "description": description}
+    return chart("bars", **named, rows=rows, longest=longest)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

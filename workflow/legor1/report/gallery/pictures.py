@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 
@@ -13,7 +13,6 @@ from legor1.core.images import open_image
 from legor1.core.tree_paths import Rejected, locate
 from legor1.report import svg
 from legor1.report.study import Experiment
-from legor1.report.svg import tag
 from legor1.tasks.parsing import Detection
 
 if TYPE_CHECKING:
@@ -37,6 +36,18 @@ def letter(index: int) -> str:
     return (chr(96 + index // 26) if index >= 26 else "") + chr(97 + index % 26)
 
 
+class Box(NamedTuple):
+    """A box as it is drawn: its place, its class, and the text and the centre of its tag."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    text: str = ""
+    at: tuple[float, float] = (0, 0)
+
+
 class Scene:
     """An image, embedded once however often it is drawn on.
 
@@ -51,71 +62,44 @@ class Scene:
 
     def bare(self) -> Markup:
         """Return the image without boxes."""
-        return self._picture("The image", "What the model was asked about.")
+        return self._picture("The image", "What the model was asked about.", [])
 
     def solved(self, true: list[Detection]) -> Markup:
         """Return the image with its true boxes, too small for numbers."""
-        boxes = [self._box(item, kind) for kind in ("casing", "box true") for item in true]
-        return self._picture("A demonstration’s image", f"Its boxes: {_list(true)}.", *boxes)
+        boxes = [self._box(item, "true") for item in true]
+        return self._picture("A demonstration’s image", f"Its boxes: {_list(true)}.", boxes)
 
     def compare(
         self, true: list[Detection], predicted: list[Detection], experiment: Experiment
     ) -> Markup:
         """Return the image with its true boxes (numbered) and the predicted ones (lettered)."""
         shade = f"predicted {svg.colour(experiment.index)}"
-        shown = [(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
-        shown += [(item, shade, letter(i)) for i, item in enumerate(predicted[:MOST_BOXES])]
-        # In this order a true line shows in the gaps of a dashed one that hits it exactly.
-        drawn = [self._box(item, "casing") for item, _, _ in shown]
-        drawn += [self._box(item, f"box {kind}") for item, kind, _ in shown]
-        drawn += [self._tag(item, text, kind) for item, kind, text in shown]
-        title = f"Answer of {experiment.name}"
+        boxes = [self._box(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
+        boxes += [
+            self._box(item, shade, letter(i)) for i, item in enumerate(predicted[:MOST_BOXES])
+        ]
         listed = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
-        return self._picture(title, listed, *drawn)
+        return self._picture(f"Answer of {experiment.name}", listed, boxes)
 
-    def _picture(self, title: str, description: str, *children: Markup) -> Markup:
+    def _picture(self, title: str, description: str, boxes: list[Box]) -> Markup:
         self.drawn += 1
-        ident = f"{self.anchor}-{self.drawn}"
-        parts = [self._image(), *children]
-        return svg.picture(ident, self.size, title, description, *parts, kind="scene")
+        named = {"ident": f"{self.anchor}-{self.drawn}", "title": title, "description": description}
+        return svg.chart("scene", **named, scene=self, boxes=boxes, radius=9 * self.unit)
 
-    def _image(self) -> Markup:
-        """Return the image itself the first time, a reference to it from then on."""
-        width, height = self.size
-        if self.href is None:
-            blank = tag("rect", width=width, height=height, class_="blank")
-            x, y, size = width / 2, height / 2, 14 * self.unit
-            text = "image not available"
-            return blank + tag("text", text, class_="middle", x=x, y=y, font_size=size)
-        ident = f"{self.anchor}-image"
-        if self.drawn > 1:
-            return tag("use", href=f"#{ident}")
-        fit = {"width": width, "height": height, "preserveAspectRatio": "none"}
-        return tag("image", id=ident, href=self.href, **fit)
+    def _box(self, item: Detection, kind: str, text: str = "") -> Box:
+        """Return a box with its corners in order, cut off well outside of the image.
 
-    def _box(self, item: Detection, kind: str) -> Markup:
-        x1, y1, x2, y2 = self._visible(item)
-        return tag("rect", x=x1, y=y1, width=x2 - x1, height=y2 - y1, class_=kind)
-
-    def _tag(self, item: Detection, text: str, kind: str) -> Markup:
-        """Return a box's tag: at its upper left corner if true, lower right if predicted."""
-        radius = 9 * self.unit
-        x1, y1, x2, y2 = self._visible(item)
-        x, y = (x1, y1) if kind == "true" else (x2, y2)
-        x, y = (
-            min(max(value, radius), max(side - radius, radius))
-            for value, side in zip((x, y), self.size, strict=True)
-        )
-        disc = tag("circle", cx=x, cy=y, r=radius, class_=f"tag {kind}")
-        y, size = y + 4 * self.unit, 11.5 * self.unit
-        return disc + tag("text", text, x=x, y=y, class_="tag-text", font_size=size)
-
-    def _visible(self, item: Detection) -> tuple[float, float, float, float]:
-        """Return the box with its corners in order, cut off well outside of the image."""
-        width, height = self.size
+        Its tag lies at its upper left corner if it is true, lower right if predicted.
+        """
+        (width, height), radius = self.size, 9 * self.unit
         x1, x2 = sorted(min(max(x, -width), 2.0 * width) for x in item.box[0::2])
         y1, y2 = sorted(min(max(y, -height), 2.0 * height) for y in item.box[1::2])
-        return x1, y1, x2, y2
+        x, y = (x1, y1) if kind == "true" else (x2, y2)
+        at_x, at_y = (
+            min(max(value, radius), max(side - radius, radius))
+            for value, side in ((x, width), (y, height))
+        )
+        return Box(x1, y1, x2 - x1, y2 - y1, kind, text, (at_x, at_y))
 
 
 def _list(items: list[Detection]) -> str:

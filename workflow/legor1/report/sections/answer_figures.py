@@ -17,7 +17,7 @@ from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, cite, pointer
 from legor1.report.study import Experiment, Record, Study
-from legor1.report.svg import WIDTH, Axes, Figure, Panel, line, nice_ticks, path, tag
+from legor1.report.svg import Axes, Figure, Panel, line, nice_ticks, path, tag
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.parsing import extract, parse_objects, parse_state
@@ -39,7 +39,6 @@ ABOUT_FRAMES = (
 )
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
 SAID = ["said Yes", "said No", "unreadable"]
-LEFT, TOP, CELL = 76, 24, (84, 44)  # of a confusion matrix, in units of a panel
 
 Means = dict[int, tuple[float, float, int]]  # group → mean area, mean IoU and number of its boxes
 Counts = Counter[tuple[bool | None, bool | None]]  # true, said
@@ -294,25 +293,11 @@ def _answered(source: str, counts: Counts, true: bool, answer: bool | None) -> C
 
 
 def _matrix(experiment: Experiment, counts: Counts) -> Markup:
-    width, height = CELL
-    drawn = [
-        tag("text", words, x=LEFT + width * (i + 0.5), y=TOP - 8, class_="tick middle")
-        for i, words in enumerate(SAID)
-    ]
-    for j, true in enumerate((True, False)):
-        y, total = TOP + height * j, sum(counts[true, answer] for answer in WORDS)
-        drawn.append(tag("text", f"is {WORDS[true]}", x=LEFT - 8, y=y + 26, class_="label end"))
-        for i, answer in enumerate(WORDS):
-            x, n = LEFT + width * i, counts[true, answer]
-            box = {"x": x + 1, "y": y + 1, "width": width - 2, "height": height - 2}
-            shade = f"cell {svg.colour(experiment.index)}"
-            drawn.append(tag("rect", **box, class_=shade, fill_opacity=0.45 * n / max(total, 1)))
-            kind = "middle strong" if true is answer else "middle"
-            drawn.append(tag("text", count(n), x=x + width / 2, y=y + 27, class_=kind))
+    rows = [(f"is {WORDS[true]}", [counts[true, a] for a in WORDS]) for true in (True, False)]
     description = "; ".join(
         f"is {WORDS[true]}, said {WORDS[answer]}: {n}"
         for (true, answer), n in sorted(counts.items(), key=str)
     )
     ident, title = f"confusion-{experiment.index}", f"Confusion matrix of {experiment.name}"
-    size = (WIDTH, TOP + 2 * height + 4)
-    return svg.picture(ident, size, title, description, *drawn, kind="chart")
+    named = {"ident": ident, "title": title, "description": description}
+    return svg.chart("matrix", **named, experiment=experiment, headings=SAID, rows=rows)

@@ -12,7 +12,7 @@ from legor1.report.citation import Cited, Record, Table, cite, pointer
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.sections.costs import device, mib
 from legor1.report.study import Study
-from legor1.report.svg import Figure, tag
+from legor1.report.svg import Figure
 
 UNKNOWN = "not recorded"
 SHOWN = 3  # files or stages that a warning names
@@ -34,8 +34,6 @@ DRAWN = {
     "compare": "the bootstrap and the swaps of comparisons",
 }
 GALLERY = "examples of the gallery that are shown at random"
-WIDTH, HEIGHT, APART = 250.0, 26.0, 8.0  # of a stage's box, and between two
-REACH = 9.0  # that a line bends away from the boxes, for each that it passes
 PAGE = "this report"
 HEADINGS = [
     "Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from", "Commit", "Device",
@@ -201,33 +199,18 @@ def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
     onward.add_edges_from([(name, PAGE) for name in stages if not onward[name]])
     began = {name: at for at, name in enumerate((*stages, PAGE))}
     order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
-    top = {name: 1 + i * (HEIGHT + APART) for i, name in enumerate(order)}
+    at = {name: i for i, name in enumerate(order)}
     shown = sorted(nx.transitive_reduction(onward).edges)
-    drawn = [_line(top[source], top[target]) for source, target in shown]
-    drawn += [_box(name, stages.get(name, []), top[name]) for name in order]
-    size = WIDTH + REACH * len(order), len(order) * (HEIGHT + APART) - APART + 2
     description = "; ".join(f"{source} → {target}" for source, target in shown)
     title = "The stages, and which takes from which"
-    return svg.picture("stages", size, title, description, *drawn, kind="chart stages")
+    named = {"ident": "stages", "title": title, "description": description}
+    boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
+    lines = [(at[source], at[target]) for source, target in shown]
+    return svg.chart("stages", **named, boxes=boxes, lines=lines)
 
 
-def _line(start: float, end: float) -> Markup:
-    """Return a line from one box down to another, bent around those between."""
-    upper, lower = start + HEIGHT * 0.7, end + HEIGHT * 0.3
-    bent = WIDTH + REACH * (end - start) / (HEIGHT + APART)
-    curve = " ".join(map(svg.number, (bent, upper, bent, lower, WIDTH, lower)))
-    return tag("path", d=f"M{svg.number(WIDTH)} {svg.number(upper)}C{curve}", class_="flow")
-
-
-def _box(name: str, steps: list[Step], y: float) -> Markup:
-    kind = "stage" if steps else "stage last"
-    drawn = tag("rect", x=1, y=y, width=WIDTH - 1, height=HEIGHT, rx=6, class_=kind)
-    drawn += tag("text", name, x=9, y=y + 17, class_="strong")
-    if steps:
-        seconds = sum(step.record["wall_seconds"] for step in steps)
-        took = f"{len(steps)} job{'s' if len(steps) > 1 else ''}, {duration(seconds)}"
-        drawn += tag("text", took, x=WIDTH - 8, y=y + 17, class_="end")
-    return tag("g", drawn)
+def _time(steps: Iterable[Step]) -> str:
+    return duration(sum(step.record["wall_seconds"] for step in steps))
 
 
 def _commit(step: Step) -> str:

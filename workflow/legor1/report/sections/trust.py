@@ -1,14 +1,14 @@
 """How certain the numbers are: intervals, differences, free baselines, parse rates, the audit."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from markupsafe import Markup
 
 from legor1.core import provenance
-from legor1.core.format import count, p_value, percent, points, short, size
+from legor1.core.format import count, p_value, percent, points, size
 from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
@@ -16,12 +16,11 @@ from legor1.report import svg
 from legor1.report.citation import Cited, Table, cite, pointer
 from legor1.report.sections import result_tables
 from legor1.report.study import Experiment, Record, Score, Scored, Study
-from legor1.report.svg import MARGIN, WIDTH, Figure, nice_ticks, tag
+from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, metric
 from legor1.tasks.task import Shown
 
-HEIGHT = 42  # of one experiment in a panel of intervals
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
 READING = [
@@ -89,34 +88,13 @@ def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
     """Return the panel of one metric: an axis from 0, and a marker on a bar an experiment."""
     ends = [100 * x for _, s in scored for x in (s.value, s.high) if math.isfinite(x)]
     ticks = nice_ticks(0, max([*ends, 1]), 5)
-    bottom = HEIGHT * len(scored) + 4
-
-    def at(value: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * value / ticks[-1]
-
-    drawn: list[Markup] = []
-    for tick in ticks:
-        drawn.append(tag("line", x1=at(tick), x2=at(tick), y1=0, y2=bottom, class_="grid"))
-        drawn.append(tag("text", short(tick), x=at(tick), y=bottom + 15, class_="tick middle"))
-    for i, (experiment, score) in enumerate(scored):
-        drawn += _interval(experiment, score, HEIGHT * i, at)
-    description = "; ".join(f"{e.name} {percent(s.value)}, {_span(s)}" for e, s in scored)
-    title, size = f"{label} by experiment", (WIDTH, bottom + 20)
-    return svg.picture(ident, size, title, description, *drawn, kind="chart")
-
-
-def _interval(
-    experiment: Experiment, score: Score, top: float, at: Callable[[float], float]
-) -> Iterable[Markup]:
-    y = top + 29
-    yield tag("text", experiment.name, x=MARGIN, y=top + 16, class_="label")
-    value = tag("tspan", percent(score.value), class_="strong")
-    interval = tag("tspan", _span(score), dx=9)
-    yield tag("text", value, interval, x=WIDTH - MARGIN, y=top + 16, class_="label end")
-    if score.bounded:
-        x1, x2 = at(100 * score.low), at(100 * score.high)
-        yield tag("line", x1=x1, x2=x2, y1=y, y2=y, class_=f"bar {svg.colour(experiment.index)}")
-    yield svg.marker(experiment.index, at(100 * score.value), y)
+    rows = []
+    for e, score in scored:
+        bar = (100 * score.low, 100 * score.high) if score.bounded else None
+        rows.append((e, 100 * score.value, percent(score.value), _span(score), bar))
+    description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
+    named = {"ident": ident, "title": f"{label} by experiment", "description": description}
+    return svg.chart("intervals", **named, ticks=ticks, rows=rows)
 
 
 def _span(score: Score) -> str:
