@@ -67,13 +67,13 @@ class Axes:
         self, ident: str, title: str, description: str, drawn: Iterable[Markup], label: str
     ) -> Markup:
         """Return the panel: axes, the horizontal one labelled, and on them what is drawn."""
-        named = {"ident": ident, "title": title, "description": description}
-        return chart("plot", **named, axes=self, area=PLOT, label=label, drawn=drawn)
+        values = {"axes": self, "area": PLOT, "label": label, "drawn": drawn}
+        return chart("plot", ident, title, description, **values)
 
 
-def chart(macro: str, **values: object) -> Markup:
-    """Return what a macro of ``_charts.html.j2`` draws, by an id that is unique in the page."""
-    return getattr(_charts(), macro)(**values)
+def chart(macro: str, ident: str, title: str, description: str, **values: object) -> Markup:
+    """Return what a macro of ``_charts.html.j2`` draws; its ``ident`` is unique in the page."""
+    return getattr(_charts(), macro)(ident, title, description, **values)
 
 
 @cache
@@ -144,8 +144,7 @@ def bars(ident: str, title: str, rows: Sequence[tuple[Experiment, str, float, st
     """Return a panel of bars from 0: (experiment, what the bar is, its length, that as text)."""
     longest = max(*(length for _, _, length, _ in rows), 1e-12)
     description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
-    named = {"ident": ident, "title": title, "description": description}
-    return chart("bars", **named, rows=rows, longest=longest)
+    return chart("bars", ident, title, description, rows=rows, longest=longest)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

@@ -75,16 +75,15 @@ class Scene:
         """Return the image with its true boxes (numbered) and the predicted ones (lettered)."""
         shade = f"predicted {svg.colour(experiment.index)}"
         boxes = [self._box(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
-        boxes += [
-            self._box(item, shade, letter(i)) for i, item in enumerate(predicted[:MOST_BOXES])
-        ]
+        for i, item in enumerate(predicted[:MOST_BOXES]):
+            boxes.append(self._box(item, shade, letter(i)))
         listed = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
         return self._picture(f"Answer of {experiment.name}", listed, boxes)
 
     def _picture(self, title: str, description: str, boxes: list[Box]) -> Markup:
         self.drawn += 1
-        named = {"ident": f"{self.anchor}-{self.drawn}", "title": title, "description": description}
-        return svg.chart("scene", **named, scene=self, boxes=boxes, radius=9 * self.unit)
+        ident, values = f"{self.anchor}-{self.drawn}", {"boxes": boxes, "radius": 9 * self.unit}
+        return svg.chart("scene", ident, title, description, scene=self, **values)
 
     def _box(self, item: Detection, kind: str, text: str = "") -> Box:
         """Return a box with its corners in order, cut off well outside of the image.

@@ -299,5 +299,5 @@ def _matrix(experiment: Experiment, counts: Counts) -> Markup:
         for (true, answer), n in sorted(counts.items(), key=str)
     )
     ident, title = f"confusion-{experiment.index}", f"Confusion matrix of {experiment.name}"
-    named = {"ident": ident, "title": title, "description": description}
-    return svg.chart("matrix", **named, experiment=experiment, headings=SAID, rows=rows)
+    values = {"experiment": experiment, "headings": SAID, "rows": rows}
+    return svg.chart("matrix", ident, title, description, **values)

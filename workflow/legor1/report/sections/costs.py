@@ -26,12 +26,6 @@ PANELS = {  # attribute of a use → title and note of its panel
     "memory": ("Peak memory", "of the GPU where there is one, else resident"),
     "energy": ("Energy", "an estimate, see above"),
 }
-ABOUT = (
-    "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
-    "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
-    "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
-    "The processors beside a GPU are left out of it."
-)
 
 
 @dataclass(frozen=True)
@@ -76,11 +70,12 @@ def figure(study: Study) -> Figure:
         if rows:
             ident = "cost-time" if key == "seconds" else f"cost-{key}"
             panels.append((title, note, bars(ident, title, rows)))
-    about = Markup(ABOUT).format(Markup("<code>{}</code>").format(_assumptions()))
-    resumed = [name for name, made in study.trainings.items() if made.facts.get("resumed")]
-    if resumed:
-        about += Markup(" Taken up again from a checkpoint: {}.").format(", ".join(resumed))
-    return Figure(panels, *table(study), "What it cost", about)
+    return Figure(panels, *table(study), "What it cost")
+
+
+def resumed(study: Study) -> list[str]:
+    """Return the experiments whose training was resumed from a checkpoint."""
+    return [name for name, training in study.trainings.items() if training.facts.get("resumed")]
 
 
 def table(study: Study) -> Table:
@@ -112,15 +107,6 @@ def device(step: Step) -> str:
 def mib(number: float) -> str:
     """Return an amount of memory in MiB."""
     return f"{count(number)} MiB"
-
-
-def _assumptions() -> str:
-    """Return how the energy is estimated."""
-    boards = ", ".join(f"{name} {watts} W" for name, watts in BOARDS.items())
-    return (
-        f"power × devices × time × PUE, with {CORE} W a core in use, a GPU at its board’s limit "
-        f"({boards}), and a PUE of {PUE}"
-    )
 
 
 def _training(study: Study, name: str) -> Use | None:

@@ -38,11 +38,6 @@ PAGE = "this report"
 HEADINGS = [
     "Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from", "Commit", "Device",
 ]  # fmt: skip
-ABOUT = (
-    "Each box is a stage that ran, with its jobs and their time together; a line leads down to "
-    "the stage that reads what it wrote. One that a longer way implies is left out; the table has "
-    "all."
-)
 
 Edge = tuple[str, str]
 Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
@@ -164,7 +159,7 @@ def graph(study: Study) -> Figure:
     stages, edges = provenance_graph.by_stage(study.steps), provenance_graph.edges(study.steps)
     rows = [_row(name, steps, edges) for name, steps in stages.items()]
     panels = [("Stages", "", _picture(stages, edges))] if stages else []
-    return Figure(panels, HEADINGS, rows, "How it came about", ABOUT)
+    return Figure(panels, HEADINGS, rows, "How it came about")
 
 
 def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
@@ -203,10 +198,9 @@ def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
     shown = sorted(nx.transitive_reduction(onward).edges)
     description = "; ".join(f"{source} → {target}" for source, target in shown)
     title = "The stages, and which takes from which"
-    named = {"ident": "stages", "title": title, "description": description}
     boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
     lines = [(at[source], at[target]) for source, target in shown]
-    return svg.chart("stages", **named, boxes=boxes, lines=lines)
+    return svg.chart("stages", "stages", title, description, boxes=boxes, lines=lines)
 
 
 def _time(steps: Iterable[Step]) -> str:

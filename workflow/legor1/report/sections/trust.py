@@ -93,8 +93,8 @@ def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
         bar = (100 * score.low, 100 * score.high) if score.bounded else None
         rows.append((e, 100 * score.value, percent(score.value), _span(score), bar))
     description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
-    named = {"ident": ident, "title": f"{label} by experiment", "description": description}
-    return svg.chart("intervals", **named, ticks=ticks, rows=rows)
+    title = f"{label} by experiment"
+    return svg.chart("intervals", ident, title, description, ticks=ticks, rows=rows)
 
 
 def _span(score: Score) -> str:
