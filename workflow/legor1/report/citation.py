@@ -10,6 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from legor1.core.format import count
+
 ITSELF = "itself"  # how a value that is not computed follows from its source, beside others
 
 Table = tuple[list[str], list[list[str]]]  # headings and rows
@@ -52,6 +54,11 @@ def cite(file: str, content: Any, *keys: object, write: Callable[[Any], str] = s
     for key in keys:
         value = value[key]
     return Cited(write(value), value, pointer(file, *keys))
+
+
+def counted(n: int, source: str, how: str) -> Cited:
+    """Return a number that was counted in a source, by words that say how."""
+    return Cited(count(n), n, source, how)
 
 
 def total(parts: Iterable[Cited], write: Callable[[float], str]) -> Cited:

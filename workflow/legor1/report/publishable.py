@@ -58,7 +58,6 @@ def publishable(text: str) -> str:
 
 @cache
 def _masks() -> list[tuple[re.Pattern[str], str]]:
-    """Return what is masked, and by what."""
     home, host = str(Path.home()), socket.gethostname()
     homes = list(HOMES)
     if len(home) > 1:

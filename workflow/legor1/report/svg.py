@@ -1,7 +1,7 @@
 """Inline SVG and the figures made of it, every value escaped; the page's stylesheet colours it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -133,11 +133,12 @@ def _listed(points: Iterable[Point]) -> str:
     return " ".join(f"{number(x)},{number(y)}" for x, y in points)
 
 
-def line(axes: Axes, points: Points, experiment: Experiment) -> Iterable[Markup]:
-    """Yield an experiment's line, with its marker on every point."""
-    yield path(map(axes.at, points), f"curve {colour(experiment.index)}")
-    for point in points:
-        yield marker(experiment.index, *axes.at(point), radius=3.5)
+def lines(axes: Axes, curves: Mapping[Experiment, Points]) -> Iterable[Markup]:
+    """Yield each experiment's line, with its marker on every point."""
+    for experiment, points in curves.items():
+        yield path(map(axes.at, points), f"curve {colour(experiment.index)}")
+        for point in points:
+            yield marker(experiment.index, *axes.at(point), radius=3.5)
 
 
 def bars(ident: str, title: str, rows: Sequence[tuple[Experiment, str, float, str]]) -> Markup:

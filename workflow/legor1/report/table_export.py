@@ -117,7 +117,6 @@ def _rendered(template: str, study: Study) -> str:
 
 
 def _cells(row: result_tables.Row) -> list[list[str]]:
-    """Return the lines of each cell of a row."""
     arrow = "↑" if row.metric.higher else "↓"
     free = [percent(row.free[1].value), row.free[0]] if row.free else ["–"]
     cells = [[*_cell(cell)] for cell in row.cells]

@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder
-from legor1.core.format import count
-from legor1.report.citation import Cited, pointer
+from legor1.report.citation import Cited, counted, pointer
 from legor1.report.gallery.examples import Example, examples
 from legor1.report.gallery.selection import REASONS, choose
 from legor1.report.study import Study
@@ -122,8 +121,7 @@ def _traits(example: Example) -> set[Trait]:
 
 
 def _cited(page: str, trait: Trait, counts: Counter[Trait]) -> Cited:
-    n = counts[trait]
-    return Cited(count(n), n, pointer(page, *trait), "examples of that page")
+    return counted(counts[trait], pointer(page, *trait), "examples of that page")
 
 
 def images_of(page: Path) -> Path:

@@ -4,7 +4,7 @@ Boxes count well placed by their IoU: by image, by the threshold of a hit, by th
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,9 +15,9 @@ from legor1.core.boxes import iou_matrix
 from legor1.core.format import count, percent, slope
 from legor1.core.layout import IN_RUN
 from legor1.report import svg
-from legor1.report.citation import Cited, cite, pointer
+from legor1.report.citation import Cited, cite, counted, pointer
 from legor1.report.study import Experiment, Record, Study
-from legor1.report.svg import Axes, Figure, Panel, line, nice_ticks, path, tag
+from legor1.report.svg import Axes, Figure, Panel, lines, nice_ticks, path, tag
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.parsing import extract, parse_objects, parse_state
@@ -107,12 +107,9 @@ def _by_image(study: Study) -> Figure:
             continue
         counts = np.bincount([_bin(iou) for iou in ious], minlength=BINS + 1)
         source = pointer(IN_RUN.per_example(e.name, study.protocols[0]), "*", "iou")
-        columns.append(
-            [
-                Cited(count(n), n, source, f"how many in {_interval(i)}")
-                for i, n in enumerate(counts.tolist())
-            ]
-        )
+        hows = (f"how many in {_interval(i)}" for i in range(BINS + 1))
+        numbers = zip(counts.tolist(), hows, strict=True)
+        columns.append([counted(n, source, how) for n, how in numbers])
         names.append(e.name)
         panels.append((e.name, "images by their IoU", _histogram(e, counts / len(ious))))
     rows = [[_interval(i), *cells] for i, cells in enumerate(zip(*columns, strict=True))]
@@ -143,13 +140,11 @@ def _histogram(experiment: Experiment, shares: np.ndarray) -> Markup:
 
 
 def _by_threshold(boxes: dict[Experiment, Matched]) -> Figure:
-    """Return the F1 of the boxes against the IoU that makes a hit."""
-    axes, drawn = Axes(QUARTERS, PERCENTS), list[Markup]()
-    for e, own in boxes.items():
-        drawn += line(axes, [(t, 100 * own.f1(t)) for t in THRESHOLDS], e)
+    axes = Axes(QUARTERS, PERCENTS)
+    curves = {e: [(t, 100 * own.f1(t)) for t in THRESHOLDS] for e, own in boxes.items()}
     described = "; ".join(f"{e.name}: {percent(own.f1(0.5))} at 0.5" for e, own in boxes.items())
     title = "F1 by IoU threshold"
-    picture = axes.picture("threshold", title, described, drawn, "IoU of a hit")
+    picture = axes.picture("threshold", title, described, lines(axes, curves), "IoU of a hit")
     rows = [[f"{t:.2f}", *(_f1(own, e, t) for e, own in boxes.items())] for t in THRESHOLDS]
     about = "F1 of all boxes, in percent, where so much overlap makes a hit."
     headings = ["IoU", *(e.name for e in boxes)]
@@ -169,18 +164,13 @@ def _by_size(boxes: dict[Experiment, Matched]) -> Figure:
     # were asked about each.
     shares = np.linspace(0, 1, SIZES + 1)[1:]
     largest = np.unique(np.quantile(areas, shares, method="inverted_cdf"))
-    axes, drawn, ends = (
-        Axes(nice_ticks(0, 100 * float(largest[-1]), 4), PERCENTS),
-        list[Markup](),
-        [],
-    )
+    axes = Axes(nice_ticks(0, 100 * float(largest[-1]), 4), PERCENTS)
     means = {e: _means(own, largest) for e, own in boxes.items()}
-    for e, groups in means.items():
-        drawn += line(axes, [(100 * area, 100 * iou) for area, iou, _ in groups.values()], e)
-        ious = [iou for _, iou, _ in groups.values()]
-        ends.append(f"{e.name}: from {percent(ious[0])} to {percent(ious[-1])}")
-    title = "IoU by box size"
-    picture = axes.picture("box-size", title, "; ".join(ends), drawn, "percent of the image")
+    curves = {e: [(100 * a, 100 * iou) for a, iou, _ in m.values()] for e, m in means.items()}
+    ends = [(e.name, points[0][1] / 100, points[-1][1] / 100) for e, points in curves.items()]
+    described = "; ".join(f"{name}: from {percent(a)} to {percent(b)}" for name, a, b in ends)
+    title, drawn = "IoU by box size", lines(axes, curves)
+    picture = axes.picture("box-size", title, described, drawn, "percent of the image")
     lows = [float(areas.min()), *largest[:-1].tolist()]
     rows = [
         [f"{100 * low:.2f} to {100 * high:.2f}", *_size_cells(means, i, len(largest))]
@@ -211,8 +201,8 @@ def _size_cells(means: dict[Experiment, Means], i: int, of: int) -> list[str]:
         source = pointer(IN_RUN.predictions(experiment.name), "*")
         how = f"of true boxes in group {i + 1} of {of} by size"
         _, iou, n = groups[i]
-        cells.append(Cited(percent(iou), iou, source, f"mean IoU {how}"))
-        cells.append(Cited(count(n), n, source, f"number {how}"))
+        mean = Cited(percent(iou), iou, source, f"mean IoU {how}")
+        cells += [mean, counted(n, source, f"number {how}")]
     return cells
 
 
@@ -280,16 +270,15 @@ def confusions(study: Study) -> Figure:
             panels.append((e.name, "answers, by what is true", _matrix(e, counts)))
             source = pointer(IN_RUN.predictions(e.name), "*")
             for true in (True, False):
-                cells = [_answered(source, counts, true, answer) for answer in WORDS]
-                rows.append([e.name, WORDS[true], *cells])
+                rows.append([e.name, WORDS[true], *_cells(source, counts, true)])
     about = "Shaded by the share of the row. Unreadable answers count as wrong."
     headings = ["Experiment", "True", *SAID]
     return Figure(panels, headings, rows, "Right steps and wrong ones", about)
 
 
-def _answered(source: str, counts: Counts, true: bool, answer: bool | None) -> Cited:
-    n, how = counts[true, answer], f"state: true {WORDS[true]}, said {WORDS[answer]}"
-    return Cited(count(n), n, source, how)
+def _cells(source: str, counts: Counts, true: bool) -> Iterable[Cited]:
+    for answer, words in WORDS.items():
+        yield counted(counts[true, answer], source, f"state: true {WORDS[true]}, said {words}")
 
 
 def _matrix(experiment: Experiment, counts: Counts) -> Markup:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from legor1.core.format import count, duration, large, size
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, pointer
+from legor1.report.citation import Cited, cite, counted, pointer
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
 from legor1.report.study import Study
@@ -150,7 +150,7 @@ def counts(study: Study) -> Rows:
         totals = {side: len(split.get(side, [])) for side in SIDES}
         if any(totals.values()):
             sums = ((pointer(file, side), n) for side, n in totals.items())
-            cells = (Cited(count(n), n, where, "its length") for where, n in sums)
+            cells = (counted(n, where, "its length") for where, n in sums)
             rows.append([f"{under}All", *cells])
     return rows
 
@@ -162,7 +162,7 @@ def quarantine(study: Study) -> Rows:
         where = pointer(IN_RUN.data.split(name), "left_out", "*", "reason")
         set_aside[where] = split.get("left_out", [])
     return [
-        [reason, Cited(count(n), n, where, f"how many are {reason}")]
+        [reason, counted(n, where, f"how many are {reason}")]
         for where, rows in set_aside.items()
         for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
@@ -177,8 +177,8 @@ def data(study: Study) -> dict[str, str]:
         settings = _flat(study.config_file, config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
-        file, n = IN_RUN.data.manifest, len(study.manifest["files"])
-        files = Cited(count(n), n, pointer(file, "files"), "its length")
+        file = IN_RUN.data.manifest
+        files = counted(len(study.manifest["files"]), pointer(file, "files"), "its length")
         total = cite(file, study.manifest, "total_bytes", write=size)
         facts["Tree"] = Markup("{} files, {}").format(files, total)
     for protocol, split in study.splits.items():

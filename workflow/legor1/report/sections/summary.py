@@ -29,7 +29,6 @@ def question(study: Study) -> Markup:
 
 
 def _model(study: Study) -> str:
-    """Return what the base model is called."""
     base = study.config["base"]
     if base["source"] in ("shipped", "rebuild"):
         return "a tiny Qwen2.5-VL"

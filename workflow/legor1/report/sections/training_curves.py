@@ -70,7 +70,6 @@ def _about(training: Training, resumed: list[Cited]) -> str:
 
 
 def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
-    """Return the steps at which a training was resumed."""
     if facts := training.facts:
         cited = partial(cite, IN_RUN.training(experiment.name), facts, "resumed")
         return [cited(i) for i in range(len(facts.get("resumed", [])))]

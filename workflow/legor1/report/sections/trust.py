@@ -13,7 +13,7 @@ from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
-from legor1.report.citation import Cited, Table, cite, pointer
+from legor1.report.citation import Cited, Table, cite, counted, pointer
 from legor1.report.sections import result_tables
 from legor1.report.study import Experiment, Record, Score, Scored, Study
 from legor1.report.svg import Figure, nice_ticks
@@ -154,7 +154,7 @@ def _counted(study: Study, experiment: Experiment, task: str) -> tuple[Cited, st
     """Return how many answers there are, and the share that the limit on tokens cut off."""
     answers = study.answers(experiment, [task])
     file, n = IN_RUN.predictions(experiment.name), len(answers)
-    number = Cited(count(n), n, pointer(file, "task"), f"how many are {task}")
+    number = counted(n, pointer(file, "task"), f"how many are {task}")
     if not all("finished" in row for row in answers):
         return number, "–"
     share = sum(not row["finished"] for row in answers) / n
@@ -221,7 +221,7 @@ def hashes(study: Study) -> Table:
     rows: list[list[str]] = [
         [
             name,
-            Cited(count(len(output.files)), len(output.files), pointer(name), "files"),
+            counted(len(output.files), pointer(name), "files"),
             Cited(size(output.size), output.size, pointer(name), "bytes"),
             Cited(output.md5, output.md5, pointer(name), "DVC's hash"),
         ]
