@@ -64,7 +64,7 @@ def test_where_a_training_was_taken_up_again_is_drawn_and_said(run):
     ((_, _, picture),) = figure.panels
     (x,) = re.findall(r'<line x1="([\d.]+)" [^>]*class="resumed"', picture)
     assert float(x) == 40 + 290 * 5 / 10  # steps 0 to 10 lie between 40 and 330
-    assert "taken up again after step 5" in run.page().text
+    assert "resumed after step 5" in run.page().text
 
 
 def test_a_long_training_has_a_short_table_with_both_ends(run):

@@ -12,7 +12,7 @@ from legor1.report.citation import Record
 from legor1.report.study import Study
 from legor1.tasks.discovery import TASKS
 
-REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "by lot"}
+REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "at random"}
 HALF = 0.5  # a score from which on an answer counts as right
 
 Choice = dict[str, list[str]]  # reason → instance ids

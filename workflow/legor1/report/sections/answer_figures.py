@@ -15,8 +15,8 @@ from legor1.core.boxes import iou_matrix
 from legor1.core.format import count, percent, slope
 from legor1.core.layout import IN_RUN
 from legor1.report import svg
-from legor1.report.citation import Cited, cite, counted, pointer
-from legor1.report.study import Experiment, Record, Study
+from legor1.report.citation import Cited, Record, cite, counted, pointer
+from legor1.report.study import Experiment, Study
 from legor1.report.svg import Axes, Figure, Panel, lines, nice_ticks, path, tag
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.detection import match

@@ -64,7 +64,7 @@ def _about(training: Training, resumed: list[Cited]) -> str:
         unfinished = Markup("Not done yet: step {} of {}.")
         sentences.append(unfinished.format(cited("step"), cited("steps")))
     if resumed:
-        again = Markup("Interrupted, and taken up again after step {}: the dashed lines.")
+        again = Markup("Interrupted, and resumed after step {}: the dashed lines.")
         sentences.append(again.format(Markup(", ").join(resumed)))
     return Markup(" ").join(sentences)
 

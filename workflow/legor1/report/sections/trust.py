@@ -13,9 +13,9 @@ from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
-from legor1.report.citation import Cited, Table, cite, counted, pointer
+from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
 from legor1.report.sections import result_tables
-from legor1.report.study import Experiment, Record, Score, Scored, Study
+from legor1.report.study import Experiment, Score, Scored, Study
 from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, metric
