@@ -22,6 +22,10 @@ COLUMNS = (
 )  # fmt: skip
 FORMULA = tuple("=+-@\t\r")
 MARKS = {"best": "★ ", "ahead": "☆ ", "": ""}
+LEGEND = (
+    "Percent. Below a value its interval, then the paired difference from {}, in points. "
+    "★ clearly the best; ☆ ahead, not clearly. Published figures come from another evaluation."
+)
 # A table that is wider than the text is scaled down to it.
 NO_WIDER = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 # What has a meaning in LaTeX, and what its fonts lack.
@@ -109,7 +113,7 @@ def _rendered(template: str, study: Study) -> str:
         "protocols": {name: result_tables.results(study, name) for name in study.protocols},
         "headings": ["Metric", *names, "No model", *thesis],
         "cells": _cells,
-        "baseline": study.baseline.name,
+        "legend": LEGEND.format(study.baseline.name),
         "paper": result_tables.paper(),
         "no_wider": Markup(NO_WIDER),
     }
