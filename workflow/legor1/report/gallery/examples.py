@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -207,8 +208,7 @@ class Conversations:
 
     def __init__(self, study: Study, wanted: Collection[str]) -> None:
         self._study, self._wanted = study, wanted
-        self._rows: dict[Path, dict[str, Record]] = {}
-        self._small: dict[str, str | None] = {}
+        self._by_id, self._small = cache(self._read), cache(self._embed)
 
     def asked(self, ident: str, experiments: list[Experiment], anchor: str) -> list[Asked]:
         """Return what each of the experiments was asked; those with the same prompt share one."""
@@ -226,13 +226,12 @@ class Conversations:
         config = self._study.config
         if experiment.name not in config["experiments"]:
             return None
-        name = run_files.conversations(config, experiment.name, "test")
-        path = self._study.folder / name
-        if path not in self._rows:
-            rows = (row for _, row in stream_jsonl(path, KEYS)) if path.exists() else ()
-            by_id = {row["instance_id"]: row for row in rows if row["instance_id"] in self._wanted}
-            self._rows[path] = by_id
-        return self._rows[path].get(ident)
+        return self._by_id(run_files.conversations(config, experiment.name, "test")).get(ident)
+
+    def _read(self, file: str) -> dict[str, Record]:
+        path = self._study.folder / file
+        rows = (row for _, row in stream_jsonl(path, KEYS)) if path.exists() else ()
+        return {row["instance_id"]: row for row in rows if row["instance_id"] in self._wanted}
 
     def _turns(self, experiment: Experiment, row: Record) -> list[Record]:
         config, own = self._study.config, self._study.settings(experiment)
@@ -248,12 +247,12 @@ class Conversations:
         ]
 
     def _picture(self, shown: Record, anchor: str) -> Markup:
-        name = shown["image"]
-        if name not in self._small:
-            image = pictures.read(self._study.folder / IN_RUN.data.tree, name)
-            self._small[name] = pictures.embedded(image, pictures.SMALL_SIDE)
-        scene = Scene(self._small[name], (shown["width"], shown["height"]), anchor)
+        scene = Scene(self._small(shown["image"]), (shown["width"], shown["height"]), anchor)
         return scene.solved(parse_objects(shown["response"]) or [])
+
+    def _embed(self, name: str) -> str | None:
+        image = pictures.read(self._study.folder / IN_RUN.data.tree, name)
+        return pictures.embedded(image, pictures.SMALL_SIDE)
 
 
 def _text(turn: Record) -> str:
