@@ -19,7 +19,7 @@ import pyarrow.parquet
 from reading_records import EVERY_RECORD, of_records, used
 
 from legor1.published.defects import DEFECTS
-from legor1.report.figures.box_overlap import Matched, matched
+from legor1.report.sections.answer_figures import Matched, matched
 from legor1.tasks.parsing import extract, parse_state
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from legor1.data.lego_arta.index import index, write_index
 from legor1.data.split import split
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.inference.vllm_engine import VllmEngine
-from legor1.report.gallery import thumbnails as gallery
+from legor1.report.gallery import pictures as gallery
 from legor1.training.sft_examples import Pictures, Upright
 
 NAME = "object_dataset/lego/m/images/1_eop.png"

@@ -48,7 +48,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.planning.plan import plan
 from legor1.planning.plan_text import summary
-from legor1.report.figures.training_curves import alike_but_for_rewards
+from legor1.report.sections.training_curves import alike_but_for_rewards
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ import pytest
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
-from legor1.report import claims
-from legor1.report.sections import result_tables, summary
+from legor1.report.sections import summary
+from legor1.report.sections.result_tables import marks, results, standing
 from legor1.report.study import read
 from legor1.tasks.discovery import metric
 
@@ -43,8 +43,8 @@ def compared(
 )
 def test_marks_without_paired_differences(run, scores, expected):
     run.table({name: {"iou": numbers} for name, numbers in zip(NAMES, scores, strict=False)})
-    marks = claims.marks(read(run.folder), "sound", metric("object", "iou"))
-    assert [marks.get(name, "") for name in NAMES[: len(scores)]] == expected
+    found = marks(read(run.folder), "sound", metric("object", "iou"))
+    assert [found.get(name, "") for name in NAMES[: len(scores)]] == expected
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
     run.table({"few_shot": {"iou": (0.4, 0.2, 0.6)}, "sft": {"iou": (0.5, 0.3, 0.7)}})
     study = compared(run, "sft", iou=(0.1, *ends))
     few_shot, sft = study.experiments[:2]
-    assert claims.standing(study, "sound", metric("object", "iou"), sft, few_shot) == expected[0]
-    assert claims.standing(study, "sound", metric("object", "iou"), few_shot, sft) == expected[1]
-    assert claims.marks(study, "sound", metric("object", "iou")) == {"sft": expected[2]}
+    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == expected[0]
+    assert standing(study, "sound", metric("object", "iou"), few_shot, sft) == expected[1]
+    assert marks(study, "sound", metric("object", "iou")) == {"sft": expected[2]}
     (said,) = summary.answers(study, "sound")
     assert ("is clearly better" in said) == (expected[0] == "better")
     assert ("no clear difference" in said) == (expected[0] == "unclear")
@@ -70,8 +70,8 @@ def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
 def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
     study = compared(run, "sft", iou=(0.25, -0.01, 0.5))  # 18–22 and 42–48 in the table
     few_shot, sft, grpo = study.experiments
-    assert claims.standing(study, "sound", metric("object", "iou"), sft, few_shot) == "unclear"
-    assert claims.standing(study, "sound", metric("object", "iou"), grpo, few_shot) == "unclear"
+    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == "unclear"
+    assert standing(study, "sound", metric("object", "iou"), grpo, few_shot) == "unclear"
     parts, *_ = summary.answers(study, "sound")
     assert "no clear difference between few_shot, sft and grpo" in parts.striptags()
 
@@ -80,7 +80,7 @@ def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
 def test_what_the_test_does_not_bear_out_is_not_claimed(run, p):
     study = compared(run, "sft", p, iou=(0.25, 0.2, 0.3))  # two manuals: short intervals, p is 1
     few_shot, sft, _ = study.experiments
-    assert claims.standing(study, "sound", metric("object", "iou"), sft, few_shot) == "unclear"
+    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == "unclear"
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,16 @@ def test_a_secondary_metric_is_judged_by_its_adjusted_p(run, p_holm, expected):
     write_json(run.folder / "comparison.json", whole)  # its own p is 0.00001
     study = read(run.folder)
     few_shot, sft, _ = study.experiments
-    assert claims.standing(study, "sound", metric("object", "iou"), sft, few_shot) == "better"
-    assert claims.standing(study, "sound", metric("object", "f1_object"), sft, few_shot) == expected
+    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == "better"
+    assert standing(study, "sound", metric("object", "f1_object"), sft, few_shot) == expected
 
 
 def test_between_two_trainings_the_paired_interval_decides_too(run):
     study = compared(run, "grpo", against="sft", iou=(-0.02, -0.03, -0.01))
     _, sft, grpo = study.experiments
-    assert claims.standing(study, "sound", metric("object", "iou"), grpo, sft) == "worse"
-    assert claims.standing(study, "sound", metric("object", "iou"), sft, grpo) == "better"
-    assert claims.marks(study, "sound", metric("object", "iou")) == {
-        "sft": "ahead"
-    }  # of the untested one
+    assert standing(study, "sound", metric("object", "iou"), grpo, sft) == "worse"
+    assert standing(study, "sound", metric("object", "iou"), sft, grpo) == "better"
+    assert marks(study, "sound", metric("object", "iou")) == {"sft": "ahead"}  # of the untested one
     parts, *_ = summary.answers(study, "sound")
     assert "sft is clearly better than grpo" in parts.striptags()
 
@@ -120,7 +118,7 @@ def test_a_comparison_of_an_earlier_version_is_named(run):
 
 def test_less_is_better_for_a_rate_of_errors(run):
     study = compared(run, "sft", fpr=(-0.2, -0.3, -0.1))
-    (block,) = (one for one in result_tables.results(study, "sound") if one.task == "state")
+    (block,) = (one for one in results(study, "sound") if one.task == "state")
     cells = block.rows[0].cells
     assert [cell.verdict for cell in cells] == ["", "better", ""]
     text = run.page().text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legor1.report.gallery.completion import parts
+from legor1.report.gallery.examples import parts
 from legor1.tasks.parsing import extract
 
 

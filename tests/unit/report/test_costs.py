@@ -84,4 +84,4 @@ def test_gpu_hours_and_core_hours_are_not_added(run):
 
 def test_a_training_that_was_taken_up_again_is_named(run):
     train(run, 60, resumed=[20])
-    assert "Taken up again from a checkpoint: sft." in run.page().text
+    assert "Resumed from a checkpoint: sft." in run.page().text

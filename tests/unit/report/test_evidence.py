@@ -1,8 +1,8 @@
 from report_run import EXPERIMENTS, SCRIPT, plain
 
 from legor1.core.files import write_json
-from legor1.report.figures.frame_check import frames
 from legor1.report.sections import trust
+from legor1.report.sections.answer_figures import frames
 from legor1.report.study import read
 
 FINDING = {

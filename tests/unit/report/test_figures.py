@@ -6,7 +6,7 @@ from report_run import Page
 from legor1.cli import main
 from legor1.core.files import write_json, write_jsonl
 from legor1.report import svg
-from legor1.report.figures import chart, interval_plots, training_curves
+from legor1.report.sections import training_curves, trust
 from legor1.report.study import Experiment, Score, read
 
 
@@ -20,7 +20,7 @@ from legor1.report.study import Experiment, Score, read
     ],
 )
 def test_nice_ticks(given, expected):
-    assert chart.nice_ticks(*given) == pytest.approx(expected)
+    assert svg.nice_ticks(*given) == pytest.approx(expected)
 
 
 def test_running_mean_is_centred_and_leaves_short_curves_alone():
@@ -34,7 +34,7 @@ def test_running_mean_is_centred_and_leaves_short_curves_alone():
 
 def test_interval_panel_places_value_and_interval_on_its_axis():
     one = Experiment(1, "sft", "sft")
-    panel = interval_plots.interval_panel("p", "IoU", [(one, Score(0.5, 0.25, 1.0, 9))])
+    panel = trust.interval_panel("p", "IoU", [(one, Score(0.5, 0.25, 1.0, 9))])
     bar = re.search(r'<line x1="([\d.]+)" x2="([\d.]+)" [^>]*class="bar e1"', panel)
     left, right = 8.0, 332.0  # where the axis of 0 to 100 begins and ends
     assert float(bar[1]) == left + (right - left) / 4
@@ -64,7 +64,7 @@ def test_where_a_training_was_taken_up_again_is_drawn_and_said(run):
     ((_, _, picture),) = figure.panels
     (x,) = re.findall(r'<line x1="([\d.]+)" [^>]*class="resumed"', picture)
     assert float(x) == 40 + 290 * 5 / 10  # steps 0 to 10 lie between 40 and 330
-    assert "taken up again after step 5" in run.page().text
+    assert "resumed after step 5" in run.page().text
 
 
 def test_a_long_training_has_a_short_table_with_both_ends(run):

@@ -8,8 +8,7 @@ from report_run import BOXES, row
 
 from legor1.core.files import write_json
 from legor1.evaluation.scoring import score
-from legor1.report.figures import box_overlap, confusion
-from legor1.report.sections import costs
+from legor1.report.sections import answer_figures, costs
 from legor1.report.study import read
 
 
@@ -27,7 +26,7 @@ def test_true_boxes_are_matched_as_the_metrics_do():
         row(prediction=boxes(LARGE, HALF), reference=boxes(SMALL, LARGE)),
         row(prediction="unreadable", reference=boxes(LARGE)),
     ]
-    found = box_overlap.matched(rows)
+    found = answer_figures.matched(rows)
     assert found.areas.tolist() == [0.02, 0.25, 0.25]
     assert found.ious.tolist() == [0.5, 1.0, 0.0]
     assert found.predicted == 2
@@ -41,14 +40,14 @@ def test_f1_at_a_half_is_the_tables_own():
         row("object/m/3", prediction="[{", reference=boxes(SMALL)),
     ]
     scores, _ = score(rows, replicates=10)
-    assert box_overlap.matched(rows).f1(0.5) == scores["tasks"]["object"]["f1_50"] > 0
+    assert answer_figures.matched(rows).f1(0.5) == scores["tasks"]["object"]["f1_50"] > 0
 
 
 def test_overlap_figures_have_every_experiment_and_their_data(run):
     few = row("object/m/1", prediction=boxes(HALF), reference=boxes(SMALL))
     run.predict("few_shot", few, few | {"instance_id": "object/m/2"}, iou=[0.0, 0.31])
     run.predict("sft", row("object/m/1", prediction=boxes(SMALL), reference=boxes(SMALL)), iou=[1])
-    spread, thresholds, sizes = box_overlap.figures(read(run.folder))
+    spread, thresholds, sizes = answer_figures.overlaps(read(run.folder))
     assert [name for name, *_ in spread.panels] == ["few_shot", "sft"]
     counts = {label: cells for label, *cells in spread.rows}
     assert counts["0"] == ["1", "0"] and counts["0.3 to 0.4"] == ["1", "0"]
@@ -62,7 +61,7 @@ def test_overlap_figures_have_every_experiment_and_their_data(run):
 def test_larger_boxes_lie_to_the_right(run):
     truth = boxes(SMALL, LARGE)
     run.predict("sft", row(prediction=boxes(HALF, LARGE), reference=truth))
-    *_, sizes = box_overlap.figures(read(run.folder))
+    *_, sizes = answer_figures.overlaps(read(run.folder))
     means = [(size, mean) for size, mean, n in sizes.rows if n != "0"]
     assert [mean for _, mean in means] == ["50.0", "100.0"]
     assert means[0][0].startswith("2.00") and means[1][0].endswith("25.00")
@@ -76,7 +75,7 @@ def test_larger_boxes_lie_to_the_right(run):
 def test_without_boxes_there_is_no_figure_of_them(run, answers):
     if answers:
         run.predict("sft", *answers, iou=[float("nan")])
-    assert box_overlap.figures(read(run.folder)) == []
+    assert answer_figures.overlaps(read(run.folder)) == []
 
 
 def test_confusions_count_unreadable_answers_apart(run):
@@ -91,7 +90,7 @@ def test_confusions_count_unreadable_answers_apart(run):
         answer(4, "No.", "Yes."),
         answer(5, "No.", "no"),
     )
-    figure = confusion.confusions(read(run.folder))
+    figure = answer_figures.confusions(read(run.folder))
     assert figure.headings[2:] == ["said Yes", "said No", "unreadable"]
     assert figure.rows == [["sft", "Yes", "1", "1", "0"], ["sft", "No", "1", "1", "1"]]
     ((_, _, picture),) = figure.panels
@@ -115,4 +114,4 @@ def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):
 
 
 def test_boxes_of_the_fixture_are_met_in_full():
-    assert box_overlap.matched([row(prediction=BOXES, reference=BOXES)]).ious.tolist() == [1.0]
+    assert answer_figures.matched([row(prediction=BOXES, reference=BOXES)]).ious.tolist() == [1.0]

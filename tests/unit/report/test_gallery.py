@@ -8,7 +8,7 @@ from PIL import Image
 from report_run import conversation, row, turn
 
 from legor1.core.files import write_jsonl
-from legor1.report.gallery import thumbnails
+from legor1.report.gallery import pictures
 from legor1.report.gallery.gallery_page import gather
 from legor1.report.gallery.selection import choose, mark, reasons
 from legor1.report.study import read
@@ -164,10 +164,8 @@ def test_images_outside_the_tree_are_not_read(run, tmp_path):
     (tree / "link.png").symlink_to(tree.parent / "secret.png")
     (tree / "note.png").write_text("no image")
     for name in ("../secret.png", str(tree.parent / "secret.png"), "link.png", "note.png", "x\0"):
-        assert thumbnails.read(tree, name) is None
-    content = base64.b64decode(
-        thumbnails.embedded(thumbnails.read(tree, "a.png")).partition(",")[2]
-    )
+        assert pictures.read(tree, name) is None
+    content = base64.b64decode(pictures.embedded(pictures.read(tree, "a.png")).partition(",")[2])
     (tmp_path / "small.jpg").write_bytes(content)
     with Image.open(tmp_path / "small.jpg") as small:
         assert small.size == (400, 100)

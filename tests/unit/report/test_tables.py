@@ -47,7 +47,7 @@ def test_all_published_numbers_are_shown_and_marked_as_not_comparable(run):
         assert line["iou"] in page.text and line["fpr"] in page.text
         assert line["source"] == "thesis" or line["model"] in page.text
     assert "7B model, real data, own protocol: not comparable" in page.text
-    assert "no number of this run can be held against them" in page.text
+    assert "no number of this run can be compared with them" in page.text
 
 
 def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):

@@ -147,7 +147,7 @@ def test_files_that_come_and_go_are_not_hashed(study):
 
 
 def at_work(study: Run, *, last: str = "") -> None:
-    """Have GRPO train: step 3 of 9, taken up again after step 1; ``last`` ends its history."""
+    """Have GRPO train: step 3 of 9, resumed after step 1; ``last`` ends its history."""
     undo(study, *(job for job in PARTS if job.of == "grpo"))
     folder = study.folder / "work/0123456789abcdef"
     write_json(folder / "job.json", {"recipe": {"experiment": "grpo"}})
@@ -162,7 +162,7 @@ def at_work(study: Run, *, last: str = "") -> None:
 def test_the_curve_of_a_running_training_comes_from_its_work_folder(study, last):
     at_work(study, last=last)
     page = study.page()
-    assert "Not done yet: step 3 of 9 . Interrupted, and taken up again after step 1" in page.text
+    assert "Not done yet: step 3 of 9 . Interrupted, and resumed after step 1" in page.text
     assert "last: 0.75 at step 2" in page.text
     if not last.endswith("\n"):
         assert faults(study.folder, page.source) == []

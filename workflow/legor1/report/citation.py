@@ -2,7 +2,7 @@
 
 A source is ``FILE#/KEY/…``: a path below the run's folder, and a JSON pointer into what it holds.
 Rows of JSON lines are numbered from 0; one of ``table.csv`` is known by experiment, protocol, task
-and metric. What was computed from there says how.
+and metric. A computed value also says how it follows from its source.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from legor1.core.format import count
+
 ITSELF = "itself"  # how a value that is not computed follows from its source, beside others
+
+Table = tuple[list[str], list[list[str]]]  # headings and rows
+Record = dict[str, Any]  # a JSON object
 
 
 class Cited(str):
@@ -20,28 +25,26 @@ class Cited(str):
     source: str
     how: str
 
-    def __new__(cls, text: str, value: Any, source: str, how: str = "") -> "Cited":
-        """Return ``text`` with its source; ``how`` says what of the source it is, if not itself."""
+    def __new__(cls, text: str, value: object, source: str, how: str = "") -> "Cited":
+        """Return ``text`` with its source; ``how`` it follows from there, if it is not the same."""
         made = super().__new__(cls, text)
         made.value, made.source, made.how = value, source, how
         return made
 
     def __html__(self) -> Markup:
         how = Markup(' data-how="{}"').format(self.how) if self.how else ""
-        return Markup('<data value="{}" data-source="{}"{}>{}</data>').format(
-            repr(self.value) if isinstance(self.value, float) else str(self.value),
-            self.source,
-            how,
-            str(self),
-        )
+        value = repr(self.value) if isinstance(self.value, float) else str(self.value)
+        element = Markup('<data value="{}" data-source="{}"{}>{}</data>')
+        return element.format(value, self.source, how, str(self))
 
 
-def pointer(file: str, *keys: Any) -> str:
+def pointer(file: str, *keys: object) -> str:
     """Return the source of what stands in ``file`` under ``keys``."""
-    return file + "#" + "".join("/" + _escaped(str(key)) for key in keys)
+    escaped = (str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    return file + "#" + "".join(f"/{key}" for key in escaped)
 
 
-def cite(file: str, content: Any, *keys: Any, write: Callable[[Any], str] = str) -> Cited:
+def cite(file: str, content: Any, *keys: object, write: Callable[[Any], str] = str) -> Cited:
     """Return what stands in a file's content under ``keys``, as ``write`` writes it.
 
     Raises:
@@ -53,14 +56,14 @@ def cite(file: str, content: Any, *keys: Any, write: Callable[[Any], str] = str)
     return Cited(write(value), value, pointer(file, *keys))
 
 
-def total(parts: Iterable[Cited], write: Callable[[Any], str]) -> Cited:
-    """Return the sum of cited values, with the source and the way of each."""
+def counted(n: int, source: str, how: str) -> Cited:
+    """Return a number that was counted in a source, by words that say how."""
+    return Cited(count(n), n, source, how)
+
+
+def total(parts: Iterable[Cited], write: Callable[[float], str]) -> Cited:
+    """Return the sum of cited values, with the source of each and how it follows from there."""
     parts = list(parts)
-    ways = (one.how or ITSELF for one in parts)
-    joined = " + ".join(one.source for one in parts), " + ".join(ways)
-    value = sum(one.value for one in parts)
-    return Cited(write(value), value, *joined)
-
-
-def _escaped(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
+    value = sum(part.value for part in parts)
+    sources = " + ".join(part.source for part in parts)
+    return Cited(write(value), value, sources, " + ".join(part.how or ITSELF for part in parts))

@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, sha256
 from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
 from legor1.monitor.run_files import changed
-from legor1.report.citation import Cited, cite
+from legor1.report.citation import Cited, Record, cite
 
 NAMES = (
     "stage", "settings", "seed", "inputs", "outputs", "started", "wall_seconds", "peak_memory_mib",
@@ -31,7 +30,7 @@ class Step:
     """
 
     file: str
-    record: dict[str, Any]
+    record: Record
     inputs: Mapping[str, str | None]
     outputs: Mapping[str, str | None]
 
@@ -58,7 +57,7 @@ class Step:
         settings = self.record["settings"]
         return int(settings.get("recipe", {}).get("threads") or settings.get("workers") or 1)
 
-    def cited(self, *keys: Any, write: Callable[[Any], str] = str) -> Cited:
+    def cited(self, *keys: object, write: Callable[..., str] = str) -> Cited:
         """Return what the record says under ``keys``."""
         return cite(self.file, self.record, *keys, write=write)
 
@@ -72,25 +71,24 @@ def read(run: Path, ends: Collection[str] = ENDS) -> tuple[Step, ...]:
     Raises:
         UserError: one of the records is damaged.
     """
-    paths = sorted(run.rglob(f"*{RECORD}"))
-    found = [(path.relative_to(run).as_posix(), _record(path)) for path in paths]
-    found = [(file, record) for file, record in found if file != PAGE]
-    prefix = _prefix(found)
+    paths = {path.relative_to(run).as_posix(): path for path in sorted(run.rglob(f"*{RECORD}"))}
+    known = {file: _record(path) for file, path in paths.items() if file != PAGE}
+    prefix = _prefix(known)
     steps = [
         Step(file, record, *(_files(record[side], prefix) for side in ("inputs", "outputs")))
-        for file, record in found
+        for file, record in known.items()
     ]
-    last = [one for one in steps if one.result in ends]
-    kept = leading_to(last, steps) if any(one.result == ENDS[0] for one in last) else steps
+    last = [step for step in steps if step.result in ends]
+    kept = leading_to(last, steps) if any(step.result == ENDS[0] for step in last) else steps
 
-    def when(one: Step) -> tuple[str, int, str]:  # of the same second, what is needed comes first
-        return one.record["started"], len(leading_to([one], kept)), one.file
+    def when(step: Step) -> tuple[str, int, str]:  # of one second, what is needed comes first
+        return step.record["started"], len(leading_to([step], kept)), step.file
 
     return tuple(sorted(kept, key=when))
 
 
-def _record(path: Path) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(path)
+def _record(path: Path) -> Record:
+    record: Record = read_json(path)
     if missing := [name for name in NAMES if name not in record]:
         raise UserError(
             f"{path} is no record: it has no {missing[0]}. Remedy: make what it lies beside again."
@@ -98,17 +96,18 @@ def _record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _prefix(found: list[tuple[str, dict[str, Any]]]) -> str:
+def _prefix(known: Mapping[str, Record]) -> str:
     """Return the run's folder as the records name it, with a slash; they name other places, too."""
-    for file, record in found:
-        for one in record["outputs"]:
-            if one["path"].endswith(f"/{file.removesuffix(RECORD)}"):
-                return str(one["path"]).removesuffix(file.removesuffix(RECORD))
+    for file, record in known.items():
+        result = file.removesuffix(RECORD)
+        for output in record["outputs"]:
+            if output["path"].endswith(f"/{result}"):
+                return str(output["path"]).removesuffix(result)
     return ""
 
 
-def _files(listed: list[dict[str, Any]], prefix: str) -> dict[str, str | None]:
-    return {one["path"].removeprefix(prefix): one["sha256"] for one in listed}
+def _files(listed: list[Record], prefix: str) -> dict[str, str | None]:
+    return {file["path"].removeprefix(prefix): file["sha256"] for file in listed}
 
 
 def leading_to(ends: Iterable[Step], steps: Iterable[Step]) -> list[Step]:
@@ -139,10 +138,8 @@ def by_stage(steps: Iterable[Step]) -> dict[str, list[Step]]:
 def edges(steps: Collection[Step]) -> set[tuple[str, str]]:
     """Return the pairs of stages of which the second reads what the first has written."""
     makers = _makers(steps)
-    pairs = {
-        (makers[path].stage, step.stage) for step in steps for path in step.inputs if path in makers
-    }
-    return {(one, other) for one, other in pairs if one != other}
+    read = {(path, step.stage) for step in steps for path in step.inputs if path in makers}
+    return {(makers[path].stage, stage) for path, stage in read if makers[path].stage != stage}
 
 
 def broken(run: Path, steps: Collection[Step]) -> list[str]:
@@ -161,6 +158,5 @@ def broken(run: Path, steps: Collection[Step]) -> list[str]:
 def unrecorded(run: Path, steps: Collection[Step]) -> list[str]:
     """Return the files of the run that a step read and no record says how they were made."""
     read = {path for step in steps for path in step.inputs} - {*_makers(steps)}
-    return sorted(
-        one for one in read if not Path(one).is_absolute() and changed(run / one) is not None
-    )
+    own = (path for path in read if not Path(path).is_absolute())
+    return sorted(path for path in own if changed(run / path) is not None)

@@ -1,4 +1,4 @@
-"""Text as a report may carry it: no home folder, host or secret, and only what a file can hold."""
+"""Text as a report may carry it: escaped, and without home folders, hosts and secrets."""
 
 import getpass
 import re
@@ -6,6 +6,9 @@ import socket
 from functools import cache
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).parents[2] / "report"
 # Where an absolute path starts: not within a relative one, a JSON pointer or an embedded image.
 _START = r"(?<![\w#.~+-])(?<!base64,)"
 _SEP = r"(?:/|~1)"  # the second in a JSON pointer
@@ -30,6 +33,17 @@ UNWRITABLE = re.compile(
 )
 
 
+def environment() -> Environment:
+    """Return Jinja's environment: all values escaped, undefined names are errors."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def publishable(text: str) -> str:
     """Return ``text`` as it may be passed on.
 
@@ -44,12 +58,10 @@ def publishable(text: str) -> str:
 
 @cache
 def _masks() -> list[tuple[re.Pattern[str], str]]:
-    """Return what is masked, and by what."""
     home, host = str(Path.home()), socket.gethostname()
-    homes = [
-        *HOMES,
-        *([_START + re.escape(home).replace("/", _SEP) + _END] if len(home) > 1 else []),
-    ]
+    homes = list(HOMES)
+    if len(home) > 1:
+        homes.append(_START + re.escape(home).replace("/", _SEP) + _END)
     masks = [(re.compile("|".join(SECRETS)), "[secret]"), (re.compile("|".join(homes)), "~")]
     if re.search(r"[\d.-]", host):  # else it may be a word that the report needs
         names = {re.escape(name) for name in (host, host.partition(".")[0]) if len(name) > 3}
@@ -57,10 +69,8 @@ def _masks() -> list[tuple[re.Pattern[str], str]]:
         masks += [(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), "[host]")] if names else []
     if (user := _user()) not in ("", "root"):
         inside = rf"({_START}{_SEP}(?:[\w.+-]+{_SEP})*?){re.escape(user)}{_END}"
-        masks += [
-            (re.compile(inside), r"\1[user]"),
-            (re.compile(rf"\b{re.escape(user)}@"), "[user]@"),
-        ]
+        masks.append((re.compile(inside), r"\1[user]"))
+        masks.append((re.compile(rf"\b{re.escape(user)}@"), "[user]@"))
     return masks
 
 

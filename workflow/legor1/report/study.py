@@ -2,10 +2,9 @@
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
@@ -14,16 +13,19 @@ from legor1.core.layout import IN_RUN
 from legor1.monitor import run_files
 from legor1.monitor.jobs import Job
 from legor1.report import provenance_graph
-from legor1.report.citation import Cited, pointer
+from legor1.report.citation import Cited, Record, pointer
 from legor1.report.provenance_graph import Step
 from legor1.tasks import baselines
+from legor1.tasks.task import Shown
 
 PUBLISHED = "workflow/report/published_results.csv"
-
-Record = dict[str, Any]
 DIFFERENCE = ("difference", "low", "high")  # as comparison.json calls them
+PREDICTION = (
+    "instance_id", "task", "image", "width", "height", "completion", "prediction", "reference",
+)  # fmt: skip
+
 Key = tuple[str, str, str, str]  # protocol, task, metric, experiment
-Pair = tuple[str, str, str, str, str]  # the same, and the experiment that it is held against
+Pair = tuple[str, str, str, str, str]  # the same, and the experiment that it is compared with
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Experiment:
 class Score:
     """A number and its interval: fractions (NaN: none), over ``n`` examples.
 
-    ``source`` is where it stands, and ``called`` what its value is called there. A difference has
-    the ``p`` of its test, adjusted for all tests of its family.
+    ``source`` is where it stands, ``called`` what its value is called there, and ``ends`` where the
+    interval's ends stand, if it is elsewhere. A difference has the ``p`` of its test, adjusted for
+    all tests of its family.
     """
 
     value: float
@@ -50,6 +53,7 @@ class Score:
     source: str = ""
     called: str = "value"
     p: float = math.nan
+    ends: str = ""
 
     @property
     def bounded(self) -> bool:
@@ -60,7 +64,11 @@ class Score:
         """Return its ``value``, ``low``, ``high`` or ``n`` as text with its source."""
         number, key = getattr(self, part), self.called if part == "value" else part
         write = points if self.called == DIFFERENCE[0] else percent
-        return Cited((count if part == "n" else write)(number), number, f"{self.source}/{key}")
+        source = self.ends or self.source if part in ("low", "high") else self.source
+        return Cited((count if part == "n" else write)(number), number, f"{source}/{key}")
+
+
+Scored = list[tuple[Experiment, Score]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Study:
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model, and without repeats of a training with other seeds.
         scores: by (protocol, task, metric, experiment).
-        differences: from ``comparison.json``: paired, experiment − what it is held against.
+        differences: from ``comparison.json``: paired, experiment − what it is compared with.
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
@@ -123,44 +131,58 @@ class Study:
     @property
     def protocols(self) -> list[str]:
         """The evaluation protocols, in the config's order; then others that have numbers."""
-        return list(
-            dict.fromkeys([*run_files.evaluations(self.config), *(key[0] for key in self.scores)])
-        )
+        return [*dict.fromkeys([*run_files.evaluations(self.config), *(k[0] for k in self.scores)])]
 
     @property
     def baseline(self) -> Experiment:
         """What the others are compared with: the first that is not trained, else the first."""
-        compared = [one for one in self.experiments if one.name == self.comparison.get("baseline")]
-        untrained = [one for one in self.experiments if one.method == "baseline"]
+        compared = [e for e in self.experiments if e.name == self.comparison.get("baseline")]
+        untrained = [e for e in self.experiments if e.method == "baseline"]
         return (compared or untrained or list(self.experiments))[0]
 
-    def repeats(self, experiment: Experiment) -> list[str]:
-        """Return the names of a training's repeats with other seeds."""
-        known = self.config["experiments"].items()
-        return [name for name, one in known if one.get("repeats") == experiment.name]
+    @property
+    def trained(self) -> list[Experiment]:
+        """The experiments that are trained."""
+        return [e for e in self.experiments if e.method != "baseline"]
 
     @property
     def confidence(self) -> float:
         """Of the intervals, a fraction."""
         return float(self.config["evaluation"]["confidence"])
 
+    def settings(self, experiment: Experiment) -> Record:
+        """Return an experiment's block of the config; empty if it is none of the config's."""
+        return self.config["experiments"].get(experiment.name, {})
+
+    def repeats(self, experiment: Experiment) -> list[str]:
+        """Return the names of a training's repeats with other seeds."""
+        known = self.config["experiments"].items()
+        return [name for name, block in known if block.get("repeats") == experiment.name]
+
+    def answers(self, experiment: Experiment, tasks: Collection[str]) -> list[Record]:
+        """Return an experiment's predictions for some tasks."""
+        return [r for r in self.predictions[experiment.name].values() if r["task"] in tasks]
+
     def score(self, protocol: str, task: str, metric: str, experiment: Experiment) -> Score | None:
         """Return one number of the table, or None where there is none."""
         return _finite(self.scores.get((protocol, task, metric, experiment.name)))
 
-    def repeated(
-        self, protocol: str, task: str, metric: str, experiment: Experiment
-    ) -> list[Score]:
-        """Return the same number of each repeat that has it."""
-        names = self.repeats(experiment)
-        found = [_finite(self.scores.get((protocol, task, metric, name))) for name in names]
-        return [score for score in found if score]
+    def scored(self, protocol: str, metric: Shown) -> Scored:
+        """Return the experiments that have a number of this metric, with it."""
+        scores = self.of_names(protocol, metric, (e.name for e in self.experiments))
+        return [(e, scores[e.name]) for e in self.experiments if e.name in scores]
+
+    def of_names(self, protocol: str, metric: Shown, names: Iterable[str]) -> dict[str, Score]:
+        """Return name → its number of a metric, of those that have it."""
+        scores = {n: self.scores.get((protocol, metric.task, metric.name, n)) for n in names}
+        return {name: score for name, score in scores.items() if score and _finite(score)}
 
     def difference(
-        self, protocol: str, task: str, metric: str, a: Experiment, b: Experiment
+        self, protocol: str, metric: Shown, a: Experiment, b: Experiment
     ) -> Score | None:
         """Return by how much ``a`` differs from ``b``; None if they were not compared so."""
-        return _finite(self.differences.get((protocol, task, metric, a.name, b.name)))
+        pair = protocol, metric.task, metric.name, a.name, b.name
+        return _finite(self.differences.get(pair))
 
 
 def read(folder: Path) -> Study:
@@ -170,21 +192,20 @@ def read(folder: Path) -> Study:
         UserError: there is no config, or a file there cannot be read.
     """
     config, config_file = run_files.config(folder)
+    blocks = config["experiments"]
     scores = _scores(folder / IN_RUN.table)
     comparison = _object(folder / IN_RUN.comparison)
     evaluation = run_files.evaluations(config)[0]
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
-    names = dict.fromkeys([*tabled, *config["experiments"]])
-    methods = {name: one["method"] for name, one in config["experiments"].items()}
-    repeats = {name for name, one in config["experiments"].items() if "repeats" in one}
-    columns = [name for name in names if name not in repeats]
-    prepared = {one.get("protocol", "sound"): None for one in config["experiments"].values()}
+    names = dict.fromkeys([*tabled, *blocks])
+    columns = [name for name in names if "repeats" not in blocks.get(name, {})]
+    prepared = {block.get("protocol", "sound"): None for block in blocks.values()}
     audited = [IN_RUN.data.audit(protocol) for protocol in prepared]
     return Study(
         folder=folder,
         config=config,
         experiments=tuple(
-            Experiment(index, name, methods.get(name, "unknown"))
+            Experiment(index, name, blocks.get(name, {}).get("method", "unknown"))
             for index, name in enumerate(columns)
         ),
         scores=scores,
@@ -194,7 +215,7 @@ def read(folder: Path) -> Study:
         examples={
             name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns
         },
-        trainings={name: _training(folder, IN_RUN.adapter(name)) for name in names},
+        trainings={name: _training(folder, name) for name in names},
         steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
         splits={name: _object(folder / IN_RUN.data.split(name)) for name in prepared},
         audits={name: _object(folder / IN_RUN.data.audit(name)) for name in prepared},
@@ -254,21 +275,18 @@ def _differences(comparison: Record) -> dict[Pair, Score]:
 
 
 def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
-    for i, one in enumerate(comparison.get("comparisons", [])):
-        pair = one["experiment"], one["baseline"]
-        for task, compared in one["tasks"].items():
-            for metric, numbers in compared["metrics"].items():
-                value, low, high = (_number(numbers[key]) for key in DIFFERENCE)
-                source = pointer(
-                    IN_RUN.comparison, "comparisons", i, "tasks", task, "metrics", metric
-                )
-                p = _number(numbers["p_holm"])
+    def number(value: float | None) -> float:
+        return math.nan if value is None else value
+
+    for i, pair in enumerate(comparison.get("comparisons", [])):
+        names = pair["experiment"], pair["baseline"]
+        for task, compared in pair["tasks"].items():
+            for metric, facts in compared["metrics"].items():
+                where = ("comparisons", i, "tasks", task, "metrics", metric)
+                source = pointer(IN_RUN.comparison, *where)
+                value, low, high, p = (number(facts[key]) for key in (*DIFFERENCE, "p_holm"))
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
-                yield (comparison["protocol"], task, metric, *pair), score
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+                yield (comparison["protocol"], task, metric, *names), score
 
 
 def _object(path: Path) -> Record:
@@ -280,13 +298,12 @@ def _rows(path: Path, *require: str) -> list[Record]:
 
 
 def _predictions(path: Path) -> dict[str, Record]:
-    facts = ("instance_id", "task", "image", "width", "height", "completion", "prediction")
-    return {row["instance_id"]: row for row in _rows(path, *facts, "reference")}
+    return {row["instance_id"]: row for row in _rows(path, *PREDICTION)}
 
 
-def _training(run: Path, folder: str) -> Training:
-    history = _rows(run / folder / "history.jsonl")
-    return Training(_object(run / folder / "run.json"), history, folder)
+def _training(run: Path, name: str) -> Training:
+    facts = _object(run / IN_RUN.training(name))
+    return Training(facts, _rows(run / IN_RUN.history(name)), IN_RUN.adapter(name))
 
 
 def _examples(path: Path) -> dict[str, dict[str, float]]:
@@ -294,12 +311,11 @@ def _examples(path: Path) -> dict[str, dict[str, float]]:
         return {}
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(path).to_pylist()
     return {
         row["instance_id"]: {
             name: math.nan if value is None else value
             for name, value in row.items()
             if value is None or isinstance(value, int | float)
         }
-        for row in rows
+        for row in pyarrow.parquet.read_table(path).to_pylist()
     }

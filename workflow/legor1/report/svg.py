@@ -1,14 +1,90 @@
-"""Inline SVG, element by element, with every value escaped; the page's stylesheet colours it."""
+"""Inline SVG and the figures made of it, every value escaped; the page's stylesheet colours it."""
 
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
+from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
-SHAPES = ("circle", "square", "triangle", "diamond", "funnel")
+from legor1.core.format import count, short
+from legor1.report.publishable import environment
+from legor1.report.study import Experiment
+
 COLOURS = 6  # --e0 to --e5 in the stylesheet
+# Left, top, right and bottom of a curve's axes, in units of a panel: pixels at its usual size.
+PLOT = (40.0, 8.0, 330.0, 124.0)
+
+Point = tuple[float, float]
+Points = list[Point]
+Panel = tuple[str, str, Markup]  # heading, what it says in small print, picture
+
+MARKERS: tuple[Points, ...] = (  # corners, in radii
+    [],  # a circle
+    [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    [(0, -1.2), (1.15, 0.9), (-1.15, 0.9)],
+    [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
+    [(0, 1.2), (1.15, -0.9), (-1.15, -0.9)],
+)
 
 
-def tag(name: str, *children: str, **attributes: Any) -> Markup:
+@dataclass(frozen=True)
+class Figure:
+    """One or more panels, and the data that they show as headings and rows.
+
+    ``shared`` says that its panels hold several experiments, so that they need a legend.
+    """
+
+    panels: Sequence[Panel]
+    headings: list[str]
+    rows: list[list[str]]
+    title: str = ""
+    about: str = ""
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a panel, from the first to the last of their ticks.
+
+    ``start`` is where the horizontal one begins, if that is before its first tick.
+    """
+
+    across: Sequence[float]
+    up: Sequence[float]
+    start: float | None = None
+
+    def at(self, point: Point) -> Point:
+        """Return where a point of the data lies in the panel."""
+        left, top, right, bottom = PLOT
+        first = self.across[0] if self.start is None else self.start
+        x = (point[0] - first) / (self.across[-1] - first)
+        y = (point[1] - self.up[0]) / (self.up[-1] - self.up[0])
+        return left + (right - left) * x, bottom - (bottom - top) * y
+
+    def picture(
+        self, ident: str, title: str, description: str, drawn: Iterable[Markup], label: str
+    ) -> Markup:
+        """Return the panel: axes, the horizontal one labelled, and on them what is drawn."""
+        values = {"axes": self, "area": PLOT, "label": label, "drawn": drawn}
+        return chart("plot", ident, title, description, **values)
+
+
+def chart(macro: str, ident: str, title: str, description: str, **values: object) -> Markup:
+    """Return what a macro of ``_charts.html.j2`` draws; its ``ident`` is unique in the page."""
+    return getattr(_charts(), macro)(ident, title, description, **values)
+
+
+@cache
+def _charts() -> TemplateModule:
+    made = environment()
+    made.filters |= {"colour": colour, "count": count, "marker": marker}
+    made.filters |= {"number": number, "short": short}
+    return made.get_template("_charts.html.j2").module
+
+
+def tag(name: str, *children: str, **attributes: object) -> Markup:
     """Return an element; its children are escaped unless they are ``Markup``.
 
     In an attribute's name ``_`` stands for ``-``, at the end for nothing (``class_``); None leaves
@@ -19,34 +95,13 @@ def tag(name: str, *children: str, **attributes: Any) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    texts = (one if isinstance(one, Markup) else escape(str(one)) for one in children)
-    body = Markup("").join(texts)
-    return Markup("<{0}{1}>{2}</{0}>").format(name, given, body)
+    texts = (child if isinstance(child, Markup) else escape(str(child)) for child in children)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, given, Markup("").join(texts))
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """Return ``value`` as text, a float with two decimals at most."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def picture(
-    ident: str, size: tuple[float, float], title: str, description: str, *children: str, kind: str
-) -> Markup:
-    """Return an ``svg`` element of (width, height) units that screen readers know by its title.
-
-    ``ident`` is unique in the page; ``kind`` is the class in the stylesheet.
-    """
-    return tag(
-        "svg",
-        tag("title", title, id=f"{ident}-title"),
-        tag("desc", description, id=f"{ident}-desc"),
-        *children,
-        viewBox=f"0 0 {number(size[0])} {number(size[1])}",
-        role="img",
-        aria_labelledby=f"{ident}-title",
-        aria_describedby=f"{ident}-desc",
-        class_=kind,
-    )
 
 
 def colour(index: int) -> str:
@@ -56,20 +111,52 @@ def colour(index: int) -> str:
 
 def marker(index: int, x: float, y: float, radius: float = 5.5) -> Markup:
     """Return the marker of experiment number ``index`` at a point, so that colour is not alone."""
-    r, shape = radius, SHAPES[index % len(SHAPES)]
-    if shape == "circle":
-        return tag("circle", cx=x, cy=y, r=r, class_=f"mark {colour(index)}")
-    corners = {
-        "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
-        "triangle": [(0, -1.2 * r), (1.15 * r, 0.9 * r), (-1.15 * r, 0.9 * r)],
-        "diamond": [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)],
-        "funnel": [(0, 1.2 * r), (1.15 * r, -0.9 * r), (-1.15 * r, -0.9 * r)],
-    }[shape]
-    points = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)
-    return tag("polygon", points=points, class_=f"mark {colour(index)}")
+    corners, kind = MARKERS[index % len(MARKERS)], f"mark {colour(index)}"
+    if not corners:
+        return tag("circle", cx=x, cy=y, r=radius, class_=kind)
+    points = ((x + radius * dx, y + radius * dy) for dx, dy in corners)
+    return tag("polygon", points=_listed(points), class_=kind)
 
 
 def badge(index: int) -> Markup:
     """Return the marker alone, as it stands before an experiment's name in the text."""
     shape = marker(index, 7, 7.5)
     return tag("svg", shape, viewBox="0 0 14 14", class_="badge", aria_hidden="true")
+
+
+def path(points: Iterable[Point], kind: str) -> Markup:
+    """Return a line through points of the panel."""
+    return tag("polyline", points=_listed(points), class_=kind)
+
+
+def _listed(points: Iterable[Point]) -> str:
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+
+
+def lines(axes: Axes, curves: Mapping[Experiment, Points]) -> Iterable[Markup]:
+    """Yield each experiment's line, with its marker on every point."""
+    for experiment, points in curves.items():
+        yield path(map(axes.at, points), f"curve {colour(experiment.index)}")
+        for point in points:
+            yield marker(experiment.index, *axes.at(point), radius=3.5)
+
+
+def bars(ident: str, title: str, rows: Sequence[tuple[Experiment, str, float, str]]) -> Markup:
+    """Return a panel of bars from 0: (experiment, what the bar is, its length, that as text)."""
+    longest = max(*(length for _, _, length, _ in rows), 1e-12)
+    description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
+    return chart("bars", ident, title, description, rows=rows, longest=longest)
+
+
+def nice_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round values, ``most`` steps at most, from at or below low to at or above high."""
+    if high <= low:
+        low, high = low - (abs(low) * 0.1 or 1), high + (abs(high) * 0.1 or 1)
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    for factor in (1, 2, 2.5, 5, 10, 20):
+        step = factor * power
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first <= most:
+            break
+    return [round(i * step, 12) for i in range(first, last + 1)]

@@ -2,23 +2,54 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from markupsafe import Markup
 
+from legor1.core.files import stream_jsonl
 from legor1.core.format import percent
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import cite
-from legor1.report.gallery import thumbnails
-from legor1.report.gallery.annotated_image import MOST_BOXES, Scene, digit, letter
-from legor1.report.gallery.completion import Part, parts
-from legor1.report.gallery.prompt_turns import Asked, Conversations
+from legor1.models.registry import family_of_base
+from legor1.monitor import run_files
+from legor1.report.citation import Record, cite
+from legor1.report.gallery import pictures
+from legor1.report.gallery.pictures import MOST_BOXES, Scene, digit, letter
 from legor1.report.gallery.selection import Choice, mark, reasons, score
-from legor1.report.study import Experiment, Record, Study
+from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
+from legor1.tasks.prompts import chat_messages
+
+_THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
+_CLOSING = re.compile(r"</think>", re.I)
+_ANSWER = re.compile(r"<answer>", re.I)
+KEYS = ("instance_id", "prompt", "image", "width", "height", "box_frame", "demonstrations")
+
+Part = tuple[bool, str]  # of a completion: whether it is thinking, and the text with its tags
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A solved example in a prompt; in the picture are the boxes of its answer, if it has any."""
+
+    picture: Markup
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, and the experiments that were asked just so."""
+
+    experiments: list[Experiment]
+    demonstrations: list[Demonstration]
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -78,21 +109,24 @@ def examples(
     The images in their own size are written into ``folder``, if there is one.
     """
     why = {task: reasons(choice) for task, choice in chosen.items()}
-    conversations = Conversations(study, {ident for one in why.values() for ident in one})
+    prompts = Conversations(study, {ident for of_task in why.values() for ident in of_task})
     return {
-        task: [_example(study, ident, given, conversations, folder) for ident, given in one.items()]
-        for task, one in why.items()
+        task: [_example(study, ident, given, prompts, folder) for ident, given in of_task.items()]
+        for task, of_task in why.items()
     }
 
 
 def _example(
-    study: Study, ident: str, why: list[str], conversations: Conversations, folder: Path | None
+    study: Study, ident: str, why: list[str], prompts: "Conversations", folder: Path | None
 ) -> Example:
-    rows = [(e, study.predictions[e.name].get(ident)) for e in study.experiments]
-    answered = [(experiment, row) for experiment, row in rows if row is not None]
-    first, anchor = answered[0][1], _anchor(ident)
-    image = thumbnails.read(study.folder / IN_RUN.data.tree, first["image"])
-    scene = Scene(thumbnails.embedded(image), (first["width"], first["height"]), anchor)
+    rows = {e: study.predictions[e.name].get(ident) for e in study.experiments}
+    answered = {e: row for e, row in rows.items() if row is not None}
+    first = next(iter(answered.values()))
+    # No id can break this name; half a surrogate has no UTF-8.
+    digest = hashlib.sha256(ident.encode("utf-8", "backslashreplace")).hexdigest()
+    anchor = f"e-{digest[:12]}"
+    image = pictures.read(study.folder / IN_RUN.data.tree, first["image"])
+    scene = Scene(pictures.embedded(image), (first["width"], first["height"]), anchor)
     task, true = first["task"], None
     if TASKS[task].answer == "boxes":
         true = parse_objects(first["reference"]) or []
@@ -101,53 +135,125 @@ def _example(
         instance_id=ident,
         task=task,
         reasons=why,
-        asked=conversations.asked(ident, [e for e, _ in answered], f"{anchor}-asked"),
+        asked=prompts.asked(ident, list(answered), f"{anchor}-asked"),
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
-        large=thumbnails.write_large(image, folder) if folder else "",
-        parts=None if true is None else _parts(true, digit),
-        answers=[_answer(study, experiment, row, scene, true) for experiment, row in answered],
+        large=pictures.write_large(image, folder) if folder else "",
+        parts=None if true is None else _tagged(true, digit),
+        answers=[_answer(study, e, row, scene, true) for e, row in answered.items()],
     )
-
-
-def _anchor(ident: str) -> str:
-    """Return a name for a page that no id can break; half a surrogate has no UTF-8."""
-    return "e-" + hashlib.sha256(ident.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 def _answer(
     study: Study, experiment: Experiment, row: Record, scene: Scene, true: list[Detection] | None
 ) -> Answer:
-    picture = read = None
+    picture = tagged = None
     if true is not None:
         predicted = parse_objects(row["prediction"])
         picture = scene.compare(true, predicted or [], experiment)
-        read = None if predicted is None else _parts(predicted, letter)
+        tagged = None if predicted is None else _tagged(predicted, letter)
     return Answer(
         experiment=experiment,
-        scores=_numbers(study, experiment, row),
+        scores=_scores(study, experiment, row),
         mark=mark(row, score(study, experiment.name, row)),
         judged=TASKS[row["task"]].gallery.verdict is not None,
         picture=picture,
-        parts=read,
+        parts=tagged,
         completion=[part for part in parts(row["completion"]) if part[1].strip()],
         finished=bool(row.get("finished", True)),
     )
 
 
-def _numbers(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:
+def _scores(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:
     file = IN_RUN.per_example(experiment.name, study.protocols[0])
-    ident, scored = row["instance_id"], study.examples[experiment.name]
-    numbers = scored.get(ident, {})
-    return [
-        (
-            metric(row["task"], name).label.removeprefix("Mean "),
-            cite(file, scored, ident, name, write=percent),
-        )
-        for name in TASKS[row["task"]].gallery.scores
-        if math.isfinite(numbers.get(name, math.nan))
-    ]
+    ident, task, scored = row["instance_id"], row["task"], study.examples[experiment.name]
+    names = TASKS[task].gallery.scores
+    known = [n for n in names if math.isfinite(scored.get(ident, {}).get(n, math.nan))]
+    labels = [metric(task, name).label.removeprefix("Mean ") for name in known]
+    texts = [cite(file, scored, ident, name, write=percent) for name in known]
+    return [*zip(labels, texts, strict=True)]
 
 
-def _parts(detections: list[Detection], tag_of: Callable[[int], str]) -> list[tuple[str, str]]:
+def _tagged(detections: list[Detection], tag_of: Callable[[int], str]) -> list[tuple[str, str]]:
     return [(tag_of(i), item.label) for i, item in enumerate(detections[:MOST_BOXES])]
+
+
+def parts(text: str) -> list[Part]:
+    """Return the parts of a completion in order; together they are the text as it is.
+
+    What counts as thinking is what ``parsing.extract`` passes over: what a pair of tags holds, what
+    stands before a closing tag that was never opened, and from an opening tag that was never
+    closed up to an answer tag, or the end.
+    """
+    spans = []
+    for match in _THINKING.finditer(text):
+        answer = None if match["end"] else _ANSWER.search(text, match.start())
+        spans.append((match.start(), answer.start() if answer else match.end()))
+    closed = {end for _, end in spans}
+    never_opened = [m.end() for m in _CLOSING.finditer(text) if m.end() not in closed]
+    if never_opened:
+        last = never_opened[-1]
+        spans = [(0, last), *(span for span in spans if span[0] >= last)]
+    pieces, at = [], 0
+    for start, end in spans:
+        pieces += [(False, text[at:start]), (True, text[start:end])]
+        at = end
+    pieces.append((False, text[at:]))
+    kinds = groupby((piece for piece in pieces if piece[1]), key=itemgetter(0))
+    return [(thinking, "".join(piece for _, piece in group)) for thinking, group in kinds]
+
+
+class Conversations:
+    """The prompts of the ``wanted`` test instances, by protocol and variant."""
+
+    def __init__(self, study: Study, wanted: Collection[str]) -> None:
+        self._study, self._wanted = study, wanted
+        self._by_id, self._small = cache(self._read), cache(self._embed)
+
+    def asked(self, ident: str, experiments: list[Experiment], anchor: str) -> list[Asked]:
+        """Return what each of the experiments was asked; those with the same prompt share one."""
+        by_turns: dict[str, tuple[list[Experiment], Record, list[Record]]] = {}
+        for experiment in experiments:
+            if row := self._row(experiment, ident):
+                turns = self._turns(experiment, row)
+                by_turns.setdefault(repr(turns), ([], row, turns))[0].append(experiment)
+        return [
+            Asked(who, self._demonstrations(row, turns, f"{anchor}-{i}"), _text(turns[-1]))
+            for i, (who, row, turns) in enumerate(by_turns.values())
+        ]
+
+    def _row(self, experiment: Experiment, ident: str) -> Record | None:
+        config = self._study.config
+        if experiment.name not in config["experiments"]:
+            return None
+        return self._by_id(run_files.conversations(config, experiment.name, "test")).get(ident)
+
+    def _read(self, file: str) -> dict[str, Record]:
+        path = self._study.folder / file
+        rows = (row for _, row in stream_jsonl(path, KEYS)) if path.exists() else ()
+        return {row["instance_id"]: row for row in rows if row["instance_id"] in self._wanted}
+
+    def _turns(self, experiment: Experiment, row: Record) -> list[Record]:
+        config, own = self._study.config, self._study.settings(experiment)
+        limits = config["pixel_budget"] | own.get("pixel_budget", {})
+        budget = family_of_base(config["base"]).budget(**limits)
+        return chat_messages(row, budget, demonstrations=own.get("demonstrations", True))
+
+    def _demonstrations(self, row: Record, turns: list[Record], anchor: str) -> list[Demonstration]:
+        solved = zip(row["demonstrations"], turns[:-1:2], turns[1::2], strict=False)  # or no turns
+        return [
+            Demonstration(self._picture(shown, f"{anchor}-{i}"), _text(prompt), _text(answer))
+            for i, (shown, prompt, answer) in enumerate(solved)
+        ]
+
+    def _picture(self, shown: Record, anchor: str) -> Markup:
+        scene = Scene(self._small(shown["image"]), (shown["width"], shown["height"]), anchor)
+        return scene.solved(parse_objects(shown["response"]) or [])
+
+    def _embed(self, name: str) -> str | None:
+        image = pictures.read(self._study.folder / IN_RUN.data.tree, name)
+        return pictures.embedded(image, pictures.SMALL_SIDE)
+
+
+def _text(turn: Record) -> str:
+    return "\n".join(part["text"] for part in turn["content"] if part["type"] == "text")

@@ -1,32 +1,58 @@
-"""What the report shows of the gallery, and the page that shows all of it."""
+"""What the report shows of the gallery, and the page that shows all of it, with its filters."""
 
 import contextlib
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import quote
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder
-from legor1.report.citation import Cited
-from legor1.report.gallery import filters
+from legor1.report.citation import Cited, counted, pointer
 from legor1.report.gallery.examples import Example, examples
-from legor1.report.gallery.selection import choose
+from legor1.report.gallery.selection import REASONS, choose
 from legor1.report.study import Study
+from legor1.tasks.discovery import TASKS
 
-OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what images.write_large calls a file
+OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what pictures.write_large calls a file
+MARKS = ("right", "wrong", "unreadable")
+ALL = ("all", "")
+
+ByTask = dict[str, list[Example]]
+Trait = tuple[str, str]  # a filter's name, and the key of one of its options
 
 
 @dataclass(frozen=True)
 class Gallery:
     """The chosen examples of each task: all, and the report's, the first for each reason."""
 
-    every: dict[str, list[Example]]
-    few: dict[str, list[Example]]
+    every: ByTask
+    few: ByTask
     total: Cited
+
+
+class Option(NamedTuple):
+    """A choice of a filter, and how many examples it is true of."""
+
+    key: str
+    label: str
+    number: Cited
+
+
+class Filter(NamedTuple):
+    """One question, of which one answer holds, or, of experiments, any.
+
+    It is an input that the stylesheet reads, so it needs no script.
+    """
+
+    name: str
+    legend: str
+    options: list[Option]
 
 
 def gather(study: Study, page: Path | None) -> Gallery:
@@ -42,25 +68,60 @@ def gather(study: Study, page: Path | None) -> Gallery:
     if page:
         with contextlib.suppress(OSError):  # it is not empty, which DVC would not keep
             images_of(page).rmdir()
-    first = {ident for one in chosen.values() for idents in one.values() for ident in idents[:1]}
-    few = {
-        task: [one for one in shown if one.instance_id in first] for task, shown in every.items()
+    first = {
+        ident for choice in chosen.values() for idents in choice.values() for ident in idents[:1]
     }
-    return Gallery(every, few, filters.total(page.name if page else "", _all(every)))
+    few = {task: [e for e in shown if e.instance_id in first] for task, shown in every.items()}
+    return Gallery(every, few, _cited(page.name if page else "", ALL, _counts(every)))
 
 
-def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, Any]:
-    """Return what the template of the ``page`` shows, but for the page's head and foot."""
-    single, by = filters.filters(page.name, _all(gallery.every), study.experiments)
+def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, object]:
+    """Return the names in the template of the ``page``, but for the page's head and foot."""
+    single, by = _filters(study, gallery.every, page.name)
     return {
         "gallery": gallery.every,
         "total": gallery.total,
         "filters": single,
         "by": by,
-        "marks": filters.MARKS,
+        "marks": MARKS,
         "images": link(images_of(page), page),
         "report": link(report, page),
     }
+
+
+def _filters(study: Study, every: ByTask, page: str) -> tuple[list[Filter], Filter]:
+    """Return the filters of which one option holds, and that of the experiments.
+
+    An experiment that answered none of the examples is left out.
+    """
+    counts = _counts(every)
+
+    def filter_of(name: str, legend: str, labels: Iterable[tuple[str, str]]) -> Filter:
+        options = [Option(key, text, _cited(page, (name, key), counts)) for key, text in labels]
+        return Filter(name, legend, options)
+
+    answered = ((str(e.index), e.name) for e in study.experiments if counts["by", str(e.index)])
+    single = [
+        filter_of("task", "Task", ((task.name, task.title) for task in TASKS.values())),
+        filter_of("reason", "Why it is here", REASONS.items()),
+        filter_of("mark", "An answer that is", zip(MARKS, MARKS, strict=True)),
+    ]
+    return single, filter_of("by", "Answers of", answered)
+
+
+def _counts(every: ByTask) -> Counter[Trait]:
+    """Return what the filters ask for → how many examples it is true of."""
+    return Counter(chain.from_iterable(map(_traits, chain.from_iterable(every.values()))))
+
+
+def _traits(example: Example) -> set[Trait]:
+    by = {("by", str(answer.experiment.index)) for answer in example.answers}
+    marks = {("mark", answer.mark) for answer in example.answers}
+    return {ALL, ("task", example.task), *(("reason", r) for r in example.reasons)} | marks | by
+
+
+def _cited(page: str, trait: Trait, counts: Counter[Trait]) -> Cited:
+    return counted(counts[trait], pointer(page, *trait), "examples of that page")
 
 
 def images_of(page: Path) -> Path:
@@ -73,12 +134,8 @@ def link(path: Path, out: Path) -> str:
     return quote(Path(os.path.relpath(path, out.parent)).as_posix())
 
 
-def _all(by_task: dict[str, list[Example]]) -> list[Example]:
-    return [*chain.from_iterable(by_task.values())]
-
-
 def _folder(images: Path) -> contextlib.AbstractContextManager[Path]:
-    ours = images.is_dir() and all(OURS.fullmatch(one.name) for one in images.iterdir())
+    ours = images.is_dir() and all(OURS.fullmatch(path.name) for path in images.iterdir())
     if images.exists() and not ours:
         raise UserError(
             f"{images} holds something else than the gallery's images. "

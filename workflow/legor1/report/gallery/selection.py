@@ -1,17 +1,18 @@
 """Which examples are shown, and why: a matter of the scores, the seed and the ids alone.
 
 A score is the task's main metric, or 1 or 0 where the task tells right from wrong. Examples of the
-same score are drawn by the seed.
+same score are drawn at random by the seed.
 """
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
 
 from legor1.core.seeding import rank
-from legor1.report.study import Record, Study
+from legor1.report.citation import Record
+from legor1.report.study import Study
 from legor1.tasks.discovery import TASKS
 
-REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "by lot"}
+REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "at random"}
 HALF = 0.5  # a score from which on an answer counts as right
 
 Choice = dict[str, list[str]]  # reason → instance ids
@@ -19,17 +20,14 @@ Choice = dict[str, list[str]]  # reason → instance ids
 
 def choose(study: Study, most: int) -> dict[str, Choice]:
     """Return the examples of each task that has any, at most so many for each reason."""
-    found = {task: _of_task(study, task, most) for task in TASKS}
-    return {task: choice for task, choice in found.items() if any(choice.values())}
+    choices = {task: _of_task(_scores(study, task), most) for task in TASKS}
+    return {task: choice for task, choice in choices.items() if any(choice.values())}
 
 
 def reasons(choice: Choice) -> dict[str, list[str]]:
     """Return id → the reasons for which it was chosen, in the order of the reasons."""
-    found: dict[str, list[str]] = {}
-    for reason, idents in choice.items():
-        for ident in idents:
-            found.setdefault(ident, []).append(reason)
-    return found
+    idents = dict.fromkeys(ident for chosen in choice.values() for ident in chosen)
+    return {ident: [r for r, chosen in choice.items() if ident in chosen] for ident in idents}
 
 
 def score(study: Study, experiment: str, row: Record) -> float:
@@ -53,29 +51,27 @@ def mark(row: Record, scored: float) -> str:
     return "" if math.isnan(scored) else "right" if scored >= HALF else "wrong"
 
 
-def _of_task(study: Study, task: str, most: int) -> Choice:
-    scores = _scores(study, task)
-    known = {ident: found for ident, found in scores.items() if found}
-    mean = {ident: sum(found) / len(found) for ident, found in known.items()}
-    spread = {ident: max(found) - min(found) for ident, found in known.items()}
-    differ = len({*mean.values()}) > 1
-    extreme = min(most, len(known) // 2) if differ else 0
-    disputed = sorted(known, key=lambda ident: -spread[ident])
+def _of_task(scores: dict[str, list[float]], most: int) -> Choice:
+    known = {ident: own for ident, own in scores.items() if own}
+    mean = {ident: sum(own) / len(own) for ident, own in known.items()}
+    spread = {ident: max(own) - min(own) for ident, own in known.items()}
+    extreme = min(most, len(known) // 2) if len({*mean.values()}) > 1 else 0
+    disputed = [ident for ident in known if spread[ident] > 0]
     return {
-        "disputed": [ident for ident in disputed if spread[ident] > 0][:most],
+        "disputed": sorted(disputed, key=lambda ident: -spread[ident])[:most],
         "best": sorted(known, key=lambda ident: -mean[ident])[:extreme],
         "worst": sorted(known, key=lambda ident: mean[ident])[:extreme],
         "lot": [*scores][:most],
     }
 
 
-def _scores(study: Study, task: str) -> Mapping[str, list[float]]:
+def _scores(study: Study, task: str) -> dict[str, list[float]]:
     """Return id → the scores of the experiments that have one, in an order drawn by the seed."""
-    found: dict[str, list[float]] = {}
+    scores = defaultdict(list)
     for experiment, rows in study.predictions.items():
         for ident, row in rows.items():
             if row["task"] == task:
-                found.setdefault(ident, []).append(score(study, experiment, row))
+                scores[ident].append(score(study, experiment, row))
     seed = study.config["seed"]
-    order = sorted(found, key=lambda ident: (rank(seed, "gallery", ascii(ident)), ident))
-    return {ident: [one for one in found[ident] if not math.isnan(one)] for ident in order}
+    order = sorted(scores, key=lambda ident: (rank(seed, "gallery", ascii(ident)), ident))
+    return {ident: [x for x in scores[ident] if not math.isnan(x)] for ident in order}

@@ -1,7 +1,7 @@
 """What a study took: time, device-hours, memory, and an estimate of its energy."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,10 @@ from markupsafe import Markup
 from legor1.core.format import count, duration, energy
 from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
-from legor1.report.citation import Cited, cite, pointer, total
-from legor1.report.figures.chart import Figure, Panel, bars
+from legor1.report.citation import Cited, Table, cite, pointer, total
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.study import Study
+from legor1.report.svg import Figure, bars
 
 BOARDS = {"H100": 700, "H200": 700, "A100": 400, "L40": 350, "A40": 300}  # watts at their limit
 CORE = 10  # watts of a processor's core, with its share of memory and machine
@@ -21,14 +21,11 @@ PUE = 1.5  # what the building draws for each watt of its machines
 REST = "the other stages"
 NOT_KNOWN = "not known"
 HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory"]
-ABOUT = (
-    "A training’s time is that of all its attempts, each up to the checkpoint that the next one "
-    "went on from; of a prediction that was interrupted, the last attempt alone was timed. "
-    "Starting up and loading are not counted for trainings. The energy is an estimate: {}. "
-    "The processors beside a GPU are left out of it."
-)
-
-Row = list[str]
+PANELS = {  # attribute of a use → title and note of its panel
+    "seconds": ("Time", "of the processes, wall clock"),
+    "memory": ("Peak memory", "of the GPU where there is one, else resident"),
+    "energy": ("Energy", "an estimate, see above"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,95 +52,75 @@ class Use:
 
 def uses(study: Study) -> list[Use]:
     """Return what training and prediction of each experiment took, as far as it was recorded."""
-    found = (
-        way(study, name)
-        for one in study.experiments
-        for name in (one.name, *study.repeats(one))
-        for way in (_training, _prediction)
-    )
-    return [use for use in found if use]
+    names = [name for e in study.experiments for name in (e.name, *study.repeats(e))]
+    recorded = (use(study, name) for name in names for use in (_training, _prediction))
+    return [use for use in recorded if use]
 
 
 def figure(study: Study) -> Figure:
     """Return a panel each for the time, the memory and the energy of trainings and predictions."""
-    known = uses(study)
-    owner = {name: one for one in study.experiments for name in (one.name, *study.repeats(one))}
-
-    def panel(title: str, note: str, ident: str, values: Sequence[Cited | None]) -> list[Panel]:
+    known, panels = uses(study), []
+    owner = {name: e for e in study.experiments for name in (e.name, *study.repeats(e))}
+    for key, (title, note) in PANELS.items():
         rows = [
-            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(one.value), str(one))
-            for use, one in zip(known, values, strict=True)
-            if one is not None
+            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(text.value), str(text))
+            for use in known
+            if (text := getattr(use, key)) is not None
         ]
-        return [(title, note, bars(ident, title, rows))] if rows else []
-
-    greatest = "of the GPU where there is one, else resident"
-    panels = [
-        *panel("Time", "of the processes, wall clock", "cost-time", [one.seconds for one in known]),
-        *panel("Peak memory", greatest, "cost-memory", [one.memory for one in known]),
-        *panel("Energy", "an estimate, see above", "cost-energy", [one.energy for one in known]),
-    ]
-    about = Markup(ABOUT).format(Markup("<code>{}</code>").format(assumptions()))
-    if again := resumed(study):
-        about += Markup(" Taken up again from a checkpoint: {}.").format(", ".join(again))
-    return Figure(panels, *table(study), "What it cost", about)
+        if rows:
+            ident = "cost-time" if key == "seconds" else f"cost-{key}"
+            panels.append((title, note, bars(ident, title, rows)))
+    return Figure(panels, *table(study), "What it cost")
 
 
-def table(study: Study) -> tuple[list[str], list[Row]]:
+def resumed(study: Study) -> list[str]:
+    """Return the experiments whose training was resumed from a checkpoint."""
+    return [name for name, training in study.trainings.items() if training.facts.get("resumed")]
+
+
+def table(study: Study) -> Table:
     """Return the uses, their sum for each experiment, all other stages, and the whole."""
-    known, rest, rows = uses(study), _rest(study), list[Row]()
-    for one in study.experiments:
-        names = (one.name, *study.repeats(one))
+    known, rest, rows = uses(study), _rest(study), list[list[str]]()
+    for experiment in study.experiments:
+        names = (experiment.name, *study.repeats(experiment))
         own = [use for use in known if use.experiment in names]
         rows += map(_row, own)
-        rows += [_sum(one.name, "together", own)] if len(own) > 1 else []
+        rows += [_sum(experiment.name, "together", own)] if len(own) > 1 else []
     rows += map(_row, rest)
     if len(known + rest) > 1:
         rows.append(_sum("all", "the whole study", known + rest))
     return HEADINGS, rows
 
 
-def assumptions() -> str:
-    """Return how the energy is estimated."""
-    boards = ", ".join(f"{name} {watts} W" for name, watts in BOARDS.items())
-    return (
-        f"power × devices × time × PUE, with {CORE} W a core in use, a GPU at its board’s limit "
-        f"({boards}), and a PUE of {PUE}"
-    )
-
-
-def resumed(study: Study) -> list[str]:
-    """Return the experiments whose training went on from a checkpoint."""
-    return [name for name, training in study.trainings.items() if training.facts.get("resumed")]
-
-
 def device(step: Step) -> str:
     """Return what a step ran on: the GPUs that it saw, else its processor."""
+
+    def names(devices: list[str]) -> str:  # each once, without memory and driver
+        return ", ".join(dict.fromkeys(name.partition(",")[0] for name in devices))
+
     if step.gpu:
-        return step.cited("devices", write=_names)
+        return step.cited("devices", write=names)
     named = step.record["host"]["processor"]
     return step.cited("host", "processor") if named else NOT_KNOWN
 
 
-def _names(devices: list[str]) -> str:
-    """Return each name once, without memory and driver."""
-    return ", ".join(dict.fromkeys(one.partition(",")[0] for one in devices))
+def mib(number: float) -> str:
+    """Return an amount of memory in MiB."""
+    return f"{count(number)} MiB"
 
 
 def _training(study: Study, name: str) -> Use | None:
     facts, file = study.trainings[name].facts, IN_RUN.training(name)
     if "seconds" not in facts or "peak_memory_mib" not in facts:
         return None
-    recipe, gpu = facts.get("recipe", {}), facts.get("recipe", {}).get("device") == "cuda"
+    recipe = facts.get("recipe", {})
+    gpu = recipe.get("device") == "cuda"
     seconds = cite(file, facts, "seconds", write=duration)
     memory = cite(file, facts, "peak_memory_mib", write=mib)
     number = facts.get("processes", 1) * (1 if gpu else recipe.get("threads", 1))
-    steps = [
-        step
-        for step in study.steps
-        if step.result == IN_RUN.adapter(name) and step.stage.startswith("train")
-    ]
-    return _use(name, "training", seconds, memory, _devices(steps), number, gpu)
+    made = (step for step in study.steps if step.result == IN_RUN.adapter(name))
+    steps = [step for step in made if step.stage.startswith("train")]
+    return _use((name, "training"), seconds, memory, steps, number, gpu)
 
 
 def _prediction(study: Study, name: str) -> Use | None:
@@ -152,36 +129,31 @@ def _prediction(study: Study, name: str) -> Use | None:
     if not steps:
         return None
     file, records = f"{folder}*.jsonl{RECORD}", [step.record for step in steps]
-    most = max(one["peak_gpu_memory_mib"] or one["peak_memory_mib"] for one in records)
-    whole = sum(one["wall_seconds"] for one in records)
+    most = max(record["peak_gpu_memory_mib"] or record["peak_memory_mib"] for record in records)
+    whole = sum(record["wall_seconds"] for record in records)
     seconds = Cited(duration(whole), whole, pointer(file, "wall_seconds"), "sum")
     memory = Cited(mib(most), most, pointer(file, "peak memory"), "greatest")
     gpu = steps[0].gpu
-    number = 1 if gpu else steps[0].cores
-    return _use(name, "prediction", seconds, memory, _devices(steps), number, gpu)
+    return _use((name, "prediction"), seconds, memory, steps, 1 if gpu else steps[0].cores, gpu)
 
 
 def _use(
-    experiment: str,
-    stage: str,
+    name: tuple[str, str],
     seconds: Cited,
     memory: Cited,
-    devices: Sequence[str],
+    steps: Iterable[Step],
     number: int,
     gpu: bool,
 ) -> Use:
-    watts = {_watts(device) for device in devices} if gpu else {CORE}
+    """Return the use of so many devices, which the ``steps`` name."""
+    devices = {str(text): text for text in map(device, steps)}.values()
+    watts = {_watts(text) for text in devices} if gpu else {CORE}
     hours, used = number * seconds.value / 3600, None
     if len(watts) == 1 and (each := watts.pop()):
         how = f"Wh of {number} × {each} W, PUE {PUE}"
         used = Cited(energy(each * PUE * hours), each * PUE * hours, seconds.source, how)
     spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
-    name = Markup(", ").join(devices) or NOT_KNOWN
-    return Use(experiment, stage, seconds, memory, name, spent, used, gpu)
-
-
-def _devices(steps: Sequence[Step]) -> list[str]:
-    return [*{str(name): name for name in map(device, steps)}.values()]
+    return Use(*name, seconds, memory, Markup(", ").join(devices) or NOT_KNOWN, spent, used, gpu)
 
 
 def _watts(name: str) -> int | None:
@@ -191,49 +163,41 @@ def _watts(name: str) -> int | None:
 
 def _rest(study: Study) -> list[Use]:
     """Return what the stages took that no experiment has alone: one use, none without records."""
-    steps = [one for one in study.steps if not one.stage.startswith(("train", "predict"))]
+    steps = [step for step in study.steps if not step.stage.startswith(("train", "predict"))]
     if not steps:
         return []
-    where, seconds = pointer(EVERY, "wall_seconds"), sum(s.record["wall_seconds"] for s in steps)
+    seconds = sum(step.record["wall_seconds"] for step in steps)
+    most = max(step.record["peak_memory_mib"] for step in steps)
     hours = sum(step.record["wall_seconds"] * step.cores for step in steps) / 3600
-    most, used = max(s.record["peak_memory_mib"] for s in steps), CORE * PUE * hours
-    return [
-        Use(
-            "all",
-            REST,
-            Cited(duration(seconds), seconds, where, f"sum of {REST}"),
-            Cited(mib(most), most, pointer(EVERY, "peak_memory_mib"), f"greatest of {REST}"),
-            "cores",
-            Cited(_hours(hours, False), hours, where, f"core-hours of {REST}"),
-            Cited(energy(used), used, where, f"Wh of {REST}, {CORE} W a core, PUE {PUE}"),
-        )
-    ]
+    used, how = CORE * PUE * hours, f"Wh of {REST}, {CORE} W a core, PUE {PUE}"
+
+    def cited(text: str, value: float, how: str, key: str = "wall_seconds") -> Cited:
+        return Cited(text, value, pointer(EVERY, key), how)
+
+    time = cited(duration(seconds), seconds, f"sum of {REST}")
+    memory = cited(mib(most), most, f"greatest of {REST}", "peak_memory_mib")
+    spent = cited(_hours(hours, False), hours, f"core-hours of {REST}")
+    return [Use("all", REST, time, memory, "cores", spent, cited(energy(used), used, how))]
 
 
-def _row(use: Use) -> Row:
+def _row(use: Use) -> list[str]:
     energy = use.energy or NOT_KNOWN
     return [use.experiment, use.stage, use.device, use.seconds, use.hours, energy, use.memory]
 
 
-def _sum(name: str, stage: str, parts: Sequence[Use]) -> Row:
+def _sum(name: str, stage: str, parts: Sequence[Use]) -> list[str]:
     """Return the row of several uses; of their memory, the greatest."""
     hours = []
     for gpu in (True, False):
         if own := [use.hours for use in parts if use.gpu == gpu]:
             hours.append(total(own, partial(_hours, gpu=gpu)))
-    energies = [use.energy for use in parts]
-    known = [one for one in energies if one is not None]
-    used = total(known, energy) if len(known) == len(energies) else NOT_KNOWN
+    known = [use.energy for use in parts if use.energy is not None]
+    used = total(known, energy) if len(known) == len(parts) else NOT_KNOWN
     seconds = total((use.seconds for use in parts), duration)
-    memory = max((use.memory for use in parts), key=lambda one: float(one.value))
+    memory = max((use.memory for use in parts), key=lambda text: float(text.value))
     return [name, stage, "", seconds, Markup(", ").join(hours), used, memory]
 
 
 def _hours(hours: float, gpu: bool) -> str:
     number = f"{hours:.2g}" if hours < 10 else count(hours)
     return f"{number} {'GPU' if gpu else 'core'}-h"
-
-
-def mib(number: float) -> str:
-    """Return an amount of memory in MiB."""
-    return f"{count(number)} MiB"

@@ -3,19 +3,28 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from markupsafe import Markup
 
 from legor1.core.format import count, duration, large, size
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, pointer
+from legor1.report.citation import Cited, cite, counted, pointer
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
-from legor1.report.study import Experiment, Study
+from legor1.report.study import Study
 from legor1.tasks.discovery import TASKS
 
 SIDES = ("train", "test")
+STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
+COSTS: dict[str, tuple[str, Callable[..., str]]] = {  # label → key in run.json, how it is written
+    "Wall time": ("seconds", duration),
+    "Peak memory": ("peak_memory_mib", mib),
+    "Optimiser steps": ("steps", count),
+    "Training rows": ("rows", count),
+    "Trained parameters": ("trainable_parameters", count),
+    "All parameters": ("total_parameters", count),
+    "Commit": ("provenance", commit),
+}
 
 Rows = list[list[str]]
 
@@ -24,12 +33,12 @@ def not_run(study: Study) -> list[Markup]:
     """Return what a reader might think was run, and was not."""
     config = study.config
     scored = {key[3] for key in study.scores}
-    missing = [one.name for one in study.experiments if one.name not in scored]
-    found = {
+    missing = [e.name for e in study.experiments if e.name not in scored]
+    lacking = {
         "The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's layout; they "
         "are far simpler than printed booklets.": config["dataset"]["source"] == "synthetic",
         "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but {size}, trained "
-        "from scratch on other drawn scenes.": config["base"]["source"] in ("shipped", "rebuild"),
+        "from scratch on other drawn scenes.": config["base"]["source"] in STAND_INS,
         "A GPU. Everything ran on processors, in {precision}.": config["device"] == "cpu",
         "A second seed. The intervals tell how the numbers vary with the test examples, not with "
         "the luck of a training; this is seed {seed} alone.": len(training_seeds(study)) < 2,
@@ -38,29 +47,29 @@ def not_run(study: Study) -> list[Markup]:
         "No results were found for {missing}.": missing,
     }
     values = {
-        "size": base_size(study),
+        "size": _base_size(study),
         "precision": config["precision"],
         "seed": cite(study.config_file, config, "seed"),
         "missing": ", ".join(missing),
     }
-    return [Markup(text).format(**values) for text, holds in found.items() if holds]
+    return [Markup(text).format(**values) for text, holds in lacking.items() if holds]
 
 
 def training_seeds(study: Study) -> list[Cited]:
     """Return the seeds of the trainings, the run's own first."""
+    cited = partial(cite, study.config_file, study.config)
     further = {
-        one["seed"]: cite(study.config_file, study.config, "experiments", name, "seed")
-        for name, one in study.config["experiments"].items()
-        if "repeats" in one
+        block["seed"]: cited("experiments", name, "seed")
+        for name, block in study.config["experiments"].items()
+        if "repeats" in block
     }
-    return [cite(study.config_file, study.config, "seed"), *further.values()]
+    return [cited("seed"), *further.values()]
 
 
 def is_demonstration(study: Study) -> bool:
     """Tell whether data or model stand in for the real ones."""
     config = study.config
-    own_base = config["base"]["source"] in ("shipped", "rebuild")
-    return own_base or config["dataset"]["source"] == "synthetic"
+    return config["base"]["source"] in STAND_INS or config["dataset"]["source"] == "synthetic"
 
 
 def thesis_note(study: Study) -> str:
@@ -70,12 +79,12 @@ def thesis_note(study: Study) -> str:
     return "own protocol: not directly comparable"
 
 
-def base_size(study: Study) -> str:
+def _base_size(study: Study) -> str:
     """Return how many parameters the base model has, as far as a training recorded it."""
     for name, training in study.trainings.items():
         if "total_parameters" in training.facts:
             own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
-            where = pointer(_run_json(name), "total_parameters")
+            where = pointer(IN_RUN.training(name), "total_parameters")
             text = Cited(large(own), own, where, "less /trainable_parameters")
             return Markup("with {} parameters").format(text)
     return "tiny"
@@ -84,29 +93,25 @@ def base_size(study: Study) -> str:
 def recipes(study: Study) -> Rows:
     """Return one row a setting: its name, then every experiment's value."""
     blocks = [
-        flat(study.config_file, study.config, "experiments", one.name)
-        if one.name in study.config["experiments"]
-        else {}
-        for one in study.experiments
+        _flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
+        for e in study.experiments
     ]
     names = dict.fromkeys(name for block in blocks for name in block)
     return [[name, *(block.get(name, "–") for block in blocks)] for name in names]
 
 
-def flat(file: str, content: Any, *keys: Any, name: str = "") -> dict[str, str]:
+def _flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
     """Return what stands under ``keys`` as one mapping: keys joined by dots → values as text."""
-    inner = content
-    for key in keys:
-        inner = inner[key]
-    if not isinstance(inner, dict):
-        return {name: cite(file, content, *keys, write=_text)}
-    found: dict[str, str] = {}
-    for key in inner:
-        found |= flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
-    return found
+    cited = cite(file, content, *keys, write=_text)
+    if not isinstance(cited.value, dict):
+        return {name: cited}
+    settings: dict[str, str] = {}
+    for key in cited.value:
+        settings |= _flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
+    return settings
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -114,38 +119,20 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def trained(study: Study) -> list[Experiment]:
-    """Return the experiments that are trained."""
-    return [one for one in study.experiments if one.method != "baseline"]
-
-
 def costs(study: Study) -> Rows:
     """Return one row a fact about the trainings, with the value of each of them."""
-    shown: dict[str, tuple[str, Callable[[Any], str]]] = {
-        "Wall time": ("seconds", duration),
-        "Peak memory": ("peak_memory_mib", mib),
-        "Optimiser steps": ("steps", count),
-        "Training rows": ("rows", count),
-        "Trained parameters": ("trainable_parameters", count),
-        "All parameters": ("total_parameters", count),
-        "Commit": ("provenance", commit),
-    }
+    names = [experiment.name for experiment in study.trained]
     return [
-        [label, *(_or_unknown(study, one.name, *fact) for one in trained(study))]
-        for label, fact in shown.items()
+        [label, *(_cost(study, name, *fact) for name in names)] for label, fact in COSTS.items()
     ]
 
 
-def _or_unknown(study: Study, name: str, key: str, write: Callable[[Any], str]) -> str:
+def _cost(study: Study, name: str, key: str, write: Callable[..., str]) -> str:
     try:
-        text = cite(_run_json(name), study.trainings[name].facts, key, write=write)
+        text = cite(IN_RUN.training(name), study.trainings[name].facts, key, write=write)
     except (KeyError, TypeError, ValueError):
         return UNKNOWN
-    return text if text != UNKNOWN else UNKNOWN
-
-
-def _run_json(experiment: str) -> str:
-    return IN_RUN.training(experiment)
+    return text if text != UNKNOWN else UNKNOWN  # which needs no source
 
 
 def counts(study: Study) -> Rows:
@@ -157,46 +144,41 @@ def counts(study: Study) -> Rows:
     for protocol, split in study.splits.items():
         file, tasks = IN_RUN.data.split(protocol), split.get("tasks", {})
         under = f"{protocol}: " if len(study.splits) > 1 else ""
-        rows += [
-            [
-                f"{under}{task.title} ({task.name})",
-                *(cite(file, split, "tasks", task.name, side, write=count) for side in SIDES),
-            ]
-            for task in TASKS.values()
-            if task.name in tasks
-        ]
-        totals = [len(split.get(side, [])) for side in SIDES]
-        if any(totals):
-            sums = zip(SIDES, totals, strict=True)
-            cells = (Cited(count(n), n, pointer(file, side), "its length") for side, n in sums)
+        for task in (task for task in TASKS.values() if task.name in tasks):
+            numbers = (cite(file, split, "tasks", task.name, side, write=count) for side in SIDES)
+            rows.append([f"{under}{task.title} ({task.name})", *numbers])
+        totals = {side: len(split.get(side, [])) for side in SIDES}
+        if any(totals.values()):
+            sums = ((pointer(file, side), n) for side, n in totals.items())
+            cells = (counted(n, where, "its length") for where, n in sums)
             rows.append([f"{under}All", *cells])
     return rows
 
 
 def quarantine(study: Study) -> Rows:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
-    found = {pointer(IN_RUN.data.quarantine, "*", "reason"): study.quarantine}
+    set_aside = {pointer(IN_RUN.data.quarantine, "*", "reason"): study.quarantine}
     for name, split in list(study.splits.items())[:1]:  # the others leave out the same
         where = pointer(IN_RUN.data.split(name), "left_out", "*", "reason")
-        found[where] = split.get("left_out", [])
+        set_aside[where] = split.get("left_out", [])
     return [
-        [reason, Cited(count(n), n, where, f"how many are {reason}")]
-        for where, rows in found.items()
+        [reason, counted(n, where, f"how many are {reason}")]
+        for where, rows in set_aside.items()
         for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
 
 
 def data(study: Study) -> dict[str, str]:
     """Return facts about the dataset and its split."""
-    config, facts, source = study.config, {}, study.config["dataset"]["source"]
+    config, source = study.config, study.config["dataset"]["source"]
     own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
-    facts["Source"] = own.get(source, source)
+    facts = {"Source": own.get(source, source)}
     if isinstance(config["dataset"].get(source), dict):
-        settings = flat(study.config_file, config, "dataset", source)
+        settings = _flat(study.config_file, config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
-        file, n = IN_RUN.data.manifest, len(study.manifest["files"])
-        files = Cited(count(n), n, pointer(file, "files"), "its length")
+        file = IN_RUN.data.manifest
+        files = counted(len(study.manifest["files"]), pointer(file, "files"), "its length")
         total = cite(file, study.manifest, "total_bytes", write=size)
         facts["Tree"] = Markup("{} files, {}").format(files, total)
     for protocol, split in study.splits.items():
@@ -204,22 +186,18 @@ def data(study: Study) -> dict[str, str]:
             cited = partial(cite, IN_RUN.data.split(protocol), split)
             share = cited("test_fraction", write="{:.0%}".format)
             name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            facts[name] = Markup("<bdi>{}</bdi>, seed {}, {} test").format(
-                split["protocol"], cited("seed"), share
-            )
+            text = Markup("<bdi>{}</bdi>, seed {}, {} test")
+            facts[name] = text.format(split["protocol"], cited("seed"), share)
     return facts
 
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    file = IN_RUN.base_model
-    size_of = base_size(study)
-    facts = {"Size": Markup(size_of.removeprefix("with ")) if size_of != "tiny" else size_of}
+    cited, base_size = partial(cite, IN_RUN.base_model, study.base), _base_size(study)
+    facts = {"Size": Markup(base_size.removeprefix("with ")) if base_size != "tiny" else base_size}
     for key in ("source", "revision"):
         if study.base.get(key):
-            facts[key.capitalize()] = cite(file, study.base, key, write=_text)
-    hashes = study.base.get("files", {})
-    return facts | {
-        name: cite(file, study.base, "files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
-        for name in hashes
-    }
+            facts[key.capitalize()] = cited(key, write=_text)
+    for name in study.base.get("files", {}):
+        facts[name] = cited("files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
+    return facts

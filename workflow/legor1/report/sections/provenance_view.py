@@ -1,21 +1,22 @@
-"""Where the results come from: commits, versions, devices, dates and seeds, by the records."""
+"""Where the results come from: stages, commits, versions, devices and seeds, by the records."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import networkx as nx
 from markupsafe import Markup
 
 from legor1.core import provenance
-from legor1.core.format import duration
-from legor1.report import provenance_graph
-from legor1.report.citation import Cited, cite
-from legor1.report.provenance_graph import Step
+from legor1.core.format import count, duration
+from legor1.report import provenance_graph, svg
+from legor1.report.citation import Cited, Record, Table, cite, pointer
+from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.sections.costs import device, mib
 from legor1.report.study import Study
+from legor1.report.svg import Figure
 
 UNKNOWN = "not recorded"
 SHOWN = 3  # files or stages that a warning names
-WAYS: dict[str, Callable[[Step], Any]] = {  # in which the jobs of a stage should be alike
+WAYS: dict[str, Callable[[Step], object]] = {  # in which the jobs of a stage should be alike
     "code": lambda step: step.record["code_sha256"],
     "versions of packages": lambda step: step.record["versions"],
     "devices": device,
@@ -33,12 +34,16 @@ DRAWN = {
     "compare": "the bootstrap and the swaps of comparisons",
 }
 GALLERY = "examples of the gallery that are shown at random"
+PAGE = "this report"
+HEADINGS = [
+    "Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from", "Commit", "Device",
+]  # fmt: skip
 
-Table = tuple[list[str], list[list[str]]]
-Found = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
+Edge = tuple[str, str]
+Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
 
 
-def commit(record: dict[str, Any]) -> str:
+def commit(record: Record) -> str:
     """Return the short commit of a record and whether the code differed from it."""
     if not record.get("commit"):
         return UNKNOWN
@@ -46,53 +51,33 @@ def commit(record: dict[str, Any]) -> str:
     return str(record["commit"])[:12] + changed[record.get("dirty")]
 
 
-def commits(steps: Iterable[Step]) -> str:
-    """Return the commits of steps, each once."""
-    return _joined(_distinct(steps, _commit))
-
-
-def devices(steps: Iterable[Step]) -> str:
-    """Return what steps ran on, each device once."""
-    return _joined(_distinct(steps, device))
-
-
 def own_commit(study: Study) -> str:
     """Return the commit that the results were made by, or that there are several."""
-    found = _distinct(study.steps, _commit)
-    return "several commits" if len(found) > 1 else found[0][0] if found else UNKNOWN
+    commits = _distinct(study.steps, _commit)
+    return "several commits" if len(commits) > 1 else commits[0][0] if commits else UNKNOWN
 
 
 def warnings(study: Study) -> list[Markup]:
     """Return what makes it doubtful that the results belong together, or can be made again."""
-    steps, said = study.steps, list[Markup]()
+    steps, doubts = study.steps, list[Markup]()
     if not steps:
         return [Markup("No record says how the results were made.")]
-    found = _distinct(steps, _commit)
-    if len(found) > 1:
-        said.append(Markup("The results come from several commits: {}.").format(_told(found)))
-    dirty = [step for step in steps if step.record["dirty"]]
-    if dirty:
-        said.append(
-            Markup("The code differed from its commit when these ran: {}.").format(_stages(dirty))
-        )
+    commits = _distinct(steps, _commit)
+    if len(commits) > 1:
+        doubts.append(Markup("The results come from several commits: {}.").format(_told(commits)))
+    if dirty := [step for step in steps if step.record["dirty"]]:
+        text = Markup("The code differed from its commit when these ran: {}.")
+        doubts.append(text.format(_stages(dirty)))
     if any(not step.record["commit"] for step in steps):
-        said.append(Markup("The commit of some results is not known: there was no repository."))
-    said += _unlike(steps)
-    for files, what in (
-        (
-            provenance_graph.broken(study.folder, steps),
-            "These files have changed since they were made",
-        ),
-        (
-            provenance_graph.unrecorded(study.folder, steps),
-            "No record says how these files were made",
-        ),
-    ):
-        if files:
-            more = " and others" if len(files) > SHOWN else ""
-            named = Markup(", ").join(map(_code, files[:SHOWN]))
-            said.append(Markup("{}: {}{}.").format(what, named, more))
-    return said
+        doubts.append(Markup("The commit of some results is not known: there was no repository."))
+    broken = provenance_graph.broken(study.folder, steps)
+    unrecorded = provenance_graph.unrecorded(study.folder, steps)
+    return [
+        *doubts,
+        *_unlike(steps),
+        *_files("These files have changed since they were made", broken),
+        *_files("No record says how these files were made", unrecorded),
+    ]
 
 
 def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
@@ -102,6 +87,12 @@ def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
         if unlike:
             differing = "different " + " and ".join(unlike)
             yield Markup("Not all jobs of {} ran alike: {}.").format(name, differing)
+
+
+def _files(what: str, files: list[str]) -> Iterable[Markup]:
+    if files:
+        more = " and others" if len(files) > SHOWN else ""
+        yield Markup("{}: {}{}.").format(what, _joined(map(_code, files[:SHOWN])), more)
 
 
 def outputs(study: Study) -> Table:
@@ -125,8 +116,8 @@ def outputs(study: Study) -> Table:
 def machine(study: Study) -> dict[str, str]:
     """Return facts about code and machines; of this page alone, which commit rendered it."""
     facts: dict[str, str] = {"Commit": _agreed(study.steps, _commit)}
-    for keys, label in ((("python",), "Python"), (("platform",), "Platform"), (("cpus",), "Cores")):
-        facts |= {label: text} if (text := _agreed(study.steps, _under(*keys))) != UNKNOWN else {}
+    for key, label in (("python", "Python"), ("platform", "Platform"), ("cpus", "Cores")):
+        facts |= {label: text} if (text := _agreed(study.steps, _under(key))) != UNKNOWN else {}
     facts["Devices"] = _agreed(study.steps, device)
     return facts | {"Page rendered by": _code(commit(provenance.collect()))}
 
@@ -141,24 +132,15 @@ def seeds(study: Study) -> Table:
     """Return what was drawn by a seed: by which seed, in which stage, for which results."""
     rows: list[list[str]] = []
     for stage, steps in provenance_graph.by_stage(study.steps).items():
-        if stage in DRAWN:
-            rows += [[DRAWN[stage], seed, stage, ", ".join(of)] for seed, of in _drawn(steps)]
+        seeded = [step for step in steps if stage in DRAWN and step.record["seed"] is not None]
+        for seed, group in _distinct(seeded, lambda step: step.cited("seed")):
+            results = dict.fromkeys(map(_made_for, group))
+            rows.append([DRAWN[stage], seed, stage, ", ".join(results)])
     gallery = cite(study.config_file, study.config, "seed")
     return ["What was drawn", "Seed", "Stage", "For"], [*rows, [GALLERY, gallery, "report", ""]]
 
 
-def _drawn(steps: list[Step]) -> list[tuple[Cited, list[str]]]:
-    """Return each seed of a stage, with the experiments or folders that it was used for."""
-    found: dict[int, tuple[Cited, list[str]]] = {}
-    for step in steps:
-        if step.record["seed"] is not None:
-            seed = step.cited("seed")
-            names = found.setdefault(seed.value, (seed, []))[1]
-            names += [name for name in [_for(step)] if name not in names]
-    return list(found.values())
-
-
-def _for(step: Step) -> str:
+def _made_for(step: Step) -> str:
     """Return the experiment, or else the folder, that a result belongs to."""
     parts = step.result.split("/")
     return parts[1] if parts[0] in ("adapters", "predictions", "scores") else parts[0]
@@ -166,11 +148,63 @@ def _for(step: Step) -> str:
 
 def command(study: Study) -> str:
     """Return the commands that make the study again in a clone of the repository."""
-    run = study.config["run"]
-    made = [step.record["commit"] for step in study.steps]
-    lines = [f"git checkout {made[-1]}"] if made and made[-1] else []
-    config = f"cp results/{run}/config.json again.json"
+    commits = [step.record["commit"] for step in study.steps]
+    lines = [f"git checkout {commits[-1]}"] if commits and commits[-1] else []
+    config = f"cp results/{study.config['run']}/config.json again.json"
     return "\n".join([*lines, "make setup", config, ".venv/bin/snakemake --configfile again.json"])
+
+
+def graph(study: Study) -> Figure:
+    """Return how the stages follow one another, none without records, and them as a table."""
+    stages, edges = provenance_graph.by_stage(study.steps), provenance_graph.edges(study.steps)
+    rows = [_row(name, steps, edges) for name, steps in stages.items()]
+    panels = [("Stages", "", _picture(stages, edges))] if stages else []
+    return Figure(panels, HEADINGS, rows, "How it came about")
+
+
+def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
+    times = [step.record["wall_seconds"] for step in steps]
+    memory = max(step.record["peak_memory_mib"] for step in steps)
+    facts: list[tuple[str, str, float, str]] = [
+        ("stage", count(len(steps)), len(steps), "jobs"),
+        ("wall_seconds", duration(sum(times)), sum(times), "sum"),
+        ("wall_seconds", duration(max(times)), max(times), "greatest"),
+        ("peak_memory_mib", mib(memory), memory, "greatest"),
+    ]
+    cited = [Cited(text, n, pointer(EVERY, key), f"{how} of {name}") for key, text, n, how in facts]
+    takes = ", ".join(sorted(source for source, target in edges if target == name)) or "–"
+    ran = (_joined(text for text, _ in _distinct(steps, write)) for write in (_commit, device))
+    return [name, *cited, takes, *ran]
+
+
+def without_circles(edges: Iterable[Edge]) -> nx.DiGraph:
+    """Return the edges but for those that would close a circle with the ones before them."""
+    kept = nx.DiGraph()
+    for source, target in edges:
+        kept.add_nodes_from((source, target))
+        if not nx.has_path(kept, target, source):
+            kept.add_edge(source, target)
+    return kept
+
+
+def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
+    """Return the stages in a column, each below all that it follows, and lines beside them."""
+    onward = without_circles(sorted(edges))
+    onward.add_nodes_from(stages)
+    onward.add_edges_from([(name, PAGE) for name in stages if not onward[name]])
+    began = {name: at for at, name in enumerate((*stages, PAGE))}
+    order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
+    at = {name: i for i, name in enumerate(order)}
+    shown = sorted(nx.transitive_reduction(onward).edges)
+    description = "; ".join(f"{source} → {target}" for source, target in shown)
+    title = "The stages, and which takes from which"
+    boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
+    lines = [(at[source], at[target]) for source, target in shown]
+    return svg.chart("stages", "stages", title, description, boxes=boxes, lines=lines)
+
+
+def _time(steps: Iterable[Step]) -> str:
+    return duration(sum(step.record["wall_seconds"] for step in steps))
 
 
 def _commit(step: Step) -> str:
@@ -179,37 +213,36 @@ def _commit(step: Step) -> str:
 
 
 def _under(*keys: str) -> Callable[[Step], str]:
-    def found(step: Step) -> str:
+    def write(step: Step) -> str:
         try:
             return step.cited(*keys)
         except (LookupError, TypeError):
             return UNKNOWN
 
-    return found
+    return write
 
 
-def _distinct(steps: Iterable[Step], write: Callable[[Step], str]) -> Found:
+def _distinct(steps: Iterable[Step], write: Callable[[Step], str]) -> Values:
     """Return each text that ``write`` makes of a step, with the steps of which it does."""
-    found: dict[str, tuple[str, list[Step]]] = {}
+    values: dict[str, tuple[str, list[Step]]] = {}
     for step in steps:
         text = write(step)
-        found.setdefault(str(text), (text, []))[1].append(step)
-    return list(found.values())
+        values.setdefault(str(text), (text, []))[1].append(step)
+    return list(values.values())
 
 
 def _agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
     """Return what all steps say that say anything; with their stages if they differ."""
-    found = [pair for pair in _distinct(steps, write) if pair[0] != UNKNOWN]
-    if len(found) < 2:
-        return found[0][0] if found else UNKNOWN
-    return Markup('<span class="several">▲ {}</span>').format(_told(found))
+    values = [pair for pair in _distinct(steps, write) if pair[0] != UNKNOWN]
+    if len(values) < 2:
+        return values[0][0] if values else UNKNOWN
+    return Markup('<span class="several">▲ {}</span>').format(_told(values))
 
 
-def _told(found: Found) -> Markup:
+def _told(values: Values) -> Markup:
     """Return each value with the stages that have it."""
-    return Markup("; ").join(
-        Markup("{} ({})").format(text, _stages(steps)) for text, steps in found
-    )
+    told = Markup("{} ({})")
+    return Markup("; ").join(told.format(text, _stages(steps)) for text, steps in values)
 
 
 def _stages(steps: Iterable[Step]) -> str:
@@ -218,8 +251,8 @@ def _stages(steps: Iterable[Step]) -> str:
     return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
 
 
-def _joined(found: Found) -> Markup:
-    return Markup(", ").join(text for text, _ in found)
+def _joined(texts: Iterable[str]) -> Markup:
+    return Markup(", ").join(texts)
 
 
 def _code(text: str) -> Markup:

@@ -1,16 +1,15 @@
-"""The results tables: this run's numbers, and beside them the published ones."""
+"""The results tables: this run's numbers, which of them differ clearly, and the published ones."""
 
-import math
 from dataclasses import dataclass, replace
 
-from legor1.report import claims
-from legor1.report.citation import Cited
+from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS, TASKS
 from legor1.tasks.task import Shown
 
 ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
+REVERSED = {"better": "worse", "worse": "better", "unclear": "unclear"}
 
 
 @dataclass(frozen=True)
@@ -44,20 +43,64 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The lines of one task; ``counts`` says over how many examples, by experiment's group."""
+    """The lines of one task; ``counts`` has each number of examples that experiments answered."""
 
     task: str
     title: str
     counts: list[Cited]
     rows: list[Row]
 
+    @property
+    def heading(self) -> str:
+        """What stands above the lines in a document."""
+        return f"{self.title} ({self.task}, n = {' or '.join(self.counts)})"
+
+
+def standing(study: Study, protocol: str, metric: Shown, a: Experiment, b: Experiment) -> str:
+    """Return how ``a`` stands beside ``b`` in a metric: ``better``, ``worse`` or ``unclear``.
+
+    Nothing else decides whether the report calls one better: the interval of the paired difference
+    must not contain zero, and its test must agree, since few manuals make short intervals, and the
+    test then has no power. Its p is adjusted for all pairs and tasks: of the main metrics as one
+    family, of the secondary ones as another. Whatever was not compared is unclear.
+    """
+    if study.difference(protocol, metric, b, a):
+        return REVERSED[standing(study, protocol, metric, b, a)]
+    paired = study.difference(protocol, metric, a, b)
+    if paired is None or paired.low <= 0 <= paired.high:
+        return "unclear"
+    if not paired.p < round(1 - study.confidence, 9):  # NaN is no evidence either
+        return "unclear"
+    return "better" if (paired.value > 0) == metric.higher else "worse"
+
+
+def marks(study: Study, protocol: str, metric: Shown) -> dict[str, str]:
+    """Return experiment → ``best`` for the best, if it is clearly so, else ``ahead``.
+
+    Equal best scores are ahead together. There is no mark where all are equal, or only one.
+    """
+    worth = {e: metric.worth(score.value) for e, score in study.scored(protocol, metric)}
+    best = [e for e in worth if worth[e] == max(worth.values())]
+    if len(worth) < 2 or len(best) == len(worth):
+        return {}
+    others = [e for e in worth if e not in best]
+    clearly = len(best) == 1 and all(
+        standing(study, protocol, metric, best[0], e) == "better" for e in others
+    )
+    return {e.name: "best" if clearly else "ahead" for e in best}
+
+
+def by_protocol(study: Study) -> dict[str, list[Block]]:
+    """Return protocol → its results, of those that have any."""
+    blocks = {protocol: results(study, protocol) for protocol in study.protocols}
+    return {protocol: shown for protocol, shown in blocks.items() if shown}
+
 
 def results(study: Study, protocol: str) -> list[Block]:
     """Return the results under one protocol; tasks and metrics without a number are left out."""
     blocks = []
     for task in TASKS.values():
-        metrics = [_meant(one, protocol) for one in METRICS if one.task == task.name]
-        rows = [_row(study, protocol, one) for one in metrics]
+        rows = [_row(study, protocol, metric) for metric in METRICS if metric.task == task.name]
         rows = [row for row in rows if any(cell.score for cell in row.cells)]
         counts = {c.score.n: c.score.cited("n") for r in rows for c in r.cells if c.score}
         if rows:
@@ -65,42 +108,42 @@ def results(study: Study, protocol: str) -> list[Block]:
     return blocks
 
 
-def _meant(one: Shown, protocol: str) -> Shown:
-    published = one.published if protocol == "thesis" else ""
-    return replace(one, meaning=published or one.meaning)
+def _row(study: Study, protocol: str, metric: Shown) -> Row:
+    if protocol == "thesis" and metric.published:
+        metric = replace(metric, meaning=metric.published)
+    mark = marks(study, protocol, metric)
+    cells = [_cell(study, protocol, metric, e, mark.get(e.name, "")) for e in study.experiments]
+    free = free_scores(study, protocol, metric).items()
+    best = max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
+    return Row(metric, cells, best, [row.get(metric.column, "") for row in _thesis()])
 
 
-def _row(study: Study, protocol: str, one: Shown) -> Row:
-    marks = claims.marks(study, protocol, one)
-    cells = [_cell(study, protocol, one, e, marks.get(e.name, "")) for e in study.experiments]
-    free = free_scores(study, protocol, one)
-    best = max(free, key=lambda pair: one.worth(pair[1].value), default=None)
-    return Row(one, cells, best, [row.get(one.column, "") for row in thesis()])
+def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, mark: str) -> Cell:
+    score = study.score(protocol, metric.task, metric.name, own)
+    difference = study.difference(protocol, metric, own, study.baseline)
+    verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
+    repeated = study.of_names(protocol, metric, study.repeats(own))
+    return Cell(own, score, mark, difference, verdict, [*repeated.values()])
 
 
-def _cell(study: Study, protocol: str, one: Shown, own: Experiment, mark: str) -> Cell:
-    score = study.score(protocol, one.task, one.name, own)
-    difference = study.difference(protocol, one.task, one.name, own, study.baseline)
-    verdict = claims.standing(study, protocol, one, own, study.baseline) if difference else ""
-    repeated = study.repeated(protocol, one.task, one.name, own)
-    return Cell(own, score, mark, difference, verdict, repeated)
-
-
-def free_scores(study: Study, protocol: str, one: Shown) -> list[tuple[str, Score]]:
+def free_scores(study: Study, protocol: str, metric: Shown) -> dict[str, Score]:
     """Return the baselines that need no model and have this metric, with their scores."""
-    named = [(name, study.scores.get((protocol, one.task, one.name, name))) for name in NAMES]
-    return [(name, score) for name, score in named if score and math.isfinite(score.value)]
+    return study.of_names(protocol, metric, NAMES)
 
 
-def thesis() -> list[dict[str, str]]:
-    """Return the thesis's rows of the published results."""
+def thesis_headings() -> list[str]:
+    """Return what the columns of the thesis's results are called."""
+    return [ADAPTATIONS[row["adaptation"]] for row in _thesis()]
+
+
+def _thesis() -> list[dict[str, str]]:
     return [row for row in published() if row["source"] == "thesis"]
 
 
-def paper() -> tuple[list[str], list[list[str]]]:
+def paper() -> Table:
     """Return headings and rows of the LEGO-ARTA paper's results, in percent as printed."""
-    columns = {one.column: one for one in METRICS if one.column and one.name != "rougeL"}
-    headings = ["ROUGE" if name == "rouge" else one.label for name, one in columns.items()]
+    columns = {m.column: m for m in METRICS if m.column and m.name != "rougeL"}
+    headings = ["ROUGE" if name == "rouge" else m.label for name, m in columns.items()]
     rows = [
         [row["model"], ADAPTATIONS[row["adaptation"]], *(row[name] or "–" for name in columns)]
         for row in published()

@@ -1,9 +1,9 @@
-"""Why to trust the numbers, or not: differences, free baselines, parse rates, the data audit."""
+"""How certain the numbers are: intervals, differences, free baselines, parse rates, the audit."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from markupsafe import Markup
 
@@ -12,21 +12,23 @@ from legor1.core.format import count, p_value, percent, points, size
 from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
-from legor1.report.citation import Cited, cite, pointer
+from legor1.report import svg
+from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
 from legor1.report.sections import result_tables
-from legor1.report.study import Experiment, Study
+from legor1.report.study import Experiment, Score, Scored, Study
+from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, metric
+from legor1.tasks.task import Shown
 
-Table = tuple[list[str], list[list[str]]]  # headings and rows
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
-READING = (
+READING = [
     "Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %", "Interval",
     "Cut off, %",
-)  # fmt: skip
+]  # fmt: skip
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
-BESIDE = ("tables", "gallery_images")  # the report, and made with it
+NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,80 @@ class Audit:
     table: Table
 
 
+def confidence(study: Study) -> Cited:
+    """Return the confidence of the intervals as whole percent, unbroken."""
+
+    def whole(fraction: float) -> str:
+        return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+    return cite(study.config_file, study.config, "evaluation", "confidence", write=whole)
+
+
+def interval_method(study: Study) -> str:
+    """Return how the intervals were made, in the words of ``scores.json``."""
+    for name, scores in study.scoring.items():
+        if method := scores.get("interval", {}).get("method"):
+            how = method.partition(";")[0]  # the rest tells the columns of scores.json apart
+            file = IN_RUN.scores(name, study.protocols[0])
+            replicates = cite(file, scores, "interval", "replicates", write=count)
+            return Markup("<bdi>{}</bdi>, {} replicates").format(how, replicates)
+    return "bootstrap"
+
+
+def headline(study: Study, protocol: str) -> Figure:
+    """Return the panel of the first metric."""
+    return intervals(study, protocol, "headline", METRICS[:1])
+
+
+def intervals(
+    study: Study, protocol: str, prefix: str, metrics: Sequence[Shown] = METRICS
+) -> Figure:
+    """Return one panel a metric: every experiment's value with its interval, in percent."""
+    panels, rows = [], []
+    for shown in metrics:
+        scored = study.scored(protocol, shown)
+        if not scored:
+            continue
+        direction = "higher is better" if shown.higher else "lower is better"
+        picture = interval_panel(f"{prefix}-{shown.name}", shown.label, scored)
+        panels.append((shown.label, f"percent, {direction}", picture))
+        for experiment, score in scored:
+            ends = (score.cited(end) if score.bounded else "–" for end in ("low", "high"))
+            rows.append([shown.label, experiment.name, score.cited(), *ends, score.cited("n")])
+    return Figure(panels, ["Metric", "Experiment", "Value, %", "Low", "High", "Examples"], rows)
+
+
+def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
+    """Return the panel of one metric: an axis from 0, and a marker on a bar an experiment."""
+    ends = [100 * x for _, s in scored for x in (s.value, s.high) if math.isfinite(x)]
+    ticks = nice_ticks(0, max([*ends, 1]), 5)
+    rows = []
+    for e, score in scored:
+        bar = (100 * score.low, 100 * score.high) if score.bounded else None
+        rows.append((e, 100 * score.value, percent(score.value), _span(score), bar))
+    description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
+    title = f"{label} by experiment"
+    return svg.chart("intervals", ident, title, description, ticks=ticks, rows=rows)
+
+
+def _span(score: Score) -> str:
+    return f"{percent(score.low)}–{percent(score.high)}" if score.bounded else "no interval"
+
+
 def differences(study: Study) -> Table:
     """Return how the experiments differ, pair by pair, on the same examples, in points."""
     cited = partial(cite, IN_RUN.comparison, study.comparison)
     headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     rows: list[list[str]] = []
-    for i, one in enumerate(study.comparison.get("comparisons", [])):
-        for task, found in one["tasks"].items():
-            where = ("comparisons", i, "tasks", task)
-            main = (*where, "metrics", found["main"])
+    for i, pair in enumerate(study.comparison.get("comparisons", [])):
+        for task, compared in pair["tasks"].items():
+            main = ("comparisons", i, "tasks", task, "metrics", compared["main"])
             ends = (cited(*main, end, write=points) for end in ("low", "high"))
-            rows.append(
-                [
-                    one["experiment"],
-                    one["baseline"],
-                    TASKS[task].title,
-                    metric(task, found["main"]).label,
-                    cited(*main, "difference", write=points),
-                    Markup("{} to {}").format(*ends),
-                    cited(*main, "p_holm", write=p_value),
-                ]
-            )
+            names = [pair["experiment"], pair["baseline"]]
+            names += [TASKS[task].title, metric(task, compared["main"]).label]
+            difference = cited(*main, "difference", write=points)
+            p = cited(*main, "p_holm", write=p_value)
+            rows.append([*names, difference, Markup("{} to {}").format(*ends), p])
     return [*headings, "p (Holm)"], rows
 
 
@@ -69,17 +124,13 @@ def free_baselines(study: Study, protocol: str) -> Table:
     A metric of which no baseline has a number is left out.
     """
     rows: list[list[str]] = []
-    for one in METRICS:
-        free = dict(result_tables.free_scores(study, protocol, one))
-        known = [study.score(protocol, one.task, one.name, e) for e in study.experiments]
-        best = max(
-            (score for score in known if score),
-            key=lambda score: one.worth(score.value),
-            default=None,
-        )
-        scores = [*(free.get(name) for name in baselines.NAMES), best]
+    for shown in METRICS:
+        free = result_tables.free_scores(study, protocol, shown)
+        scores = [score for _, score in study.scored(protocol, shown)]
+        best = max(scores, key=lambda score: shown.worth(score.value), default=None)
         if free:
-            rows.append([one.label, *(score.cited() if score else "–" for score in scores)])
+            cells = [*(free.get(name) for name in baselines.NAMES), best]
+            rows.append([shown.label, *(score.cited() if score else "–" for score in cells)])
     names = [name.replace("_", " ") for name in baselines.NAMES]
     return ["Metric", *names, "best experiment"], rows
 
@@ -90,19 +141,20 @@ def rates(study: Study) -> Table:
     Instructions have no such rates: they are prose, of which all can be read.
     """
     rows: list[list[str]] = []
-    for one in study.experiments:
-        asked = {row["task"] for row in study.predictions[one.name].values()}
+    for experiment in study.experiments:
+        asked = {row["task"] for row in study.predictions[experiment.name].values()}
         for task in (task for task in TASKS if task in asked):
-            number, cut = _counted(study, one, task)
-            rows.append([one.name, TASKS[task].title, number, *_shares(study, one, task), cut])
-    return list(READING), rows
+            number, cut_off = _counted(study, experiment, task)
+            shares = _shares(study, experiment, task)
+            rows.append([experiment.name, TASKS[task].title, number, *shares, cut_off])
+    return READING, rows
 
 
-def _counted(study: Study, one: Experiment, task: str) -> tuple[Cited, str]:
+def _counted(study: Study, experiment: Experiment, task: str) -> tuple[Cited, str]:
     """Return how many answers there are, and the share that the limit on tokens cut off."""
-    answers = [row for row in study.predictions[one.name].values() if row["task"] == task]
-    file, n = IN_RUN.predictions(one.name), len(answers)
-    number = Cited(count(n), n, pointer(file, "task"), f"how many are {task}")
+    answers = study.answers(experiment, [task])
+    file, n = IN_RUN.predictions(experiment.name), len(answers)
+    number = counted(n, pointer(file, "task"), f"how many are {task}")
     if not all("finished" in row for row in answers):
         return number, "–"
     share = sum(not row["finished"] for row in answers) / n
@@ -110,10 +162,10 @@ def _counted(study: Study, one: Experiment, task: str) -> tuple[Cited, str]:
     return number, Cited(percent(share), share, pointer(file, "finished"), how)
 
 
-def _shares(study: Study, one: Experiment, task: str) -> Iterable[str]:
+def _shares(study: Study, experiment: Experiment, task: str) -> Iterable[str]:
     """Yield the share that is as it was asked for, and that can be read at all, with intervals."""
     for name in ("parse_strict", "parse_lenient"):
-        score = study.score(PROTOCOL, task, name, one)
+        score = study.score(PROTOCOL, task, name, experiment)
         if score is None:
             yield from ("–", "–")
             continue
@@ -127,51 +179,52 @@ def audits(study: Study) -> list[Audit]:
     made = []
     for name, audit in study.audits.items():
         if audit:
-            on = sorted(defects.chosen(study.config["protocols"][name]["defects"]))
+            switched_on = sorted(defects.chosen(study.config["protocols"][name]["defects"]))
             table = _findings(IN_RUN.data.audit(name), audit)
-            made.append(Audit(name, ", ".join(on) or "none", audit["defects_found"], table))
+            switches = ", ".join(switched_on) or "none"
+            made.append(Audit(name, switches, audit["defects_found"], table))
     return made
+
+
+def _findings(file: str, audit: Record) -> Table:
+    headings = ["Defect", "What was measured", "Prompts", "Value, %", "Interval", "Chance, %", "n"]
+    rows: list[list[str]] = []
+    for i, finding in enumerate(audit["findings"]):
+        cited = partial(cite, file, audit, "findings", i)
+        ends = (cited(end, write=percent) for end in ("low", "high"))
+        rows.append(
+            [
+                finding["defect"],
+                finding["measured"],
+                finding["variant"] or "both",
+                cited("value", write=percent),
+                "–" if finding["low"] is None else Markup("{} to {}").format(*ends),
+                cited("chance", write=percent) if finding["chance"] else "–",
+                cited("n", write=count),
+                VERDICTS[finding["verdict"]],
+            ]
+        )
+    return [*headings, "Verdict"], rows
 
 
 def hashes(study: Study) -> Table:
     """Return the DVC hash of every output that the report was made from.
 
-    While the run is at work there is none: files come and go.
+    While the study is running there is none: files come and go.
     """
-    beside = (".html", provenance.RECORD)  # made from the outputs, or of how they were made
+    made_from_outputs = (".html", provenance.RECORD)
     names = [
         name
         for name in ([] if study.missing else outputs.listed(study.folder))
-        if not name.endswith(beside) and name not in BESIDE
+        if not name.endswith(made_from_outputs) and name not in NOT_INPUTS
     ]
     rows: list[list[str]] = [
         [
             name,
-            Cited(count(len(one.files)), len(one.files), pointer(name), "files"),
-            Cited(size(one.size), one.size, pointer(name), "bytes"),
-            Cited(one.md5, one.md5, pointer(name), "DVC's hash"),
+            counted(len(output.files), pointer(name), "files"),
+            Cited(size(output.size), output.size, pointer(name), "bytes"),
+            Cited(output.md5, output.md5, pointer(name), "DVC's hash"),
         ]
-        for name, one in outputs.hashed(study.folder, names).items()
+        for name, output in outputs.hashed(study.folder, names).items()
     ]
     return ["Output", "Files", "Size", "DVC hash (MD5)"], rows
-
-
-def _findings(file: str, audit: dict[str, Any]) -> Table:
-    headings = ["Defect", "What was measured", "Prompts", "Value, %", "Interval", "Chance, %", "n"]
-    rows: list[list[str]] = []
-    for i, one in enumerate(audit["findings"]):
-        cited = partial(cite, file, audit, "findings", i)
-        ends = (cited(end, write=percent) for end in ("low", "high"))
-        rows.append(
-            [
-                one["defect"],
-                one["measured"],
-                one["variant"] or "both",
-                cited("value", write=percent),
-                "–" if one["low"] is None else Markup("{} to {}").format(*ends),
-                cited("chance", write=percent) if one["chance"] else "–",
-                cited("n", write=count),
-                VERDICTS[one["verdict"]],
-            ]
-        )
-    return [*headings, "Verdict"], rows

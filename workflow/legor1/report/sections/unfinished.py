@@ -6,22 +6,21 @@ Scores that the table lacks come from ``scores.json``, curves of a training from
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from legor1.core.format import percent
 from legor1.core.layout import IN_RUN
 from legor1.evaluation import table
 from legor1.monitor import jobs, run_files
 from legor1.report import study as finished
-from legor1.report.citation import Cited, pointer
+from legor1.report.citation import pointer
 from legor1.report.study import Key, Score, Study, Training
 from legor1.tasks import baselines
 from legor1.training import work_folder
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """What is missing of one kind: its name, which ones (none if there is one alone), the rule."""
 
     what: str
@@ -29,19 +28,8 @@ class Missing:
     rule: str
 
 
-class Uncompiled(Score):
-    """A number of ``scores.json``, where the ends of its interval stand apart from it."""
-
-    def cited(self, part: str = "value") -> Cited:
-        """Return its ``value``, ``low``, ``high`` or ``n`` as text with its source."""
-        if part not in ("low", "high"):
-            return super().cited(part)
-        number = getattr(self, part)
-        return Cited(percent(number), number, f"{self.source}/intervals/{self.called}/{part}")
-
-
 def read(folder: Path) -> Study:
-    """Read the run in ``folder``, be it finished or not.
+    """Read the run in ``folder``, finished or not.
 
     Raises:
         UserError: there is no config, or a file there is damaged.
@@ -85,5 +73,8 @@ def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
             for _, _, task, metric, *numbers, n in table.rows(name, study.folder / file):
                 value, low, high = (math.nan if x is None else x for x in numbers)
                 source = pointer(file, "tasks", task)
-                key = (protocol, task, metric, name)
-                yield key, Uncompiled(value, low, high, n, source, metric)
+                ends = f"{source}/intervals/{metric}"
+                yield (
+                    (protocol, task, metric, name),
+                    Score(value, low, high, n, source, metric, ends=ends),
+                )

@@ -5,17 +5,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from markupsafe import Markup
 
 from legor1.core.format import count, short
 from legor1.core.layout import IN_RUN
 from legor1.report import svg
-from legor1.report.citation import Cited, cite, pointer
-from legor1.report.figures.chart import PLOT, Axes, Figure, Points, nice_ticks, path
-from legor1.report.study import Experiment, Record, Study, Training
-from legor1.report.svg import tag
+from legor1.report.citation import Cited, Record, cite, pointer
+from legor1.report.study import Experiment, Study, Training
+from legor1.report.svg import PLOT, Axes, Figure, Points, nice_ticks, path, tag
 
 CURVES = {
     "loss": "Loss",
@@ -30,22 +28,24 @@ MOST_ROWS = 100  # of a table; the file has them all
 
 
 def curves(study: Study, experiment: Experiment) -> Figure:
-    """Return one panel for each logged quantity of an experiment's training that is known here."""
+    """Return one panel for each known quantity that an experiment's training logged."""
     training, panels = study.trainings[experiment.name], []
-    history, resumed = training.history, [step.value for step in _resumed(experiment, training)]
+    history, resumed = training.history, _resumed(experiment, training)
     titles = _titles({key for row in history for key in row if _has(row, key)})
-    for number, (key, title) in enumerate(titles.items()):
-        ident, points = f"curve-{experiment.index}-{number}", logged(history, key)
-        named = f"{title}, {experiment.name}"
-        picture = lines_panel(ident, named, [(experiment, points)], resumed)
-        panels.append((title, _last(training, key), picture))
     cited = partial(cite, training.history_file, history, write=short)
+    for number, (key, title) in enumerate(titles.items()):
+        ident, drawn = f"curve-{experiment.index}-{number}", [(experiment, logged(history, key))]
+        steps = [step.value for step in resumed]
+        picture = lines_panel(ident, f"{title}, {experiment.name}", drawn, steps)
+        last = max(i for i, row in enumerate(history) if _has(row, key))
+        note = Markup("last: {} at step {}").format(cited(last, key), cited(last, "step"))
+        panels.append((title, note, picture))
     rows = [
         [cited(i, "step"), *(cited(i, key) if _has(row, key) else "–" for key in titles)]
         for i, row in enumerate(history)
         if any(_has(row, key) for key in titles)
     ]
-    about = _about(experiment, training)
+    about = _about(training, resumed)
     return Figure(panels, ["Step", *titles.values()], thinned(rows), about=about)
 
 
@@ -56,40 +56,33 @@ def thinned(rows: list[list[str]]) -> list[list[str]]:
     return kept if not rows or kept[-1] is rows[-1] else [*kept, rows[-1]]
 
 
-def _last(training: Training, key: str) -> str:
-    row = max(i for i, row in enumerate(training.history) if _has(row, key))
-    cited = partial(cite, training.history_file, training.history, row, write=short)
-    return Markup("last: {} at step {}").format(cited(key), cited("step"))
-
-
-def _about(experiment: Experiment, training: Training) -> str:
-    """Return whether a training is done, and at which steps it was taken up again, in words."""
-    said = []
+def _about(training: Training, resumed: list[Cited]) -> str:
+    """Return whether a training is done, and at which steps it was resumed, in words."""
+    sentences = []
     if training.progress:
         cited = partial(cite, f"{training.folder}/progress.json", training.progress, write=count)
-        said.append(Markup("Not done yet: step {} of {}.").format(cited("step"), cited("steps")))
-    if steps := _resumed(experiment, training):
-        again = "Interrupted, and taken up again after step {}: the dashed lines."
-        said.append(Markup(again).format(Markup(", ").join(steps)))
-    return Markup(" ").join(said)
+        unfinished = Markup("Not done yet: step {} of {}.")
+        sentences.append(unfinished.format(cited("step"), cited("steps")))
+    if resumed:
+        again = Markup("Interrupted, and resumed after step {}: the dashed lines.")
+        sentences.append(again.format(Markup(", ").join(resumed)))
+    return Markup(" ").join(sentences)
 
 
 def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
-    """Return the steps at which a training was taken up again."""
-    facts, history = training.facts, training.history
-    if facts:
+    if facts := training.facts:
         cited = partial(cite, IN_RUN.training(experiment.name), facts, "resumed")
         return [cited(i) for i in range(len(facts.get("resumed", [])))]
-    cited = partial(cite, training.history_file, history, write=short)
-    return [cited(i, "step") for i, row in enumerate(history) if _has(row, "resumed")]
+    cited = partial(cite, training.history_file, training.history, write=short)
+    return [cited(i, "step") for i, row in enumerate(training.history) if _has(row, "resumed")]
 
 
-def _titles(logged: set[str]) -> dict[str, str]:
+def _titles(keys: set[str]) -> dict[str, str]:
     """Return the titles of the curves, in order; the parts of the reward follow it."""
-    parts = sorted(key for key in logged if key.startswith(REWARD) and not key.endswith("/std"))
+    parts = sorted(key for key in keys if key.startswith(REWARD) and not key.endswith("/std"))
     titles = {}
     for key, title in CURVES.items():
-        if key in logged:
+        if key in keys:
             titles[key] = title
         if key == "reward":
             names = (part.removeprefix(REWARD).removesuffix("/mean") for part in parts)
@@ -97,24 +90,24 @@ def _titles(logged: set[str]) -> dict[str, str]:
     return titles
 
 
-def _has(row: dict, key: str) -> bool:
+def _has(row: Record, key: str) -> bool:
     values = (row.get("step"), row.get(key))
     return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
     """Return the reward curves of trainings that differ in their rewards alone, side by side."""
-    by_name = {one.name: one for one in study.experiments}
+    by_name = {experiment.name: experiment for experiment in study.experiments}
     made = []
     for number, names in enumerate(alike_but_for_rewards(study.config["experiments"])):
         known = [(by_name[name], study.trainings[name]) for name in names]
-        known = [(one, training) for one, training in known if logged(training.history, "reward")]
+        known = [(e, training) for e, training in known if logged(training.history, "reward")]
         if len(known) > 1:
-            made.append(([one for one, _ in known], rewards(f"rewards-{number}", known)))
+            made.append(([e for e, _ in known], rewards(f"rewards-{number}", known)))
     return made
 
 
-def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
+def alike_but_for_rewards(experiments: Mapping[str, Record]) -> list[list[str]]:
     """Return the groups of GRPO experiments, two or more, whose other settings are the same.
 
     The thesis's Figure 1 is such a pair.
@@ -130,10 +123,10 @@ def alike_but_for_rewards(experiments: Mapping[str, Any]) -> list[list[str]]:
 
 def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
     """Return one panel with all curves; its table has the logged values and their running means."""
-    title = "Reward, " + " and ".join(one.name for one, _ in trainings)
-    curves = [(one, logged(training.history, "reward")) for one, training in trainings]
-    picture = lines_panel(ident, title, curves)
-    headings = ["Step", *(f"{one.name}{what}" for one, _ in curves for what in ("", ", mean"))]
+    names = [experiment.name for experiment, _ in trainings]
+    curves = [(experiment, logged(made.history, "reward")) for experiment, made in trainings]
+    picture = lines_panel(ident, "Reward, " + " and ".join(names), curves)
+    headings = ["Step", *(f"{name}{what}" for name in names for what in ("", ", mean"))]
     steps: dict[float, Cited] = {}
     columns: list[dict[float, Cited]] = []
     for _, training in trainings:
@@ -147,10 +140,9 @@ def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
 def _columns(training: Training) -> Iterable[dict[float, Cited]]:
     """Yield step → itself, step → the logged reward, and step → the running mean there."""
     file, history = training.history_file, training.history
-    cited = partial(cite, file, history, write=short)
     kept = [i for i, row in enumerate(history) if _has(row, "reward")]
     for key in ("step", "reward"):
-        yield {history[i]["step"]: cited(i, key) for i in kept}
+        yield {history[i]["step"]: cite(file, history, i, key, write=short) for i in kept}
     means = running_mean(logged(history, "reward"))
     yield {
         step: Cited(short(mean), mean, pointer(file, i, "reward"), "running mean")
@@ -171,13 +163,13 @@ def lines_panel(
 ) -> Markup:
     """Return a panel of curves on the same axes: logged values faint, running means strong.
 
-    At the steps ``resumed`` a training was taken up again: a dashed line stands there.
+    Dashed lines stand at the steps at which a training was ``resumed``.
     """
     xs, ys = ([point[i] for _, points in curves for point in points] for i in (0, 1))
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))
     axes = Axes(nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4))
-    drawn, said = [_interruption(axes.at((step, 0))[0]) for step in resumed], []
+    drawn, described = [_interruption(axes.at((step, 0))[0]) for step in resumed], []
     for experiment, points in curves:
         shade, mean = svg.colour(experiment.index), running_mean(points)
         if mean != points:
@@ -186,8 +178,8 @@ def lines_panel(
         drawn.append(svg.marker(experiment.index, *axes.at(mean[-1]), radius=4))
         first, end = short(points[0][1]), short(points[-1][1])
         whose = f"{experiment.name}: from" if len(curves) > 1 else "From"
-        said.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
-    return axes.picture(ident, title, " ".join(said), drawn, "optimiser step")
+        described.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
+    return axes.picture(ident, title, " ".join(described), drawn, "optimiser step")
 
 
 def _interruption(x: float) -> Markup:

@@ -1,1 +1,0 @@
-"""Figures as inline SVG, each with the table of its data; one module a family."""
