@@ -8,7 +8,7 @@ import pytest
 from trl.trainer.utils import RepeatSampler
 
 from legor1.cli import main
-from legor1.config.settings import SCHEMA, load, read
+from legor1.config.settings import load, read
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json, write_jsonl
 from legor1.models.qwen2_5_vl import HUB
@@ -258,7 +258,7 @@ def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys
     out = tmp_path / "plan.json"
     assert main.main(["plan", "--base-config", str(BASE), "--out", str(out)]) == 0
     content = read_json(out)
-    jsonschema.validate(content, read_json(SCHEMA.parent / "plan.schema.json"))
+    jsonschema.validate(content, read_json(ROOT / "workflow/schemas/plan.schema.json"))
     assert json.dumps(content) == json.dumps(plan(load(BASE)))
     said = capsys.readouterr().out
     assert said == render(content) + "\n"

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from legor1.config.settings import own
+from legor1.config.models import Config
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.models.architecture import Architecture
@@ -82,7 +82,9 @@ class Lengths:
             UserError: the file cannot be read, or holds no conversation.
         """
         experiment = self.config["experiments"][name]
-        budget = self.family.budget(**own(self.config, name, "pixel_budget"))
+        budget = self.family.budget(
+            **Config.model_validate(self.config).pixel_budget_of(name).as_mapping()
+        )
         shown = experiment["demonstrations"]
         path = self._path(experiment, side)
         if path is None or not path.is_file():
@@ -145,7 +147,8 @@ def _experiment(
         }
         where = f"experiments.{name}.training"
         stages.append(facts | _stage(machine, load, moments, seconds, where, recipe))
-    recipe = numerics | own(config, name, "inference") | {"lora": experiment.get("lora", {"r": 0})}
+    inference = Config.model_validate(config).inference_of(name)
+    recipe = numerics | inference.as_mapping() | {"lora": experiment.get("lora", {"r": 0})}
     source, by_task = lengths.of(name, "test")
     load, machine = tokens.together(by_task.values()), _machine(recipe, gpu or machines.PREDICT_ON)
     moments = memory.inference(arch, recipe, load)
