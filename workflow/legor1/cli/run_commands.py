@@ -30,11 +30,12 @@ def config(out: Path | None, **given: Any) -> None:
 @command(STUDY, "check workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG)
 def check(**given: Any) -> None:
     """Say what is missing to run a config on this machine."""
+    from legor1.config.settings import typed
     from legor1.planning.preflight import require
 
-    config = _resolved(**given)
-    require(config, Path("results") / config["run"])
-    print(f"run {config['run']}: nothing is missing here")
+    config = typed(_resolved(**given))
+    require(config, Path("results") / config.run)
+    print(f"run {config.run}: nothing is missing here")
 
 
 @command(
@@ -54,10 +55,10 @@ def plan(
     gpu: str | None, base: Path | None, conversations: str | None, out: Path | None, **given: Any
 ) -> None:
     """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit."""
-    from legor1.planning.plan import misfits, plan
-    from legor1.planning.plan_text import render
+    from legor1.config.settings import typed
+    from legor1.planning.plan import misfits, plan, render
 
-    content = plan(_resolved(**given), gpu, base, conversations)
+    content = plan(typed(_resolved(**given)), gpu, base, conversations)
     if out:
         write_json(out, content)
     print(render(content))
