@@ -46,28 +46,30 @@ def schema() -> Schema:
 def page() -> str:
     """Return the text of the page."""
     whole = schema()
-    places: dict[str, list[str]] = {}
+    places: dict[str, dict[str, None]] = {}  # name of a block → where it may be, in order
     _place("", whole, whole["$defs"], places)
     tables = [_table("## The top", whole)]
     for name, paths in places.items():
-        block = whole["$defs"][name]
-        method = block["properties"].get("method", {}).get("const", "")
-        suffix = f" with `method: {method}`" if method else ""
-        tables.append(_table("## " + ", ".join(f"`{path}`" for path in paths) + suffix, block))
+        tables.append(_table("## " + ", ".join(paths), whole["$defs"][name]))
     return "\n\n".join([HEAD, *tables]) + "\n"
 
 
 def _place(
-    path: str, block: Schema, known: dict[str, Schema], places: dict[str, list[str]]
+    path: str,
+    block: Schema,
+    known: dict[str, Schema],
+    places: dict[str, dict[str, None]],
+    method: str = "",
 ) -> None:
-    """Add to ``places`` at which paths of the config each block may be that is inside ``block``."""
+    """Add the paths of the blocks that are inside ``block`` to ``places``."""
     for name, of in block["properties"].items():
         for inner in _blocks(of):
             named = "patternProperties" in of or "additionalProperties" in of
-            there = f"{path}{name}{'.NAME' if named else ''}"
-            if there not in places.setdefault(inner, []):
-                places[inner].append(there)
-            _place(f"{there}.", known[inner], known, places)
+            there = f"{path}{name}{'.<name>' if named else ''}"
+            tag = known[inner]["properties"].get("method", {}).get("const", method)
+            of_method = f" with `method: {tag}`" if tag else ""
+            places.setdefault(inner, {})[f"`{there}`{of_method}"] = None
+            _place(f"{there}.", known[inner], known, places, tag)
 
 
 def _blocks(of: Schema) -> list[str]:

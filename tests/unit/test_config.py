@@ -276,6 +276,10 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
         ({"experiments": {1: {"method": "baseline"}}}, "experiments: 1 is not text"),
         ({"experiments": {"a": {"method": "sfd"}}}, "experiments.a.method: there is no 'sfd'"),
         ({"experiments": {"a": {"method": "sft"}}}, "experiments.a.training is missing"),
+        ({"experiments": {"a": 5}}, "experiments.a: 5 is not keys and values"),
+        ({"experiments": {"a": {}}}, "experiments.a.method is missing. Remedy: add it"),
+        ({"protocols": {"sound": {"defects": 5}}}, "sound.defects: 5 is not text or a list"),
+        ({"columns": ["sft", "sft"]}, "columns: ['sft', 'sft'] has something twice"),
         (
             {"experiments": {"a": {"method": "baseline", "lora": {"r": 8, "alpha": 8}}}},
             "unknown key experiments.a.lora",
@@ -333,6 +337,8 @@ def test_dr_grpo_does_not_divide_by_the_spread_of_rewards(loss, spread):
     assert training["scale_rewards"] == spread
     chosen = load(FULL, experiment("grpo", **group, scale_rewards="batch"))
     assert chosen["experiments"]["a"]["training"]["scale_rewards"] == "batch"
+    wrong = refusal(experiment("grpo", **group | {"loss_type": "gspo"}))
+    assert "a.training.loss_type: there is no 'gspo'" in wrong and "scale_rewards" not in wrong
 
 
 def test_rewards_are_those_of_the_suite():

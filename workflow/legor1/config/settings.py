@@ -26,7 +26,7 @@ REPLACED_WHOLE = "experiments"
 LARGEST = 2**32 - 1  # of whole numbers: NumPy takes no larger seed
 
 
-def load(base: Path | str, *overlays: Mapping[str, Any]) -> dict[str, Any]:
+def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
     """Return the config in ``base`` with the overlays merged onto it, defaults filled, checked.
 
     Mappings are merged key by key. ``experiments`` is the exception: an overlay that has it has
@@ -35,7 +35,7 @@ def load(base: Path | str, *overlays: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: a key is unknown or missing, or a value is wrong; all such are named.
     """
-    overlay: dict[str, Any] = {}
+    overlay: dict[str, object] = {}
     for further in overlays:
         overlay = merge(overlay, further)
     config = read(base)
@@ -44,7 +44,7 @@ def load(base: Path | str, *overlays: Mapping[str, Any]) -> dict[str, Any]:
     return check(merge(config, overlay))
 
 
-def read(source: Path | str) -> dict[str, Any]:
+def read(source: Path | str) -> dict[str, object]:
     """Return the mapping in a YAML file, or in ``source`` itself if that is JSON text.
 
     Raises:
@@ -74,22 +74,23 @@ def read(source: Path | str) -> dict[str, Any]:
     return value
 
 
-def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
     """Return ``base`` with ``overlay`` merged onto it, key by key; neither is changed."""
     merged = dict(base)
     for key, value in overlay.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            value = merge(merged[key], value)
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = merge(below, value)
         merged[key] = value
     return copy.deepcopy(merged)
 
 
-def check(config: Mapping[str, Any]) -> dict[str, Any]:
+def check(config: Mapping[str, object]) -> dict[str, Any]:
     """Return what ``typed`` makes of ``config``, as keys and values."""
     return typed(config).as_mapping()
 
 
-def typed(config: Mapping[str, Any]) -> Config:
+def typed(config: Mapping[str, object]) -> Config:
     """Return ``config`` as an object: defaults filled in, of ``columns`` alone, with all repeats.
 
     Raises:

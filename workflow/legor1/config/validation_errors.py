@@ -1,14 +1,15 @@
 """What pydantic refuses, said with the key's path, what is wrong there, and the remedy."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 TAG = "method"  # which says what kind of experiment it is
-WORDS = {
+FOLLOWS = "default_factory_not_called"  # since a key that the default depends on is wrong
+WORDS: dict[object, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -33,7 +34,7 @@ class Place(NamedTuple):
     """Where an error is: the keys to it, the types that may be there, and what the key means."""
 
     keys: tuple[int | str, ...]
-    types: list[Any]
+    types: Sequence[object]
     meaning: str | None = None
 
     @property
@@ -48,12 +49,13 @@ class Place(NamedTuple):
         return alternatives(dict.fromkeys(WORDS.get(kind, "keys and values") for kind in kinds))
 
 
-def describe(error: ValidationError, of: Any) -> list[str]:
+def describe(error: ValidationError, of: object) -> list[str]:
     """Return one line a problem of a value that was to be ``of`` some type."""
-    return list(dict.fromkeys(_line(detail, of) for detail in error.errors()))
+    lines = (_line(detail, of) for detail in error.errors() if detail["type"] != FOLLOWS)
+    return list(dict.fromkeys(lines))
 
 
-def _line(detail: Mapping[str, Any], of: Any) -> str:
+def _line(detail: Mapping[str, Any], of: object) -> str:
     kind, value, place = detail["type"], detail["input"], _find(of, detail["loc"])
     path, context = dotted(place.keys), detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -74,11 +76,11 @@ def _line(detail: Mapping[str, Any], of: Any) -> str:
     return f"{path}: {value!r} {wrong}. Remedy: choose another value{meaning}."
 
 
-def _find(of: Any, location: Iterable[int | str]) -> Place:
+def _find(of: object, location: Iterable[int | str]) -> Place:
     """Return the place of pydantic's ``location``, in which members of unions have names too."""
     place = Place((), _members(of))
     for part in location:
-        tagged = [kind for kind in place.types if _is_model(kind) and part in _tags(kind)]
+        tagged = [kind for kind in place.types if part in _tags(kind)]
         block = place.model
         values = next((kind for kind in place.types if get_origin(kind) in (list, dict)), None)
         keys = (*place.keys, part)
@@ -96,7 +98,7 @@ def _find(of: Any, location: Iterable[int | str]) -> Place:
     return place
 
 
-def _members(of: Any) -> list[Any]:
+def _members(of: object) -> list[object]:
     """Return the types that a value may have."""
     if get_origin(of) is Annotated:
         return _members(get_args(of)[0])
@@ -105,13 +107,13 @@ def _members(of: Any) -> list[Any]:
     return [of]
 
 
-def _is_model(kind: Any) -> bool:
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _tags(model: type[BaseModel]) -> tuple[object, ...]:
-    method = model.model_fields.get(TAG)
-    return get_args(method.annotation) if method else ()
+def _tags(kind: object) -> tuple[object, ...]:
+    tag = kind.model_fields.get(TAG) if _is_model(kind) else None
+    return get_args(tag.annotation) if tag else ()
 
 
 def _unknown(path: str, place: Place) -> str:
