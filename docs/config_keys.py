@@ -6,6 +6,7 @@ from pathlib import Path
 from legor1.config.models import Config
 
 Schema = dict
+Places = dict[str, dict[str, list[str]]]  # name of a block → its paths → methods that have it there
 PAGE = Path(__file__).with_name("config.md")
 SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.json"
 HEAD = """\
@@ -46,11 +47,16 @@ def schema() -> Schema:
 def page() -> str:
     """Return the text of the page."""
     whole = schema()
-    places: dict[str, dict[str, None]] = {}  # name of a block → where it may be, in order
+    places: Places = {}
     _place("", whole, whole["$defs"], places)
     tables = [_table("## The top", whole)]
     for name, paths in places.items():
-        tables.append(_table("## " + ", ".join(paths), whole["$defs"][name]))
+        headings = [
+            f"`{path}`"
+            + (f" with `method: {methods[0]}`" if any(methods) and not methods[1:] else "")
+            for path, methods in paths.items()
+        ]
+        tables.append(_table("## " + ", ".join(headings), whole["$defs"][name]))
     return "\n\n".join([HEAD, *tables]) + "\n"
 
 
@@ -58,7 +64,7 @@ def _place(
     path: str,
     block: Schema,
     known: dict[str, Schema],
-    places: dict[str, dict[str, None]],
+    places: Places,
     method: str = "",
 ) -> None:
     """Add the paths of the blocks that are inside ``block`` to ``places``."""
@@ -67,8 +73,7 @@ def _place(
             named = "patternProperties" in of or "additionalProperties" in of
             there = f"{path}{name}{'.<name>' if named else ''}"
             tag = known[inner]["properties"].get("method", {}).get("const", method)
-            of_method = f" with `method: {tag}`" if tag else ""
-            places.setdefault(inner, {})[f"`{there}`{of_method}"] = None
+            places.setdefault(inner, {}).setdefault(there, []).append(tag)
             _place(f"{there}.", known[inner], known, places, tag)
 
 
