@@ -21,7 +21,7 @@ from legor1.config.models import (
     SftTraining,
     Trained,
     Training,
-)  # fmt: skip
+)
 from legor1.config.settings import beyond, training_contradictions
 from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
