@@ -68,7 +68,7 @@ def manifest(tree: Path, out: Path) -> Facts:
     """List a tree's files with their sizes and SHA-256."""
     from legor1.data.manifest import write_manifest
 
-    return write_manifest(tree, out)
+    return write_manifest(tree=tree, out=out)
 
 
 @command(
