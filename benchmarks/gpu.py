@@ -35,6 +35,7 @@ import models
 import sft
 import torch
 from drawing import draw
+from pydantic import TypeAdapter
 from transformers import PrinterCallback, TrainerCallback
 
 from legor1.config import job_params
@@ -168,7 +169,8 @@ def train_the_study(folder: Path, attention: str) -> None:
     config = load(ROOT / "config.yaml", {"attention": attention})
     for name in ("sft", "grpo"):
         recipe = job_params.training(config, name)
-        recipe["training"] = recipe["training"] | {"steps": STEPS[name], "logging_steps": 1}
+        del recipe["training"]["epochs"]
+        recipe["training"] |= {"steps": STEPS[name], "logging_steps": 1}
         out = folder / name
         train(recipe, folder, out)
         show(recipe, folder, out)
@@ -195,8 +197,9 @@ def show(recipe: dict[str, Any], folder: Path, out: Path) -> None:
     rows = read_jsonl(folder / "conversations/plain/train.jsonl", ["task"])
     loads = tokens.measured(rows, budget, tokens.counter(folder / "7B"), demonstrations=True)
     load = tokens.together(loads.values())
-    moment, most = memory.fullest(memory.training(arch, recipe, load))
-    seconds = getattr(duration, recipe["method"])(arch, recipe, load, GPUS["H100"])
+    job = TypeAdapter(job_params.JOBS["train"]).validate_python(recipe)
+    moment, most = memory.fullest(memory.training(arch, job, load))
+    seconds = duration.training(arch, job, load, GPUS["H100"])
     planned = (sum(seconds.values()) - seconds["start"]) / recipe["training"]["steps"]
     facts, history = read_json(out / "run.json"), read_jsonl(out / "history.jsonl")
     measured = facts["peak_memory_mib"] / 1024

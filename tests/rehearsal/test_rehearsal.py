@@ -19,7 +19,7 @@ from site_study import SiteStudy
 from study import ROOT, Study
 from surroundings import CHECKS
 
-from legor1.config.settings import load, own
+from legor1.config.settings import load, typed
 from legor1.core.files import read_json, read_jsonl
 
 pytestmark = pytest.mark.rehearsal
@@ -124,7 +124,8 @@ def test_every_test_example_is_answered_as_the_config_says(results, experiment):
     assert [row["instance_id"] for row in answered] == sorted(row["instance_id"] for row in asked)
     answers = {row["prediction"] for row in answered}
     assert len(answers) > 3  # the stand-in knows nothing, but does not say the same to all
-    penalties = {name: own(config, name, "inference")["repetition_penalty"] for name in EXPERIMENTS}
+    study = typed(config)
+    penalties = {name: study.inference_of(name).repetition_penalty for name in EXPERIMENTS}
     assert penalties == dict.fromkeys(EXPERIMENTS, 1.0) | {
         "thesis_few_shot": 1.05,
         "thesis_grpo": 1.05,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from legor1.config.settings import load, read
+from legor1.config.settings import load, read, typed
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.data.manifest import RECORD, describe
@@ -37,13 +37,13 @@ def bare_machine(monkeypatch):
 
 
 def problems(config: dict, results: Path, rules=preflight.EVERY_RULE) -> str:
-    return "\n".join(preflight.missing(config, results, rules))
+    return "\n".join(preflight.missing(typed(config), results, rules))
 
 
 @pytest.mark.usefixtures("bare_machine")
 def test_everything_missing_is_named_at_once_with_the_way_to_the_demo(full, tmp_path):
     with pytest.raises(UserError) as error:
-        preflight.require(full, tmp_path)
+        preflight.require(typed(full), tmp_path)
     message = str(error.value)
     for part in (
         "PPPPPeter/arta",
@@ -59,7 +59,7 @@ def test_the_demo_needs_neither_gpu_nor_network(demo, tmp_path, monkeypatch):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "config.json").write_text("{}")
     monkeypatch.setattr(preflight, "TINY_BASE", tmp_path / "base")
-    preflight.require(demo, tmp_path)
+    preflight.require(typed(demo), tmp_path)
 
 
 @pytest.mark.usefixtures("bare_machine")

@@ -1,13 +1,17 @@
 import copy
 import functools
-import json
+import importlib
 import math
 from pathlib import Path
 
+import jsonschema
 import pytest
+from trees import check_schema
 
-from legor1.config.settings import SCHEMA, check, family, load, merge, own, read
+from legor1.config.models import Config
+from legor1.config.settings import check, family, load, merge, read
 from legor1.core.errors import UserError
+from legor1.core.files import read_json
 from legor1.evaluation.suites import SUITES
 from legor1.tasks import baselines
 
@@ -23,6 +27,30 @@ KEPT = (
     "gradient_checkpointing",
     "pack_examples",
 )
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """The script that writes the keys' page and schema."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return importlib.import_module("config_keys")
+
+
+def test_the_page_of_keys_and_the_schema_are_up_to_date(reference):
+    assert reference.PAGE.read_text() == reference.page(), "Remedy: python docs/config_keys.py"
+    assert read_json(reference.SCHEMA) == reference.schema(), "Remedy: python docs/config_keys.py"
+
+
+def test_the_schema_admits_every_config_and_no_other_key():
+    few = load(FULL)
+    check_schema("config", few, *(load(FULL, read(overlay)) for overlay in OVERLAYS))
+    with pytest.raises(jsonschema.ValidationError, match="unexpected"):
+        check_schema("config", few | {"devcie": "cpu"})
+
+
+def own(config: dict, name: str, block: str) -> dict:
+    """A block as an experiment has it."""
+    return getattr(Config.model_validate(config), f"{block}_of")(name).as_mapping()
 
 
 def refusal(overlay: dict) -> str:
@@ -248,6 +276,10 @@ def test_defaults_are_filled_in_where_a_block_is_missing():
         ({"experiments": {1: {"method": "baseline"}}}, "experiments: 1 is not text"),
         ({"experiments": {"a": {"method": "sfd"}}}, "experiments.a.method: there is no 'sfd'"),
         ({"experiments": {"a": {"method": "sft"}}}, "experiments.a.training is missing"),
+        ({"experiments": {"a": 5}}, "experiments.a: 5 is not keys and values"),
+        ({"experiments": {"a": {}}}, "experiments.a.method is missing. Remedy: add it"),
+        ({"protocols": {"sound": {"defects": 5}}}, "sound.defects: 5 is not text or a list"),
+        ({"columns": ["sft", "sft"]}, "columns: ['sft', 'sft'] has something twice"),
         (
             {"experiments": {"a": {"method": "baseline", "lora": {"r": 8, "alpha": 8}}}},
             "unknown key experiments.a.lora",
@@ -305,6 +337,8 @@ def test_dr_grpo_does_not_divide_by_the_spread_of_rewards(loss, spread):
     assert training["scale_rewards"] == spread
     chosen = load(FULL, experiment("grpo", **group, scale_rewards="batch"))
     assert chosen["experiments"]["a"]["training"]["scale_rewards"] == "batch"
+    wrong = refusal(experiment("grpo", **group | {"loss_type": "gspo"}))
+    assert "a.training.loss_type: there is no 'gspo'" in wrong and "scale_rewards" not in wrong
 
 
 def test_rewards_are_those_of_the_suite():
@@ -324,9 +358,10 @@ def test_rewards_are_those_of_the_suite():
     assert "rewards.objct. Did you mean object?" in refusal(unknown)
 
 
-def test_the_schema_knows_the_suites_and_their_rewards():
-    schema = json.loads(SCHEMA.read_text())["$defs"]["grpo"]["properties"]["training"]["properties"]
-    assert schema["suite"]["enum"] == list(SUITES)
+def test_the_schema_knows_the_suites_and_their_rewards(reference):
+    assert reference.schema()["$defs"]["GrpoTraining"]["properties"]["suite"]["enum"] == list(
+        SUITES
+    )
     group = {"generations": 2, "max_new_tokens": 8}
     for name, suite in SUITES.items():
         weights = dict.fromkeys(suite.rewards, 0.5)

@@ -8,22 +8,28 @@ import pytest
 from trl.trainer.utils import RepeatSampler
 
 from legor1.cli import main
-from legor1.config.settings import SCHEMA, load, read
+from legor1.config.job_params import GrpoJob, PredictionJob
+from legor1.config.models import GrpoTraining, Lora, Training
+from legor1.config.settings import load, read, typed
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json, write_jsonl
 from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT
 from legor1.planning import duration, machines
-from legor1.planning.plan import misfits, plan
-from legor1.planning.plan_text import render, summary
+from legor1.planning import plan as planning
+from legor1.planning.plan import misfits, render, summary
 from legor1.planning.preflight import TINY_BASE
 from legor1.planning.tokens import Load, Spread
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "config.yaml"
 DEMO = read(ROOT / "workflow/configs/demo.yaml")
-FLASH = {"precision": "bfloat16", "attention": "flash_attention_2"}
+FLASH = {"precision": "bfloat16", "attention": "flash_attention_2", "engine": "transformers"}
 QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+
+
+def plan(config, *arguments, **options):
+    return planning.plan(typed(config), *arguments, **options)
 
 
 def stages(content):
@@ -146,9 +152,8 @@ def test_operations_of_the_7b_model_worked_by_hand():
 
 def test_writing_is_bound_by_the_host_or_by_bandwidth():
     passed = duration.Pass(1, 1000, 0, new=10, scored=0)
-    fast, slow = (
-        duration.writing(QWEN, passed, FLASH, machines.GPUS[gpu]) for gpu in ("H100", "L4")
-    )
+    job = PredictionJob.model_construct(**FLASH)
+    fast, slow = (duration.writing(QWEN, passed, job, machines.GPUS[gpu]) for gpu in ("H100", "L4"))
     assert fast == pytest.approx(10 * 28 * 0.001)
     assert slow == pytest.approx(10 * (2 * 7.6156e9 + 3 * 1010 * 57344) / 180e9, rel=0.001)
 
@@ -157,8 +162,10 @@ def test_the_cache_is_copied_for_every_token():
     """64 rows of 6.3k tokens: 24 GB, 15 GB of weights, at 60 % of 2,039 GB/s."""
     passed = duration.Pass(64, 6300, 0, new=1, scored=0)
     took = {
-        name: duration.writing(QWEN, passed, recipe, machines.GPUS["A100-80"])
-        for name, recipe in {
+        name: duration.writing(
+            QWEN, passed, PredictionJob.model_construct(**job), machines.GPUS["A100-80"]
+        )
+        for name, job in {
             "vllm": FLASH | {"engine": "vllm"},
             "sdpa": FLASH | {"attention": "sdpa"},
             "flash": FLASH,
@@ -172,17 +179,16 @@ def test_the_cache_is_copied_for_every_token():
 
 
 def test_steps_are_told_or_follow_from_epochs():
-    training = {"batch_size": 4, "accumulation": 2, "epochs": 2, "generations": 8}
-    recipe = {"processes": 2, "training": training}
-    assert duration.steps(recipe, 9) == 8  # 4 steps of 2 prompts an epoch
-    assert duration.steps({"processes": 1, "training": {"steps": 7}}, 9) == 7
+    training = GrpoTraining.model_construct(batch_size=4, accumulation=2, epochs=2, generations=8)
+    assert duration.steps(training, 2, 9) == 8  # 4 steps of 2 prompts an epoch
+    assert duration.steps(Training.model_construct(steps=7), 1, 9) == 7
 
 
 @pytest.mark.parametrize("rows, expected", [(1500, 561), (19, 6)])
 def test_steps_of_grpo_are_those_of_trls_sampler(rows, expected):
-    training = {"batch_size": 8, "accumulation": 8, "epochs": 3, "generations": 8}
+    training = GrpoTraining.model_construct(batch_size=8, accumulation=8, epochs=3, generations=8)
     sampler = RepeatSampler(range(rows), mini_repeat_count=8, batch_size=8, repeat_count=8)
-    assert duration.steps({"processes": 1, "training": training}, rows) == expected
+    assert duration.steps(training, 1, rows) == expected
     assert expected == 3 * len(sampler) // (64 * 8)
 
 
@@ -198,11 +204,13 @@ def test_images_are_opened_once_a_prompt():
 def test_a_reference_costs_time_only_if_there_is_a_penalty():
     training = {"batch_size": 4, "accumulation": 2, "steps": 5, "max_new_tokens": 10}
     training |= {"generations": 2, "gradient_checkpointing": True}
-    recipe = FLASH | {"processes": 1, "threads": 1, "lora": {"dropout": 0.05}}
+    lora = Lora.model_construct(dropout=0.05)
+    shared = FLASH | {"processes": 1, "threads": 1, "lora": lora}
     rows = Load(9, *(Spread(10, 10) for _ in range(3)))
     for beta in (0.0, 0.04):
-        settings = recipe | {"training": training | {"beta": beta}}
-        parts = duration.grpo(QWEN, settings, rows, machines.GPUS["H100"])
+        settings = GrpoTraining.model_construct(**training, beta=beta)
+        job = GrpoJob.model_construct(**shared, training=settings)
+        parts = duration.training(QWEN, job, rows, machines.GPUS["H100"])
         assert (parts["reference"] > 0) == (beta > 0)
 
 
@@ -258,7 +266,7 @@ def test_the_file_follows_its_schema_and_the_text_says_the_same(tmp_path, capsys
     out = tmp_path / "plan.json"
     assert main.main(["plan", "--base-config", str(BASE), "--out", str(out)]) == 0
     content = read_json(out)
-    jsonschema.validate(content, read_json(SCHEMA.parent / "plan.schema.json"))
+    jsonschema.validate(content, read_json(ROOT / "workflow/schemas/plan.schema.json"))
     assert json.dumps(content) == json.dumps(plan(load(BASE)))
     said = capsys.readouterr().out
     assert said == render(content) + "\n"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from legor1.config.job_params import PredictionJob, TrainingJob
+from legor1.config.models import GrpoTraining, Lora, SftTraining
 from legor1.models.loading import load_model
 from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT
@@ -27,10 +29,15 @@ PAGES = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 LORA = {"r": 8, "alpha": 16, "dropout": 0.0}
 
 
-def recipe(**changes):
-    settings = {"batch_size": 1, "accumulation": 8, "gradient_checkpointing": True}
+STEP = {"batch_size": 1, "accumulation": 8, "gradient_checkpointing": True}
+
+
+def job(training=None, method=SftTraining, **changes):
+    """A training's settings, as far as they matter here."""
     on_gpu = {"device": "cuda", "precision": "bfloat16", "attention": "flash_attention_2"}
-    return on_gpu | {"processes": 1, "lora": LORA, "training": settings} | changes
+    settings = method.model_construct(**training or STEP)
+    rest = on_gpu | {"processes": 1, "lora": Lora(**LORA)} | changes
+    return TrainingJob.model_construct(**rest, training=settings)
 
 
 def load(visual=5200, text=300, answer=200):
@@ -56,10 +63,9 @@ def test_a_step_takes_what_the_model_says(head, checkpointing, dropout, text, vi
     )
     measured = json.loads(done.stdout.splitlines()[-1])["bytes"]  # DeepSpeed speaks first
     passed = memory.Pass(32, text + visual, visual, new=0, scored=text + visual)
-    on_cpu = {"device": "cpu", "precision": "float32", "lora": lora}
-    moments = memory.update(
-        TINY, passed, on_cpu | {"training": {"gradient_checkpointing": checkpointing}}
-    )
+    on_cpu = {"device": "cpu", "precision": "float32", "lora": Lora(**lora)}
+    step = {"gradient_checkpointing": checkpointing}
+    moments = memory.update(TINY, passed, job(step, **on_cpu))
     if not head:
         del moments["loss"]
     _, expected = memory.fullest(moments)
@@ -76,7 +82,7 @@ def test_the_cache_is_as_large_as_the_models_own():
 
 
 def test_zero_2_shares_out_gradients_and_optimiser_states_and_no_weights():
-    one, four = (memory.standing(QWEN, recipe(processes=n)) for n in (1, 4))
+    one, four = (memory.standing(QWEN, job(processes=n)) for n in (1, 4))
     assert one["weights"] == four["weights"] == 2 * 8_292_166_656
     assert one["optimiser states"] == 4 * four["optimiser states"] == 12 * 20_185_088
     assert four["LoRA gradients"] < one["LoRA gradients"]
@@ -95,19 +101,21 @@ def test_one_layer_of_the_7b_model_worked_by_hand():
     # 2 × 4 × 3584; keys and values, 2 × 2 × 512; 4 × 18944 numbers of the gated network, 2 bytes
     # each; 7 LoRAs of rank 8.
     token = 8 * 3584 + 8 * 3584 + 4 * 512 + 8 * 18944 + 2 * 7 * 8
-    assert memory.layer(QWEN, memory.Pass(1, 1000, 0, 0, 0), recipe()) == 1000 * token
+    assert memory.layer(QWEN, memory.Pass(1, 1000, 0, 0, 0), job()) == 1000 * token
 
 
 def test_a_rollout_holds_the_completions_of_a_whole_step():
-    settings = recipe()["training"] | {"batch_size": 4, "accumulation": 2, "max_new_tokens": 164}
-    moments = memory.training(QWEN, recipe(training=settings), load())
+    # each completion reads its prompt, as it would with dropout
+    settings = STEP | {"batch_size": 4, "accumulation": 2, "max_new_tokens": 164}
+    settings |= {"share_prompts": False}
+    moments = memory.training(QWEN, job(settings, GrpoTraining), load())
     assert list(moments) == ["rollout's images", "rollout's prompts", "vision", "loss", "backward"]
     tokens = 8 * (5200 + 300 + 164)
     assert moments["rollout's prompts"]["KV cache"] == tokens * 28 * 2 * 512 * 2
 
 
 def test_parts_of_a_moment_make_up_the_whole():
-    moments = memory.training(QWEN, recipe(), load())
+    moments = memory.training(QWEN, job(), load())
     name, needed = memory.fullest(moments)
     assert needed == sum(moments[name].values()) == max(sum(p.values()) for p in moments.values())
     assert 20 * GIB < needed < 30 * GIB
@@ -135,18 +143,21 @@ def test_parts_of_a_moment_make_up_the_whole():
     ],
 )
 def test_what_does_not_fit_names_the_setting_to_change(changes, gpu, said):
-    it = recipe(**changes)
+    it = job(**changes)
     moments = memory.training(QWEN, it, load(visual=7800))
     assert memory.fullest(moments)[1] > GPUS[gpu].memory
     assert memory.remedy(moments, GPUS[gpu], "experiments.sft.training", it).startswith(said)
 
 
 def test_a_budget_of_tokens_is_planned_as_the_batch_that_it_makes():
-    answering = {**recipe(), "max_new_tokens": 128, "batch_size": None, "batch_tokens": 32768}
-    del answering["training"]
+    answering = PredictionJob.model_construct(
+        device="cuda", precision="bfloat16", max_new_tokens=128, batch_size=None, batch_tokens=32768
+    )
     longest = load().prompt.most + 128
-    as_size = answering | {"batch_size": 32768 // longest, "batch_tokens": None}
+    sized = {"batch_size": 32768 // longest, "batch_tokens": None}
+    as_size = answering.model_copy(update=sized)
     assert memory.inference(QWEN, answering, load()) == memory.inference(QWEN, as_size, load())
-    moments = memory.inference(QWEN, answering | {"batch_tokens": 10**6}, load())
+    larger = answering.model_copy(update={"batch_tokens": 10**6})
+    moments = memory.inference(QWEN, larger, load())
     said = memory.remedy(moments, GPUS["A40"], "inference", answering)
     assert "inference.batch_tokens" in said and "inference.batch_size" not in said

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from legor1.config.models import Dataset
 from legor1.models.loading import load_processor
 from legor1.models.registry import DEFAULT
 from legor1.planning import tokens
@@ -91,17 +92,17 @@ def test_conversations_are_counted_by_task():
 
 
 def test_what_cannot_be_counted_is_assumed_to_fill_the_budget():
-    loads = tokens.assumed({"source": "huggingface"}, 0.25, BUDGET, demonstrations=True)
+    loads = tokens.assumed(Dataset(source="huggingface"), 0.25, BUDGET, demonstrations=True)
     assert {task: load.rows for task, load in loads.items()} == {
         "object": 4784,
         "grounding": 1403,
         "state": 2716,
     }
     assert loads["state"].visual.most == 3 * 2600
-    scenes = {"manuals": 8, "steps": 3, "objects": 4, "image_sizes": ["480x360", "28x28"]}
-    drawn = tokens.assumed(
-        {"source": "synthetic", "synthetic": scenes}, 1.0, BUDGET, demonstrations=False
-    )
+    sizes = ["480x360", "28x28"]
+    scenes = {"manuals": 8, "steps": 3, "objects": 4, "seed": 7, "image_sizes": sizes}
+    dataset = Dataset(source="synthetic", synthetic=scenes)
+    drawn = tokens.assumed(dataset, 1.0, BUDGET, demonstrations=False)
     assert {task: load.rows for task, load in drawn.items()} == {
         "object": 32,
         "grounding": 24,
@@ -115,7 +116,8 @@ def test_assumed_texts_are_about_as_long_as_the_studys_own():
     for prompt in PROMPTS:
         task = prompt["conversation"]["task"]
         before = len(images(prompt)) - 1
-        shown = tokens.assumed({"source": "hub"}, 1, BUDGET, demonstrations=before > 0)[task]
+        hub = Dataset(source="huggingface")
+        shown = tokens.assumed(hub, 1, BUDGET, demonstrations=before > 0)[task]
         text = prompt["tokens"] - sum(map(BUDGET.visual_tokens, images(prompt)))
         assert text <= shown.text.most
 

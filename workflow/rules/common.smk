@@ -42,12 +42,11 @@ from legor1.monitor import jobs, slurm
 from legor1.planning import preflight
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
-from legor1.config.settings import family, load, read
+from legor1.config.settings import family, load, read, typed
 from legor1.data.sources import download_folder, model_files, sizes
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
-from legor1.planning.plan import plan
-from legor1.planning.plan_text import summary
+from legor1.planning.plan import plan, summary
 from legor1.report.sections.training_curves import alike_but_for_rewards
 
 
@@ -99,7 +98,7 @@ def stop_if_something_is_missing():
     if not workflow.local_exec:
         names = {name for name in names if not name.startswith(preflight.MODEL_RULES)}
     with user_errors():
-        preflight.require(config, Path(RUN), names)
+        preflight.require(typed(config), Path(RUN), names)
 
 
 def note_start():
@@ -248,7 +247,7 @@ def plan_dry_run(record):
                 "base": Path(layout.base_model),
                 "conversations": f"{layout.data.root}/{{protocol}}/{{variant}}",
             }
-            logger.info(summary(plan(config, **known)))
+            logger.info(summary(plan(typed(config), **known)))
         except UserError as error:
             logger.info(f"No plan: {error}")
     return True

@@ -101,22 +101,24 @@ def option(name: str, help: str | None = None, **settings: Any) -> click.Paramet
     return click.RichOption([name], help=help, **{"required": "default" not in settings} | settings)
 
 
-def number(name: str, help: str | None = None, **settings: Any) -> click.Parameter:
+def number(name: str, help: str | None = None, **settings: object) -> click.Parameter:
     """Return an option that is a whole number."""
     return option(name, help, type=int, **settings)
 
 
-def path(name: str, help: str, role: Role | None = READ, **settings: Any) -> click.Parameter:
+def path(name: str, help: str, role: Role | None = READ, **settings: object) -> click.Parameter:
     """Return an option that is a path."""
     return option(name, help, type=Artefact(role), **settings)
 
 
-def out(help: str, *files: str, role: Role | None = WRITTEN, **settings: Any) -> click.Parameter:
+def out(help: str, *files: str, role: Role | None = WRITTEN, **settings: object) -> click.Parameter:
     """Return ``--out``; of a folder the command writes the ``files`` (glob patterns), or all."""
     return path("--out", help, Role("output", files) if files else role, **settings)
 
 
-def choice(name: str, *choices: str, help: str | None = None, **settings: Any) -> click.Parameter:
+def choice(
+    name: str, *choices: str, help: str | None = None, **settings: object
+) -> click.Parameter:
     """Return an option that is one of several words."""
     return option(name, help, type=click.Choice(choices), **settings)
 
@@ -129,8 +131,8 @@ def argument(
     return click.RichArgument([name], help=help, **settings)
 
 
-MAYBE: dict[str, Any] = {"default": None}
-SOUND: dict[str, Any] = {"default": "sound"}
+MAYBE: dict[str, None] = {"default": None}
+SOUND: dict[str, str] = {"default": "sound"}
 MANY: dict[str, Any] = {"nargs": -1, "required": True}
 INTO = "the folder to write into"
 CONVERTED = "the folder of {plain,reasoning}/{train,test}.jsonl"

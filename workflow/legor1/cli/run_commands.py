@@ -3,24 +3,27 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from legor1.cli import parameters as p
 from legor1.cli.command import RESULTS, STUDY, Facts, command
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 
+if TYPE_CHECKING:  # pydantic takes a while, and few commands need it
+    from legor1.config.models import Config
 
-def _resolved(overlays: Sequence[str], base_config: str) -> dict[str, Any]:
-    from legor1.config.settings import load, read
 
-    return load(base_config, *map(read, overlays))
+def _resolved(overlays: Sequence[str], base_config: str) -> "Config":
+    from legor1.config.settings import load, read, typed
+
+    return typed(load(base_config, *map(read, overlays)))
 
 
 @command(STUDY, "config workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG, p.OUT_JSON)
-def config(out: Path | None, **given: Any) -> None:
+def config(overlays: Sequence[str], base_config: str, out: Path | None) -> None:
     """Print the resolved config, or write it."""
-    config = _resolved(**given)
+    config = _resolved(overlays, base_config).as_mapping()
     if out:
         write_json(out, config)
     else:
@@ -28,13 +31,13 @@ def config(out: Path | None, **given: Any) -> None:
 
 
 @command(STUDY, "check workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG)
-def check(**given: Any) -> None:
+def check(overlays: Sequence[str], base_config: str) -> None:
     """Say what is missing to run a config on this machine."""
     from legor1.planning.preflight import require
 
-    config = _resolved(**given)
-    require(config, Path("results") / config["run"])
-    print(f"run {config['run']}: nothing is missing here")
+    config = _resolved(overlays, base_config)
+    require(config, Path("results") / config.run)
+    print(f"run {config.run}: nothing is missing here")
 
 
 @command(
@@ -51,13 +54,17 @@ def check(**given: Any) -> None:
     p.OUT_JSON,
 )
 def plan(
-    gpu: str | None, base: Path | None, conversations: str | None, out: Path | None, **given: Any
+    overlays: Sequence[str],
+    base_config: str,
+    gpu: str | None,
+    base: Path | None,
+    conversations: str | None,
+    out: Path | None,
 ) -> None:
     """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit."""
-    from legor1.planning.plan import misfits, plan
-    from legor1.planning.plan_text import render
+    from legor1.planning.plan import misfits, plan, render
 
-    content = plan(_resolved(**given), gpu, base, conversations)
+    content = plan(_resolved(overlays, base_config), gpu, base, conversations)
     if out:
         write_json(out, content)
     print(render(content))
@@ -66,11 +73,11 @@ def plan(
 
 
 @command(STUDY, "watch results/demo", p.RUN, p.ONCE, p.SECONDS, p.WAIT)
-def watch(**given: Any) -> None:
+def watch(run: Path, once: bool, every: float, wait: bool) -> None:
     """Show how a running study stands, by its files alone, until it is done or Ctrl-C."""
     from legor1.monitor.screen import watch
 
-    watch(**given)
+    watch(run, once=once, every=every, wait=wait)
 
 
 @command(
@@ -78,11 +85,11 @@ def watch(**given: Any) -> None:
     "crate results/demo --out demo.crate.zip",
     *(p.RUN, p.LICENCE, p.out("the folder or .zip file to write", role=None)),
 )
-def crate(**given: Any) -> Facts:
+def crate(run: Path, licence: str | None, out: Path) -> Facts:
     """Pack a finished run as an RO-Crate: its results, their records, and how they came about."""
     from legor1.publishing.crate import write_crate
 
-    return write_crate(**given)
+    return write_crate(run, out, licence)
 
 
 @command(RESULTS, "publish results/demo", p.RUN)

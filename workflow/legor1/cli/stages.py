@@ -21,6 +21,7 @@ from legor1.evaluation import user_rewards
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
 
+Recipe = dict[str, Any]
 Switches = Sequence[tuple[str, bool]]
 
 
@@ -63,11 +64,11 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
 
 
 @command(DATA, "manifest tree --out manifest.json", p.SOURCE, p.OUT)
-def manifest(**given: Any) -> Facts:
+def manifest(tree: Path, out: Path) -> Facts:
     """List a tree's files with their sizes and SHA-256."""
     from legor1.data.manifest import write_manifest
 
-    return write_manifest(**given)
+    return write_manifest(tree=tree, out=out)
 
 
 @command(
@@ -77,11 +78,11 @@ def manifest(**given: Any) -> Facts:
     p.OUT,
     p.QUARANTINE,
 )
-def index(**given: Any) -> Facts:
+def index(tree: Path, out: Path, quarantine: Path) -> Facts:
     """Read a dataset tree into one row an instance."""
     from legor1.data.lego_arta.index import write_index
 
-    return write_index(**given)
+    return write_index(tree, out, quarantine)
 
 
 @command(
@@ -89,11 +90,11 @@ def index(**given: Any) -> Facts:
     "fingerprint instances.parquet --tree tree --workers 2 --out images.parquet",
     *(p.INSTANCES, p.TREE, p.WORKERS, p.OUT),
 )
-def fingerprint(**given: Any) -> Facts:
+def fingerprint(instances: Path, tree: Path, workers: int, out: Path) -> Facts:
     """Take fingerprints of all images, to know the same picture in two manuals."""
     from legor1.data.fingerprints import write_images
 
-    return write_images(**given)
+    return write_images(instances, tree, out, workers)
 
 
 @command(
@@ -172,13 +173,13 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
     "build-base --conversations train.jsonl --tree tree --recipe recipe.json --out tiny",
     *(p.TRAIN, p.TREE, p.recipe("build-base"), p.OUT_FOLDER),
 )
-def build_base(**given: Any) -> None:
+def build_base(conversations: Path, tree: Path, recipe: Recipe, out: Path) -> None:
     """Make and train the tiny base model."""
     _silence_libraries()
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from legor1.training.tiny_base import build
 
-    build(**given)
+    build(recipe, conversations, tree, out)
 
 
 @command(
@@ -188,7 +189,7 @@ def build_base(**given: Any) -> None:
     *(p.TRAIN, p.TREE, p.BASE, p.recipe("train"), p.WORK, p.OUT_FOLDER, p.MANIFEST, p.MINUTES),
     *(p.ATTEMPT, p.LOG),
 )
-def train(recipe: dict[str, Any], **given: Any) -> None:
+def train(recipe: Recipe, **given: Any) -> None:
     """Train an experiment's adapter, resuming from the last checkpoint if there is one."""
     from legor1.training.launch import train
 
@@ -231,11 +232,11 @@ def gather(shards: Sequence[Path], out: Path) -> Facts:
     p.path("--test", "the conversations that are answered"),
     p.out(p.INTO, *(f"{name}.jsonl" for name in BASELINES)),
 )
-def baselines(**given: Any) -> Facts:
+def baselines(train: Path, test: Path, out: Path) -> Facts:
     """Answer the test conversations without a model: what any model must beat."""
     from legor1.tasks.baselines import write_baselines
 
-    return write_baselines(**given)
+    return write_baselines(train, test, out)
 
 
 @command(
@@ -244,7 +245,7 @@ def baselines(**given: Any) -> Facts:
     p.argument("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", p.WRITTEN),
     p.recipe("train"),
 )
-def pull(adapter: Path, recipe: dict[str, Any]) -> Facts:
+def pull(adapter: Path, recipe: Recipe) -> Facts:
     """Put the published adapter of an experiment where its training would."""
     from legor1.publishing.pull_adapter import pull
 
@@ -314,11 +315,11 @@ def reward(rollouts: Path, suite: str, own: tuple[str, ...], out: Path) -> None:
     p.argument("scores", "of `legor1 score`", form="EXPERIMENT=scores.json", **p.MANY),
     p.OUT,
 )
-def table(**given: Any) -> None:
+def table(scores: Sequence[p.Named], out: Path) -> None:
     """Collect the experiments' scores, under one protocol or several, in one table."""
     from legor1.evaluation.table import write_table
 
-    write_table(**given)
+    write_table(scores, out)
 
 
 @command(

@@ -3,46 +3,133 @@
 Whatever is left out cannot rerun it, so a recipe holds just what its stage uses.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from legor1.config import settings as config_settings
-from legor1.config.settings import own
+from pydantic import Field, TypeAdapter, ValidationError
+
+from legor1.config import fields as of
+from legor1.config.fields import Count, Seed, Switch, key
+from legor1.config.models import (
+    BaseTraining,
+    Config,
+    GrpoTraining,
+    Lora,
+    PixelBudget,
+    Sampling,
+    Settings,
+    SftTraining,
+    Trained,
+    Training,
+)
+from legor1.config.settings import beyond, training_contradictions
+from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
 
 Recipe = dict[str, Any]
-# What fixes a model's numbers, in training and in inference, and how long a prompt may be.
-NUMERICS = ("device", "precision", "attention", "max_tokens", "threads")
 # What these change is in the conversations, in the predictions, or in a name.
 ELSEWHERE = ("protocol", "variant", "inference", "repeats")
 
 
-def training(config: Mapping[str, Any], experiment: str) -> Recipe:
+class Job(Settings):
+    """What fixes a model's numbers, in training and in inference, and how long a prompt may be.
+
+    A recipe is resolved: what has a default in a config has none here.
+    """
+
+    experiment: str = key("The name of the experiment", min_length=1)
+    device: of.Device
+    precision: of.Precision
+    attention: of.Attention
+    max_tokens: Count | None = None
+    threads: Count
+    pixel_budget: PixelBudget
+    demonstrations: Switch
+
+
+class PredictionJob(Job):
+    """The recipe of ``legor1 predict``."""
+
+    engine: of.Engine
+    batch_tokens: Count | None
+    batch_size: Count | None
+    max_new_tokens: Count
+    repetition_penalty: of.AboveZero
+    sampling: Sampling | None = None
+    seed: Seed = key("Of what is drawn; greedy answers need none", None)
+
+
+class TrainingJob(Job):
+    """The recipe of ``legor1 train``."""
+
+    method: str
+    processes: Count
+    seed: Seed
+    tasks: of.Names
+    rows_per_task: Count
+    lora: Lora
+    training: Training
+
+
+class SftJob(TrainingJob):
+    """Supervised fine-tuning."""
+
+    method: Literal["sft"]
+    training: SftTraining
+
+
+class GrpoJob(TrainingJob):
+    """Group relative policy optimisation."""
+
+    method: Literal["grpo"]
+    training: GrpoTraining
+
+
+TRAINED = Annotated[SftJob | GrpoJob, Field(discriminator="method")]
+JOBS: dict[str, Any] = {"train": TRAINED, "predict": PredictionJob, "build-base": BaseTraining}
+
+
+def training(config: Config | Mapping[str, object], experiment: str) -> Recipe:
     """Return the recipe of ``legor1 train`` for an experiment of a resolved config."""
-    settings = config["experiments"][experiment]
-    recipe = _numerics(config, experiment, "processes", "seed")
-    return recipe | {
-        name: value
-        for name, value in settings.items()
-        if name not in (*ELSEWHERE, "pixel_budget")  # its own part of it
-    }
+    return training_job(Config.model_validate(config), experiment).as_mapping()
 
 
-def prediction(config: Mapping[str, Any], experiment: str) -> Recipe:
+def prediction(config: Config | Mapping[str, object], experiment: str) -> Recipe:
     """Return the recipe of ``legor1 predict`` for an experiment of a resolved config."""
-    settings, inference = config["experiments"][experiment], own(config, experiment, "inference")
-    recipe = _numerics(config, experiment) | inference
+    return prediction_job(Config.model_validate(config), experiment).as_mapping()
+
+
+def training_job(config: Config, experiment: str) -> TrainingJob:
+    """Return what an experiment's training depends on."""
+    own = config.experiments[experiment].as_mapping()
+    for name in (*ELSEWHERE, "pixel_budget"):  # which is here as it comes out
+        own.pop(name, None)
+    shared = {"processes": config.processes, "seed": config.seed}
+    job: TrainingJob = TypeAdapter(TRAINED).validate_python(
+        _numerics(config, experiment) | shared | own
+    )
+    return job
+
+
+def prediction_job(config: Config, experiment: str) -> PredictionJob:
+    """Return what an experiment's predictions depend on."""
+    settings, inference = config.experiments[experiment], config.inference_of(experiment)
+    recipe = _numerics(config, experiment) | inference.as_mapping()
     del recipe["shards"]
-    if inference.get("sampling"):  # the seed has no say in greedy answers
-        recipe["seed"] = settings.get("seed", config["seed"])
-    return recipe | {"demonstrations": settings["demonstrations"]}
+    recipe |= {"batch_tokens": inference.batch_tokens, "batch_size": inference.batch_size}
+    if inference.sampling:  # the seed has no say in greedy answers
+        own = settings.seed if isinstance(settings, Trained) else None
+        recipe["seed"] = config.seed if own is None else own
+    return PredictionJob.model_validate(recipe)
 
 
-def _numerics(config: Mapping[str, Any], experiment: str, *more: str) -> Recipe:
-    budget = own(config, experiment, "pixel_budget")
-    chosen = {name: config[name] for name in (*NUMERICS, *more)}
-    return chosen | {"experiment": experiment, "pixel_budget": budget}
+def _numerics(config: Config, experiment: str) -> Recipe:
+    names = ("device", "precision", "attention", "max_tokens", "threads")
+    return {name: getattr(config, name) for name in names} | {
+        "experiment": experiment,
+        "pixel_budget": config.pixel_budget_of(experiment),
+        "demonstrations": config.experiments[experiment].demonstrations,
+    }
 
 
 def checked(recipe: object, job: str) -> Recipe:
@@ -55,58 +142,27 @@ def checked(recipe: object, job: str) -> Recipe:
     """
     if not isinstance(recipe, dict):
         raise UserError('the recipe has no keys. Remedy: write an object, {"key": value, …}.')
-    recipe = copy.deepcopy(recipe)
-    problems = config_settings.problems(recipe, _shape(recipe, job)) or list(_unusable(recipe))
+    try:
+        typed = TypeAdapter(JOBS[job]).validate_python(recipe)
+    except ValidationError as error:
+        problems = [*describe(error, JOBS[job]), *beyond(recipe)]
+    else:
+        problems = list(beyond(typed.as_mapping())) or list(_contradictions(typed))
     if problems:
         raise UserError("the recipe has errors:\n  " + "\n  ".join(problems))
-    return recipe
+    return dict(typed.as_mapping())
 
 
-def _shape(recipe: Recipe, job: str) -> Recipe:
-    """Return the JSON schema of a job's recipe, put together from the config's."""
-    schema = config_settings.schema()
-    known = schema["properties"]
-    parts = {name: known[name] for name in (*NUMERICS, "pixel_budget", "seed")}
-    parts["experiment"] = {"type": "string", "minLength": 1}
-    optional = ["max_tokens"]
-    if job == "build-base":
-        parts, optional = schema["$defs"]["rebuild"]["properties"]["training"]["properties"], []
-    elif job == "predict":
-        parts |= known["inference"]["properties"] | schema["$defs"]["baseline"]["properties"]
-        parts["pixel_budget"] = known["pixel_budget"]
-        optional += ["seed", "sampling"] if not recipe.get("sampling") else []
-        for name in ("shards", "method", *ELSEWHERE):
-            parts.pop(name, None)
-    else:
-        method = recipe.get("method")
-        methods = ("sft", "grpo")
-        parts |= {"processes": known["processes"]}
-        parts |= schema["$defs"][method if method in methods else "sft"]["properties"]
-        parts |= {"method": {"enum": methods}, "pixel_budget": known["pixel_budget"]}
-        for name in ELSEWHERE:
-            parts.pop(name, None)
-    # What has a default in a config has one there alone: a recipe is resolved.
-    shared = schema["$defs"]
-    parts = {name: shared.get(part.get("$ref", "")[8:], {}) | part for name, part in parts.items()}
-    parts = {
-        name: {key: value for key, value in part.items() if key not in ("default", "$ref")}
-        for name, part in parts.items()
-    }
-    required = [name for name in parts if name not in optional]
-    of = {"type": "object", "required": required, "additionalProperties": False}
-    return {"$defs": schema["$defs"], **of, "properties": parts}
-
-
-def _unusable(recipe: Recipe) -> Iterator[str]:
+def _contradictions(job: TrainingJob | PredictionJob | BaseTraining) -> Iterator[str]:
     """Yield what is wrong between keys of a recipe that are right one by one."""
-    budget = recipe["pixel_budget"]
-    if budget["min_pixels"] > budget["max_pixels"]:
+    if job.pixel_budget.min_pixels > job.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    if "mixture" in recipe and not any(recipe["mixture"].values()):
+    if isinstance(job, BaseTraining) and not any(job.mixture.values()):
         yield "mixture: no task is ever drawn. Remedy: give one a share above 0."
-    if "batch_tokens" in recipe and (recipe["batch_size"] is None) == (
-        recipe["batch_tokens"] is None
-    ):
-        yield "batch_size: give either it or batch_tokens. Remedy: write null for the other."
-    if "training" in recipe and "method" in recipe:
-        yield from config_settings.training_contradictions("training", recipe, recipe["processes"])
+    if isinstance(job, PredictionJob):
+        if (job.batch_size is None) == (job.batch_tokens is None):
+            yield "batch_size: give either it or batch_tokens. Remedy: write null for the other."
+        if job.sampling and job.seed is None:
+            yield "seed is missing. Remedy: add it."
+    if isinstance(job, TrainingJob):
+        yield from training_contradictions("training", job.training, job.processes)

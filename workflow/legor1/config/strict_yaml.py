@@ -1,14 +1,12 @@
 """YAML as a config may have it: a key once in its mapping, and aliases within bounds."""
 
-from typing import Any
-
 import yaml
 
 MOST_NODES = 100_000  # keys and values of a file; a few lines of aliases can stand for billions
 ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # what ``load`` raises
 
 
-def load(text: str) -> Any:
+def load(text: str) -> object:
     """Return the value of the one document in ``text``; raises one of ``ERRORS``."""
     return _Loader(text).get_single_data()
 
@@ -18,7 +16,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.sizes: dict[yaml.Node, int] = {}  # nodes at and below each, aliases written out
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         alias, mark = self.check_event(yaml.AliasEvent), self.peek_event().start_mark
         node = super().compose_node(parent, index)
         if alias:
@@ -28,8 +26,8 @@ class _Loader(yaml.SafeLoader):
         inner = [] if isinstance(node, yaml.ScalarNode) else node.value
         if isinstance(node, yaml.MappingNode):
             _refuse_repeats([key for key, _ in inner])
-            inner = [one for pair in inner for one in pair]
-        self.sizes[node] = 1 + sum(self.sizes[one] for one in inner)
+            inner = [part for pair in inner for part in pair]
+        self.sizes[node] = 1 + sum(self.sizes[each] for each in inner)
         if self.sizes[node] > MOST_NODES:
             problem = f"more than {MOST_NODES} keys and values, aliases written out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

@@ -6,8 +6,9 @@ the other by memory bandwidth and by the host that launches the kernels.
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
 
+from legor1.config.job_params import Job, PredictionJob, TrainingJob
+from legor1.config.models import GrpoTraining, Training
 from legor1.inference.batching import room
 from legor1.models.architecture import Architecture
 from legor1.planning import memory
@@ -49,23 +50,22 @@ def vision(arch: Architecture, visual: float, machine: Machine) -> float:
     return vision_operations(arch, visual) / (machine.speed * assumed("vision_mfu"))
 
 
-def cache_passes(recipe: Mapping[str, Any], sequences: int) -> int:
+def cache_passes(job: Job, sequences: int) -> int:
     """Return how often all keys and values are read or written for one further token.
 
     vLLM reads them where they lie. transformers copies them all to add the token, and once more
     for FlashAttention, which wants sequences of unequal length without their padding.
     """
-    if recipe.get("engine") == "vllm":
+    if isinstance(job, PredictionJob) and job.engine == "vllm":
         return 1
-    return 5 if recipe["attention"] == "flash_attention_2" and sequences > 1 else 3
+    return 5 if job.attention == "flash_attention_2" and sequences > 1 else 3
 
 
-def writing(arch: Architecture, passed: Pass, recipe: Mapping[str, Any], machine: Machine) -> float:
+def writing(arch: Architecture, passed: Pass, job: Job, machine: Machine) -> float:
     """Return the seconds of ``passed.new`` further tokens of all sequences together."""
-    read, precision = arch.parameters() - arch.vision.parameters(), recipe["precision"]
-    kept = memory.cache(arch, passed, precision)
-    size = read * BYTES[precision] + cache_passes(recipe, passed.sequences) * kept
-    by_bandwidth = size / (machine.bandwidth * assumed("bandwidth_use"))
+    read = BYTES[job.precision] * (arch.parameters() - arch.vision.parameters())
+    kept = cache_passes(job, passed.sequences) * memory.cache(arch, passed, job.precision)
+    by_bandwidth = (read + kept) / (machine.bandwidth * assumed("bandwidth_use"))
     by_host = arch.text.num_hidden_layers * assumed("host_seconds")
     return passed.new * max(by_bandwidth, by_host)
 
@@ -77,91 +77,96 @@ def starting(arch: Architecture, precision: str) -> float:
     )
 
 
-def steps(recipe: Mapping[str, Any], rows: int) -> int:
+def steps(training: Training, processes: int, rows: int) -> int:
     """Return the optimiser steps of a training: as told, or whole epochs over ``rows``.
 
     SFT ends an epoch with a step of the rows that are left; TRL's GRPO leaves them out.
     """
-    settings = recipe["training"]
-    if settings.get("steps"):
-        return settings["steps"]
-    together = settings["batch_size"] * settings["accumulation"] * recipe["processes"]
-    if "generations" in settings:
-        each = rows // (together // settings["generations"])
+    if training.steps:
+        return training.steps
+    together = training.batch_size * training.accumulation * processes
+    if isinstance(training, GrpoTraining):
+        each = rows // (together // training.generations)
     else:
         each = ceil(rows / together)
-    return ceil(each * settings["epochs"])
+    return ceil(each * training.epochs)
 
 
-def sft(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
-    """Return the seconds of a supervised training, by part."""
-    settings = recipe["training"]
-    rows = settings["batch_size"] * settings["accumulation"] * steps(recipe, load.rows)
+def training(arch: Architecture, job: TrainingJob, load: Load, machine: Machine) -> Seconds:
+    """Return the seconds of a training, by part."""
+    number = steps(job.training, job.processes, load.rows)
+    drawn = number * job.training.batch_size * job.training.accumulation
+    passes = FORWARD + BACKWARD + (RECOMPUTED if job.training.gradient_checkpointing else 0)
+    start = {"start": starting(arch, job.precision)}
+    if isinstance(job.training, GrpoTraining):
+        return start | _grpo(arch, job, job.training, load, machine, number, passes)
     length = load.prompt.mean + load.answer.mean
-    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
-    return {
-        "start": starting(arch, recipe["precision"]),
-        "images": _images(rows, load, recipe),
-        "vision": vision(arch, rows * load.visual.mean, machine),
-        "update": passes * language(arch, rows * length, length, machine),
+    return start | {
+        "images": _images(drawn, load, job.threads),
+        "vision": vision(arch, drawn * load.visual.mean, machine),
+        "update": passes * language(arch, drawn * length, length, machine),
     }
 
 
-def grpo(arch: Architecture, recipe: Mapping[str, Any], load: Load, machine: Machine) -> Seconds:
-    """Return the seconds of a GRPO training, by part.
+def _grpo(
+    arch: Architecture,
+    job: TrainingJob,
+    settings: GrpoTraining,
+    load: Load,
+    machine: Machine,
+    number: int,
+    passes: int,
+) -> Seconds:
+    """Return the seconds of ``number`` steps of GRPO, by part.
 
     Each completion reads its prompt anew, or a group reads it once, and then its images are
     encoded in the rollout alone. In either case they are opened once a prompt. Rollouts are taken
     to run to their limit, since a batch goes on until its longest ends.
     """
-    settings = recipe["training"]
-    number, new = steps(recipe, load.rows), settings["max_new_tokens"]
-    drawn = settings["batch_size"] * settings["accumulation"]
+    new, prompt = settings.max_new_tokens, load.prompt.mean
+    drawn = settings.batch_size * settings.accumulation
     completions = number * drawn
-    prompt, length = load.prompt.mean, load.prompt.mean + new
     rollout = Pass(drawn, round(prompt), round(load.visual.mean), new, new)
-    prompts = completions / memory.group(recipe)
-    scored = language(arch, prompts * prompt + completions * new, length, machine)
+    prompts = completions / memory.group(job)
+    scored = language(arch, prompts * prompt + completions * new, prompt + new, machine)
     seen = vision(arch, prompts * load.visual.mean, machine)
     again = 0.0 if prompts < completions else seen
-    passes = FORWARD + BACKWARD + (RECOMPUTED if settings["gradient_checkpointing"] else 0)
-    reference = 1 if settings["beta"] else 0
     return {
-        "start": starting(arch, recipe["precision"]),
-        "images": _images(completions / settings["generations"], load, recipe),
+        "images": _images(completions / settings.generations, load, job.threads),
         "rollout": seen
         + language(arch, prompts * prompt, prompt, machine)
-        + number * writing(arch, rollout, recipe, machine),
-        "reference": reference * (again + scored),
+        + number * writing(arch, rollout, job, machine),
+        "reference": again + scored if settings.beta else 0.0,
         "update": again + passes * scored,
     }
 
 
 def predict(
-    arch: Architecture, recipe: Mapping[str, Any], loads: Mapping[str, Load], machine: Machine
+    arch: Architecture,
+    job: PredictionJob,
+    shards: int,
+    loads: Mapping[str, Load],
+    machine: Machine,
 ) -> Seconds:
     """Return the seconds of all shards of an experiment's predictions, by part.
 
     Answers are taken to be as long as the true ones, and a batch runs to its longest.
     """
-    limit, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
-    parts = {"start": recipe["shards"] * starting(arch, recipe["precision"])}
+    parts = {"start": shards * starting(arch, job.precision)}
     parts |= dict.fromkeys(("images", "vision", "prompts", "answers"), 0.0)
     for load in loads.values():
         prompt = load.prompt.mean
-        new = min(limit, load.answer.most)
-        batch = room(round(prompt), limit, *sizes)
+        batch = room(round(prompt), job.max_new_tokens, job.batch_size, job.batch_tokens)
+        new = min(job.max_new_tokens, load.answer.most)
         passed = Pass(batch, round(prompt), round(load.visual.mean), new, 0)
-        each = writing(arch, passed, recipe, machine)
-        parts["images"] += _images(load.rows, load, recipe)
+        parts["images"] += _images(load.rows, load, job.threads)
         parts["vision"] += vision(arch, load.rows * load.visual.mean, machine)
         parts["prompts"] += language(arch, load.rows * prompt, prompt, machine)
-        parts["answers"] += ceil(load.rows / batch) * each
+        parts["answers"] += ceil(load.rows / batch) * writing(arch, passed, job, machine)
     return parts
 
 
-def _images(rows: float, load: Load, recipe: Mapping[str, Any]) -> float:
+def _images(rows: float, load: Load, threads: int) -> float:
     """Return the seconds that the CPU takes for the images of so many rows."""
     decoded = load.images * assumed("decode_seconds")
-    resized = load.visual.mean * assumed("resize_seconds") / recipe["threads"]
-    return rows * (decoded + resized)
+    return rows * (decoded + load.visual.mean * assumed("resize_seconds") / threads)

@@ -5,10 +5,11 @@ input only for the LoRA beside it. A test compares it with a real training step 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
+from legor1.config.job_params import Job, PredictionJob, TrainingJob
+from legor1.config.models import GrpoTraining
 from legor1.inference.batching import room
 from legor1.models.architecture import Architecture
 from legor1.planning.machines import Machine, assumed
@@ -54,62 +55,64 @@ class Pass:
         return self.sequences * (self.prompt + self.new)
 
 
-def widest(load: Load, sequences: int, new: int | None = None) -> Pass:
-    """Return the pass of the longest prompts of ``load``, with their answers or ``new`` tokens."""
-    after = load.answer.most if new is None else new
-    return Pass(sequences, load.prompt.most, load.visual.most, after, after)
+def written(job: TrainingJob, load: Load) -> int:
+    """Return the most tokens behind a prompt in training: of a completion, or of a true answer."""
+    settings = job.training
+    return settings.max_new_tokens if isinstance(settings, GrpoTraining) else load.answer.most
 
 
-def group(recipe: Mapping[str, Any]) -> int:
+def widest(load: Load, sequences: int, new: int) -> Pass:
+    """Return the pass of the longest prompts of ``load``, with ``new`` tokens each."""
+    return Pass(sequences, load.prompt.most, load.visual.most, new, new)
+
+
+def group(job: TrainingJob) -> int:
     """Return how many of GRPO's completions have their prompt computed once for them all.
 
     LoRA's dropout would be drawn once for a prompt, so there each completion has its own.
     """
-    settings = recipe["training"]
-    if settings.get("share_prompts", True) and not recipe["lora"]["dropout"]:
-        return settings.get("generations", 1)
+    settings = job.training
+    if isinstance(settings, GrpoTraining) and settings.share_prompts and not job.lora.dropout:
+        return settings.generations
     return 1
 
 
 def packed(passed: Pass, shared: int) -> Pass:
     """Return a pass with each prompt once, and ``shared`` completions behind it."""
     shared = min(shared, passed.sequences)
-    sequences = ceil(passed.sequences / shared)
-    return Pass(
-        sequences, passed.prompt, passed.visual, shared * passed.new, shared * passed.scored
-    )
+    new, scored = shared * passed.new, shared * passed.scored
+    return replace(passed, sequences=ceil(passed.sequences / shared), new=new, scored=scored)
 
 
-def layer(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> float:
+def layer(arch: Architecture, passed: Pass, job: TrainingJob) -> float:
     """Return what autograd keeps of one layer of the language model."""
     h, f = arch.text.hidden_size, arch.text.intermediate_size
-    e, lora = BYTES[recipe["precision"]], recipe["lora"]
+    e, lora = BYTES[job.precision], job.lora
     norms = 2 * FLOAT * h
     attention = e * (h + 2 * arch.text.key_value_size)  # its output is the next map's input
     gated = e * 3 * f
-    for_lora = e * (3 * h + f + 7 * lora["r"])
-    if lora["dropout"]:  # each adapter drops its own, and keeps what it dropped
-        mask = 1 if recipe["device"] == "cuda" else e
-        for_lora = e * (7 * h + f + 7 * lora["r"]) + mask * (5 * h + f)
+    for_lora = e * (3 * h + f + 7 * lora.r)
+    if lora.dropout:  # each adapter drops its own, and keeps what it dropped
+        mask = 1 if job.device == "cuda" else e
+        for_lora = e * (7 * h + f + 7 * lora.r) + mask * (5 * h + f)
     return passed.tokens * (norms + attention + gated + for_lora)
 
 
-def kept(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> float:
+def kept(arch: Architecture, passed: Pass, job: TrainingJob) -> float:
     """Return what the forward pass leaves for the backward: layers, or their inputs alone."""
-    h, e = arch.text.hidden_size, BYTES[recipe["precision"]]
-    one = layer(arch, passed, recipe)
-    if recipe["training"]["gradient_checkpointing"]:
-        one = passed.tokens * e * h
+    h, e = arch.text.hidden_size, BYTES[job.precision]
+    dropped = job.training.gradient_checkpointing
+    each = passed.tokens * e * h if dropped else layer(arch, passed, job)
     last = passed.tokens * (FLOAT + e) * h
-    return arch.text.num_hidden_layers * one + last
+    return arch.text.num_hidden_layers * each + last
 
 
-def backward(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> float:
+def backward(arch: Architecture, passed: Pass, job: TrainingJob) -> float:
     """Return what the backward of one layer adds: gradients, and the layer itself if dropped."""
     h, f = arch.text.hidden_size, arch.text.intermediate_size
-    gradients = passed.tokens * BYTES[recipe["precision"]] * (3 * f + 2 * h)
-    again = recipe["training"]["gradient_checkpointing"]
-    return gradients + (layer(arch, passed, recipe) if again else 0)
+    gradients = passed.tokens * BYTES[job.precision] * (3 * f + 2 * h)
+    again = job.training.gradient_checkpointing
+    return gradients + (layer(arch, passed, job) if again else 0)
 
 
 def logits(arch: Architecture, passed: Pass) -> float:
@@ -152,49 +155,44 @@ def next_logits(arch: Architecture, passed: Pass) -> float:
     return 3 * FLOAT * passed.sequences * arch.text.vocab_size
 
 
-def standing(arch: Architecture, recipe: Mapping[str, Any]) -> Parts:
+def standing(arch: Architecture, job: TrainingJob) -> Parts:
     """Return what lies there through a training under ZeRO-2.
 
     The frozen base is whole on every process; gradients and optimiser states are shared out.
     """
-    e, processes = BYTES[recipe["precision"]], recipe["processes"]
-    lora = arch.lora_parameters(recipe["lora"]["r"])
+    e, processes = BYTES[job.precision], job.processes
+    lora = arch.lora_parameters(job.lora.r)
     # ZeRO-2 keeps parameters in float32 beside the two moments of AdamW.
     return {
         "weights": arch.parameters() * e,
         "LoRA parameters": lora * e,
         "LoRA gradients": lora * (e + FLOAT / processes),
         "optimiser states": lora * 3 * FLOAT / processes,
-        "gradient bucket": REDUCE_BUCKET * e if recipe["device"] == "cuda" else lora * e,
+        "gradient bucket": REDUCE_BUCKET * e if job.device == "cuda" else lora * e,
     }
 
 
-def training(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict[str, Parts]:
-    """Return the parts at each moment of a training step; GRPO's begins with a rollout.
-
-    ``recipe`` is the experiment's block, with device, precision, attention and processes.
-    """
-    settings = recipe["training"]
-    new = settings.get("max_new_tokens")
-    passed = widest(load, settings["batch_size"], new)
-    there = standing(arch, recipe)
-    moments = update(arch, packed(passed, group(recipe)), recipe)
-    if new is not None:
+def training(arch: Architecture, job: TrainingJob, load: Load) -> dict[str, Parts]:
+    """Return the parts at each moment of a training step; GRPO's begins with a rollout."""
+    settings, there, shared = job.training, standing(arch, job), group(job)
+    new = written(job, load)
+    moments = update(arch, packed(widest(load, settings.batch_size, new), shared), job)
+    if isinstance(settings, GrpoTraining):
         # A process draws all completions of an optimiser step together, and keeps their pixels.
-        drawn = widest(load, settings["batch_size"] * settings["accumulation"], new)
+        drawn = widest(load, settings.batch_size * settings.accumulation, new)
         moments = {name: parts | {"pixels": pixels(arch, drawn)} for name, parts in moments.items()}
-        rollout = generation(arch, drawn, recipe["precision"], group(recipe))
+        rollout = generation(arch, drawn, job.precision, shared)
         moments = {f"rollout's {name}": parts for name, parts in rollout.items()} | moments
-    return {name: _whole(there | parts, recipe["device"]) for name, parts in moments.items()}
+    return {name: _whole(there | parts, job) for name, parts in moments.items()}
 
 
-def update(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> dict[str, Parts]:
+def update(arch: Architecture, passed: Pass, job: TrainingJob) -> dict[str, Parts]:
     """Return what forward and backward add to what lies there, moment by moment."""
-    left = {"activations": kept(arch, passed, recipe), "pixels": pixels(arch, passed)}
-    more = left["activations"] + backward(arch, passed, recipe)
+    left = {"activations": kept(arch, passed, job), "pixels": pixels(arch, passed)}
+    more = left["activations"] + backward(arch, passed, job)
     return {
         "vision": {
-            "vision activations": vision(arch, passed, recipe["precision"]),
+            "vision activations": vision(arch, passed, job.precision),
             "pixels": left["pixels"],
         },
         "loss": left | {"logits": logits(arch, passed)},
@@ -202,15 +200,16 @@ def update(arch: Architecture, passed: Pass, recipe: Mapping[str, Any]) -> dict[
     }
 
 
-def inference(arch: Architecture, recipe: Mapping[str, Any], load: Load) -> dict[str, Parts]:
-    """Return the parts while a batch is answered; an ``r`` of 0 in the recipe's LoRA is none."""
-    e = BYTES[recipe["precision"]]
-    new, sizes = recipe["max_new_tokens"], (recipe["batch_size"], recipe["batch_tokens"])
-    passed = widest(load, room(load.prompt.most, new, *sizes), new)
-    lora = arch.lora_parameters(recipe["lora"]["r"])
+def inference(
+    arch: Architecture, job: PredictionJob, load: Load, rank: int = 0
+) -> dict[str, Parts]:
+    """Return the parts while a batch is answered, with LoRA of ``rank``, 0 for none."""
+    e, new = BYTES[job.precision], job.max_new_tokens
+    sequences = room(load.prompt.most, new, job.batch_size, job.batch_tokens)
+    moments = generation(arch, widest(load, sequences, new), job.precision)
+    lora = arch.lora_parameters(rank)
     there = {"weights": arch.parameters() * e, "LoRA parameters": lora * e}
-    moments = generation(arch, passed, recipe["precision"])
-    return {name: _whole(there | parts, recipe["device"]) for name, parts in moments.items()}
+    return {name: _whole(there | parts, job) for name, parts in moments.items()}
 
 
 def generation(
@@ -233,9 +232,9 @@ def generation(
     }
 
 
-def _whole(parts: Parts, device: str) -> Parts:
+def _whole(parts: Parts, job: Job) -> Parts:
     """Return the parts with what the process itself takes beside them."""
-    if device == "cpu":
+    if job.device == "cpu":
         return parts | {"program": assumed("program_bytes")}
     moving = sum(size for name, size in parts.items() if name not in STANDING)
     gaps = assumed("fragmentation") * moving
@@ -244,26 +243,25 @@ def _whole(parts: Parts, device: str) -> Parts:
 
 def fullest(moments: Mapping[str, Parts]) -> tuple[str, float]:
     """Return the moment that needs the most, and how much that is."""
-    return max(
-        ((name, sum(parts.values())) for name, parts in moments.items()), key=lambda one: one[1]
-    )
+    needed = {name: sum(parts.values()) for name, parts in moments.items()}
+    name = max(needed, key=needed.__getitem__)
+    return name, needed[name]
 
 
-def remedy(
-    moments: Mapping[str, Parts], machine: Machine, where: str, recipe: Mapping[str, Any]
-) -> str:
+def remedy(moments: Mapping[str, Parts], machine: Machine, where: str, job: Job) -> str:
     """Return what to change so that the fullest moment fits: its largest part that a setting moves.
 
-    ``where`` is the config's path of the recipe's settings, such as ``experiments.sft.training``.
+    ``where`` is the config's path of the job's settings, such as ``experiments.sft.training``.
     """
     parts = moments[fullest(moments)[0]]
     if sum(size for part, size in parts.items() if part in STANDING) > machine.memory:
-        smaller = "precision: bfloat16" if recipe["precision"] == "float32" else "a smaller base"
+        smaller = "precision: bfloat16" if job.precision == "float32" else "a smaller base"
         return f"the weights: take {smaller}, or a GPU with more memory"
     largest = max((part for part in parts if part in LOWERED_BY), key=parts.__getitem__)
-    settings = recipe.get("training", recipe)
-    if largest == "activations" and not settings.get("gradient_checkpointing", True):
+    settings = job.training if isinstance(job, TrainingJob) else job
+    if largest == "activations" and not getattr(settings, "gradient_checkpointing", True):
         return f"the activations: set {where}.gradient_checkpointing: true"
-    names = [n for n in LOWERED_BY[largest] if n == PIXELS or settings.get(n) not in (None, 1)]
+    moved = {name: getattr(settings, name, None) for name in LOWERED_BY[largest]}
+    names = [name for name, now in moved.items() if name == PIXELS or now not in (None, 1)]
     paths = [name if name == PIXELS else f"{where}.{name}" for name in names]
     return f"the {largest}: lower {' or '.join(paths) or 'nothing; take a larger GPU'}"

@@ -1,31 +1,74 @@
 """The plan of a run: for each experiment tokens, memory and time, and whether it fits."""
 
-from collections.abc import Mapping
+import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
-from legor1.config.settings import own
+from legor1.config.job_params import Job, prediction_job, training_job
+from legor1.config.models import Base, Config, Trained
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
-from legor1.models.architecture import Architecture
-from legor1.models.family import ModelFamily
 from legor1.models.registry import architecture_of_base, family_of_base
 from legor1.planning import duration, machines, memory, tokens
-from legor1.planning.machines import GPUS, Machine
+from legor1.planning.machines import GIB, GPUS, Machine
 from legor1.planning.preflight import TINY_BASE
 
-Plan = dict[str, Any]
-NUMERICS = ("device", "precision", "attention", "threads", "processes", "max_tokens")
+VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
+
+
+class Needs(TypedDict):
+    """What any stage takes of its machine."""
+
+    machine: str
+    rows: int
+    tokens: dict[str, dict[str, float]]
+    memory: dict[str, memory.Parts]
+    fullest: str
+    needed: float
+    capacity: float
+    fits: bool
+    problem: str
+
+
+class Stage(Needs):
+    """What a training or the predictions of an experiment take."""
+
+    stage: str
+    lengths: str
+    machines: int
+    trainable_parameters: NotRequired[int]
+    steps: NotRequired[int]
+    seconds: duration.Seconds
+
+
+class ExperimentPlan(TypedDict):
+    """The stages of an experiment."""
+
+    method: str
+    stages: list[Stage]
+
+
+class Plan(TypedDict):
+    """What a run takes: ``schemas/plan.schema.json`` says it precisely."""
+
+    schema_version: int
+    run: str
+    base: str
+    parameters: int
+    shards: int
+    text: str
+    experiments: dict[str, ExperimentPlan]
+    assumptions: dict[str, dict[str, float | str]]
 
 
 def plan(
-    config: Mapping[str, Any],
+    config: Config,
     gpu: str | None = None,
     base: Path | None = None,
     conversations: str | None = None,
 ) -> Plan:
-    """Return what a run of ``config`` asks for (``schemas/plan.schema.json``).
+    """Return what a run of ``config`` asks for.
 
     Args:
         gpu: a name of ``machines.GPUS`` for all stages; else what the rules ask for.
@@ -37,161 +80,218 @@ def plan(
     Raises:
         UserError: the base model is not known, or a file cannot be read.
     """
-    folder = base_folder(config["base"], base)
-    family = family_of_base(config["base"], folder)
-    arch = architecture_of_base(config["base"], folder)
-    lengths = Lengths(config, conversations, tokens.counter(folder), family)
-    experiments = {
-        name: _experiment(arch, config, name, gpu, lengths) for name in config["experiments"]
-    }
+    planner = _Planner(config, gpu, base, conversations)
     return {
         "schema_version": 1,
-        "run": config["run"],
-        "base": arch.name,
-        "parameters": arch.parameters(),
-        "shards": config["inference"]["shards"],
-        "text": "estimated" if lengths.count is tokens.estimate else "counted",
-        "experiments": experiments,
-        "assumptions": {name: asdict(one) for name, one in machines.ASSUMPTIONS.items()},
+        "run": config.run,
+        "base": planner.arch.name,
+        "parameters": planner.arch.parameters(),
+        "shards": config.inference.shards,
+        "text": "estimated" if planner.count is tokens.estimate else "counted",
+        "experiments": {name: planner.experiment(name) for name in config.experiments},
+        "assumptions": {name: asdict(each) for name, each in machines.ASSUMPTIONS.items()},
     }
 
 
-def base_folder(base: Mapping[str, Any], described: Path | None) -> Path | None:
-    """Return where the base model lies, if it is here."""
-    if described is not None and described.is_file():
-        return described.parent / read_json(described)["path"]
-    return TINY_BASE if base["source"] == "shipped" else None
-
-
-class Lengths:
-    """What an experiment's rows take, by task: counted in its conversations, else assumed."""
+class _Planner:
+    """What the plans of all experiments of a run have in common."""
 
     def __init__(
-        self,
-        config: Mapping[str, Any],
-        folder: str | None,
-        count: tokens.Count,
-        family: ModelFamily,
+        self, config: Config, gpu: str | None, base: Path | None, conversations: str | None
     ) -> None:
-        self.config, self.folder, self.count, self.family = config, folder, count, family
+        folder, block = _base_folder(config.base, base), config.base.as_mapping()
+        self.config, self.gpu, self.conversations = config, gpu, conversations
+        self.family = family_of_base(block, folder)
+        self.arch = architecture_of_base(block, folder)
+        self.count = tokens.counter(folder)
 
-    def of(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
-        """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``.
-
-        Raises:
-            UserError: the file cannot be read, or holds no conversation.
-        """
-        experiment = self.config["experiments"][name]
-        budget = self.family.budget(**own(self.config, name, "pixel_budget"))
-        shown = experiment["demonstrations"]
-        path = self._path(experiment, side)
+    def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
+        """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``."""
+        shown = self.config.experiments[name].demonstrations
+        budget = self.family.budget(**self.config.pixel_budget_of(name).as_mapping())
+        path = self._path(name, side)
         if path is None or not path.is_file():
-            share = self.config["prepare"]["test_fraction"]
-            share = 1 - share if side == "train" else share
-            dataset = self.config["dataset"]
+            tested = self.config.prepare.test_fraction
+            share = 1 - tested if side == "train" else tested
+            dataset = self.config.dataset
             return "assumed", tokens.assumed(dataset, share, budget, demonstrations=shown)
         needed = ["task", "width", "height", "prompt", "response", "demonstrations"]
         rows = read_jsonl(path, needed)
         if not rows:
             raise UserError(f"{path} holds no conversation. Remedy: run `legor1 convert` again.")
-        loads = tokens.measured(rows, budget, self.count, demonstrations=shown)
-        return path.as_posix(), loads
+        return path.as_posix(), tokens.measured(rows, budget, self.count, demonstrations=shown)
 
-    def _path(self, experiment: Mapping[str, Any], side: str) -> Path | None:
-        if self.folder is None:
+    def _path(self, name: str, side: str) -> Path | None:
+        if self.conversations is None:
             return None
+        settings = self.config.experiments[name].as_mapping()
         try:
-            return Path(self.folder.format(**experiment)) / f"{side}.jsonl"
+            return Path(self.conversations.format(**settings)) / f"{side}.jsonl"
         except (KeyError, ValueError, IndexError) as error:
             raise UserError(
-                f"{self.folder} cannot be filled in: {error}. Remedy: put settings of an "
-                f"experiment into the braces: {', '.join(experiment)}."
+                f"{self.conversations} cannot be filled in: {error}. Remedy: put settings of an "
+                f"experiment into the braces: {', '.join(settings)}."
             ) from error
 
+    def experiment(self, name: str) -> ExperimentPlan:
+        """Return the plan of an experiment's training, if it has one, and of its predictions."""
+        settings = self.config.experiments[name]
+        stages = [self._training(name)] if isinstance(settings, Trained) else []
+        return {"method": settings.method, "stages": [*stages, self._prediction(name)]}
 
-def misfits(content: Plan) -> list[str]:
+    def _training(self, name: str) -> Stage:
+        job = training_job(self.config, name)
+        source, by_task = self.loads(name, "train")
+        chosen = [by_task[task] for task in job.tasks if task in by_task]
+        most = job.rows_per_task
+        load = tokens.together(replace(each, rows=min(each.rows, most)) for each in chosen)
+        machine = self._machine(job, machines.TRAIN_ON)
+        moments = memory.training(self.arch, job, load)
+        new = memory.written(job, load)
+        return {
+            "stage": "train",
+            "lengths": source,
+            "machines": job.processes,
+            "trainable_parameters": self.arch.lora_parameters(job.lora.r),
+            "steps": duration.steps(job.training, job.processes, load.rows),
+            **self._needs(job, machine, load, new, moments, f"experiments.{name}.training"),
+            "seconds": duration.training(self.arch, job, load, machine),
+        }
+
+    def _prediction(self, name: str) -> Stage:
+        job, settings = prediction_job(self.config, name), self.config.experiments[name]
+        source, by_task = self.loads(name, "test")
+        load, machine = tokens.together(by_task.values()), self._machine(job, machines.PREDICT_ON)
+        rank = settings.lora.r if isinstance(settings, Trained) else 0
+        moments = memory.inference(self.arch, job, load, rank)
+        shards = self.config.inference.shards
+        return {
+            "stage": "predict",
+            "lengths": source,
+            "machines": 1,
+            **self._needs(job, machine, load, job.max_new_tokens, moments, "inference"),
+            "seconds": duration.predict(self.arch, job, shards, by_task, machine),
+        }
+
+    def _machine(self, job: Job, gpu: str) -> Machine:
+        return machines.cpu(job.threads) if job.device == "cpu" else GPUS[self.gpu or gpu]
+
+    def _needs(
+        self,
+        job: Job,
+        machine: Machine,
+        load: tokens.Load,
+        new: int,
+        moments: dict[str, memory.Parts],
+        where: str,
+    ) -> Needs:
+        """Return what a stage takes, and why it does not fit if it does not."""
+        fullest, needed = memory.fullest(moments)
+        longest, limit = load.prompt.most + new, job.max_tokens or self.arch.context
+        problem = ""
+        if longest > limit:
+            problem = (
+                f"meets prompts of {longest:,} tokens with their answer, the limit is {limit:,}. "
+                f"Remedy: lower {memory.PIXELS}, show no demonstrations, or raise max_tokens."
+            )
+        elif needed > machine.memory:
+            problem = (
+                f"needs {needed / GIB:.1f} GiB at its fullest ({fullest}), {machine.name} has "
+                f"{machine.memory / GIB:.1f}. "
+                f"Remedy: {memory.remedy(moments, machine, where, job)}."
+            )
+        lengths = {"visual": load.visual, "prompt": load.prompt, "answer": load.answer}
+        return {
+            "machine": machine.name,
+            "rows": load.rows,
+            "tokens": {kind: asdict(spread) for kind, spread in lengths.items()},
+            "memory": moments,
+            "fullest": fullest,
+            "needed": needed,
+            "capacity": machine.memory,
+            "fits": not problem,
+            "problem": problem,
+        }
+
+
+def _base_folder(base: Base, described: Path | None) -> Path | None:
+    """Return where the base model lies, if it is here."""
+    if described is not None and described.is_file():
+        return described.parent / read_json(described)["path"]
+    return TINY_BASE if base.source == "shipped" else None
+
+
+def misfits(plan: Plan) -> list[str]:
     """Return one sentence for each stage of an experiment that does not fit its machine."""
     return [
         f"{name}: {stage['stage']} {stage['problem']}"
-        for name, experiment in content["experiments"].items()
+        for name, experiment in plan["experiments"].items()
         for stage in experiment["stages"]
         if not stage["fits"]
     ]
 
 
-def _experiment(
-    arch: Architecture, config: Mapping[str, Any], name: str, gpu: str | None, lengths: Lengths
-) -> Plan:
-    """Return the plan of an experiment's training, if it has one, and of all its predictions."""
-    experiment = config["experiments"][name]
-    numerics = {key: config.get(key) for key in NUMERICS}
-    numerics["max_tokens"] = numerics["max_tokens"] or arch.context
-    stages = []
-    if experiment["method"] != "baseline":
-        recipe = numerics | experiment
-        source, by_task = lengths.of(name, "train")
-        chosen = [by_task[task] for task in recipe["tasks"] if task in by_task]
-        most = recipe["rows_per_task"]
-        load = tokens.together(replace(one, rows=min(one.rows, most)) for one in chosen)
-        machine = _machine(recipe, gpu or machines.TRAIN_ON)
-        moments = memory.training(arch, recipe, load)
-        seconds = getattr(duration, recipe["method"])(arch, recipe, load, machine)
-        facts = {
-            "stage": "train",
-            "lengths": source,
-            "machines": recipe["processes"],
-            "trainable_parameters": arch.lora_parameters(recipe["lora"]["r"]),
-            "steps": duration.steps(recipe, load.rows),
-        }
-        where = f"experiments.{name}.training"
-        stages.append(facts | _stage(machine, load, moments, seconds, where, recipe))
-    recipe = numerics | own(config, name, "inference") | {"lora": experiment.get("lora", {"r": 0})}
-    source, by_task = lengths.of(name, "test")
-    load, machine = tokens.together(by_task.values()), _machine(recipe, gpu or machines.PREDICT_ON)
-    moments = memory.inference(arch, recipe, load)
-    seconds = duration.predict(arch, recipe, by_task, machine)
-    facts = {"stage": "predict", "lengths": source, "machines": 1}
-    stages.append(facts | _stage(machine, load, moments, seconds, "inference", recipe))
-    return {"method": experiment["method"], "stages": stages}
+def render(plan: Plan) -> str:
+    """Return the plan as text: the verdict, each stage, the assumptions."""
+    text = {"estimated": "estimated from its words", "counted": "counted by the base's tokenizer"}
+    head = f"run {plan['run']}: {plan['base']}, {plan['parameters']:,} parameters"
+    blocks = [summary(plan), head, f"text is {text[plan['text']]}"]
+    for name, experiment in plan["experiments"].items():
+        blocks += [_shown(f"{name} {stage['stage']}", stage) for stage in experiment["stages"]]
+    assumptions = [
+        f"  {name:18} {each['value']:>12.4g} {each['unit']}: {each['why']}"
+        for name, each in plan["assumptions"].items()
+    ]
+    return "\n\n".join([*blocks, "\n".join(["Assumed, and not measured here:", *assumptions])])
 
 
-def _machine(recipe: Mapping[str, Any], gpu: str) -> Machine:
-    return machines.cpu(recipe["threads"]) if recipe["device"] == "cpu" else GPUS[gpu]
+def summary(plan: Plan) -> str:
+    """Return one line, hours by machine, and one more for each stage that does not fit."""
+    hours: dict[str, float] = {}
+    for experiment in plan["experiments"].values():
+        for stage in experiment["stages"]:
+            spent = sum(stage["seconds"].values()) * stage["machines"]
+            hours[stage["machine"]] = hours.get(stage["machine"], 0.0) + spent
+    total = ", ".join(f"{_time(seconds)} of {name}" for name, seconds in hours.items())
+    unfit = misfits(plan)
+    verdict = "everything fits" if not unfit else "NO, it does not fit:"
+    return "\n  - ".join([f"Plan: {total}; {verdict}", *unfit])
 
 
-def _stage(
-    machine: Machine,
-    load: tokens.Load,
-    moments: dict[str, memory.Parts],
-    seconds: duration.Seconds,
-    where: str,
-    recipe: Mapping[str, Any],
-) -> Plan:
-    """Return what every stage of a plan has: tokens, memory by moment and part, time by part."""
-    fullest, needed = memory.fullest(moments)
-    new = recipe.get("training", recipe).get("max_new_tokens", load.answer.most)
-    longest, limit = load.prompt.most + new, recipe["max_tokens"]
-    problem = ""
-    if longest > limit:
-        problem = (
-            f"meets prompts of {longest:,} tokens with their answer, the limit is {limit:,}. "
-            f"Remedy: lower {memory.PIXELS}, show no demonstrations, or raise max_tokens."
-        )
-    elif needed > machine.memory:
-        problem = (
-            f"needs {needed / machines.GIB:.1f} GiB at its fullest ({fullest}), {machine.name} has "
-            f"{machine.memory / machines.GIB:.1f}. "
-            f"Remedy: {memory.remedy(moments, machine, where, recipe)}."
-        )
-    return {
-        "machine": machine.name,
-        "rows": load.rows,
-        "tokens": {name: asdict(getattr(load, name)) for name in ("visual", "prompt", "answer")},
-        "memory": moments,
-        "fullest": fullest,
-        "needed": needed,
-        "capacity": machine.memory,
-        "fits": not problem,
-        "problem": problem,
-        "seconds": seconds,
-    }
+def _shown(name: str, stage: Stage) -> str:
+    """Return a stage's lines: tokens, memory of the fullest moment, time."""
+    several = f"{stage['machines']} x " if stage["machines"] > 1 else ""
+    verdict = "fits" if stage["fits"] else "DOES NOT FIT"
+    steps = f", {stage['steps']:,} steps" if "steps" in stage else ""
+    lengths = ", ".join(
+        f"{kind} {spread['mean']:,.0f} (at most {spread['most']:,})"
+        for kind, spread in stage["tokens"].items()
+    )
+    spent = _time(sum(stage["seconds"].values()))
+    memory, full = stage["memory"], stage["fullest"]
+    visible = {part: size for part, size in memory[full].items() if size > VISIBLE}
+    moments = [f"{name} {sum(parts.values()) / GIB:.2f}" for name, parts in memory.items()]
+    lines = [
+        f"{name} on {several}{stage['machine']}: {verdict}, {spent}",
+        f"  rows    {stage['rows']:,}{steps}; lengths: {stage['lengths']}",
+        f"  tokens  {lengths}",
+        f"  memory  {stage['needed'] / GIB:.2f} of {stage['capacity'] / GIB:.1f} GiB",
+        _wrapped(moments, "moments "),
+        _wrapped([f"{part} {size / GIB:.2f}" for part, size in visible.items()], f"{full}: "),
+        _wrapped([f"{part} {_time(s)}" for part, s in stage["seconds"].items()], "time    "),
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped(items: list[str], first: str) -> str:
+    """Return the items, unbroken, in lines of 98, behind ``first`` or as far to the right."""
+    text = ", ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in items)
+    first, rest = "  " + first, " " * (len(first) + 2)
+    lines = textwrap.wrap(text, 98, initial_indent=first, subsequent_indent=rest)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,8 +12,8 @@ import urllib.request
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from legor1.config.models import Base, Config, Dataset, Hub
 from legor1.core.errors import UserError
 from legor1.data.download import downloaded, offline
 from legor1.data.hub import COMMIT
@@ -30,7 +30,7 @@ EVERY_RULE = (*MODEL_RULES, "fetch_dataset", "fetch_base")
 SECONDS_FOR_THE_HUB = 10
 
 
-def require(config: dict[str, Any], results: Path, rules: Collection[str] = EVERY_RULE) -> None:
+def require(config: Config, results: Path, rules: Collection[str] = EVERY_RULE) -> None:
     """Stop if something is missing to run ``rules`` (all by default) of the config here.
 
     Raises:
@@ -38,23 +38,23 @@ def require(config: dict[str, Any], results: Path, rules: Collection[str] = EVER
     """
     problems = list(missing(config, results, rules))
     if problems:
-        demo = "" if config["run"] == "demo" else ", or run the demo, which needs none: make demo"
+        demo = "" if config.run == "demo" else ", or run the demo, which needs none: make demo"
         raise UserError(
-            f"run {config['run']} cannot be made on this machine:\n  - "
+            f"run {config.run} cannot be made on this machine:\n  - "
             + "\n  - ".join(problems)
             + f"\nRemedy: put these right{demo}."
         )
 
 
-def missing(config: dict[str, Any], results: Path, rules: Collection[str]) -> Iterator[str]:
+def missing(config: Config, results: Path, rules: Collection[str]) -> Iterator[str]:
     """Yield what is missing, one sentence a thing."""
     yield from _unwritable(results)
-    yield from _no_dataset(config["dataset"], rules)
-    yield from _no_base(config["base"], rules)
+    yield from _no_dataset(config.dataset, rules)
+    yield from _no_base(config.base, rules)
     if any(rule.startswith(MODEL_RULES) for rule in rules):
         yield from _no_packages()
-        if config["device"] == "cuda":
-            yield from _too_few_gpus(config["processes"])
+        if config.device == "cuda":
+            yield from _too_few_gpus(config.processes)
 
 
 def _unwritable(results: Path) -> Iterator[str]:
@@ -66,11 +66,11 @@ def _unwritable(results: Path) -> Iterator[str]:
         yield f"{results} cannot be written ({there}: {error.strerror}): free or change that folder"
 
 
-def _no_dataset(dataset: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
+def _no_dataset(dataset: Dataset, rules: Collection[str]) -> Iterator[str]:
     if "fetch_dataset" not in rules:
         return
-    if dataset["source"] == "directory":
-        folder = Path(dataset["directory"])
+    if dataset.source == "directory":
+        folder = Path(dataset.directory or "")
         if not folder.is_dir():
             yield f"dataset.directory {folder} is no folder: name the one that holds qwen_data/"
         elif not list(folder.glob("qwen_data/**/*.jsonl")):
@@ -78,21 +78,22 @@ def _no_dataset(dataset: dict[str, Any], rules: Collection[str]) -> Iterator[str
                 f"dataset.directory {folder} is no LEGO-ARTA tree (no qwen_data/**/*.jsonl): "
                 "name the folder that holds qwen_data/"
             )
-    if dataset["source"] == "huggingface":
-        yield from _no_hub("dataset", **dataset["huggingface"])
+    if dataset.source == "huggingface":
+        yield from _no_hub("dataset", dataset.huggingface)
 
 
-def _no_base(base: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
+def _no_base(base: Base, rules: Collection[str]) -> Iterator[str]:
     if "fetch_base" not in rules:
         return
-    if base["source"] == "huggingface":
-        yield from _no_hub("model", **base["huggingface"])
-    if base["source"] == "shipped" and not (TINY_BASE / "config.json").is_file():
+    if base.source == "huggingface":
+        yield from _no_hub("model", base.huggingface)
+    if base.source == "shipped" and not (TINY_BASE / "config.json").is_file():
         yield f"{TINY_BASE} holds no model: check it out with git, or set base.source: rebuild"
 
 
-def _no_hub(kind: str, repo: str, revision: str) -> Iterator[str]:
-    """Yield why ``repo`` cannot be downloaded, unless an earlier download will do."""
+def _no_hub(kind: str, hub: Hub) -> Iterator[str]:
+    """Yield why a repository cannot be downloaded, unless an earlier download will do."""
+    repo, revision = hub.repo, hub.revision
     folder = download_folder(kind, repo, revision)
     try:
         there = downloaded(folder, repo, revision) is not None

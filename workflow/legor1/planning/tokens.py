@@ -6,11 +6,12 @@ where that is here, else by ``estimate``, which a test compares with Qwen's real
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from legor1.config.models import Dataset
 from legor1.core.boxes import PixelBudget
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.prompts import answer, chat_messages
@@ -90,7 +91,7 @@ def measured(
 def _load(rows: Rows, budget: PixelBudget, count: Count, demonstrations: bool) -> Load:
     images = [[row, *(row["demonstrations"] if demonstrations else [])] for row in rows]
     visual = [
-        sum(budget.visual_tokens((one["width"], one["height"])) for one in shown)
+        sum(budget.visual_tokens((row["width"], row["height"])) for row in shown)
         for shown in images
     ]
     sampled = rows[:: -(-len(rows) // SAMPLE)]
@@ -98,7 +99,7 @@ def _load(rows: Rows, budget: PixelBudget, count: Count, demonstrations: bool) -
     return Load(
         rows=len(rows),
         visual=_spread(visual),
-        text=_spread([text_tokens(one, count) for one in turns]),
+        text=_spread([text_tokens(prompt, count) for prompt in turns]),
         answer=_spread([count(answer(row, budget)) for row in sampled]),
         images=_spread([len(shown) for shown in images]).mean,
     )
@@ -116,7 +117,7 @@ def _spread(values: list[int]) -> Spread:
 
 
 def assumed(
-    dataset: Mapping[str, Any], share: float, budget: PixelBudget, *, demonstrations: bool
+    dataset: Dataset, share: float, budget: PixelBudget, *, demonstrations: bool
 ) -> dict[str, Load]:
     """Return each task's load where nothing is there to count.
 
@@ -141,14 +142,14 @@ def assumed(
     return loads
 
 
-def _instances(dataset: Mapping[str, Any], budget: PixelBudget) -> tuple[dict[str, int], Spread]:
+def _instances(dataset: Dataset, budget: PixelBudget) -> tuple[dict[str, int], Spread]:
     """Return how many instances each task has, and the visual tokens of an image."""
-    if dataset["source"] != "synthetic":
+    if dataset.source != "synthetic":
         most = budget.max_tokens
         return {name: task.plan.instances for name, task in TASKS.items()}, Spread(most, most)
-    scenes = dataset["synthetic"]
-    sizes = [tuple(map(int, size.split("x"))) for size in scenes["image_sizes"]]
+    sizes = [tuple(map(int, size.split("x"))) for size in dataset.synthetic.image_sizes]
     visual = [budget.visual_tokens((width, height)) for width, height in sizes]
+    scenes = dataset.synthetic.as_mapping()
     return {name: task.plan.drawn(scenes) for name, task in TASKS.items()}, _spread(visual)
 
 

@@ -1,0 +1,141 @@
+"""What pydantic refuses, said with the key's path, what is wrong there, and the remedy."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+TAG = "method"  # which says what kind of experiment it is
+FOLLOWS = "default_factory_not_called"  # since a key that the default depends on is wrong
+WORDS: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    NoneType: "null",
+}
+BOUNDS = {
+    "greater_than": "is less than or equal to {gt}",
+    "greater_than_equal": "is less than {ge}",
+    "less_than": "is greater than or equal to {lt}",
+    "less_than_equal": "is greater than {le}",
+    "string_pattern_mismatch": "does not match {pattern!r}",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "is empty",
+    "too_short": "is empty",
+    "value_error": "{error}",
+}
+
+
+class Place(NamedTuple):
+    """Where an error is: the keys to it, the types that may be there, and what the key means."""
+
+    keys: tuple[int | str, ...]
+    types: Sequence[object]
+    meaning: str | None = None
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """The block that may be there; None where several may be, or none."""
+        models = [kind for kind in self.types if _is_model(kind)]
+        return models[0] if len(models) == 1 else None
+
+    def words(self) -> str:
+        """Return what may be there."""
+        kinds = [get_origin(kind) or kind for kind in self.types]
+        return alternatives(dict.fromkeys(WORDS.get(kind, "keys and values") for kind in kinds))
+
+
+def describe(error: ValidationError, of: object) -> list[str]:
+    """Return one line a problem of a value that was to be ``of`` some type."""
+    lines = (_line(detail, of) for detail in error.errors() if detail["type"] != FOLLOWS)
+    return list(dict.fromkeys(lines))
+
+
+def _line(detail: Mapping[str, Any], of: object) -> str:
+    kind, value, place = detail["type"], detail["input"], _find(of, detail["loc"])
+    path, context = dotted(place.keys), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(path, place)
+    if kind == "missing":
+        return f"{path} is missing. Remedy: add it."
+    if kind == "union_tag_not_found":
+        return f"{dotted((*place.keys, TAG))} is missing. Remedy: add it."
+    if kind == "union_tag_invalid":
+        methods = [tag for model in place.types for tag in _tags(model)]
+        return _no_such(dotted((*place.keys, TAG)), context["tag"], methods)
+    if kind == "literal_error":
+        return _no_such(path, value, [c for literal in place.types for c in get_args(literal)])
+    meaning = f" ({place.meaning})" if place.meaning else ""
+    if kind.endswith("_type"):
+        return f"{path}: {value!r} is not {place.words()}. Remedy: write {place.words()}{meaning}."
+    wrong = BOUNDS[kind].format(**context) if kind in BOUNDS else detail["msg"]
+    return f"{path}: {value!r} {wrong}. Remedy: choose another value{meaning}."
+
+
+def _find(of: object, location: Iterable[int | str]) -> Place:
+    """Return the place of pydantic's ``location``, in which members of unions have names too."""
+    place = Place((), _members(of))
+    for part in location:
+        tagged = [kind for kind in place.types if part in _tags(kind)]
+        block = place.model
+        values = next((kind for kind in place.types if get_origin(kind) in (list, dict)), None)
+        keys = (*place.keys, part)
+        if part == "[key]":
+            return Place(place.keys[:-1], [str])
+        if block is not None:
+            field = block.model_fields.get(str(part))
+            if field is None:
+                return Place(keys, [block])
+            place = Place(keys, _members(field.annotation), field.description)
+        elif tagged:
+            place = place._replace(types=tagged)
+        elif values and (isinstance(part, int) or str not in place.types):
+            place = Place(keys, _members(get_args(values)[-1]), place.meaning)
+    return place
+
+
+def _members(of: object) -> list[object]:
+    """Return the types that a value may have."""
+    if get_origin(of) is Annotated:
+        return _members(get_args(of)[0])
+    if get_origin(of) in (Union, UnionType):
+        return [member for each in get_args(of) for member in _members(each)]
+    return [of]
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _tags(kind: object) -> tuple[object, ...]:
+    tag = kind.model_fields.get(TAG) if _is_model(kind) else None
+    return get_args(tag.annotation) if tag else ()
+
+
+def _unknown(path: str, place: Place) -> str:
+    known = list(place.model.model_fields) if place.model else []
+    near = difflib.get_close_matches(str(place.keys[-1]), known, 1, cutoff=0)
+    return (
+        f"unknown key {path}. Did you mean {near[0]}? "
+        f"Remedy: correct or remove it; known here: {', '.join(known)}."
+    )
+
+
+def _no_such(path: str, value: object, choices: list[object]) -> str:
+    near = difflib.get_close_matches(str(value), map(str, choices), 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{path}: there is no {value!r}.{hint} Remedy: choose {alternatives(choices)}."
+
+
+def alternatives(choices: Iterable[object]) -> str:
+    """Return ``a or b or c``."""
+    return " or ".join(map(str, choices))
+
+
+def dotted(keys: Iterable[int | str]) -> str:
+    """Return the path of a value in the config."""
+    return ".".join(map(str, keys))
