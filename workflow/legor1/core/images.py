@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from legor1.core.boxes import MAX_ASPECT, Size
 from legor1.core.errors import UserError
-from legor1.core.tree_paths import Rejected
+from legor1.core.files import Rejected
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legor1.core.errors import UserError
+from legor1.core.files import Rejected, locate
 from legor1.core.images import open_image
-from legor1.core.tree_paths import Rejected, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,8 +1,12 @@
-"""Measures of two texts: token F1, ROUGE and BLEU, each in [0, 1] for one example."""
+"""Measures of two texts: token F1, ROUGE and BLEU, each in [0, 1] for one example.
+
+NLTK works offline: its Punkt model comes with a package, by no download.
+"""
 
 import functools
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,8 @@ BLEU_COUNTS = (
     *(f"bleu_total_{order}" for order in range(1, 5)),
     *(f"bleu_right_{order}" for order in range(1, 5)),
 )
+
+Split = Callable[[str], list[str]]
 
 _WORD = re.compile(r"\w+")
 
@@ -83,6 +89,24 @@ def bleu_signature() -> str:
     return str(scorer.get_signature())
 
 
+def nltk_tokens(text: str) -> list[str]:
+    """Return NLTK's ``word_tokenize`` of the lower-cased text.
+
+    Punkt splits it into English sentences, and NLTK's word tokenizer each of those into tokens,
+    punctuation included.
+    """
+    split_sentences, split_words = _nltk_tokenizers()
+    return [token for sentence in split_sentences(text.lower()) for token in split_words(sentence)]
+
+
+def nltk_bleu(prediction: Sequence[str], reference: Sequence[str]) -> float:
+    """Return NLTK's BLEU-4 of two lists of tokens, smoothed by method 1; without overlap 0."""
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    smoothing = SmoothingFunction().method1
+    return float(sentence_bleu([reference], prediction, smoothing_function=smoothing))
+
+
 @functools.cache
 def _rouge_scorer(kinds: tuple[str, ...]) -> Any:
     from nltk.stem.porter import PorterStemmer
@@ -106,3 +130,19 @@ def _bleu_scorer() -> Any:
     from sacrebleu.metrics import BLEU
 
     return BLEU(effective_order=True)  # else a text of fewer than four words scores 0
+
+
+@functools.cache
+def _nltk_tokenizers() -> tuple[Split, Split]:
+    from nltk import redos
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+    from punkt import load_model
+
+    redos.DEFAULT_TIMEOUT = None  # by the clock on the wall: a busy machine would fail an answer
+    model, parameters = load_model("english"), PunktParameters()
+    parameters.abbrev_types = set(model.abbrev_types)
+    parameters.collocations = set(model.collocations)
+    parameters.sent_starters = set(model.sent_starters)
+    parameters.ortho_context.update(model.ortho_context)
+    return PunktSentenceTokenizer(parameters).tokenize, NLTKWordTokenizer().tokenize
