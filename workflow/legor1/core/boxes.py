@@ -32,18 +32,12 @@ _TAGS = re.compile(rf"{_TAG.pattern}(?:[\s,;]*{_TAG.pattern})*")
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """How many pixels a processed image may have; decides every image's processed size.
-
-    Attributes:
-        min_pixels, max_pixels: of the processed image.
-        factor: side in pixels of the square of the processed image that a visual token covers.
-        box_scale: the model's boxes are in [0, box_scale]; None: in pixels of the processed image.
-    """
+    """How many pixels a processed image may have; decides every image's processed size."""
 
     min_pixels: int
     max_pixels: int
-    factor: int
-    box_scale: int | None = None
+    factor: int  # side in pixels of the square of the processed image that a visual token covers
+    box_scale: int | None = None  # boxes are in [0, box_scale]; None: in pixels of that image
 
     def __post_init__(self) -> None:
         if not self.factor**2 <= self.min_pixels <= self.max_pixels:

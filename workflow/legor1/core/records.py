@@ -22,14 +22,10 @@ from legor1.core.provenance import RECORD
 
 @dataclass(frozen=True)
 class Role:
-    """What a stage does with the paths of one of its options.
-
-    Attributes:
-        files: which files of a folder, as glob patterns; none for a dataset tree, for which
-            its manifest stands.
-    """
+    """What a stage does with the paths of one of its options."""
 
     kind: Literal["input", "output"]
+    # Those of a folder, as glob patterns; none for a dataset tree, for which its manifest stands.
     files: tuple[str, ...] = ("**/*",)
 
 

@@ -88,7 +88,7 @@ def _agreement(predicted: list[Detection], true: list[Detection]) -> np.ndarray:
 
 
 def measure(prediction: str, reference: str) -> Mapping[str, float]:
-    """Return an example's features."""
+    """Return the features of an example."""
     true = parse_objects(reference)
     if true is None:
         raise ValueError("its reference is no list of boxes")
@@ -222,11 +222,6 @@ TASK = Task(
     gallery=Gallery(lambda text: parse_objects(text) is not None, scores=("iou", "f1_object")),
     # Prompts were counted with Qwen's vocabulary; a box with its label takes 39 tokens, and four
     # are taken for typical, since the thesis cut answers at 164.
-    plan=Plan(
-        prompt=75,
-        answer=156,
-        instances=19136,
-        drawn=lambda scenes: scenes["manuals"] * scenes["objects"],
-    ),
+    plan=Plan(75, 156, instances=19136, drawn=lambda drawn: drawn["manuals"] * drawn["objects"]),
     baselines={"mean_box": mean_box},
 )
