@@ -101,13 +101,9 @@ def rescale_text(text: str, source: Size, target: Size) -> str:
 
 
 def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
-    """Convert the boxes in ``text`` from an image of ``size`` to what the model is shown of them.
+    """Convert the boxes in an answer from pixels of the original image of ``size`` to ``frame``.
 
-    Args:
-        text: an answer, boxes as a JSON list in pixels of the original image.
-        size: (width, height) of that image in pixels.
-        budget: decides the size of the image that the model sees.
-        frame: one of ``FRAMES``.
+    They stand there as a JSON list. ``budget`` decides the size of the image that the model sees.
     """
     if frame == "original":
         return text

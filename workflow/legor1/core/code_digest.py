@@ -60,7 +60,8 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
     if {"report", "figure1"} & set(stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
-    parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in files}
+    own = (path.resolve() for path in files)
+    parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in own}
     return _hash(sorted(parts), {})
 
 

@@ -4,6 +4,7 @@ No rule declares it, so that a record reruns nothing; ``schemas/record.schema.js
 """
 
 import contextlib
+import json
 import os
 import platform
 import resource
@@ -57,6 +58,7 @@ def keeping(
         return
     recipe = options.get("recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
+    settings = {name: value for name, value in options.items() if name not in roles}
     inputs = _listed(_of_kind("input", options, roles))
     started, clock = datetime.now(UTC), time.monotonic()
     yield
@@ -65,7 +67,7 @@ def keeping(
     record = {
         "schema_version": 1,
         "stage": stage,
-        "settings": _plain({key: value for key, value in options.items() if key not in roles}),
+        "settings": json.loads(json.dumps(settings, default=Path.as_posix)),
         "seed": options.get("seed", recipe.get("seed")),
         "inputs": inputs,
         "outputs": _listed(written),
@@ -125,15 +127,6 @@ def _files(path: Path, role: Role) -> Iterator[tuple[Path, File]]:
         if shown and file.is_file():
             facts: File = {"path": file.as_posix(), "bytes": file.stat().st_size}
             yield file, facts | {"sha256": sha256(file)}
-
-
-def _plain(value: object) -> object:
-    """Return an option's value as JSON has it."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value.as_posix() if isinstance(value, Path) else value
 
 
 def _peak_memory_mib() -> float:

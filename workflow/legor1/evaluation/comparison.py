@@ -72,9 +72,7 @@ def compare(
     Args:
         named: (experiment, folder of ``legor1 score``); each experiment is compared with all
             before it, and a name that comes again is another training seed of it.
-        replicates: of the bootstrap, and rounds of the swapping test.
-        confidence: of the intervals, between 0 and 1.
-        seed: of both.
+        replicates, confidence, seed: see ``scoring.Bootstrap``.
 
     Raises:
         UserError: there is nothing to compare, a file is missing, or protocols differ.
@@ -262,8 +260,6 @@ def swapped_p(
     Args:
         first, second: (clusters, k) the sums of each cluster's features.
         statistics: (..., k) sums → (..., m) statistics, NaN where undefined.
-        rounds: how many random swaps.
-        rng: where the swaps come from.
 
     Returns:
         (m,) in (0, 1]; NaN for fewer than two clusters or an undefined observed difference.
@@ -279,7 +275,7 @@ def swapped_p(
         swap = rng.integers(2, size=(min(batch, rounds - start), clusters)).astype(float)
         swapped = first.sum(axis=0) + swap @ apart
         differences = np.abs(statistics(total - swapped) - statistics(swapped))
-        # Sums in another order differ in the last digits: level is as large.
+        # Sums in another order differ in the last digits: a tie counts as as large.
         as_large += (differences >= observed - 1e-12).sum(axis=0)
         defined += np.isfinite(differences).sum(axis=0)
     return np.where(np.isfinite(observed), as_large / defined, np.nan)
@@ -288,9 +284,7 @@ def swapped_p(
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the exact two-sided p of McNemar's test, which takes examples as independent.
 
-    Args:
-        only_first: examples that only the first system got right.
-        only_second: examples that only the second got right.
+    It depends on how many examples only the first, and only the second system got right.
     """
     from scipy.stats import binomtest
 

@@ -21,14 +21,11 @@ def write_rewards(
 ) -> dict[str, float]:
     """Add the rewards of the suite ``name`` to each line of ``path``; return their means.
 
-    A line has ``completion`` and ``solution``, and may have ``task``. All its fields are kept, and
-    the rewards are added under their names: null where a sample is left out (``sound``, a task
-    that is not the reward's own). Where there is no task it is inferred from the solution; in
-    ``thesis`` always.
+    A line has ``completion`` and ``solution``, and may have ``task``, which is else inferred from
+    the solution; in ``thesis`` always. All its fields are kept, and the rewards are added under
+    their names: null where a sample is left out (``sound``, a task that is not the reward's own).
 
     Args:
-        path: a line of JSON a rollout.
-        out: what is written.
         name: one of ``SUITES``.
         own: the user's own rewards besides, as ``suites`` names them; a line has what they ask for
             under the same name, ``image`` as a path.
@@ -66,7 +63,7 @@ def score(row: Row, suite: Suite, functions: Mapping[str, Reward] | None = None)
         raise ValueError(f"the task {task!r} is none of {', '.join(TASKS)}")
     if task is None or suite.guesses:
         task = suite.infer_task(solution)
-    functions = suite.rewards if functions is None else functions
+    functions = functions or suite.rewards
     sample = row | {"task": task}
     wanted = {name for function in functions.values() for name in suites.wanted(function)}
     if missing := sorted(wanted - sample.keys()):

@@ -41,14 +41,10 @@ METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and b
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What is drawn, and how often.
+    """What is drawn, and how often; a UserError if that makes no interval."""
 
-    Raises:
-        UserError: these numbers make no interval.
-    """
-
-    replicates: int = 10_000
-    confidence: float = 0.95
+    replicates: int = 10_000  # and rounds of the test of a difference
+    confidence: float = 0.95  # of the intervals, between 0 and 1
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -88,9 +84,7 @@ def score(
         predictions: rows with the keys in ``REQUIRED``; ``manual`` is the cluster of the
             bootstrap, and a row without one is its own.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
-        replicates: bootstrap replicates.
-        confidence: of the intervals, between 0 and 1.
-        seed: of the bootstrap.
+        replicates, confidence, seed: see ``Bootstrap``.
         source: the file that errors name.
 
     Raises:

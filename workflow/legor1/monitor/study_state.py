@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
@@ -44,8 +45,7 @@ class Training:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A job, its state, and when it last gave a sign of life, in seconds since 1970."""
 
     job: Job
@@ -53,8 +53,7 @@ class Seen:
     alive: float | None = None
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """An experiment's predictions: shards and test examples, done and in all (0: not known)."""
 
     shards: tuple[int, int]

@@ -10,7 +10,6 @@ Only the scoring of the ``thesis`` protocol imports this; the other metrics know
 
 import json
 import re
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -115,40 +114,40 @@ def _theme_f1(words: list[str], true_words: list[str]) -> float:
 
 
 def _measure_object(prediction: str, reference: str) -> dict[str, float]:
-    iou, f1 = object_scores(prediction, reference)
-    return {"iou": iou, "f1_object": f1, "counted": 1}
+    return dict(zip(_OBJECT, (*object_scores(prediction, reference), 1), strict=True))
 
 
 def _measure_grounding(prediction: str, reference: str) -> dict[str, float]:
-    scores = grounding_scores(prediction, reference)
-    return dict(zip(_GROUNDING, scores, strict=True)) | {"counted": 1}
+    return dict(zip(_GROUNDING, (*grounding_scores(prediction, reference), 1), strict=True))
 
 
-def _measure_state(prediction: str, reference: str) -> Mapping[str, float]:
+def _measure_state(prediction: str, reference: str) -> dict[str, float]:
     predicted, true = state_answer(prediction), state_answer(reference)
     if predicted is None or true is None:
-        return dict.fromkeys((*binary.CELLS, "counted"), 0)
-    return dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True)) | {"counted": 1}
+        return dict.fromkeys(_STATE, 0)
+    return dict(zip(_STATE, (*binary.confusion(predicted, true), 1), strict=True))
 
 
-_GROUNDING = ("f1_theme", *ROUGE, "bleu")
+_OBJECT = ("iou", "f1_object", "counted")
+_GROUNDING = ("f1_theme", *ROUGE, "bleu", "counted")
+_STATE = (*binary.CELLS, "counted")
 SCORING = {  # the thesis has these tasks alone
     "object": Scoring(
-        features=("iou", "f1_object", "counted"),
+        features=_OBJECT,
         measure=_measure_object,
-        metrics=means("iou", "f1_object"),
+        metrics=means(*_OBJECT[:-1]),
         main="iou",
         secondary=("f1_object",),
     ),
     "grounding": Scoring(
-        features=(*_GROUNDING, "counted"),
+        features=_GROUNDING,
         measure=_measure_grounding,
-        metrics=means(*_GROUNDING),
+        metrics=means(*_GROUNDING[:-1]),
         main="f1_theme",
         secondary=("rouge1", "rougeL", "bleu"),
     ),
     "state": Scoring(
-        features=(*binary.CELLS, "counted"),
+        features=_STATE,
         measure=_measure_state,
         metrics={
             "f1_state": from_counts(binary.CELLS, binary.f1),
