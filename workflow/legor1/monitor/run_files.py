@@ -79,14 +79,14 @@ def json_object(path: Path) -> Record:
 
 def rows(path: Path) -> list[Record]:
     """Return the objects in a file of JSON lines, up to the first line that is not whole."""
-    found: list[Record] = []
+    records: list[Record] = []
     with contextlib.suppress(ValueError, RecursionError):
         for line in content(path).split(b"\n")[:-1]:
             row = json.loads(line)
             if not isinstance(row, dict):
                 break
-            found.append(row)
-    return found
+            records.append(row)
+    return records
 
 
 def tail(path: Path) -> list[str]:
@@ -125,13 +125,14 @@ def clean(text: str) -> str:
 
 def trainings(run: Path) -> dict[str, Path]:
     """Return experiment → the work folder of its training, the one last changed if it has more."""
-    found: dict[str, tuple[float, Path]] = {}
+    latest: dict[str, tuple[float, Path]] = {}
     for folder in _entries(run / IN_RUN.work):
         recipe = json_object(folder / "job.json").get("recipe")
         name = recipe.get("experiment") if isinstance(recipe, dict) else None
         if isinstance(name, str):
-            found[name] = max(found.get(name, (0.0, folder)), (last_change(folder) or 0.0, folder))
-    return {name: folder for name, (_, folder) in found.items()}
+            seen = (last_change(folder) or 0.0, folder)
+            latest[name] = max(latest.get(name, (0.0, folder)), seen)
+    return {name: folder for name, (_, folder) in latest.items()}
 
 
 def last_change(folder: Path) -> float | None:

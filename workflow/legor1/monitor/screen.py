@@ -31,7 +31,7 @@ def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False
     """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
     Raises:
-        UserError: the study's config is none; or there is no such folder, and nobody said ``wait``.
+        UserError: the config is invalid; or there is no such folder, and ``wait`` is not set.
     """
     if not (wait or run.is_dir()):
         raise UserError(_missing(run))

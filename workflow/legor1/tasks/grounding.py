@@ -57,7 +57,7 @@ def summary(_: list[Row], __: np.ndarray) -> Row:
 
 
 def previous_instruction(train: list[Row]) -> Answer:
-    """Return what the step before said; empty where the prompt has none."""
+    """Return the instruction of the step before; empty where the prompt has none."""
 
     def answer(row: Row) -> str:
         first, _, _ = row["prompt"].partition("\n")

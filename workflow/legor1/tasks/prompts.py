@@ -1,6 +1,6 @@
 """From an instance to what the model is asked: the query's text, and chat messages.
 
-What is said around a question is the task's own; the strings here are those of all tasks, and
+The text around a question is the task's own; the strings here are those of all tasks, and
 experimental constants too.
 """
 
@@ -39,7 +39,7 @@ def query(
     Args:
         task: a name in ``TASKS``.
         prompt: the dataset's own question.
-        previous_instruction: what the step before said; only some tasks show it.
+        previous_instruction: that of the step before; only some tasks show it.
         variant: ``plain``, or ``reasoning`` to ask for thinking before the answer.
         defects: those of ``defects.SWITCHES`` that are on.
         object_format: one of ``defects.OBJECT_FORMATS``: how boxes are to be written.

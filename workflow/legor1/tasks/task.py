@@ -31,7 +31,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is said around the dataset's question."""
+    """The text around the dataset's question."""
 
     directive: str = ""  # how to answer; it follows the question
     tags: str = ""  # the directive where boxes are to be written as tags; empty for the same

@@ -26,7 +26,7 @@ def confusion(predicted: bool | None, true: bool) -> tuple[int, int, int, int]:
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
-    """Return the F1 of Yes; undefined if Yes was neither true nor said."""
+    """Return the F1 of Yes; undefined if Yes was neither true nor answered."""
     tp, fp, fn, _ = _columns(counts)
     return ratio(2 * tp, 2 * tp + fp + fn)
 
@@ -46,9 +46,9 @@ def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
 
 
 def mcc(counts: np.ndarray) -> np.ndarray:
-    """Return Matthews' correlation of what is true and what was said, in [-1, 1].
+    """Return Matthews' correlation coefficient of true and predicted answers, in [-1, 1].
 
-    0, which is chance, where only one of Yes and No is true or was said; undefined without cases.
+    0, which is chance, where only one of Yes and No is true or predicted; undefined without cases.
     """
     tp, fp, fn, tn = _columns(counts)
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)

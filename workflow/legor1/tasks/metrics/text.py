@@ -67,15 +67,15 @@ def corpus_bleu(counts: np.ndarray) -> np.ndarray:
         counts: (..., 10), in the order of ``BLEU_COUNTS``.
 
     Returns:
-        (...), 0 where no token is right or no run of four was said.
+        (...), 0 where no token is right or the predictions have no run of four.
     """
-    said, meant = counts[..., 0], counts[..., 1]
+    predicted, true = counts[..., 0], counts[..., 1]
     total, right = counts[..., 2:6], counts[..., 6:]
     halvings = np.cumsum(right == 0, axis=-1)  # exponential smoothing of orders without a hit
     hits = np.where(right == 0, 0.5**halvings, right)
     defined = np.asarray((total > 0).all(axis=-1) & (right > 0).any(axis=-1))
     precision = np.where(defined[..., None], hits / np.maximum(total, 1), 1.0)
-    brevity = np.minimum(0.0, 1 - meant / np.maximum(said, 1))
+    brevity = np.minimum(0.0, 1 - true / np.maximum(predicted, 1))
     return np.where(defined, np.exp(brevity + np.log(precision).mean(axis=-1)), 0.0)
 
 
