@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from legor1.core import images
+from legor1.core.files import Rejected
 from legor1.core.images import image_size
-from legor1.core.tree_paths import Rejected
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF"]
 

@@ -8,7 +8,7 @@ from legor1.evaluation.scoring import score
 from legor1.evaluation.suites import SUITES
 from legor1.report.publishable import publishable
 from legor1.tasks import parsing
-from legor1.tasks.metrics.nltk_text import tokens
+from legor1.tasks.metrics.text import nltk_tokens as tokens
 from legor1.tasks.parsing import LONGEST, MOST_BOXES, parse_objects, too_long
 
 ITEM = '{"bbox_2d": [1, 1, 9, 9], "label": "a"}'

@@ -15,8 +15,7 @@ from trees import check_schema
 from legor1.core.boxes import FRAMES, rescale_text, to_original
 from legor1.core.code_digest import digest
 from legor1.core.errors import UserError
-from legor1.core.files import read_jsonl, write_json, write_jsonl
-from legor1.core.fingerprint import fingerprint
+from legor1.core.files import fingerprint, read_jsonl, write_json, write_jsonl
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
 from legor1.data.sources import describe_model

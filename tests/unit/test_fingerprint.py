@@ -1,4 +1,4 @@
-from legor1.core.fingerprint import fingerprint
+from legor1.core.files import fingerprint
 
 
 def test_work_is_named_by_its_recipe_its_code_and_the_content_of_its_files(tmp_path):

@@ -9,7 +9,7 @@ from legor1.core.boxes import rescale
 from legor1.core.files import read_json
 from legor1.evaluation.scoring import score
 from legor1.models.registry import DEFAULT
-from legor1.tasks.metrics.box_frame import MOST_SIZES, Image, diagnose
+from legor1.tasks.metrics.box_summary import MOST_SIZES, Image, diagnose_frame
 from legor1.tasks.parsing import Detection
 
 SIZES = [(1600, 1200), (1200, 1600), (2000, 900)]
@@ -46,7 +46,7 @@ def to_twice(box, size, processed):
 
 
 def test_predictions_in_the_right_frame():
-    found = diagnose(study())
+    found = diagnose_frame(study())
     assert found["best"] == "original"
     assert found["iou"]["original"] == pytest.approx(1)
     assert found["iou"]["processed"] < 0.5 and found["iou"]["converted_twice"] < 0.5
@@ -56,7 +56,7 @@ def test_predictions_in_the_right_frame():
 
 
 def test_predictions_in_the_processed_frame_are_given_away():
-    found = diagnose(study(to_processed))
+    found = diagnose_frame(study(to_processed))
     assert found["best"] == "processed"
     assert found["iou"]["original"] < 0.2  # the collapse
     assert found["iou"]["processed"] == pytest.approx(1)  # the same answers, rescaled
@@ -72,7 +72,7 @@ def test_predictions_in_the_processed_frame_are_given_away():
 
 @pytest.mark.parametrize("relabel", [0.3, 1.0])
 def test_noise_and_wrong_labels_do_not_hide_it(relabel):
-    found = diagnose(study(to_processed, noise=6, relabel=relabel))
+    found = diagnose_frame(study(to_processed, noise=6, relabel=relabel))
     assert found["best"] == "processed"
     assert found["iou"]["processed"] > 3 * found["iou"]["original"]
     for one in found["sizes"]:
@@ -81,14 +81,14 @@ def test_noise_and_wrong_labels_do_not_hide_it(relabel):
 
 
 def test_a_conversion_too_many_is_given_away():
-    found = diagnose(study(to_twice))
+    found = diagnose_frame(study(to_twice))
     assert found["best"] == "converted_twice"
     assert found["iou"]["converted_twice"] == pytest.approx(1)
     assert found["all"]["x"]["slope"] > 1.3
 
 
 def test_a_frame_that_no_one_thought_of_shows_in_the_slope():
-    found = diagnose(study(lambda box, size, _: rescale(box, size, (1000, 1000))))
+    found = diagnose_frame(study(lambda box, size, _: rescale(box, size, (1000, 1000))))
     for one in found["sizes"]:
         assert one["x"]["slope"] == pytest.approx(1000 / one["width"], abs=0.02)
         assert one["y"]["slope"] == pytest.approx(1000 / one["height"], abs=0.02)
@@ -97,7 +97,7 @@ def test_a_frame_that_no_one_thought_of_shows_in_the_slope():
 def test_by_hand():
     true = [Detection((10, 20, 30, 60), "a"), Detection((50, 20, 70, 60), "b")]
     said = [Detection((25, 5, 35, 15), "b"), Detection((5, 5, 15, 15), "a")]  # halves, quarters
-    found = diagnose([Image(said, true, (100, 80), (50, 20))])
+    found = diagnose_frame([Image(said, true, (100, 80), (50, 20))])
     (one,) = found["sizes"]
     assert one["expected"] == {"x": 0.5, "y": 0.25}
     assert (one["pairs"], one["x"], one["y"]) == (
@@ -109,17 +109,17 @@ def test_by_hand():
 
 
 def test_nothing_to_fit():
-    assert diagnose([]) is None
-    found = diagnose([Image([], [Detection((0, 0, 1, 1), "a")], (9, 9), (9, 9))])
+    assert diagnose_frame([]) is None
+    found = diagnose_frame([Image([], [Detection((0, 0, 1, 1), "a")], (9, 9), (9, 9))])
     assert found["all"]["x"] == {"slope": None, "intercept": None}
     assert (found["iou"]["original"], found["best"]) == (0, None)
-    assert diagnose([Image([], [], (9, 9), (9, 9))])["iou"]["original"] == 1
+    assert diagnose_frame([Image([], [], (9, 9), (9, 9))])["iou"]["original"] == 1
 
 
 def test_only_the_most_frequent_sizes_are_listed():
     one = [Detection((0, 0, 5, 5), "a")]
     images = [Image(one, one, (10 + i, 10), (28, 28)) for i in range(MOST_SIZES + 5)]
-    found = diagnose([*images, images[-1]])
+    found = diagnose_frame([*images, images[-1]])
     assert len(found["sizes"]) == MOST_SIZES
     assert (found["sizes"][0]["width"], found["sizes"][0]["images"]) == (10 + MOST_SIZES + 4, 2)
     assert found["images"] == MOST_SIZES + 6

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legor1.published import figure1_rewards, thesis_rewards
 from legor1.published import thesis_metrics as metrics
+from legor1.published import thesis_rewards
 from legor1.tasks.discovery import infer_task
 from legor1.tasks.grounding import grounding_reward
 from legor1.tasks.object import object_reward
@@ -151,8 +151,8 @@ TARGETS = {
         (thesis_rewards.grounding_reward(text, other, "grounding"), 0, 2)
     ],
     "figure 1": lambda text, other: [
-        (figure1_rewards.configuration1(text, other, "object"), 0, 1.1 + 0.4 * len(text)),
-        (figure1_rewards.configuration2(text, other, "object"), 0, 1),
+        (thesis_rewards.configuration1(text, other, "object"), 0, 1.1 + 0.4 * len(text)),
+        (thesis_rewards.configuration2(text, other, "object"), 0, 1),
     ],
     "thesis object scores": object_scores,
     "thesis grounding scores": lambda text, other: [

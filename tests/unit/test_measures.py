@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legor1.evaluation.protocols import PROTOCOLS
+from legor1.evaluation.scoring import PROTOCOLS
 
 NUMBERS = st.one_of(
     st.integers(-50, 2000),

@@ -18,7 +18,7 @@ def test_a_log_gets_a_line_when_it_is_due_and_one_at_the_end(clock, capsys):
     assert capsys.readouterr().err == ""
     clock[0] = progress.SECONDS_BETWEEN_LINES
     work.update()
-    assert capsys.readouterr().err.startswith("sft: 2/3 steps, loss=0.5, 00:00 gone, ")
+    assert capsys.readouterr().err.startswith("sft: 2/3 steps, loss=0.5, 00:00 elapsed, ")
     work.update()
     assert capsys.readouterr().err == ""
     work.close()

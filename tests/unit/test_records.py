@@ -7,8 +7,9 @@ import pytest
 
 from legor1.cli import main
 from legor1.cli.parameters import Artefact
-from legor1.core import provenance, records
+from legor1.core import code_digest, provenance, records
 from legor1.core.files import sha256
+from legor1.evaluation import suites
 
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/record.schema.json"
 ROLLOUT = {"completion": "Yes", "solution": "Yes", "task": "state"}
@@ -131,3 +132,24 @@ def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
     whole = {(name, "run") for name in ("crate", "publish", "restore", "watch")}
     beside = {("crate", "out"), ("fetch", "folder"), ("train", "work"), ("train", "log")}
     assert without == whole | beside
+
+
+def test_the_code_of_a_reward_of_the_users_own_counts(folder):
+    texts = ("def own(task): return 1", "def own(task): return 1  # noted", "def own(): ...")
+    digests = []
+    for number, text in enumerate(texts):
+        (folder / f"mine{number}.py").write_text(text)
+        own = ("--own", f"mine{number}.py:own")
+        assert run("reward", "rollouts.jsonl", *own, "--out", "r.jsonl") == 0
+        digests.append(record("r.jsonl")["code_sha256"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_so_does_that_of_a_training(folder):
+    (folder / "mine.py").write_text("def own(task): return 1")
+    recipe = {"method": "grpo", "training": {"rewards": {"format": 1, "mine.py:own": 1}}}
+    options = {"recipe": recipe, "out": Path("adapter.json")}
+    with records.keeping("train", options, {"out": records.Role("output")}, suites.run_by(options)):
+        Path("adapter.json").touch()
+    with_own = code_digest.digest("train grpo", files=[folder / "mine.py"])
+    assert record("adapter.json")["code_sha256"] == with_own != code_digest.digest("train grpo")

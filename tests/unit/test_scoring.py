@@ -8,8 +8,7 @@ from jsonschema import Draft202012Validator
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_jsonl
-from legor1.evaluation.protocols import PROTOCOLS
-from legor1.evaluation.scoring import score, write_scores
+from legor1.evaluation.scoring import PROTOCOLS, score, write_scores
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "thesis_scores"
 SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"

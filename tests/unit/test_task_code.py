@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from legor1.core import code_digest
-from legor1.core.task_code import EVERYTHING, READ, behind
+from legor1.core.code_digest import EVERYTHING, READ, behind
 
 MODULE = """
 from legor1.a import metric, unused
@@ -53,7 +53,7 @@ def test_each_stage_reads_fields_of_stages_that_exist(stage):
 
 
 def test_only_scoring_and_the_report_depend_on_metrics_that_no_reward_uses():
-    metric = code_digest.PACKAGE / "tasks/metrics/average_precision.py"
+    metric = code_digest.PACKAGE / "tasks/metrics/box_summary.py"
     depend = {stage for stage in code_digest.STAGES if metric in code_digest.modules(stage)}
     assert depend == {"score", "report", "figure1"}
     shared = code_digest.PACKAGE / "tasks/metrics/detection.py"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from legor1.core.tree_paths import LEAVES, MISSING, Rejected, Tree
+from legor1.core.files import LEAVES, MISSING, Rejected, Tree
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from legor1.cli import main
 from legor1.config.settings import load
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_jsonl
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 
 SOUND = SUITES["sound"]
@@ -31,31 +31,31 @@ def file(tmp_path, monkeypatch):
 
 def refusal(name):
     with pytest.raises(UserError, match="Remedy: ") as caught:
-        user_rewards.source(name)
+        suites.source(name)
     assert name in str(caught.value)
     return str(caught.value)
 
 
 def test_a_file_is_read_but_not_run_when_it_is_checked(file, tmp_path):
     name = file("open('ran', 'w')\ndef own(completion): return 1")
-    assert user_rewards.sources(["format", name]) == [user_rewards.source(name)]
+    assert suites.sources(["format", name]) == [suites.source(name)]
     assert not (tmp_path / "ran").exists()
-    user_rewards.load(name)
+    suites.load(name)
     assert (tmp_path / "ran").exists()
 
 
 def test_a_module_can_be_named_too(file, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "some_rewards.py").write_text("def own(task): return len(task)")
-    assert user_rewards.source("some_rewards:own") == tmp_path / "some_rewards.py"
-    reward = user_rewards.reward(SOUND, "some_rewards:own")
-    assert user_rewards.call(reward, {"task": "state", "more": 1}) == 5
+    assert suites.source("some_rewards:own") == tmp_path / "some_rewards.py"
+    reward = suites.reward(SOUND, "some_rewards:own")
+    assert suites.call(reward, {"task": "state", "more": 1}) == 5
 
 
 def test_a_name_of_the_suite_is_the_suites(file):
-    assert user_rewards.reward(SOUND, "object") is SOUND.rewards["object"]
+    assert suites.reward(SOUND, "object") is SOUND.rewards["object"]
     with pytest.raises(KeyError):
-        user_rewards.reward(SOUND, "nothing")
+        suites.reward(SOUND, "nothing")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_name_of_the_suite_is_the_suites(file):
 def test_a_function_that_cannot_be_used_is_named(file, text, what):
     name = file(text)
     with pytest.raises(UserError, match=what):
-        user_rewards.source(name)
+        suites.source(name)
     assert refusal(name)
 
 
@@ -94,19 +94,19 @@ def test_a_missing_file_is_named(file, tmp_path, name):
 def test_what_raises_or_returns_no_number_is_named(file, body, what):
     name = file(f"def own(completion): return {body}")
     with pytest.raises(UserError, match=f"the reward {name} {what}"):
-        user_rewards.call(user_rewards.load(name), {"completion": ""})
+        suites.call(suites.load(name), {"completion": ""})
 
 
 def test_a_file_that_cannot_be_run_is_named(file):
     name = file("import no_such_module\ndef own(completion): return 1")
     with pytest.raises(UserError, match=f"the reward {name}: .* cannot be run"):
-        user_rewards.load(name)
+        suites.load(name)
 
 
 def test_none_leaves_a_sample_out(file):
     name = file("def own(task): return None if task == 'state' else 2")
-    reward = user_rewards.load(name)
-    values = [user_rewards.call(reward, {"task": task}) for task in ("state", "object")]
+    reward = suites.load(name)
+    values = [suites.call(reward, {"task": task}) for task in ("state", "object")]
     assert values == [None, 2.0]
 
 

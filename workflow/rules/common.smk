@@ -37,7 +37,7 @@ logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "
 from legor1.config import job_params
 from legor1.core import code_digest
 from legor1.core.layout import DataLayout, RunLayout
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.monitor import jobs, slurm
 from legor1.planning import preflight
 from legor1.published import defects
@@ -116,7 +116,7 @@ def code(*stages):
 def training_code(wildcards):
     """Return a digest of the code that an experiment's training runs, rewards of the user's too."""
     experiment = config["experiments"][wildcards.experiment]
-    own = user_rewards.sources(experiment["training"].get("rewards", ()))
+    own = suites.sources(experiment["training"].get("rewards", ()))
     return code_digest.digest(f"train {experiment['method']}", files=own)
 
 

@@ -16,6 +16,7 @@ from legor1.cli.parameters import Artefact
 from legor1.core import records
 from legor1.core.errors import Stopped, UserError
 from legor1.core.records import Role
+from legor1.evaluation import suites
 
 Facts = Mapping[str, object]
 Command = Callable[..., Facts | None]
@@ -92,7 +93,7 @@ def _run(
     """Call the function of a command and return the exit status: see ``legor1.cli.main``."""
     shown = f"legor1 {name}"
     try:
-        with records.keeping(name, given, roles):
+        with records.keeping(name, given, roles, suites.run_by(given)):
             facts = function(**given)
             if facts is not None:
                 say(name, facts)

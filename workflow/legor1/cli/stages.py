@@ -17,7 +17,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.core.layout import REPORTED
 from legor1.core.records import Role
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
 
@@ -193,7 +193,7 @@ def train(recipe: Recipe, **given: Any) -> None:
     """Train an experiment's adapter, resuming from the last checkpoint if there is one."""
     from legor1.training.launch import train
 
-    own = user_rewards.sources(recipe["training"].get("rewards", ()))
+    own = suites.sources(recipe["training"].get("rewards", ()))
     train(recipe, code=digest(f"train {recipe['method']}", files=own), **given)
 
 

@@ -15,7 +15,7 @@ from legor1.config import strict_yaml
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
 from legor1.config.validation_errors import alternatives, describe, dotted
 from legor1.core.errors import UserError
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.published import defects
 from legor1.tasks import baselines
@@ -239,9 +239,9 @@ def training_contradictions(path: str, training: Training, processes: int) -> It
 def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
     known, names = list(SUITES[training.suite].rewards), list(training.rewards)
     for name in names:
-        if user_rewards.is_own(name):
+        if suites.is_own(name):
             try:
-                user_rewards.source(name)
+                suites.source(name)
             except UserError as error:
                 yield f"{path}: {error}"
         elif name not in known:
@@ -252,7 +252,7 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
                 f"Did you mean {defects.nearest(name, known)}? Remedy: use {alternatives(known)}, "
                 "another suite, or one of your own by path/to/file.py:function."
             )
-    labels = [user_rewards.label(name) for name in names]
+    labels = [suites.label(name) for name in names]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."
 

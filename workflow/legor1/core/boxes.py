@@ -1,9 +1,8 @@
-"""Boxes and the frames they live in: the only module that knows coordinate frames.
+"""Boxes, and the frames in which a model may be shown them (``FRAMES``).
 
-A box is ``(x1, y1, x2, y2)``: left, top, right, bottom. Everywhere in the project boxes are in
-pixels of the *original* image. A model reads and writes others, such as pixels of the image *after*
-the processor has resized it, so what it sees or says is converted here and nowhere else. ``FRAMES``
-are the frames in which it can be shown them.
+A box is ``(x1, y1, x2, y2)``: left, top, right, bottom, in pixels of the *original* image. A model
+reads and writes others, such as pixels of the image *after* the processor has resized it: what it
+is shown, and what it says, is converted here.
 """
 
 import json
@@ -33,18 +32,12 @@ _TAGS = re.compile(rf"{_TAG.pattern}(?:[\s,;]*{_TAG.pattern})*")
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """How many pixels a processed image may have; decides every image's processed size.
-
-    Attributes:
-        min_pixels, max_pixels: of the processed image.
-        factor: side in pixels of the square of the processed image that a visual token covers.
-        box_scale: the model's boxes are in [0, box_scale]; None: in pixels of the processed image.
-    """
+    """How many pixels a processed image may have; decides every image's processed size."""
 
     min_pixels: int
     max_pixels: int
-    factor: int
-    box_scale: int | None = None
+    factor: int  # side in pixels of the square of the processed image that a visual token covers
+    box_scale: int | None = None  # boxes are in [0, box_scale]; None: in pixels of that image
 
     def __post_init__(self) -> None:
         if not self.factor**2 <= self.min_pixels <= self.max_pixels:
@@ -108,13 +101,9 @@ def rescale_text(text: str, source: Size, target: Size) -> str:
 
 
 def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
-    """Convert the boxes in ``text`` from an image of ``size`` to what the model is shown of them.
+    """Convert the boxes in an answer from pixels of the original image of ``size`` to ``frame``.
 
-    Args:
-        text: an answer, boxes as a JSON list in pixels of the original image.
-        size: (width, height) of that image in pixels.
-        budget: decides the size of the image that the model sees.
-        frame: one of ``FRAMES``.
+    They stand there as a JSON list. ``budget`` decides the size of the image that the model sees.
     """
     if frame == "original":
         return text
@@ -145,16 +134,14 @@ def shown_size(size: Size, budget: PixelBudget, frame: str) -> Size:
 
 
 def to_percent(text: str, size: Size) -> str:
-    """Return ``text`` with the JSON list of boxes in it as tags in [0, 100]; of none, as it is.
+    """Return an answer, its JSON list of boxes in pixels of ``size`` made tags in [0, 100].
 
-    Args:
-        text: an answer, boxes in pixels of an image of ``size``.
-        size: (width, height) of that image.
+    A text without such a list stays as it is.
     """
     start, end = text.find("["), text.rfind("]") + 1
     try:
         items = json.loads(text[start:end])
-        pairs = [(item["label"], rescale(item["bbox_2d"], size, (100, 100))) for item in items]
+        pairs = [(item["label"], rescale(item["bbox_2d"], size, PERCENT)) for item in items]
     except (ValueError, TypeError, KeyError):
         return text
     tags = [
@@ -167,7 +154,7 @@ def to_percent(text: str, size: Size) -> str:
 def _from_tags(text: str, size: Size) -> str:
     items = []
     for label, *box in _TAG.findall(text):
-        x1, y1, x2, y2 = rescale([float(number) for number in box], (100, 100), size)
+        x1, y1, x2, y2 = rescale([float(number) for number in box], PERCENT, size)
         items.append({"bbox_2d": [round(x1), round(y1), round(x2), round(y2)], "label": label})
     return json.dumps(items, ensure_ascii=False)
 

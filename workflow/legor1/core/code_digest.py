@@ -3,16 +3,19 @@
 Import statements are followed from the stage's entry modules, without running them. Each module
 counts by its syntax tree without comments, layout and docstrings, and what it imports from this
 package counts by content, not by name: formatting a file, or moving it, changes no digest.
+
+All of a task stands in one module, yet a changed metric must not convert the prompts again. So of
+such a module only those definitions count that are behind the fields of ``TASK`` that the stage
+reads, directly or not. Functions with a decorator (``@reward``) count under the decorator's name.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from legor1.core.files import sha256
-from legor1.core.task_code import READ, behind
 
 PACKAGE = Path(__file__).parents[1]
 TEMPLATES = PACKAGE.parent / "report"
@@ -22,6 +25,22 @@ Imported = dict[str, tuple[Path, str]]  # local name → file, and the name in i
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 COMMANDS = PACKAGE / "cli" / "stages.py"
 METHODS = ("sft", "grpo")  # which the training's launcher starts by name
+EVERYTHING = ("TASK", "reward")
+READ = {  # of a task, by the stages that read any of it
+    "index": ("rows",),
+    "split": ("answer",),
+    "convert": ("prompt", "answer"),
+    "export": ("answer",),
+    "audit": ("prompt", "answer"),
+    "build-base": ("prompt",),
+    "train grpo": ("format", "reward"),
+    "baselines": ("baselines",),
+    "score": ("scoring", "summary"),
+    "compare": ("scoring",),
+    "reward": ("format", "is_solution", "reward"),
+    "report": EVERYTHING,
+    "figure1": EVERYTHING,
+}
 
 
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:
@@ -31,7 +50,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
 
     Args:
         stages: names of ``STAGES``.
-        files: others that count as code, by their bytes or, if they are Python, by their meaning.
+        files: other files that count as code, by bytes or, if they are Python, by meaning.
 
     Raises:
         KeyError: there is no such stage.
@@ -41,7 +60,8 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
     if {"report", "figure1"} & set(stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
-    parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in files}
+    own = (path.resolve() for path in files)
+    parts |= {_meaning(path) if path.suffix == ".py" else sha256(path) for path in own}
     return _hash(sorted(parts), {})
 
 
@@ -70,7 +90,7 @@ def _read(*stages: str) -> set[tuple[Path, tuple[str, ...]]]:
 def _meaning(module: Path, fields: tuple[str, ...] = ()) -> str:
     """Return a digest of a module, in which what it imports from here counts by content.
 
-    Of a task's module, only what ``fields`` depend on counts.
+    Of a task's module, only what is behind ``fields`` counts.
     """
     tokens, imported = _parsed(module, fields)
     return _hash(tokens, {n: f"{_shape(file)} {name}" for n, (file, name) in imported.items()})
@@ -142,6 +162,55 @@ def _write(node: object, tokens: list[str], imports: list[ast.Import | ast.Impor
                 _write(value[1:] if documented and field == "body" else value, tokens, imports)
     else:
         tokens.append(repr(node))
+
+
+def behind(fields: Collection[str], module: ast.Module) -> ast.Module:
+    """Return the statements of a task's module that ``fields`` depend on, in their order."""
+    body = [part for node in module.body for part in _apart(node)]
+    defined = {name: node for node in body for name in _defines(node)}
+    roots = [root for node in body for root in _roots(fields, node)]
+    reached: set[ast.AST] = {root for root in roots if isinstance(root, ast.stmt)}
+    new = {name for root in roots for name in _names(root)}
+    while nodes := {defined[name] for name in new if name in defined} - reached:
+        reached |= nodes
+        new = {name for node in nodes for name in _names(node)}
+    values: list[ast.stmt] = [ast.Expr(root) for root in roots if isinstance(root, ast.expr)]
+    return ast.Module([node for node in body if node in reached] + values, [])
+
+
+def _roots(fields: Collection[str], node: ast.stmt) -> Iterator[ast.stmt | ast.expr]:
+    """Yield what ``fields`` name of a statement: the whole, or arguments of ``TASK``."""
+    if isinstance(node, ast.FunctionDef):
+        marks = [m.func if isinstance(m, ast.Call) else m for m in node.decorator_list]
+        if {name for mark in marks for name in _names(mark)} & set(fields):
+            yield node
+    elif isinstance(node, ast.Assign) and "TASK" in _defines(node):
+        if "TASK" in fields:
+            yield node
+        elif isinstance(node.value, ast.Call):
+            yield from (k.value for k in node.value.keywords if k.arg in ("name", *fields))
+
+
+def _apart(node: ast.stmt) -> list[ast.stmt]:
+    """Return an import as one statement a name: each counts by itself."""
+    if isinstance(node, ast.ImportFrom):
+        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+    return [node]
+
+
+def _defines(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement at a module's top defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        yield from (name for target in targets for name in _names(target))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    return (child.id for child in ast.walk(node) if isinstance(child, ast.Name))
 
 
 def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:

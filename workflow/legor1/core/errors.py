@@ -10,7 +10,7 @@ class UserError(Exception):
 
 
 class Stopped(Exception):
-    """The stage stopped in good order before its end; running it again goes on from there.
+    """The stage stopped gracefully before its end; running it again resumes from there.
 
     The command line prints the message and exits with status 75 ("try again" in sysexits.h).
     """

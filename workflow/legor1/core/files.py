@@ -1,6 +1,11 @@
-"""Files that cross a stage: written whole or not at all, read with errors that name the row."""
+"""Files that cross a stage: written whole or not at all, read with errors that name the row.
+
+The dataset's tree is untrusted: ``locate`` and ``Tree`` check every path in it before a byte is
+read.
+"""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -9,13 +14,18 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from legor1.core.errors import UserError
 
 SETTLED = 1  # seconds after which a new temporary file is certainly held by its process
+MISSING = "file missing"
+LEAVES = "path leaves the tree"
+REMAKE = "Remedy: correct it, or delete it and have the stage that writes it make it again."
+# Neither a link nor a pipe, which would wait for a writer, is opened by mistake.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
@@ -29,7 +39,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         UserError: nothing can be written there.
     """
     path = Path(path)
-    with _beside(path, path.suffix, _make_file) as temporary:
+    with _beside(path, path.suffix) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -57,7 +67,7 @@ def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
                 f"{path} exists and was not written by this command, so it is not replaced. "
                 "Remedy: name another folder, or move this one away."
             )
-    with _beside(path, "", _make_folder) as temporary:
+    with _beside(path, folder=True) as temporary:
         yield temporary
         sync(temporary)
         if path.exists():
@@ -69,13 +79,17 @@ def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, suffix: str, make: Callable[[Path], int]) -> Iterator[Path]:
-    """Yield what ``make`` makes beside ``path``; it is locked as long as this process needs it."""
+def _beside(path: Path, suffix: str = "", *, folder: bool = False) -> Iterator[Path]:
+    """Yield a new file or folder beside ``path``, locked for as long as this process needs it."""
     made = _name(path, suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        handle = make(made)
+        if folder:
+            made.mkdir()
+        # Not by tempfile, which makes it the owner's alone.
+        flags = os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+        handle = os.open(made, flags, 0o666)
     except OSError as error:
         raise UserError(
             f"nothing can be written beside {path}: {error}. Remedy: name a place that can."
@@ -93,28 +107,10 @@ def _name(path: Path, suffix: str = "") -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
 
 
-def _make_file(path: Path) -> int:  # not by tempfile, which makes it the owner's alone
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def _make_folder(path: Path) -> int:
-    path.mkdir()
-    return os.open(path, os.O_RDONLY)
-
-
-def share(folder: Path) -> None:
-    """Let others read the weights in a folder, as far as the umask lets them read the folder.
-
-    safetensors makes files that only their owner can read.
-    """
-    for path in folder.glob("*.safetensors"):
-        path.chmod(folder.stat().st_mode & 0o666)
-
-
 def _sweep(path: Path) -> None:
     """Remove the temporary siblings of ``path`` that no process holds any more."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}({re.escape(path.suffix)})?")
-    for left in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+    for left in [sibling for sibling in path.parent.iterdir() if ours.fullmatch(sibling.name)]:
         with contextlib.suppress(OSError):  # it is held, or gone
             handle = os.open(left, os.O_RDONLY if left.is_dir() else os.O_RDWR)
             try:
@@ -130,6 +126,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def share(folder: Path) -> None:
+    """Let others read the weights in a folder, as far as the umask lets them read the folder.
+
+    safetensors makes files that only their owner can read.
+    """
+    for path in folder.glob("*.safetensors"):
+        path.chmod(folder.stat().st_mode & 0o666)
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:
@@ -162,12 +167,12 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path | str, value: Any) -> None:
+def write_json(path: Path | str, value: object) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_jsonl(path: Path | str, rows: Iterable[dict]) -> int:
+def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, object]]) -> int:
     """Write one JSON object a line, atomically; return how many."""
     count = 0
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -191,9 +196,7 @@ def read_json(path: Path | str) -> Any:
             f"{path} does not exist. Remedy: run the stage that makes it first."
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as JSON: {error}. Remedy: make it again."
-        ) from error
+        raise UserError(f"{path} cannot be read as JSON: {error}. {REMAKE}") from error
 
 
 def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
@@ -218,7 +221,7 @@ def stream_jsonl(path: Path | str, require: Iterable[str] = ()) -> Iterator[tupl
                 if line.strip():
                     yield number, _row(line, require, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Remedy: make it again.") from error
+        raise UserError(f"{path} cannot be read: {error}. {REMAKE}") from error
 
 
 def _row(line: str, require: list[str], place: str) -> dict:
@@ -235,7 +238,7 @@ def _row(line: str, require: list[str], place: str) -> dict:
     return row
 
 
-def is_plain(name: Any) -> bool:
+def is_plain(name: object) -> bool:
     """Return whether ``name`` is a relative path that can only lead further down.
 
     It has one spelling on every system, and nothing in it means something to git.
@@ -245,7 +248,63 @@ def is_plain(name: Any) -> bool:
     return {"", ".", "..", ".git"}.isdisjoint(name.casefold().split("/"))
 
 
+class Rejected(Exception):
+    """A row or file that cannot be used; the message is the reason, the same for all such rows."""
+
+
+def locate(root: Path, relative: str) -> Path:
+    """Return the regular file ``relative`` below ``root``, which must be a resolved path.
+
+    Raises:
+        Rejected: the path leaves the tree (by ``..``, by a symbolic link), or is no file.
+    """
+    try:
+        path = (root / relative).resolve()
+        if not path.is_relative_to(root):
+            raise Rejected(LEAVES)
+        if path.is_file():
+            return path
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, links in a circle
+        pass
+    raise Rejected(MISSING)
+
+
+class Tree:
+    """Opens files below a root by the rules of ``locate``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).resolve()
+
+    def open(self, relative: str) -> tuple[int, int]:
+        """Return a file's descriptor, which the caller closes, and its size in bytes.
+
+        Raises:
+            Rejected: as ``locate``, or the file may not be read.
+        """
+        try:
+            descriptor = os.open(locate(self.root, relative), _FLAGS)
+        except OSError as error:
+            denied = error.errno in (errno.EACCES, errno.EPERM)
+            raise Rejected("file unreadable" if denied else MISSING) from error
+        return descriptor, os.fstat(descriptor).st_size
+
+
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(recipe: Mapping[str, object], files: Iterable[Path], code: str) -> str:
+    """Return a name for a piece of work: interrupted work is resumed only under the same one.
+
+    Args:
+        recipe: its settings.
+        files: its inputs, which count by content.
+        code: the digest of its code.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    facts = json.dumps([recipe, [sha256(path) for path in files], code], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]

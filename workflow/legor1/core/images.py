@@ -13,6 +13,7 @@ index need not decode it. The content decides what an image is, not its suffix.
 """
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from legor1.core.boxes import MAX_ASPECT, Size
 from legor1.core.errors import UserError
-from legor1.core.tree_paths import Rejected
+from legor1.core.files import Rejected
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,18 +36,12 @@ TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profi
 
 
 class Decoded(NamedTuple):
-    """A decoded image.
+    """A decoded image."""
 
-    Attributes:
-        image: upright, in RGB.
-        format, mode: of the file, by Pillow's names, such as PNG and RGBA.
-        plain: whether the file shows every reader these pixels, whatever it makes of orientation,
-            transparency and 16 bits.
-    """
-
-    image: "Image"
-    format: str
-    mode: str
+    image: "Image"  # upright, in RGB
+    format: str  # of the file, by Pillow's names, such as PNG
+    mode: str  # of the file, such as RGBA
+    # Whether every reader sees these pixels, whatever it makes of orientation, alpha and 16 bits.
     plain: bool
 
 
@@ -139,8 +134,7 @@ def _rgb(image: "Image") -> "Image":
 
 
 def _check(size: Size) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
+    if math.prod(size) > MAX_PIXELS:
         raise Rejected("image too large")
-    if not width or not height or max(size) > min(size) * MAX_ASPECT:
+    if not min(size) or max(size) > min(size) * MAX_ASPECT:
         raise Rejected("image too elongated")

@@ -7,7 +7,6 @@ class DataLayout:
     """Paths of a dataset and of what is made of it, each starting with ``root``."""
 
     def __init__(self, root: str) -> None:
-        """Lay out the dataset in the folder ``root``."""
         self.root = root
         self.tree = f"{root}/tree"
         self.manifest = f"{root}/manifest.json"
@@ -36,7 +35,6 @@ class RunLayout:
     """
 
     def __init__(self, root: Path | str = "") -> None:
-        """Lay out the run in the folder ``root``."""
         self._start = f"{root}/" if str(root) else ""
         # results
         self.report = self._path("report.html")

@@ -2,12 +2,11 @@
 
 import sys
 import time
-from typing import Any
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10  # in a log, where a bar cannot be drawn over itself
-LINE = "{desc}: {n_fmt}/{total_fmt} {unit}{postfix}, {elapsed} gone, {remaining} left"
+LINE = "{desc}: {n_fmt}/{total_fmt} {unit}{postfix}, {elapsed} elapsed, {remaining} left"
 
 
 class Progress(tqdm):
@@ -18,29 +17,28 @@ class Progress(tqdm):
 
     disable: bool
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: object, **settings: object) -> None:
         self._watched = sys.stderr.isatty()
         self._due = time.monotonic() + SECONDS_BETWEEN_LINES
         if not self._watched:
             settings["bar_format"] = LINE
         super().__init__(*arguments, **{"disable": False} | settings)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Draw the bar, or write a line if it is due."""
         if self._watched:
-            return super().display(msg, pos)
-        if time.monotonic() >= self._due:
-            self._say()
-        return None
+            super().display(msg, pos)
+        elif time.monotonic() >= self._due:
+            self._write_line()
 
     def close(self) -> None:
         """End the bar; a log gets a last line, and has no bar to wipe out."""
         if not (self._watched or self.disable):
             if self.n == self.total:
-                self._say()
+                self._write_line()
             self.disable = True
         super().close()
 
-    def _say(self) -> None:
+    def _write_line(self) -> None:
         self._due = time.monotonic() + SECONDS_BETWEEN_LINES
         print(self, file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 RECORD = ".provenance.json"  # a result X has its record (``records``) in X.provenance.json
 PACKAGES = (
@@ -16,19 +15,28 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def collect() -> dict[str, Any]:
+def collect() -> dict[str, object]:
     """Return the commit (None without git), whether the code differs from it, and the versions."""
-    status = _git("status", "--porcelain")
+    git = ["git", "-C", str(Path(__file__).parent)]
+    status = output_of([*git, "status", "--porcelain"])
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
     return {
-        "commit": _git("rev-parse", "HEAD") or None,
+        "commit": output_of([*git, "rev-parse", "HEAD"]) or None,
         "dirty": None if status is None else bool(status),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpus": len(affinity(0)) if affinity else os.cpu_count(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def output_of(command: list[str]) -> str | None:
+    """Return what a program prints, stripped; None if it is missing or fails."""
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run.stdout.strip()
 
 
 def _version(package: str) -> str | None:
@@ -36,19 +44,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git says about this file's repository; None without git, repository or commit."""
-    try:
-        answer = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legor1.core.errors import UserError
-from legor1.core.files import sha256, write_json
-from legor1.core.tree_paths import Rejected, locate
+from legor1.core.files import Rejected, locate, sha256, write_json
 from legor1.data.hub import COMMIT, Hub
 from legor1.data.manifest import (
     RECORD,

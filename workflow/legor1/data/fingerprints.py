@@ -24,9 +24,9 @@ import numpy as np
 
 from legor1.core import files
 from legor1.core.errors import UserError
+from legor1.core.files import Rejected, Tree
 from legor1.core.images import decode
 from legor1.core.progress import Progress
-from legor1.core.tree_paths import Rejected, Tree
 
 COLUMNS = {
     "image": "string",  # relative to the tree

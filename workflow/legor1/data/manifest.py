@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from legor1.core import files
 from legor1.core.errors import UserError
+from legor1.core.files import Rejected, locate
 from legor1.core.progress import Progress
-from legor1.core.tree_paths import Rejected, locate
 from legor1.data.lego_arta.dialogues import storable
 
 RECORD = ".manifest.json"  # in a downloaded folder: the manifest of what was downloaded, and whence

@@ -24,16 +24,12 @@ def cluster_sums(features: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
 
 
 def resampled(sums: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the sums of bootstrap replicates of the clusters.
+    """Return (replicates, k): the sums of as many clusters as there are, drawn with replacement.
+
+    Fewer than two clusters show no variation: then there is no replicate, (0, k).
 
     Args:
-        sums: (clusters, k), of each cluster; as many clusters as there are, drawn with replacement,
-            make a replicate.
-        replicates: how many replicates to draw.
-        rng: where the draws come from.
-
-    Returns:
-        (replicates, k), or (0, k) for fewer than two clusters, which show no variation.
+        sums: (clusters, k), of each cluster.
     """
     clusters = len(sums)
     if clusters < 2:
@@ -65,7 +61,6 @@ def bca(
         replicates: (r,) the statistic in each replicate; the undefined are left out.
         value: the statistic of the sample.
         jackknife: (clusters,) the statistic without each cluster; the undefined are left out.
-        confidence: of the interval.
 
     Returns:
         (low, high); NaN where the value or all replicates are undefined, or all lie on one side of
@@ -76,7 +71,7 @@ def bca(
     defined = replicates[np.isfinite(replicates)]
     if not len(defined) or not np.isfinite(value):
         return np.nan, np.nan
-    # Sums in another order differ in the last digits: such a replicate is level, not below.
+    # Sums in another order differ in the last digits: such a replicate ties, it is not below.
     level = np.isclose(defined, value, rtol=1e-12, atol=1e-12)
     below = ((defined < value) & ~level).mean() + level.mean() / 2
     if not 0 < below < 1:

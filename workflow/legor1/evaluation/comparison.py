@@ -8,7 +8,7 @@ replacement too, so that the interval of a difference covers the luck of the tra
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,9 @@ import numpy as np
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.core.seeding import generator
-from legor1.evaluation import bootstrap, significance
-from legor1.evaluation.protocols import PROTOCOLS
-from legor1.evaluation.scoring import METHOD, both_intervals, check_options, finite
-from legor1.tasks.task import Scoring
+from legor1.evaluation import bootstrap
+from legor1.evaluation.scoring import IDENTITY, PROTOCOLS, Bootstrap, finite
+from legor1.tasks.task import Row, Scoring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +31,11 @@ TEST = (
     "and the secondary ones as another, null for metrics in neither; "
     "mcnemar: exact, examples taken as independent, where both experiments have one seed"
 )
+SIDES = ("baseline", "experiment")
+_BATCH = 1 << 21  # random bits held at once, as floats: 16 MiB
 
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """What is drawn, and how often."""
-
-    replicates: int
-    confidence: float
-    seed: int
+Named = Sequence[tuple[str, Path | str]]
+Seeds = list["pd.DataFrame"]  # an experiment's examples, one frame a seed
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,8 @@ class Sample:
     ``sums`` is (seeds, clusters, k): the features summed over each manual.
     """
 
-    examples: list["pd.DataFrame"]
+    task: Scoring
+    examples: Seeds
     sums: np.ndarray
 
     @property
@@ -58,61 +54,56 @@ class Sample:
         """(clusters, k): the mean over the seeds."""
         return self.sums.mean(axis=0)
 
+    def statistics(self, sums: np.ndarray) -> np.ndarray:
+        """Return the metrics (..., m) from sums (..., k), the undefined ones as the task has it."""
+        values = self.task.statistics(sums)
+        return np.where(np.isfinite(values), values, self.task.undefined)
+
 
 def compare(
-    named: Sequence[tuple[str, Path | str]],
+    named: Named,
     *,
-    replicates: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 42,
-) -> dict[str, Any]:
+    replicates: int = Bootstrap.replicates,
+    confidence: float = Bootstrap.confidence,
+    seed: int = Bootstrap.seed,
+) -> Row:
     """Return what goes into ``comparison.json``.
 
     Args:
         named: (experiment, folder of ``legor1 score``); each experiment is compared with all
             before it, and a name that comes again is another training seed of it.
-        replicates: of the bootstrap, and rounds of the swapping test.
-        confidence: of the intervals, between 0 and 1.
-        seed: of both.
+        replicates, confidence, seed: see ``scoring.Bootstrap``.
 
     Raises:
         UserError: there is nothing to compare, a file is missing, or protocols differ.
     """
-    check_options("sound", replicates, confidence)
     settings = Bootstrap(replicates, confidence, seed)
     protocol, frames = _read(named)
-    comparisons: list[dict[str, Any]] = [
-        {
-            "baseline": first,
-            "experiment": second,
-            "tasks": _tasks(frames[first], frames[second], protocol, settings),
-        }
-        for first, second in itertools.combinations(frames, 2)
-    ]
-    _adjust(PROTOCOLS[protocol], [one["tasks"] for one in comparisons])
+    known = PROTOCOLS[protocol]
+    comparisons: list[Row] = []
+    for first, second in itertools.combinations(frames, 2):
+        tasks = _tasks(frames[first], frames[second], known, settings)
+        comparisons.append({"baseline": first, "experiment": second, "tasks": tasks})
+    _adjust(known, [pair["tasks"] for pair in comparisons])
     return {
         "schema_version": 3,
         "protocol": protocol,
         "baseline": next(iter(frames)),
         "seeds": {name: len(group) for name, group in frames.items()},
-        "interval": {"method": METHOD} | vars(settings),
+        "interval": settings.described(),
         "test": TEST,
         "comparisons": comparisons,
     }
 
 
-def write_comparison(
-    named: Sequence[tuple[str, Path | str]], path: Path | str, **options: Any
-) -> dict[str, Any]:
+def write_comparison(named: Named, path: Path | str, **options: Any) -> Row:
     """Compare with the options of ``compare``; write and return the result."""
     comparison = compare(named, **options)
     write_json(path, comparison)
     return comparison
 
 
-def _read(
-    named: Sequence[tuple[str, Path | str]],
-) -> tuple[str, dict[str, list["pd.DataFrame"]]]:
+def _read(named: Named) -> tuple[str, dict[str, Seeds]]:
     """Return the protocol of all, and experiment → the examples of each of its seeds."""
     folders: dict[str, list[Path]] = {}
     for name, folder in named:
@@ -129,14 +120,15 @@ def _read(
 
 
 def _protocol(folders: list[Path]) -> str:
-    found = {folder: read_json(folder / "scores.json").get("protocol") for folder in folders}
-    if len(set(found.values())) > 1:
-        listed = ", ".join(f"{folder}: {name}" for folder, name in found.items())
+    """Return the protocol that all folders' scores are under."""
+    protocols = {folder: read_json(folder / "scores.json").get("protocol") for folder in folders}
+    protocol, *others = set(protocols.values())
+    if others:
+        listed = ", ".join(f"{folder}: {name}" for folder, name in protocols.items())
         raise UserError(
             f"scores under different protocols cannot be compared ({listed}). "
             "Remedy: score all of them under the same one."
         )
-    protocol = next(iter(found.values()))
     if protocol not in PROTOCOLS:
         raise UserError(
             f"{folders[0]}/scores.json holds no scores. Remedy: make it with `legor1 score`."
@@ -152,7 +144,7 @@ def _examples(folder: Path, protocol: str) -> "pd.DataFrame":
         raise UserError(f"{path} does not exist. Remedy: make it with `legor1 score`.")
     frame = pd.read_parquet(path)
     needed = {name for task in PROTOCOLS[protocol].values() for name in task.features}
-    missing = sorted(({"instance_id", "task", "manual"} | needed) - set(frame))
+    missing = sorted((needed | set(IDENTITY)) - set(frame))
     if missing:
         raise UserError(
             f"{path} lacks {', '.join(missing)}. Remedy: make it again with `legor1 score`."
@@ -160,118 +152,154 @@ def _examples(folder: Path, protocol: str) -> "pd.DataFrame":
     return frame.set_index("instance_id")
 
 
-def _tasks(
-    first: list["pd.DataFrame"],
-    second: list["pd.DataFrame"],
-    protocol: str,
-    settings: Bootstrap,
-) -> dict[str, dict[str, Any]]:
+def _tasks(first: Seeds, second: Seeds, known: Mapping[str, Scoring], settings: Bootstrap) -> Row:
     """Return task → how the second experiment differs, for the tasks that both have."""
     tasks = {}
-    for name, task in PROTOCOLS[protocol].items():
+    for name, task in known.items():
         sides = [[frame[frame["task"] == name] for frame in side] for side in (first, second)]
-        common = set.intersection(*(set(frame.index) for side in sides for frame in side))
+        answered = [[set(frame.index) for frame in side] for side in sides]
+        by_all = [set.intersection(*seeds) for seeds in answered]
+        common = sorted(by_all[0] & by_all[1])
         if not common:
             continue
-        everyone = set.union(*(set(frame.index) for side in sides for frame in side))
-        missing = [
-            len(everyone - set.intersection(*(set(frame.index) for frame in side)))
-            for side in sides
-        ]
-        samples = [_sample(side, sorted(common), sides[0][0], task) for side in sides]
+        asked = set.union(*answered[0], *answered[1])
+        manuals = sides[0][0].loc[common, "manual"].tolist()
+        samples = [_sample(side, common, manuals, task) for side in sides]
         tasks[name] = {
             "n": len(common),
             "clusters": samples[0].sums.shape[1],
-            "missing": dict(zip(("baseline", "experiment"), missing, strict=True)),
+            "missing": {side: len(asked - ids) for side, ids in zip(SIDES, by_all, strict=True)},
             "main": task.main,
-            **_difference(name, task, samples[0], samples[1], settings),
+            **_difference(name, samples[0], samples[1], settings),
         }
     return tasks
 
 
-def _adjust(known: Mapping[str, Scoring], compared: list[dict[str, dict[str, Any]]]) -> None:
+def _adjust(known: Mapping[str, Scoring], compared: list[Row]) -> None:
     """Give each test of a family the p that holds for all of the family together."""
     tests = [
-        (metric == known[task].main, found["metrics"][metric])
+        (metric == known[task].main, differences["metrics"][metric])
         for tasks in compared
-        for task, found in tasks.items()
+        for task, differences in tasks.items()
         for metric in (known[task].main, *known[task].secondary)
     ]
     for main in (True, False):
         family = [test for is_main, test in tests if is_main == main]
-        adjusted = significance.holm([math.nan if t["p"] is None else t["p"] for t in family])
+        adjusted = holm([math.nan if t["p"] is None else t["p"] for t in family])
         for test, p in zip(family, adjusted, strict=True):
             test["p_holm"] = finite(p)
 
 
-def _sample(
-    side: list["pd.DataFrame"], common: list[str], manuals: "pd.DataFrame", task: Scoring
-) -> Sample:
-    clusters = manuals.loc[common, "manual"].tolist()
+def _sample(side: Seeds, common: list[str], manuals: list[str], task: Scoring) -> Sample:
     examples = [frame.loc[common] for frame in side]
-    sums = [
-        bootstrap.cluster_sums(frame[list(task.features)].to_numpy(), clusters)
-        for frame in examples
-    ]
-    return Sample(examples, np.stack(sums))
+    features = [frame[list(task.features)].to_numpy() for frame in examples]
+    sums = [bootstrap.cluster_sums(seed, manuals) for seed in features]
+    return Sample(task, examples, np.stack(sums))
 
 
-def _difference(
-    name: str, task: Scoring, first: Sample, second: Sample, settings: Bootstrap
-) -> dict[str, Any]:
+def _difference(name: str, first: Sample, second: Sample, settings: Bootstrap) -> Row:
     """Return each metric of both and its difference, with intervals and p; McNemar for yes/no."""
-    values = [_statistics(task, sample.mean.sum(axis=0)) for sample in (first, second)]
-    drawn = _drawn_differences(name, task, first, second, settings)
-    kept = [_statistics(task, bootstrap.left_out(sample.mean)) for sample in (first, second)]
+    task, statistics = first.task, first.statistics
+    before, after = (statistics(sample.mean.sum(axis=0)) for sample in (first, second))
+    drawn = _drawn_differences(name, first, second, settings)
+    kept = [statistics(bootstrap.left_out(sample.mean)) for sample in (first, second)]
     rng = generator(settings.seed, "swap", name)
-    p = significance.swapped_p(
-        first.mean, second.mean, lambda sums: _statistics(task, sums), settings.replicates, rng
-    )
-    metrics = {}
+    p = swapped_p(first.mean, second.mean, statistics, settings.replicates, rng)
+    difference, jackknife = after - before, kept[1] - kept[0]
+    compared: Row = {"metrics": {}}
     for i, metric in enumerate(task.metrics):
-        before, after = values[0][i], values[1][i]
-        jackknife = (kept[1] - kept[0])[:, i]
-        metrics[metric] = {
-            "baseline": finite(before),
-            "experiment": finite(after),
-            "difference": finite(after - before),
-            **both_intervals(after - before, drawn[:, i], jackknife, settings.confidence),
+        compared["metrics"][metric] = {
+            "baseline": finite(before[i]),
+            "experiment": finite(after[i]),
+            "difference": finite(difference[i]),
+            **settings.intervals(difference[i], drawn[:, i], jackknife[:, i]),
             "p": finite(p[i]),
             "p_holm": None,
         }
-    found: dict[str, Any] = {"metrics": metrics}
     if {"tp", "tn"} <= set(task.features) and len(first.sums) == len(second.sums) == 1:
-        found["mcnemar"] = _mcnemar(first.examples[0], second.examples[0])
-    return found
+        compared["mcnemar"] = _mcnemar(first.examples[0], second.examples[0])
+    return compared
 
 
-def _drawn_differences(
-    name: str, task: Scoring, first: Sample, second: Sample, settings: Bootstrap
-) -> np.ndarray:
+def _drawn_differences(name: str, first: Sample, second: Sample, settings: Bootstrap) -> np.ndarray:
     """Return (replicates, m): the differences where manuals and seeds are drawn again."""
     seeds = [len(first.sums), len(second.sums)]
     side_by_side = np.concatenate([*first.sums, *second.sums], axis=1)
     rng = generator(settings.seed, "bootstrap", name)
     drawn = bootstrap.resampled(side_by_side, settings.replicates, rng)
-    drawn = drawn.reshape(len(drawn), sum(seeds), len(task.features))
+    drawn = drawn.reshape(len(drawn), sum(seeds), first.sums.shape[-1])
     means = []
     for side, sums in enumerate(np.split(drawn, seeds[:1], axis=1)):
         rng = generator(settings.seed, "seeds", f"{name} {side}")
         weights = rng.multinomial(seeds[side], np.full(seeds[side], 1 / seeds[side]), len(drawn))
         means.append(np.einsum("rs,rsk->rk", weights / seeds[side], sums))
-    return _statistics(task, means[1]) - _statistics(task, means[0])
-
-
-def _statistics(task: Scoring, sums: np.ndarray) -> np.ndarray:
-    values = task.statistics(sums)
-    return np.where(np.isfinite(values), values, task.undefined)
+    return first.statistics(means[1]) - first.statistics(means[0])
 
 
 def _mcnemar(first: "pd.DataFrame", second: "pd.DataFrame") -> dict[str, float | int]:
     """Return how often only one of the two was right, and the test; left-out answers are wrong."""
     right = [frame["tp"] + frame["tn"] > 0 for frame in (first, second)]
-    only = {
-        "only_baseline": int((right[0] & ~right[1]).sum()),
-        "only_experiment": int((right[1] & ~right[0]).sum()),
-    }
-    return only | {"p": significance.mcnemar(*only.values())}
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    p = mcnemar(only_first, only_second)
+    return {"only_baseline": only_first, "only_experiment": only_second, "p": p}
+
+
+def swapped_p(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    rounds: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the two-sided p of each statistic's difference, by swapping whole clusters.
+
+    If the two systems are alike, it does not matter which answers of a cluster are whose. Each
+    round swaps the answers of each cluster with probability 1/2; p is the share of rounds, the
+    observed one among them, whose difference is at least as large as the observed.
+
+    Args:
+        first, second: (clusters, k) the sums of each cluster's features.
+        statistics: (..., k) sums → (..., m) statistics, NaN where undefined.
+
+    Returns:
+        (m,) in (0, 1]; NaN for fewer than two clusters or an undefined observed difference.
+    """
+    clusters = len(first)
+    observed = np.abs(statistics(second.sum(axis=0)) - statistics(first.sum(axis=0)))
+    if clusters < 2:
+        return np.full_like(observed, np.nan)
+    as_large, defined = np.ones_like(observed), np.ones_like(observed)
+    total, apart = first.sum(axis=0) + second.sum(axis=0), second - first
+    batch = max(1, _BATCH // clusters)
+    for start in range(0, rounds, batch):
+        swap = rng.integers(2, size=(min(batch, rounds - start), clusters)).astype(float)
+        swapped = first.sum(axis=0) + swap @ apart
+        differences = np.abs(statistics(total - swapped) - statistics(swapped))
+        # Sums in another order differ in the last digits: a tie counts as as large.
+        as_large += (differences >= observed - 1e-12).sum(axis=0)
+        defined += np.isfinite(differences).sum(axis=0)
+    return np.where(np.isfinite(observed), as_large / defined, np.nan)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p of McNemar's test, which takes examples as independent.
+
+    It depends on how many examples only the first, and only the second system got right.
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p of each test, to compare with the level of the whole family.
+
+    Undefined ones (NaN) stay so, and do not count as tests.
+    """
+    defined = sorted((value, i) for i, value in enumerate(p) if np.isfinite(value))
+    adjusted, largest = [np.nan] * len(p), 0.0
+    for rank, (value, i) in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * value))
+        adjusted[i] = largest
+    return adjusted

@@ -7,7 +7,7 @@ from pathlib import Path
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, stream_jsonl
 from legor1.core.images import open_image
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.rewards import Reward, Suite
@@ -21,17 +21,14 @@ def write_rewards(
 ) -> dict[str, float]:
     """Add the rewards of the suite ``name`` to each line of ``path``; return their means.
 
-    A line has ``completion`` and ``solution``, and may have ``task``. All its fields are kept, and
-    the rewards are added under their names: null where a sample is left out (``sound``, a task
-    that is not the reward's own). Where there is no task it is inferred from the solution; in
-    ``thesis`` always.
+    A line has ``completion`` and ``solution``, and may have ``task``, which is else inferred from
+    the solution; in ``thesis`` always. All its fields are kept, and the rewards are added under
+    their names: null where a sample is left out (``sound``, a task that is not the reward's own).
 
     Args:
-        path: a line of JSON a rollout.
-        out: what is written.
         name: one of ``SUITES``.
-        own: the user's own rewards besides, as ``user_rewards`` names them; a line has what they
-            ask for under the same name, ``image`` as a path.
+        own: the user's own rewards besides, as ``suites`` names them; a line has what they ask for
+            under the same name, ``image`` as a path.
 
     Returns:
         ``completions``, how many there are, then the mean of each reward that some line has.
@@ -39,9 +36,7 @@ def write_rewards(
     Raises:
         UserError: a line is not as it should be; nothing is written then.
     """
-    functions = SUITES[name].rewards | {
-        user_rewards.label(one): user_rewards.load(one) for one in own
-    }
+    functions = SUITES[name].rewards | {suites.label(path): suites.load(path) for path in own}
     sums, counts, lines = dict.fromkeys(functions, 0.0), dict.fromkeys(functions, 0), 0
     with atomic(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for line, rewards in _rewarded(path, SUITES[name], functions):
@@ -68,14 +63,14 @@ def score(row: Row, suite: Suite, functions: Mapping[str, Reward] | None = None)
         raise ValueError(f"the task {task!r} is none of {', '.join(TASKS)}")
     if task is None or suite.guesses:
         task = suite.infer_task(solution)
-    functions = suite.rewards if functions is None else functions
+    functions = functions or suite.rewards
     sample = row | {"task": task}
-    wanted = {name for function in functions.values() for name in user_rewards.wanted(function)}
+    wanted = {name for function in functions.values() for name in suites.wanted(function)}
     if missing := sorted(wanted - sample.keys()):
         raise ValueError(f"it lacks {', '.join(missing)}, which a reward asks for")
     if "image" in wanted:
         sample["image"] = open_image(Path(row["image"]))
-    return {name: user_rewards.call(reward, sample) for name, reward in functions.items()}
+    return {name: suites.call(reward, sample) for name, reward in functions.items()}
 
 
 def _rewarded(

@@ -11,6 +11,7 @@ sums of the features.
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,65 +21,98 @@ from legor1.core.errors import UserError
 from legor1.core.files import atomic, read_jsonl, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap
-from legor1.evaluation.protocols import PROTOCOLS, SOUND
+from legor1.published import thesis_metrics
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.parsing import too_long
-from legor1.tasks.task import Scoring
+from legor1.tasks.task import Row, Scoring
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# How each task is scored: by the tasks themselves, and as it was published.
+SOUND = {name: task.scoring for name, task in TASKS.items()}
+PROTOCOLS = {"sound": SOUND, "thesis": thesis_metrics.SCORING}
 SURROGATE = re.compile("[\ud800-\udfff]")  # no file can hold one
+IDENTITY = ("instance_id", "task", "manual")
 REQUIRED = ("instance_id", "task", "prediction", "reference")
 AS_SHOWN = ("completion", "file_reference")  # in the file's own numbers, both
 METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
 
 
+@dataclass(frozen=True)
+class Bootstrap:
+    """What is drawn, and how often; a UserError if that makes no interval."""
+
+    replicates: int = 10_000  # and rounds of the test of a difference
+    confidence: float = 0.95  # of the intervals, between 0 and 1
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.replicates < 1 or not 0 < self.confidence < 1:
+            raise UserError(
+                f"{self.replicates} replicates at a confidence of {self.confidence} make no "
+                "interval. Remedy: at least one replicate, and a confidence between 0 and 1, such "
+                "as 0.95."
+            )
+
+    def described(self) -> dict[str, object]:
+        """Return what the results say of their intervals."""
+        return {"method": METHOD} | vars(self)
+
+    def intervals(
+        self, value: float, drawn: np.ndarray, jackknife: np.ndarray
+    ) -> dict[str, float | None]:
+        """Return the ends of the percentile and the BCa interval of one statistic, by name."""
+        low, high = bootstrap.percentile(drawn, self.confidence)
+        bca_low, bca_high = bootstrap.bca(drawn, value, jackknife, self.confidence)
+        ends = {"low": low, "high": high, "bca_low": bca_low, "bca_high": bca_high}
+        return {name: finite(end) for name, end in ends.items()}
+
+
 def score(
-    predictions: list[dict],
+    predictions: list[Row],
     *,
     protocol: str = "sound",
-    replicates: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 42,
+    replicates: int = Bootstrap.replicates,
+    confidence: float = Bootstrap.confidence,
+    seed: int = Bootstrap.seed,
     source: Path | str | None = None,
-) -> tuple[dict[str, Any], "pd.DataFrame"]:
+) -> tuple[Row, "pd.DataFrame"]:
     """Score predictions; return what goes into ``scores.json``, and a row an example.
 
     Args:
         predictions: rows with the keys in ``REQUIRED``; ``manual`` is the cluster of the
             bootstrap, and a row without one is its own.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
-        replicates: bootstrap replicates.
-        confidence: of the intervals, between 0 and 1.
-        seed: of the bootstrap.
+        replicates, confidence, seed: see ``Bootstrap``.
         source: the file that errors name.
 
     Raises:
         UserError: an option has no meaning, a row cannot be scored, or an instance occurs twice.
     """
-    check_options(protocol, replicates, confidence)
+    if protocol not in PROTOCOLS:
+        raise UserError(
+            f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
+        )
+    settings = Bootstrap(replicates, confidence, seed)
     by_task = _by_task(predictions, protocol, source)
-    tasks: dict[str, dict[str, Any]] = {
-        name: {
-            **_counts(examples),
-            **_too_long(name, predictions),
-            **_metrics(PROTOCOLS[protocol][name], examples),
-        }
-        for name, examples in by_task.items()
-    }
-    scores: dict[str, Any] = {"schema_version": 1, "protocol": protocol}
+    tasks: Row = {}
+    for name, examples in by_task.items():
+        scoring = PROTOCOLS[protocol][name]
+        totals = examples[list(scoring.features)].to_numpy().sum(axis=0)
+        rows = [row for row in predictions if row["task"] == name]
+        tasks[name] = _counts(examples, rows) | _metrics(scoring, totals)
+        if protocol == "sound":
+            rows.sort(key=lambda row: row["instance_id"])
+            tasks[name]["intervals"] = _intervals(name, examples, settings)
+            tasks[name] |= TASKS[name].summary(rows, totals)
+    scores: Row = {"schema_version": 1, "protocol": protocol}
     if protocol == "sound":
-        options = {"replicates": replicates, "confidence": confidence, "seed": seed}
-        scores["interval"] = {"method": METHOD, **options}
-        for name, examples in by_task.items():
-            rng = generator(seed, "bootstrap", name)
-            drawn = _intervals(SOUND[name], examples, replicates, confidence, rng)
-            tasks[name] |= {"intervals": drawn, **_summary(name, examples, predictions)}
+        scores["interval"] = settings.described()
     return scores | {"tasks": tasks}, _per_example(by_task, protocol)
 
 
-def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> dict[str, Any]:
+def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> Row:
     """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores.
 
     Raises:
@@ -96,116 +130,80 @@ def finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def check_options(protocol: str, replicates: int, confidence: float) -> None:
-    """Raise UserError if there is no such protocol, or these options make no interval."""
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
-        )
-    if replicates < 1 or not 0 < confidence < 1:
-        raise UserError(
-            f"{replicates} replicates at a confidence of {confidence} make no interval. "
-            "Remedy: at least one replicate, and a confidence between 0 and 1, such as 0.95."
-        )
-
-
-def _counts(examples: "pd.DataFrame") -> dict[str, int]:
+def _counts(examples: "pd.DataFrame", rows: list[Row]) -> Row:
+    """Return how many examples and manuals there are, and answers left out or too long, if any."""
     counted = examples["counted"] > 0
     counts = {"n": int(counted.sum())}
-    if not counted.all():
-        counts["left_out"] = int((~counted).sum())
-    return counts | {"clusters": examples.loc[counted, "manual"].nunique()}
+    if left_out := int((~counted).sum()):
+        counts["left_out"] = left_out
+    counts["clusters"] = examples.loc[counted, "manual"].nunique()
+    if longer := sum(too_long(row["prediction"]) for row in rows):
+        counts["too_long"] = longer
+    return counts
 
 
-def _too_long(name: str, predictions: list[dict]) -> dict[str, int]:
-    """Return how many answers are beyond what is scored, if there are any."""
-    count = sum(too_long(row["prediction"]) for row in predictions if row["task"] == name)
-    return {"too_long": count} if count else {}
-
-
-def _summary(name: str, examples: "pd.DataFrame", predictions: list[dict]) -> dict[str, Any]:
-    rows = [row for row in predictions if row["task"] == name]
-    totals = examples[list(SOUND[name].features)].to_numpy().sum(axis=0)
-    return TASKS[name].summary(sorted(rows, key=lambda row: row["instance_id"]), totals)
-
-
-def _metrics(task: Scoring, examples: "pd.DataFrame") -> dict[str, float | None]:
-    values = task.statistics(examples[list(task.features)].to_numpy().sum(axis=0))
-    return {
-        name: finite(value if math.isfinite(value) else task.undefined)
-        for name, value in zip(task.metrics, values, strict=True)
-    }
+def _metrics(task: Scoring, totals: np.ndarray) -> dict[str, float | None]:
+    values = zip(task.metrics, task.statistics(totals), strict=True)
+    return {name: finite(v if math.isfinite(v) else task.undefined) for name, v in values}
 
 
 def _intervals(
-    task: Scoring,
-    examples: "pd.DataFrame",
-    replicates: int,
-    confidence: float,
-    rng: np.random.Generator,
+    name: str, examples: "pd.DataFrame", settings: Bootstrap
 ) -> dict[str, dict[str, float | None]]:
     """Return metric → the ends of both its intervals."""
+    task, rng = SOUND[name], generator(settings.seed, "bootstrap", name)
     features = examples[list(task.features)].to_numpy()
     sums = bootstrap.cluster_sums(features, examples["manual"].tolist())
-    drawn = task.statistics(bootstrap.resampled(sums, replicates, rng))
+    drawn = task.statistics(bootstrap.resampled(sums, settings.replicates, rng))
     jackknife = task.statistics(bootstrap.left_out(sums))
     values = task.statistics(sums.sum(axis=0))
     return {
-        name: both_intervals(values[i], drawn[:, i], jackknife[:, i], confidence)
-        for i, name in enumerate(task.metrics)
+        metric: settings.intervals(values[i], drawn[:, i], jackknife[:, i])
+        for i, metric in enumerate(task.metrics)
     }
 
 
-def both_intervals(
-    value: float, drawn: np.ndarray, jackknife: np.ndarray, confidence: float
-) -> dict[str, float | None]:
-    """Return the ends of the percentile and the BCa interval of one statistic, by name."""
-    low, high = bootstrap.percentile(drawn, confidence)
-    bca_low, bca_high = bootstrap.bca(drawn, value, jackknife, confidence)
-    ends = {"low": low, "high": high, "bca_low": bca_low, "bca_high": bca_high}
-    return {name: finite(end) for name, end in ends.items()}
-
-
 def _by_task(
-    predictions: list[dict], protocol: str, source: Path | str | None
+    predictions: list[Row], protocol: str, source: Path | str | None
 ) -> dict[str, "pd.DataFrame"]:
     """Return each task's examples, sorted by instance: identity, and features as floats."""
     import pandas as pd
 
-    rows: dict[str, list[dict[str, Any]]] = {}
+    tasks = PROTOCOLS[protocol]
+    rows: dict[str, list[Row]] = {name: [] for name in tasks}
     seen: set[str] = set()
-    others = [name for name in TASKS if name not in PROTOCOLS[protocol]]  # the thesis had its own
+    others = [name for name in TASKS if name not in tasks]  # the thesis had its own
     for index, row in enumerate(predictions):
         if row.get("task") in others:
             continue
         try:
             # The published evaluation compared the file's numbers with the answer as it is.
             shown = protocol == "thesis" and AS_SHOWN[1] in row
-            numbers = _features(row, PROTOCOLS[protocol], seen, AS_SHOWN if shown else REQUIRED[2:])
+            numbers = _features(row, tasks, seen, AS_SHOWN if shown else REQUIRED[2:])
         except ValueError as error:
             raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error
         name, task = row["instance_id"], row["task"]
         seen.add(name)
-        identity = {"instance_id": name, "task": task, "manual": row.get("manual") or name}
-        rows.setdefault(task, []).append(identity | numbers)
-    frames = {name: pd.DataFrame(rows[name]) for name in PROTOCOLS[protocol] if name in rows}
+        identity = zip(IDENTITY, (name, task, row.get("manual") or name), strict=True)
+        rows[task].append(dict(identity) | numbers)
     return {
-        name: frame.astype(dict.fromkeys(PROTOCOLS[protocol][name].features, float)).sort_values(
-            "instance_id", ignore_index=True
-        )
-        for name, frame in frames.items()
+        name: pd.DataFrame(rows[name])
+        .astype(dict.fromkeys(scoring.features, float))
+        .sort_values("instance_id", ignore_index=True)
+        for name, scoring in tasks.items()
+        if rows[name]
     }
 
 
 def _features(
-    row: dict, tasks: Mapping[str, Scoring], seen: set[str], pair: tuple[str, ...]
+    row: Row, tasks: Mapping[str, Scoring], seen: set[str], pair: tuple[str, ...]
 ) -> dict[str, float]:
     texts = {key: row.get(key) for key in (*REQUIRED, *pair)}
     texts["manual"] = row.get("manual") or ""
     for key, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{key} is not text")
-        if key in ("instance_id", "manual") and SURROGATE.search(value):
+        if key in IDENTITY and SURROGATE.search(value):
             raise ValueError(f"{key} has half of a surrogate pair: {value!r}")
     if row["task"] not in tasks:
         raise ValueError(f"the task {row['task']!r} is none of {', '.join(tasks)}")
@@ -221,14 +219,13 @@ def _per_example(by_task: dict[str, "pd.DataFrame"], protocol: str) -> "pd.DataF
     tasks = PROTOCOLS[protocol].values()
     metrics = dict.fromkeys(name for task in tasks for name in task.metrics)
     columns = metrics | dict.fromkeys(name for task in tasks for name in task.features)
-    frames = [pd.DataFrame(columns=["instance_id", "task", "manual", *columns])]
+    frames = [pd.DataFrame(columns=[*IDENTITY, *columns])]
     for name, examples in by_task.items():
         task = PROTOCOLS[protocol][name]
         values = task.statistics(examples[list(task.features)].to_numpy())
         frames.append(examples.assign(**dict(zip(task.metrics, values.T, strict=True))))
-    frame = pd.concat(frames)
-    types = dict.fromkeys(columns, float) | dict.fromkeys(("instance_id", "task", "manual"), str)
-    return frame.astype(types).sort_values("instance_id", ignore_index=True)
+    types = dict.fromkeys(columns, float) | dict.fromkeys(IDENTITY, str)
+    return pd.concat(frames).astype(types).sort_values("instance_id", ignore_index=True)
 
 
 def _place(source: Path | str | None, index: int) -> str:

@@ -15,6 +15,8 @@ DECIMALS = 6
 COUNTS = ("n", "left_out", "clusters")  # numbers of scores.json that are no metrics
 
 Named = Iterable[tuple[str, Path | str]]
+Number = float | None
+Entry = tuple[str, str, str, str, Number, Number, Number, int]
 
 
 def table(scores: Named) -> "pd.DataFrame":
@@ -28,8 +30,8 @@ def table(scores: Named) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    found = [row for name, path in scores for row in rows(name, path)]
-    frame = pd.DataFrame(found, columns=COLUMNS)
+    listed = [row for name, path in scores for row in rows(name, path)]
+    frame = pd.DataFrame(listed, columns=COLUMNS)
     return frame.astype({"value": float, "low": float, "high": float, "n": int})
 
 
@@ -39,7 +41,7 @@ def write_table(scores: Named, out: Path | str) -> None:
     write_text(out, text)
 
 
-def rows(experiment: str, path: Path | str) -> list[tuple[Any, ...]]:
+def rows(experiment: str, path: Path | str) -> list[Entry]:
     """Return the rows of one ``scores.json``, as ``COLUMNS`` name them; None for no number.
 
     Raises:

@@ -8,8 +8,7 @@ from typing import Any, TextIO
 
 from legor1.core.boxes import to_original
 from legor1.core.errors import UserError
-from legor1.core.files import atomic, locked, read_jsonl
-from legor1.core.fingerprint import fingerprint
+from legor1.core.files import atomic, fingerprint, locked, read_jsonl
 from legor1.core.progress import Progress
 from legor1.inference.engine import load_engine
 from legor1.inference.types import Engine, Picture, Prompt

@@ -4,12 +4,12 @@ Snakemake's rules decide what runs. `watch` and the report cannot wait for Snake
 workflow writes its list of jobs as it starts, and they read it.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Protocol
+
+from pydantic import BaseModel, ValidationError, field_validator
 
 from legor1.core import files
 from legor1.core.errors import UserError
@@ -38,18 +38,8 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
     "render_report": ("results", "report"),
 }
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RULES.values()))
-TRAININGS = ("train_sft", "train_grpo")
+TRAININGS = tuple(rule for rule in RULES if rule.startswith("train_"))
 GOAL = "all"  # the rule that asks for the whole study
-
-
-class Row(TypedDict):
-    """A job in ``jobs.json``; files are below the run's folder."""
-
-    rule: str
-    wildcards: dict[str, str]
-    outputs: list[str]
-    log: str
-    benchmark: str
 
 
 class Planned(Protocol):
@@ -62,15 +52,32 @@ class Planned(Protocol):
     benchmark: str | None
 
 
-@dataclass(frozen=True)
-class Job:
-    """One job of a study; its files are below the run's folder."""
+class Job(BaseModel, frozen=True):
+    """One job of a study, as in ``jobs.json``; its files are below the run's folder."""
 
     rule: str
-    wildcards: Mapping[str, str]
+    wildcards: dict[str, str]
     outputs: tuple[str, ...]
     log: str
     benchmark: str
+
+    @classmethod
+    def of_plan(cls, job: Planned, run: Path) -> "Job":
+        """Return what is noted of one of Snakemake's jobs."""
+        return cls(
+            rule=job.name,
+            wildcards=dict(job.wildcards_dict),
+            outputs=tuple(os.path.relpath(path, run) for path in job.output),
+            log=os.path.relpath(job.log[0], run),
+            benchmark=os.path.relpath(str(job.benchmark), run),
+        )
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        if rule not in RULES:
+            raise ValueError(f"there is no rule {rule!r}")
+        return rule
 
     @property
     def stage(self) -> str:
@@ -107,7 +114,20 @@ class Job:
         return made or (self.rule == "predict_shard" and changed(gathered) is not None)
 
 
-TABLE = Job("compile_table", {}, (IN_RUN.table,), IN_RUN.log("compile_table"), "")
+class Noted(BaseModel):
+    """What ``jobs.json`` holds."""
+
+    schema_version: int = 1
+    jobs: list[Job]
+
+
+TABLE = Job(
+    rule="compile_table",
+    wildcards={},
+    outputs=(IN_RUN.table,),
+    log=IN_RUN.log("compile_table"),
+    benchmark="",
+)
 
 
 def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
@@ -121,17 +141,8 @@ def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
     if path.exists() and GOAL not in {job.name for job in planned}:
         return
     jobs = sorted((job for job in planned if job.name in RULES), key=lambda job: _rank(job, names))
-    files.write_json(path, {"schema_version": 1, "jobs": [_row(job, run) for job in jobs]})
-
-
-def _row(job: Planned, run: Path) -> Row:
-    return {
-        "rule": job.name,
-        "wildcards": dict(job.wildcards_dict),
-        "outputs": [os.path.relpath(path, run) for path in job.output],
-        "log": os.path.relpath(job.log[0], run),
-        "benchmark": os.path.relpath(str(job.benchmark), run),
-    }
+    noted = Noted(jobs=[Job.of_plan(job, run) for job in jobs])
+    files.write_json(path, noted.model_dump(mode="json"))
 
 
 def _rank(job: Planned, names: Sequence[str]) -> tuple[int, list[tuple[int, int, str]]]:
@@ -152,26 +163,15 @@ def read(run: Path) -> list[Job]:
     if not (text := content(path)):
         return []
     try:
-        jobs = [_job(row) for row in json.loads(text)["jobs"]]
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        jobs = Noted.model_validate_json(text).jobs
+    except ValidationError as error:
+        first, *_ = error.errors()
+        place = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{path} lists no jobs of a study ({error!r}). "
+            f"{path} lists no jobs of a study ({place}: {first['msg']}). "
             "Remedy: delete it and start Snakemake, which writes it again."
         ) from error
     return [job for job in jobs if all(map(files.is_plain, (*job.outputs, job.log, job.benchmark)))]
-
-
-def _job(row: Row) -> Job:
-    """Return the job of a row.
-
-    Raises:
-        AttributeError, KeyError, TypeError: it is none, or of a rule that is not known.
-    """
-    wildcards = {name: str(value) for name, value in row["wildcards"].items()}
-    outputs = tuple(map(str, row["outputs"]))
-    if row["rule"] not in RULES:
-        raise KeyError(row["rule"])
-    return Job(row["rule"], wildcards, outputs, str(row["log"]), str(row["benchmark"]))
 
 
 def missing(run: Path) -> list[Job]:

@@ -3,6 +3,7 @@
 What is missing, vanishes meanwhile, or is damaged reads as empty.
 """
 
+import contextlib
 import json
 import os
 import unicodedata
@@ -32,31 +33,22 @@ def config(run: Path) -> tuple[Record, str]:
     made, started = run / CONFIG, json_object(run / STARTED)
     last, begun = (changed(run / name) or 0.0 for name in (CONFIG, STARTED))
     if started and begun > last and json_object(made) != started:
-        return _checked(started, run / STARTED), STARTED
-    if not last:
+        resolved, file = started, STARTED
+    elif last:
+        resolved, file = read_json(made), CONFIG
+    else:
         raise UserError(
             f"{made} does not exist, nor does {run / STARTED}, which Snakemake writes as it "
             "starts. Remedy: start the study, or say what its config is: "
             f"legor1 config OVERLAY … --out {made}"
         )
-    return _checked(read_json(made), made), CONFIG
-
-
-def _checked(config: Record, path: Path) -> Record:
-    """Return a resolved config, as far as one can tell.
-
-    Raises:
-        UserError: it is none.
-    """
-    try:
-        known = all("method" in one for one in config["experiments"].values())
-        if known and config["evaluation"]:
-            return config
-    except (AttributeError, KeyError, TypeError):
-        pass
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        experiments = resolved["experiments"].values()
+        if resolved["evaluation"] and all("method" in settings for settings in experiments):
+            return resolved, file
     raise UserError(
-        f"{path} is no config as `legor1 config` writes it. "
-        f"Remedy: write it again: legor1 config OVERLAY … --out {path}"
+        f"{run / file} is no config as `legor1 config` writes it. "
+        f"Remedy: write it again: legor1 config OVERLAY … --out {run / file}"
     )
 
 
@@ -79,25 +71,22 @@ def known(folder: Path) -> bool:
 
 def json_object(path: Path) -> Record:
     """Return the object in a JSON file."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(content(path))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def rows(path: Path) -> list[Record]:
     """Return the objects in a file of JSON lines, up to the first line that is not whole."""
-    found = []
-    for line in content(path).split(b"\n")[:-1]:
-        try:
+    records: list[Record] = []
+    with contextlib.suppress(ValueError, RecursionError):
+        for line in content(path).split(b"\n")[:-1]:
             row = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(row, dict):
-            break
-        found.append(row)
-    return found
+            if not isinstance(row, dict):
+                break
+            records.append(row)
+    return records
 
 
 def tail(path: Path) -> list[str]:
@@ -130,19 +119,20 @@ def changed(path: Path) -> float | None:
 
 def clean(text: str) -> str:
     """Return a text on one line that does nothing to a terminal: no control characters."""
-    kept = (" " if unicodedata.category(one)[0] in "CZ" else one for one in text)
+    kept = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text)
     return " ".join("".join(kept).split())
 
 
 def trainings(run: Path) -> dict[str, Path]:
     """Return experiment → the work folder of its training, the one last changed if it has more."""
-    found: dict[str, tuple[float, Path]] = {}
+    latest: dict[str, tuple[float, Path]] = {}
     for folder in _entries(run / IN_RUN.work):
         recipe = json_object(folder / "job.json").get("recipe")
         name = recipe.get("experiment") if isinstance(recipe, dict) else None
         if isinstance(name, str):
-            found[name] = max(found.get(name, (0.0, folder)), (last_change(folder) or 0.0, folder))
-    return {name: folder for name, (_, folder) in found.items()}
+            seen = (last_change(folder) or 0.0, folder)
+            latest[name] = max(latest.get(name, (0.0, folder)), seen)
+    return {name: folder for name, (_, folder) in latest.items()}
 
 
 def last_change(folder: Path) -> float | None:
@@ -158,7 +148,7 @@ def step(folder: Path) -> Record:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return [Path(one) for one in os.scandir(folder)]
+        return list(folder.iterdir())
     except (OSError, ValueError):
         return []
 

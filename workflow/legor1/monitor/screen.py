@@ -21,13 +21,7 @@ from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, 
 
 ORDER = (FAILED, RUNNING, STOPPED, WAITING)  # what is said of several jobs, the first that fits
 MARKS = {DONE: "✓", RUNNING: "●", WAITING: "○", FAILED: "✗", STOPPED: "‖"}
-STYLES = {
-    DONE: "green",
-    RUNNING: "bold cyan",
-    WAITING: "dim",
-    FAILED: "bold red",
-    STOPPED: "yellow",
-}
+STYLES = dict(zip(MARKS, ("green", "bold cyan", "dim", "bold red", "yellow"), strict=True))
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 16  # of a sparkline
 QUIET = 600  # seconds without a sign of life after which that is worth a colour
@@ -37,7 +31,7 @@ def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False
     """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
     Raises:
-        UserError: the study's config is none; or there is no such folder, and nobody said ``wait``.
+        UserError: the config is invalid; or there is no such folder, and ``wait`` is not set.
     """
     if not (wait or run.is_dir()):
         raise UserError(_missing(run))
@@ -58,38 +52,32 @@ def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False
 
 
 def _missing(run: Path) -> str:
-    """Return that there is no such run, and which there are, the most similar name first."""
     here = {folder.name for folder in run.parent.glob("*/") if run_files.known(folder)}
     near = difflib.get_close_matches(run.name, here, len(here) or 1, cutoff=0)
     names = [clean(str(run.parent / name)) for name in near]
-    remedy = (
-        f"Did you mean {names[0]}? Remedy: name one of {', '.join(names)}"
-        if names
-        else ("Remedy: name the folder of a run")
-    )
+    remedy = "Remedy: name the folder of a run"
+    if names:
+        remedy = f"Did you mean {names[0]}? Remedy: name one of {', '.join(names)}"
     return f"{clean(str(run))} does not exist. {remedy}, or give --wait if its study is starting."
 
 
 def _looks(folder: Path, seconds: float) -> Iterator[Run]:
-    """Yield the run as it is, every few seconds, until all is done."""
-    while True:
-        run = Run(folder)
+    while not (run := Run(folder)).done:
         yield run
-        if run.done:
-            return
         time.sleep(seconds)
+    yield run
 
 
 def lines(run: Run, now: float) -> list[Text]:
     """Return what is shown of a run, ``now`` in seconds since 1970."""
     shown = [_heading(run, now)]
-    for one in run.of(FAILED):
-        shown += _failure(run, one)
+    for seen in run.of(FAILED):
+        shown += _failure(run, seen)
     for stage in STAGES if run.jobs else ():
-        jobs = [one for one in run.jobs if one.job.stage == stage]
+        jobs = [seen for seen in run.jobs if seen.job.stage == stage]
         shown.append(_stage(stage, jobs))
         if stage == "trainings":
-            shown += [line for one in jobs for line in _training(run, one, now)]
+            shown += [line for seen in jobs for line in _training(run, seen, now)]
         elif stage == "predictions":
             shown += _predictions(run, jobs, now)
     for line in shown:
@@ -111,35 +99,35 @@ def _heading(run: Run, now: float) -> Text:
     return line if run.done else line.append(_sign(run.alive, now))
 
 
-def _failure(run: Run, one: Seen) -> list[Text]:
-    log = run.folder / one.job.log
-    said = failure(log)
-    named = f"{MARKS[FAILED]} failed: {clean(str(one.job))}; its log: {clean(str(log))}"
-    return [Text(named, STYLES[FAILED]), *([Text(f"    {said[:300]}")] if said else [])]
+def _failure(run: Run, seen: Seen) -> list[Text]:
+    log = run.folder / seen.job.log
+    named = f"{MARKS[FAILED]} failed: {clean(str(seen.job))}; its log: {clean(str(log))}"
+    reason = failure(log)[:300]
+    return [Text(named, STYLES[FAILED]), *([Text(f"    {reason}")] if reason else [])]
 
 
 def _stage(stage: str, jobs: Sequence[Seen]) -> Text:
-    states = [one.state for one in jobs]
+    states = [seen.state for seen in jobs]
     state = next((s for s in ORDER if s in states), DONE)
     done = f"{states.count(DONE)} of {len(states)}" if states else "none"
     line = Text.assemble((f"{MARKS[state]} ", STYLES[state]), (f"{stage:<13}", "bold"), done)
     if stage not in ("trainings", "predictions"):
-        busy = [clean(str(one.job)) for one in jobs if one.state == RUNNING]
+        busy = [clean(str(seen.job)) for seen in jobs if seen.state == RUNNING]
         line.append(f"  running: {'; '.join(busy)}" if busy else "")
     return line
 
 
-def _training(run: Run, one: Seen, now: float) -> list[Text]:
-    known = run.training(one.job.experiment)
-    line = _item(one.job.experiment, one.state)
+def _training(run: Run, seen: Seen, now: float) -> list[Text]:
+    known = run.training(seen.job.experiment)
+    line = _item(seen.job.experiment, seen.state)
     if known.step is not None:
         line.append(f"step {known.step:,} of {known.steps or 0:,}")
-    if one.state == STOPPED and known.note:
+    if seen.state == STOPPED and known.note:
         line.append(f"  {known.note}")
-    if one.state == RUNNING:
+    if seen.state == RUNNING:
         if known.left is not None:
             line.append(f"  {duration(known.left)} left")
-        line.append(_sign(one.alive, now))
+        line.append(_sign(seen.alive, now))
     numbers = [
         f"{title} {values[-1]:.3g} {sparkline(values)}"
         for title, values in (("reward", known.rewards), ("loss", known.losses))
@@ -153,16 +141,16 @@ def _training(run: Run, one: Seen, now: float) -> list[Text]:
 
 def _predictions(run: Run, jobs: Sequence[Seen], now: float) -> list[Text]:
     shown = []
-    for name in dict.fromkeys(one.job.experiment for one in jobs if one.job.experiment):
-        parts = [one for one in jobs if one.job.experiment == name]
-        states = [one.state for one in parts]
+    for name in dict.fromkeys(seen.job.experiment for seen in jobs if seen.job.experiment):
+        parts = [seen for seen in jobs if seen.job.experiment == name]
+        states = [seen.state for seen in parts]
         state = next((s for s in ORDER if s in states), DONE)
         known, line = run.answers(name), _item(name, state)
         if state != WAITING or known.answers[0]:
             shards, answers = (f"{done:,} of {of:,}" for done, of in (known.shards, known.answers))
             line.append(f"{answers} examples, {shards} shards")
         if state == RUNNING:
-            alive = max(one.alive or 0.0 for one in parts if one.state == RUNNING)
+            alive = max(seen.alive or 0.0 for seen in parts if seen.state == RUNNING)
             line.append(_sign(alive, now))
         shown.append(line)
     return shown
@@ -174,7 +162,6 @@ def _item(name: str, state: str) -> Text:
 
 
 def _sign(alive: float | None, now: float) -> Text:
-    """Return how long ago the last sign of life was."""
     if alive is None:
         return Text("")
     ago = max(0.0, now - alive)
@@ -182,7 +169,7 @@ def _sign(alive: float | None, now: float) -> Text:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return values as bars of one line, as many at a time averaged as it takes."""
+    """Return values as bars of seen line, as many at a time averaged as it takes."""
     width = min(len(values), COLUMNS)
     ends = [len(values) * i // width for i in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]

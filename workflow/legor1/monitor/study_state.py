@@ -1,4 +1,4 @@
-"""How a running study stands, by its files alone: nobody is asked, and nothing is written.
+"""The state of a running study, by its files alone: no process is asked, nothing is written.
 
 A job is done if its files are there. Else its log tells: without one since the last start, or since
 it last ended well, it waits; one that ends with an error failed, one that was interrupted stopped.
@@ -7,11 +7,10 @@ it last ended well, it waits; one that ends with an error failed, one that was i
 import contextlib
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
@@ -22,7 +21,7 @@ from legor1.training import work_folder
 
 DONE, RUNNING, WAITING, FAILED, STOPPED = "done", "running", "waiting", "failed", "stopped"
 # The last line of a log: how the command line ends with an error, and how Python does.
-SAID = re.compile(r"legor1 [\w-]+: (?!interrupted$)")
+COMPLAINT = re.compile(r"legor1 [\w-]+: (?!interrupted$)")
 INTERRUPTED = re.compile(r"legor1 [\w-]+: interrupted")
 RAISED = re.compile(r"[\w.]*(Error|Exception|Exit)\b")
 SETTLED = 2  # seconds by which clocks of file servers may differ
@@ -32,8 +31,8 @@ SETTLED = 2  # seconds by which clocks of file servers may differ
 class Training:
     """Where a training stands; numbers are None where they are not known.
 
-    ``tokens`` and ``seconds`` are those of one step, ``left`` the seconds to its end at the speed
-    since it was started, ``note`` why it stopped, if it did.
+    ``tokens`` and ``seconds`` are of one step, ``left`` the seconds to the end at the speed since
+    the last start, ``note`` why it stopped, if it did.
     """
 
     step: int | None = None
@@ -46,8 +45,7 @@ class Training:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A job, its state, and when it last gave a sign of life, in seconds since 1970."""
 
     job: Job
@@ -55,8 +53,7 @@ class Seen:
     alive: float | None = None
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """An experiment's predictions: shards and test examples, done and in all (0: not known)."""
 
     shards: tuple[int, int]
@@ -86,11 +83,11 @@ class Run:
     @property
     def alive(self) -> float | None:
         """When any job last gave a sign of life, in seconds since 1970."""
-        return max((one.alive for one in self.jobs if one.alive), default=None)
+        return max((seen.alive for seen in self.jobs if seen.alive), default=None)
 
     def of(self, *states: str) -> list[Seen]:
         """Return the jobs in one of the states."""
-        return [one for one in self.jobs if one.state in states]
+        return [seen for seen in self.jobs if seen.state in states]
 
     @property
     def done(self) -> bool:
@@ -107,29 +104,28 @@ class Run:
             return Training()
         folder = self.work[name]
         note, stop = run_files.step(folder), run_files.json_object(folder / work_folder.STOPPED)
-        done, steps = _count(note.get("step")), _count(note.get("steps"))
-        gone = (done or 0) - (_count(note.get("first")) or 0)
-        seconds = _number(note.get("seconds"))
-        pace = seconds / gone if seconds and gone > 0 else None
+        done, steps, first = (_count(note.get(key)) for key in ("step", "steps", "first"))
+        seconds, taken = _number(note.get("seconds")), (done or 0) - (first or 0)
+        pace = seconds / taken if seconds and taken > 0 else None
         why = run_files.clean(str(stop.get("why", "")))
         return _training(run_files.rows(folder / work_folder.HISTORY), done, steps, pace, why)
 
     def answers(self, name: str) -> Answers:
         """Return how far the predictions of an experiment are."""
-        parts = [one for one in self.jobs if one.job.experiment == name]
-        shards = [one for one in parts if one.job.rule == "predict_shard"]
+        parts = [seen for seen in self.jobs if seen.job.experiment == name]
+        shards = [seen for seen in parts if seen.job.rule == "predict_shard"]
         test = self.folder / run_files.conversations(self.config, name, "test")
-        whole = self.folder / IN_RUN.predictions(name)
-        said = run_files.lines(whole) or sum(map(self._answered, (one.job for one in shards)))
-        done = len([one for one in shards if one.state == DONE])
-        return Answers((done, len(shards)), (said, run_files.lines(test)))
+        answered = run_files.lines(self.folder / IN_RUN.predictions(name))
+        if not answered:
+            answered = sum(self._answered(shard.job) for shard in shards)
+        done = sum(shard.state == DONE for shard in shards)
+        return Answers((done, len(shards)), (answered, run_files.lines(test)))
 
     def _answered(self, shard: Job) -> int:
-        path = self.folder / shard.outputs[0]
-        partial = max(
-            self._partial(shard), key=lambda one: run_files.changed(one) or 0.0, default=path
-        )
-        return run_files.lines(path) or run_files.lines(partial)
+        partial = self._partial(shard)
+        newest = max(partial, key=lambda path: run_files.changed(path) or 0.0, default=None)
+        whole = run_files.lines(self.folder / shard.outputs[0])
+        return whole or (run_files.lines(newest) if newest else 0)
 
     def _partial(self, shard: Job) -> list[Path]:
         path = self.folder / shard.outputs[0]
@@ -167,41 +163,31 @@ def _state(log: Path, folder: Path | None) -> str:
 
 def failure(log: Path) -> str:
     """Return the error that a log ends with, on one line; empty if it ends with none."""
-    said = run_files.tail(log)
-    if not said:
-        return ""
-    raised = any(line.startswith("Traceback (most recent call last)") for line in said)
-    ends = SAID.match(said[-1]) or (raised and RAISED.match(said[-1]))
-    return said[-1] if ends else ""
+    *lines, last = ["", *run_files.tail(log)]
+    raised = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    return last if COMPLAINT.match(last) or (raised and RAISED.match(last)) else ""
 
 
 def _training(
-    history: Iterable[Record],
-    step: int | None,
-    steps: int | None,
-    pace: float | None,
-    note: str = "",
+    history: list[Record], step: int | None, steps: int | None, pace: float | None, note: str = ""
 ) -> Training:
-    logged: dict[str, list[float]] = {"reward": [], "loss": []}
-    tokens = left = None
-    for row in history:
-        known = {key: number for key in row if (number := _number(row[key])) is not None}
-        for key, values in logged.items():
-            values += [known[key]] if key in known else []
-        if known.get("num_tokens") and known.get("step"):
-            tokens = known["num_tokens"] / known["step"]
+    rows = [{key: n for key in row if (n := _number(row[key])) is not None} for row in history]
+    rewards, losses = ([row[key] for row in rows if key in row] for key in ("reward", "loss"))
+    counted = [row for row in rows if row.get("num_tokens") and row.get("step")]
+    tokens = counted[-1]["num_tokens"] / counted[-1]["step"] if counted else None
+    left = None
     if pace and steps is not None and step is not None:
         left = pace * max(0, steps - step)
-    return Training(step, steps, logged["reward"], logged["loss"], tokens, pace, left, note)
+    return Training(step, steps, rewards, losses, tokens, pace, left, note)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """Return a finite number that is not beyond all measure; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if -1e15 < value < 1e15 and math.isfinite(value) else None
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     number = _number(value)
     return int(number) if number is not None and number >= 0 else None

@@ -17,15 +17,10 @@ Stage = Literal["prepare", "training", "evaluation"]
 
 @dataclass(frozen=True)
 class Defect:
-    """One thing that is wrong with the published protocol.
+    """One thing that is wrong with the published protocol."""
 
-    Attributes:
-        stage: where it is switched: ``prepare`` by a protocol, the others by their own settings.
-        meaning: what happens, in one sentence.
-    """
-
-    stage: Stage
-    meaning: str
+    stage: Stage  # where it is switched: ``prepare`` by a protocol, others by their own settings
+    meaning: str  # what happens, in one sentence
 
 
 _MEANINGS: dict[Stage, dict[str, str]] = {  # of each defect, in one sentence

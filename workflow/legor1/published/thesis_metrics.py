@@ -1,4 +1,4 @@
-"""The published evaluation to the letter, its defects (see ``protocols``) included.
+"""The published evaluation to the letter, its defects (see ``defects``) included.
 
 Only the scoring of the ``thesis`` protocol imports this; the other metrics know nothing of it.
 
@@ -8,21 +8,16 @@ Only the scoring of the ``thesis`` protocol imports this; the other metrics know
 - ``skipped_answers``: a state answer without yes or no is None, and is not counted.
 """
 
-import functools
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from legor1.core.boxes import iou_matrix
 from legor1.tasks.metrics import binary
-from legor1.tasks.metrics.nltk_text import bleu, tokens
-from legor1.tasks.parsing import MOST_BOXES, bounded
+from legor1.tasks.metrics.text import ROUGE, nltk_bleu, nltk_tokens, rouge
+from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats
 from legor1.tasks.task import Scoring, from_counts, means
-
-ROUGE = ("rouge1", "rouge2", "rougeL")
 
 _DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
 _LETTER_THEN_DIGITS = re.compile(r"\b([a-zA-Z])\s*(\d+)\b")
@@ -49,11 +44,10 @@ def grounding_scores(prediction: str, reference: str) -> tuple[float, float, flo
     F1-theme is the F1 of which words occur, however often; ROUGE is the F-measure with stemming
     of rouge-score; BLEU is NLTK's sentence BLEU, 0 for a reference without words.
     """
-    said, meant = _answer(prediction), _answer(reference)
-    words, true_words = tokens(said), tokens(meant)
-    rouge = _rouge_scorer().score(target=meant, prediction=said)
-    rouge1, rouge2, rouge_l = (float(rouge[kind].fmeasure) for kind in ROUGE)
-    return _theme_f1(words, true_words), rouge1, rouge2, rouge_l, bleu(words, true_words)
+    answer, true = _answer(prediction), _answer(reference)
+    words, true_words = nltk_tokens(answer), nltk_tokens(true)
+    rouge1, rouge2, rouge_l = rouge(answer, true).values()
+    return _theme_f1(words, true_words), rouge1, rouge2, rouge_l, nltk_bleu(words, true_words)
 
 
 def state_answer(text: str) -> bool | None:
@@ -65,7 +59,7 @@ def state_answer(text: str) -> bool | None:
 def _answer(text: str) -> str:
     """Return what the first literal answer tag that is closed holds, else the whole text.
 
-    Unlike the published code, nothing of an answer of more than ``answers.LONGEST`` characters.
+    Unlike the published code, nothing of an answer of more than ``parsing.LONGEST`` characters.
     """
     _, opening, rest = text.partition("<answer>")
     inside, closing, _ = rest.partition("</answer>")
@@ -84,7 +78,7 @@ def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
         return [], []
     boxes, labels = [], []
     for item in items:
-        box = _box(item)
+        box = four_floats(item.get("bbox_2d")) if isinstance(item, dict) else None
         if box is None:
             continue
         label = item.get("label", "")
@@ -93,17 +87,6 @@ def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
         boxes.append(box)
         labels.append(label.strip())
     return (boxes, labels) if len(boxes) <= MOST_BOXES else ([], [])
-
-
-def _box(item: Any) -> list[float] | None:
-    """Return the four numbers, or what converts to them, of an item's ``bbox_2d``."""
-    box = item.get("bbox_2d") if isinstance(item, dict) else None
-    if not isinstance(box, list) or len(box) != 4:
-        return None
-    try:
-        return [float(number) for number in box]
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _summed_iou(boxes: list[list[float]], true_boxes: list[list[float]]) -> float:
@@ -116,7 +99,7 @@ def _summed_iou(boxes: list[list[float]], true_boxes: list[list[float]]) -> floa
 
 
 def _label_f1(labels: list[str], true_labels: list[str]) -> float:
-    words, true_words = tokens(" ".join(labels)), tokens(" ".join(true_labels))
+    words, true_words = nltk_tokens(" ".join(labels)), nltk_tokens(" ".join(true_labels))
     common = len(set(words) & set(true_words))
     if not common:
         return 0.0
@@ -130,48 +113,41 @@ def _theme_f1(words: list[str], true_words: list[str]) -> float:
     return 2 * len(present & truly) / total if total else 0.0
 
 
-@functools.cache
-def _rouge_scorer() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(list(ROUGE), use_stemmer=True)
-
-
 def _measure_object(prediction: str, reference: str) -> dict[str, float]:
-    iou, f1 = object_scores(prediction, reference)
-    return {"iou": iou, "f1_object": f1, "counted": 1}
+    return dict(zip(_OBJECT, (*object_scores(prediction, reference), 1), strict=True))
 
 
 def _measure_grounding(prediction: str, reference: str) -> dict[str, float]:
-    scores = grounding_scores(prediction, reference)
-    return dict(zip(_GROUNDING, scores, strict=True)) | {"counted": 1}
+    return dict(zip(_GROUNDING, (*grounding_scores(prediction, reference), 1), strict=True))
 
 
-def _measure_state(prediction: str, reference: str) -> Mapping[str, float]:
+def _measure_state(prediction: str, reference: str) -> dict[str, float]:
     predicted, true = state_answer(prediction), state_answer(reference)
     if predicted is None or true is None:
-        return dict.fromkeys((*binary.CELLS, "counted"), 0)
-    return dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True)) | {"counted": 1}
+        return dict.fromkeys(_STATE, 0)
+    return dict(zip(_STATE, (*binary.confusion(predicted, true), 1), strict=True))
 
 
-_GROUNDING = ("f1_theme", *ROUGE, "bleu")
+_OBJECT = ("iou", "f1_object", "counted")
+_GROUNDING = ("f1_theme", *ROUGE, "bleu", "counted")
+_STATE = (*binary.CELLS, "counted")
 SCORING = {  # the thesis has these tasks alone
     "object": Scoring(
-        features=("iou", "f1_object", "counted"),
+        features=_OBJECT,
         measure=_measure_object,
-        metrics=means("iou", "f1_object"),
+        metrics=means(*_OBJECT[:-1]),
         main="iou",
         secondary=("f1_object",),
     ),
     "grounding": Scoring(
-        features=(*_GROUNDING, "counted"),
+        features=_GROUNDING,
         measure=_measure_grounding,
-        metrics=means(*_GROUNDING),
+        metrics=means(*_GROUNDING[:-1]),
         main="f1_theme",
         secondary=("rouge1", "rougeL", "bleu"),
     ),
     "state": Scoring(
-        features=(*binary.CELLS, "counted"),
+        features=_STATE,
         measure=_measure_state,
         metrics={
             "f1_state": from_counts(binary.CELLS, binary.f1),

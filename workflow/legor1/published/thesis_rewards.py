@@ -1,10 +1,15 @@
-"""The rewards of the published second iteration, to the letter, their defects included.
+"""The published rewards to the letter, defects included.
 
-``matched_only_reward``: IoU is averaged over matched pairs, so missing and extra boxes cost only
-the bonus, and one bad box voids the answer. A reward gives 0 to the tasks that are not its own,
-where the ``sound`` rewards leave the sample out.
+``SUITE`` is the second iteration's. Its defect ``matched_only_reward``: IoU is averaged over
+matched pairs, so missing and extra boxes cost only the bonus, and one bad box voids the answer. A
+reward gives 0 to the tasks that are not its own, where the study's own leave the sample out. A
+solution stands in an answer tag: ``<answer>…</answer>``.
 
-A solution stands in an answer tag: ``<answer>…</answer>``.
+``CONFIGURATION1`` and ``CONFIGURATION2`` are the first iteration's, shown in Figure 1: boxes only.
+Answers are ``<p>label</p> {<x1><y1><x2><y2>}`` repeated, in percent of the image's sides; labels
+do not count. What the thesis leaves open is settled so: a text fails to parse if it has no box, or
+a ``<p>`` that is no whole item; normalising a coordinate to [0, 100] is clipping it, since a
+reward does not know the image's size.
 """
 
 import functools
@@ -14,12 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from legor1.core.boxes import iou_matrix
-from legor1.tasks.metrics.nltk_text import bleu, tokens
-from legor1.tasks.parsing import MOST_BOXES, bounded
+from legor1.core.boxes import Box, iou_matrix
+from legor1.tasks.metrics.detection import match
+from legor1.tasks.metrics.text import nltk_bleu, nltk_tokens
+from legor1.tasks.parsing import MOST_BOXES, bounded, extract, four_floats, parse_tagged
 from legor1.tasks.rewards import Suite
 
-BONUS = 0.1  # for as many boxes as there should be
+BONUS = 0.1  # for as many boxes as there should be, and for a coordinate inside the image
+FARTHEST = 100.0
+PENALTY = 0.5
 
 Item = tuple[list[float], str]  # box and label
 
@@ -50,6 +58,8 @@ def infer_task(solution: str) -> str:
 
 
 SUITE = Suite(infer_task, solution, guesses=True)
+CONFIGURATION1 = Suite(lambda solution: "object", percent=True)
+CONFIGURATION2 = Suite(lambda solution: "object", percent=True)
 
 
 @SUITE.reward("format")
@@ -90,8 +100,8 @@ def state_reward(completion: str, solution: str, task: str) -> float:
     """Return 1 if the whole answer is yes or no, as the solution is, else 0."""
     if task != "state":
         return 0.0
-    said, meant = (_content(text).lower().removesuffix(".") for text in (completion, solution))
-    return float(said in ("yes", "no") and said == meant)
+    answer, true = (_content(text).lower().removesuffix(".") for text in (completion, solution))
+    return float(answer in ("yes", "no") and answer == true)
 
 
 @SUITE.reward("grounding")
@@ -99,10 +109,55 @@ def grounding_reward(completion: str, solution: str, task: str) -> float:
     """Return ROUGE-1 F + BLEU-4, within [0, 2]."""
     if task != "grounding":
         return 0.0
-    said, meant = _content(completion), _content(solution)
-    if not said or not meant:
+    answer, true = _content(completion), _content(solution)
+    if not answer or not true:
         return 0.0
-    return _rouge1(said, meant) + bleu(tokens(said), tokens(meant))
+    return _rouge1(answer, true) + nltk_bleu(nltk_tokens(answer), nltk_tokens(true))
+
+
+@CONFIGURATION1.reward("object")
+def configuration1(completion: str, solution: str, task: str) -> float | None:
+    """Return IoU (halved if a coordinate lies outside) + 0.1 for each coordinate inside.
+
+    As many boxes as there should be give 0.1 more. The sum has no cap: n boxes, all inside, give
+    at least 0.4 n, wherever they are.
+    """
+    if task != "object":
+        return None
+    predicted, true = _percent_boxes(completion), _percent_boxes(solution)
+    if not predicted or not true:
+        return 0.0
+    coordinates = np.array(predicted)
+    inside = (coordinates >= 0) & (coordinates <= FARTHEST)
+    iou = _matched_mean(coordinates.clip(0, FARTHEST).tolist(), true)
+    iou *= 1.0 if inside.all() else PENALTY
+    return iou + BONUS * int(inside.sum()) + BONUS * (len(predicted) == len(true))
+
+
+@CONFIGURATION2.reward("object")
+def configuration2(completion: str, solution: str, task: str) -> float | None:
+    """Return IoU, + 0.1 for as many boxes as there should be, at most 1.
+
+    An answer that fails to parse, or has an empty or inverted box, gives 0.
+    """
+    if task != "object":
+        return None
+    predicted, true = _percent_boxes(completion), _percent_boxes(solution)
+    if not predicted or not true or not all(x2 > x1 and y2 > y1 for x1, y1, x2, y2 in predicted):
+        return 0.0
+    return min(_matched_mean(predicted, true) + BONUS * (len(predicted) == len(true)), 1.0)
+
+
+def _percent_boxes(text: str) -> list[Box]:
+    """Return the boxes of an answer, none if it cannot be parsed."""
+    body = extract(text)
+    boxes = [item.box for item in parse_tagged(body)]
+    return boxes if MOST_BOXES >= len(boxes) == body.lower().count("<p>") else []
+
+
+def _matched_mean(predicted: list[Box], true: list[Box]) -> float:
+    ious = iou_matrix(predicted, true)
+    return float(ious[match(ious)].mean())
 
 
 def _tagged(text: str, tag: str) -> str | None:
@@ -120,7 +175,7 @@ def _content(text: str) -> str:
     return bounded(inside.strip())
 
 
-def _json_list(text: str | None) -> list[Any] | None:
+def _json_list(text: str | None) -> list[object] | None:
     try:
         items = json.loads((text or "").strip())
     except (ValueError, RecursionError):
@@ -128,7 +183,7 @@ def _json_list(text: str | None) -> list[Any] | None:
     return items if isinstance(items, list) else None
 
 
-def _has_four_numbers(item: Any) -> bool:
+def _has_four_numbers(item: object) -> bool:
     box = item.get("bbox_2d") if isinstance(item, dict) else None
     # To Python, as the published code asks it, true and false are numbers too.
     return isinstance(box, list) and len(box) == 4 and all(isinstance(x, int | float) for x in box)
@@ -137,19 +192,19 @@ def _has_four_numbers(item: Any) -> bool:
 def _items(text: str) -> list[Item] | None:
     """Return the boxes and labels of an answer; None if it or one of them is not as it should."""
     values = _json_list(_tagged(text, "answer"))
-    items = values and [_item(value) for value in values]
-    return None if items and (None in items or len(items) > MOST_BOXES) else items
+    if values is None:
+        return None
+    items = [item for value in values if (item := _item(value))]
+    return items if len(items) == len(values) <= MOST_BOXES else None
 
 
-def _item(value: Any) -> Item | None:
-    box = value.get("bbox_2d") if isinstance(value, dict) else None
-    if not isinstance(box, list) or len(box) != 4 or not isinstance(value.get("label"), str):
+def _item(value: object) -> Item | None:
+    if not isinstance(value, dict) or not isinstance(value.get("label"), str):
         return None
-    try:
-        x1, y1, x2, y2 = map(float, box)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return ([x1, y1, x2, y2], value["label"].strip()) if x2 > x1 and y2 > y1 else None
+    box = four_floats(value.get("bbox_2d"))
+    if box and box[2] > box[0] and box[3] > box[1]:
+        return box, value["label"].strip()
+    return None
 
 
 def _matched_means(predicted: list[Item], true: list[Item]) -> tuple[float, float]:

@@ -44,16 +44,11 @@ def grounding_reward(completion: str, solution: str, task: str) -> float | None:
 
 
 def measure(prediction: str, reference: str) -> dict[str, float]:
-    """Return an example's features."""
+    """Return the features of an example."""
     predicted, true = extract(prediction), extract(reference)
     bleu, counts = text.bleu(predicted, true)
-    return {
-        "f1_theme": text.token_f1(predicted, true),
-        **text.rouge(predicted, true),
-        "bleu": bleu,
-        **counts,
-        "counted": 1,
-    }
+    measures = {"f1_theme": text.token_f1(predicted, true), **text.rouge(predicted, true)}
+    return measures | {"bleu": bleu, **counts, "counted": 1}
 
 
 def summary(_: list[Row], __: np.ndarray) -> Row:
@@ -62,7 +57,7 @@ def summary(_: list[Row], __: np.ndarray) -> Row:
 
 
 def previous_instruction(train: list[Row]) -> Answer:
-    """Return what the step before said; empty where the prompt has none."""
+    """Return the instruction of the step before; empty where the prompt has none."""
 
     def answer(row: Row) -> str:
         first, _, _ = row["prompt"].partition("\n")
@@ -92,20 +87,11 @@ TASK = Task(
         Shown("f1_theme", "F1-theme", "words of the instruction", column="f1_theme"),
         Shown("rouge1", "ROUGE-1", "single words", column="rouge", note="kind not stated"),
         Shown(
-            "rougeL",
-            "ROUGE-L",
-            "longest common sequence",
-            column="rouge",
-            note="kind not stated",
+            "rougeL", "ROUGE-L", "longest common sequence", column="rouge", note="kind not stated"
         ),
         Shown("bleu", "BLEU", "runs of one to four words", column="bleu"),
     ),
     gallery=Gallery(lambda text: bool(extract(text)), scores=("f1_theme", "rougeL")),
-    plan=Plan(
-        prompt=55,
-        answer=50,
-        instances=5612,
-        drawn=lambda scenes: scenes["manuals"] * scenes["steps"],
-    ),
+    plan=Plan(55, 50, instances=5612, drawn=lambda drawn: drawn["manuals"] * drawn["steps"]),
     baselines={"previous_instruction": previous_instruction},
 )

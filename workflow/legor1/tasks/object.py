@@ -9,7 +9,7 @@ import numpy as np
 
 from legor1.core.boxes import iou_matrix
 from legor1.core.errors import UserError
-from legor1.tasks.metrics import average_precision, box_frame, detection
+from legor1.tasks.metrics import box_summary, detection
 from legor1.tasks.metrics.text import token_f1
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.rewards import reward
@@ -88,7 +88,7 @@ def _agreement(predicted: list[Detection], true: list[Detection]) -> np.ndarray:
 
 
 def measure(prediction: str, reference: str) -> Mapping[str, float]:
-    """Return an example's features."""
+    """Return the features of an example."""
     true = parse_objects(reference)
     if true is None:
         raise ValueError("its reference is no list of boxes")
@@ -104,23 +104,23 @@ def measure(prediction: str, reference: str) -> Mapping[str, float]:
 def _micro(suffix: str) -> dict[str, Metric]:
     """Return precision, recall and F1 of the boxes of all images together."""
     matched = f"matched_{suffix}"
-    measures: tuple[Metric, ...] = (
-        lambda sums: ratio(sums[matched], sums["predicted_boxes"]),
-        lambda sums: ratio(sums[matched], sums["true_boxes"]),
-        lambda sums: ratio(2 * sums[matched], sums["predicted_boxes"] + sums["true_boxes"]),
-    )
-    named = zip(detection.RATES, measures, strict=True)
-    return {f"{rate}_{suffix}": metric for rate, metric in named}
+    return {
+        f"precision_{suffix}": lambda sums: ratio(sums[matched], sums["predicted_boxes"]),
+        f"recall_{suffix}": lambda sums: ratio(sums[matched], sums["true_boxes"]),
+        f"f1_{suffix}": lambda sums: ratio(
+            2 * sums[matched], sums["predicted_boxes"] + sums["true_boxes"]
+        ),
+    }
 
 
 def summary(rows: list[Row], _: np.ndarray) -> Row:
     """Return AP with its rule, and the frame diagnostic where rows have both image sizes."""
     pairs = [(parse_objects(row["prediction"]), parse_objects(row["reference"])) for row in rows]
     boxes = [[[item.box for item in side or ()] for side in pair] for pair in pairs]
-    values = average_precision.average_precision([(predicted, true) for predicted, true in boxes])
+    values = box_summary.average_precision([(predicted, true) for predicted, true in boxes])
     precision = {name: None if np.isnan(value) else value for name, value in values.items()}
-    frame = box_frame.diagnose(
-        box_frame.Image(
+    frame = box_summary.diagnose_frame(
+        box_summary.Image(
             predicted or (),
             true or (),
             (row["width"], row["height"]),
@@ -129,7 +129,7 @@ def summary(rows: list[Row], _: np.ndarray) -> Row:
         for row, (predicted, true) in zip(rows, pairs, strict=True)
         if all(type(row.get(name)) is int and row[name] > 0 for name in SIZES)
     )
-    return precision | {"ap_rule": average_precision.rule()} | ({"frame": frame} if frame else {})
+    return precision | {"ap_rule": box_summary.rule()} | ({"frame": frame} if frame else {})
 
 
 def mean_box(train: list[Row]) -> Answer:
@@ -167,14 +167,8 @@ def _sides(row: Row) -> np.ndarray:
 
 SCORING = Scoring(
     features=(
-        *OVERLAPS,
-        "f1_object",
-        *MACRO,
-        *(f"matched_{at}" for at in AT),
-        "true_boxes",
-        "predicted_boxes",
-        *PARSED,
-        "counted",
+        *(*OVERLAPS, "f1_object", *MACRO, *(f"matched_{at}" for at in AT)),
+        *("true_boxes", "predicted_boxes", *PARSED, "counted"),
     ),
     measure=measure,
     metrics=means(*OVERLAPS, "f1_object")
@@ -228,11 +222,6 @@ TASK = Task(
     gallery=Gallery(lambda text: parse_objects(text) is not None, scores=("iou", "f1_object")),
     # Prompts were counted with Qwen's vocabulary; a box with its label takes 39 tokens, and four
     # are taken for typical, since the thesis cut answers at 164.
-    plan=Plan(
-        prompt=75,
-        answer=156,
-        instances=19136,
-        drawn=lambda scenes: scenes["manuals"] * scenes["objects"],
-    ),
+    plan=Plan(75, 156, instances=19136, drawn=lambda drawn: drawn["manuals"] * drawn["objects"]),
     baselines={"mean_box": mean_box},
 )

@@ -7,7 +7,6 @@ pattern either fails within a few characters or consumes what it has read.
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from legor1.core.boxes import Box
 
@@ -105,6 +104,16 @@ def _detections(body: str, strict: bool) -> list[Detection] | None:
     return detections if detections or nothing else None
 
 
+def four_floats(box: object) -> list[float] | None:
+    """Return four numbers, or what Python converts to them; None for anything else."""
+    if not isinstance(box, list) or len(box) != 4:
+        return None
+    try:
+        return [float(number) for number in box]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def parse_tagged(text: str) -> list[Detection]:
     """Return each ``<p>label</p> {<x1><y1><x2><y2>}`` of a text, in order; others are no answer."""
     return [Detection(_floats(tag.groups()[1:]), tag[1].strip()) for tag in _TAGGED.finditer(text)]
@@ -141,7 +150,7 @@ def _from_json(text: str) -> list[Detection] | None:
     return None if None in detections else [item for item in detections if item]
 
 
-def _from_value(item: Any) -> Detection | None:
+def _from_value(item: object) -> Detection | None:
     if not isinstance(item, dict) or item.keys() != {"bbox_2d", "label"}:
         return None
     box, label = item["bbox_2d"], item["label"]

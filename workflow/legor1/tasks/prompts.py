@@ -1,16 +1,15 @@
 """From an instance to what the model is asked: the query's text, and chat messages.
 
-What is said around a question is the task's own; the strings here are those of all tasks, and
+The text around a question is the task's own; the strings here are those of all tasks, and
 experimental constants too.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import cache
-from typing import Any
 
 from legor1.core.boxes import PixelBudget, to_shown
 from legor1.tasks.discovery import TASKS
-from legor1.tasks.task import PREVIOUS
+from legor1.tasks.task import PREVIOUS, Row
 
 REASONING = (
     "First output the thinking process in <think> </think> tags and then output the final answer "
@@ -19,6 +18,8 @@ REASONING = (
 AS_JSON = "Output the final answer in JSON format."
 PLACEHOLDER = "{Question}"  # in the template that ends in REASONING the question was to stand here
 VARIANTS = ("plain", "reasoning")
+
+Turn = Row  # of a chat, with ``role`` and ``content``
 
 
 def query(
@@ -38,10 +39,10 @@ def query(
     Args:
         task: a name in ``TASKS``.
         prompt: the dataset's own question.
-        previous_instruction: what the step before said; only some tasks show it.
+        previous_instruction: that of the step before; only some tasks show it.
         variant: ``plain``, or ``reasoning`` to ask for thinking before the answer.
-        defects: those of ``protocols.SWITCHES`` that are on.
-        object_format: one of ``protocols.OBJECT_FORMATS``: how boxes are to be written.
+        defects: those of ``defects.SWITCHES`` that are on.
+        object_format: one of ``defects.OBJECT_FORMATS``: how boxes are to be written.
     """
     before, after = _around(task, variant, frozenset(defects), object_format)
     text = f"{before}{prompt}{after}"
@@ -50,22 +51,20 @@ def query(
     return text
 
 
-def chat_messages(
-    conversation: dict[str, Any], budget: PixelBudget, *, demonstrations: bool
-) -> list[dict[str, Any]]:
+def chat_messages(conversation: Row, budget: PixelBudget, *, demonstrations: bool) -> list[Turn]:
     """Return the chat turns up to the query, boxes in the conversation's ``box_frame``.
 
     Args:
         conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels; beside
             them the file's own numbers, where those are shown).
         budget: decides the processed size of each image.
-        demonstrations: whether the row's demonstrations are shown before the query.
+        demonstrations: whether they are shown before the query.
 
     Returns:
         Turns whose content is a list of parts; an image part carries the image's path in the
         dataset tree under ``image``.
     """
-    turns = []
+    turns: list[Turn] = []
     for shown in conversation["demonstrations"] if demonstrations else []:
         text = answer(shown, budget, conversation["box_frame"])
         turns.append(_user(shown))
@@ -73,13 +72,13 @@ def chat_messages(
     return [*turns, _user(conversation)]
 
 
-def image_paths(turns: Iterable[Mapping[str, Any]]) -> list[str]:
+def image_paths(turns: Iterable[Turn]) -> list[str]:
     """Return the paths of the images that chat turns show, in order."""
     parts = [part for turn in turns for part in turn["content"]]
     return [part["image"] for part in parts if part["type"] == "image"]
 
 
-def answer(turn: dict[str, Any], budget: PixelBudget, frame: str | None = None) -> str:
+def answer(turn: Row, budget: PixelBudget, frame: str | None = None) -> str:
     """Return the true answer to a query or demonstration as the model should say it.
 
     Args:
@@ -93,14 +92,9 @@ def answer(turn: dict[str, Any], budget: PixelBudget, frame: str | None = None) 
     return to_shown(turn["response"], size, budget, frame or turn["box_frame"])
 
 
-def _user(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "role": "user",
-        "content": [
-            {"type": "image", "image": row["image"]},
-            {"type": "text", "text": row["prompt"]},
-        ],
-    }
+def _user(row: Row) -> Turn:
+    image, text = {"type": "image", "image": row["image"]}, {"type": "text", "text": row["prompt"]}
+    return {"role": "user", "content": [image, text]}
 
 
 @cache

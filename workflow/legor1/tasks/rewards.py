@@ -19,21 +19,14 @@ def _infer_task(solution: str) -> str:
 
 @dataclass(frozen=True)
 class Suite:
-    """Rewards that belong together.
+    """Rewards that belong together, by name."""
 
-    Attributes:
-        rewards: name → function.
-        infer_task: which task a solution belongs to.
-        solution: a true answer as these rewards want it.
-        guesses: whether the task is always inferred, even where it is known; in training from
-            the first solution of a batch (the defect ``batch_task``).
-        percent: whether boxes are read as tags in [0, 100] alone; training turns JSON into those.
-    """
-
-    infer_task: Callable[[str], str] = _infer_task
-    solution: Callable[[str], str] = str
+    infer_task: Callable[[str], str] = _infer_task  # which task a solution belongs to
+    solution: Callable[[str], str] = str  # a true answer as these rewards want it
+    # Whether the task is always inferred, even where it is known; in training from the first
+    # solution of a batch (the defect ``batch_task``).
     guesses: bool = False
-    percent: bool = False
+    percent: bool = False  # boxes are read as tags in [0, 100]; training turns JSON into those
     rewards: dict[str, Reward] = field(default_factory=dict)
 
     def reward(self, name: str) -> Callable[[Reward], Reward]:

@@ -1,6 +1,6 @@
 """The state task: check whether the step that the image shows was done as it should be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from legor1.tasks.rewards import reward
 from legor1.tasks.task import (
     Answer,
     Gallery,
-    Metric,
     Plan,
     Prompt,
     Row,
@@ -25,6 +24,12 @@ from legor1.tasks.task import (
 
 PARSED = ("parse_strict", "parse_lenient")
 FEATURES = (*binary.CELLS, *PARSED, "counted")
+CELL_METRICS = {
+    "f1_state": binary.f1,
+    "fpr": binary.fpr,
+    "balanced_accuracy": binary.balanced_accuracy,
+    "mcc": binary.mcc,
+}
 
 
 def is_solution(text: str) -> bool:
@@ -54,7 +59,7 @@ def state_reward(completion: str, solution: str, task: str) -> float | None:
 
 
 def measure(prediction: str, reference: str) -> Mapping[str, float]:
-    """Return an example's features."""
+    """Return the features of an example."""
     true, predicted = parse_state(reference), parse_state(prediction)
     if true is None:
         raise ValueError("its reference is neither yes nor no")
@@ -63,11 +68,6 @@ def measure(prediction: str, reference: str) -> Mapping[str, float]:
         "parse_lenient": predicted is not None,
         "counted": 1,
     }
-
-
-def from_cells(**measures: Callable[[np.ndarray], np.ndarray]) -> dict[str, Metric]:
-    """Return the metrics that are functions of the confusion matrix."""
-    return {name: from_counts(binary.CELLS, function) for name, function in measures.items()}
 
 
 def summary(_: list[Row], totals: np.ndarray) -> Row:
@@ -106,12 +106,7 @@ TASK = Task(
     scoring=Scoring(
         features=FEATURES,
         measure=measure,
-        metrics=from_cells(
-            f1_state=binary.f1,
-            fpr=binary.fpr,
-            balanced_accuracy=binary.balanced_accuracy,
-            mcc=binary.mcc,
-        )
+        metrics={name: from_counts(binary.CELLS, measure) for name, measure in CELL_METRICS.items()}
         | means(*PARSED),
         main="balanced_accuracy",
         secondary=("f1_state", "fpr"),
@@ -137,11 +132,7 @@ TASK = Task(
     ),
     gallery=Gallery(lambda text: parse_state(text) is not None, verdict=verdict),
     plan=Plan(
-        prompt=60,
-        answer=2,
-        turns=2,
-        instances=10864,
-        drawn=lambda scenes: 2 * scenes["manuals"] * scenes["steps"],
+        60, 2, turns=2, instances=10864, drawn=lambda drawn: 2 * drawn["manuals"] * drawn["steps"]
     ),
     baselines={"always_yes": always_yes},
 )

@@ -6,6 +6,7 @@ is one further module; ``docs/task.md`` shows one.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,32 +22,20 @@ PREVIOUS = "Previous instruction: "  # begins the first line of a prompt that ha
 
 @dataclass(frozen=True)
 class Rows:
-    """How the dataset's reader recognises a task's rows.
+    """How the dataset's reader recognises a task's rows."""
 
-    Attributes:
-        files: names of the dialogue files below ``qwen_data``.
-        prefix: folder of the tree that their images lie in.
-        classes: the classes of steps that the task asks about.
-    """
-
-    files: tuple[str, ...]
-    prefix: str
-    classes: frozenset[str]
+    files: tuple[str, ...]  # names of the dialogue files below ``qwen_data``
+    prefix: str  # folder of the tree that their images lie in
+    classes: frozenset[str]  # of the steps that the task asks about
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is said around the dataset's question.
+    """The text around the dataset's question."""
 
-    Attributes:
-        directive: how to answer; it follows the question.
-        tags: the directive where boxes are to be written as tags; empty for the same.
-        recalls: whether the previous step's instruction stands before the question.
-    """
-
-    directive: str = ""
-    tags: str = ""
-    recalls: bool = False
+    directive: str = ""  # how to answer; it follows the question
+    tags: str = ""  # the directive where boxes are to be written as tags; empty for the same
+    recalls: bool = False  # whether the previous step's instruction stands before the question
 
 
 @dataclass(frozen=True)
@@ -80,26 +69,16 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Shown:
-    """A metric as the report shows it.
+    """A metric as the report shows it."""
 
-    Attributes:
-        name: as in ``table.csv``.
-        label, meaning: as the report writes them.
-        column: its column in ``published_results.csv``, or empty.
-        note: what must be known to read the published number.
-        higher: whether more is better.
-        published: what the thesis's protocol means by it, where that is something else.
-        task: the task's name; ``discovery`` fills it in.
-    """
-
-    name: str
+    name: str  # as in ``table.csv``
     label: str
     meaning: str
-    column: str = ""
-    note: str = ""
-    higher: bool = True
-    published: str = ""
-    task: str = ""
+    column: str = ""  # in ``published_results.csv``, or empty
+    note: str = ""  # what must be known to read the published number
+    higher: bool = True  # whether more is better
+    published: str = ""  # what the thesis's protocol means by it, where that is something else
+    task: str = ""  # ``discovery`` fills it in
 
     def worth(self, value: float) -> float:
         """Return ``value``, negated where less is better: the greater, the better."""
@@ -108,35 +87,23 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """How examples are shown.
+    """How examples are shown."""
 
-    Attributes:
-        scores: the metrics of an example beside its answer.
-        verdict: (prediction, reference) → whether the answer is right; None to call an answer right
-            whose main metric is at least a half.
-        readable: whether there is an answer in a completion at all.
-    """
-
-    readable: Callable[[str], bool]
-    scores: tuple[str, ...] = ()
+    readable: Callable[[str], bool]  # whether there is an answer in a completion at all
+    scores: tuple[str, ...] = ()  # the metrics of an example beside its answer
+    # Of (prediction, reference); without it, an answer is right if its main metric is at least ½.
     verdict: Callable[[str, str], Verdict] | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan assumes where there are no conversations to count.
+    """What a plan assumes where there are no conversations to count."""
 
-    Attributes:
-        prompt, answer: mean lengths, in tokens of text.
-        turns: demonstrations before a query.
-        instances: how many LEGO-ARTA has.
-        drawn: how many a drawn manual has, from ``dataset.synthetic``.
-    """
-
-    prompt: int
-    answer: int
-    turns: int = 1
-    instances: int = 0
+    prompt: int  # mean length, in tokens of text
+    answer: int  # mean length, in tokens
+    turns: int = 1  # demonstrations before a query
+    instances: int = 0  # how many LEGO-ARTA has
+    # How many a drawn manual has, from ``dataset.synthetic``.
     drawn: Callable[[Mapping[str, int]], int] = lambda scenes: 0
 
 
@@ -147,35 +114,26 @@ def no_summary(rows: list[Row], totals: np.ndarray) -> Row:
 
 @dataclass(frozen=True)
 class Task:
-    """One task, wholly.
+    """One task, wholly."""
 
-    Attributes:
-        name: as rows and the config name it.
-        title: the report's heading; ``purpose`` says the same within a sentence.
-        answer: what kind of answer is wanted.
-        format: how well a completion has the form that was asked for: 1, 0.5 or 0.
-        is_solution: whether a true answer is one to this task; None for the task that has all
-            that no other claims.
-        summary: (rows, sums of the features) → what ``scores.json`` says besides metrics.
-        baselines: name → from the train conversations, a baseline that needs no model.
-        order: its place in tables, before the name.
-    """
-
-    name: str
-    title: str
-    purpose: str
+    name: str  # in rows and the config
+    title: str  # the report's heading
+    purpose: str  # the same within a sentence
     answer: Kind
     rows: Rows
     prompt: Prompt
-    format: Callable[[str], float]
+    format: Callable[[str], float]  # whether a completion has the form asked for: 1, 0.5 or 0
     scoring: Scoring
     shown: tuple[Shown, ...]
     gallery: Gallery
     plan: Plan
+    # Whether a true answer is one to this task; None for the task of all that no other claims.
     is_solution: Callable[[str], bool] | None = None
+    # From (rows, sums of the features), what ``scores.json`` says besides metrics.
     summary: Callable[[list[Row], np.ndarray], Row] = no_summary
+    # By name, from the train conversations: those that need no model.
     baselines: Mapping[str, Callable[[list[Row]], Answer]] = field(default_factory=dict)
-    order: int = 100
+    order: int = 100  # in tables, before the name
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -186,11 +144,11 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def means(*names: str) -> dict[str, Metric]:
     """Return, for each feature, its mean over the examples that count."""
+    return {name: partial(_mean, name) for name in names}
 
-    def mean(name: str) -> Metric:
-        return lambda sums: ratio(sums[name], sums["counted"])
 
-    return {name: mean(name) for name in names}
+def _mean(name: str, sums: Sums) -> np.ndarray:
+    return ratio(sums[name], sums["counted"])
 
 
 def from_counts(names: tuple[str, ...], measure: Callable[[np.ndarray], np.ndarray]) -> Metric:

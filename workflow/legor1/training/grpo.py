@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from legor1.core.boxes import to_percent
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
-from legor1.evaluation import user_rewards
+from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.tasks.rewards import Suite
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, obstacle
@@ -31,7 +31,7 @@ def batched(name: str, suite: Suite) -> BatchReward:
     A suite that guesses takes the task of all from the first solution, as the published code did:
     only in batches of several tasks does that matter.
     """
-    reward = user_rewards.reward(suite, name)
+    reward = suites.reward(suite, name)
 
     def score(
         completions: list[Any], solution: list[str], task: list[str], **columns: Any
@@ -47,11 +47,11 @@ def batched(name: str, suite: Suite) -> BatchReward:
             {"completion": completion, "solution": true, "task": own}
             for completion, true, own in zip(texts, solution, tasks, strict=True)
         ]
-        if user_rewards.is_own(name):
-            samples = _with_rows(samples, columns, "image" in user_rewards.wanted(reward))
-        return [user_rewards.call(reward, sample) for sample in samples]
+        if suites.is_own(name):
+            samples = _with_rows(samples, columns, "image" in suites.wanted(reward))
+        return [suites.call(reward, sample) for sample in samples]
 
-    score.__name__ = user_rewards.label(name)
+    score.__name__ = suites.label(name)
     return score
 
 
@@ -107,8 +107,8 @@ def run(job: Job) -> None:
         "task": lambda row: row["task"],
         "size": job.shown_size,
     }
-    if any(map(user_rewards.is_own, names)):
-        columns["row"] = lambda row: user_rewards.fields(row) | {"image": job.image(row["image"])}
+    if any(map(suites.is_own, names)):
+        columns["row"] = lambda row: suites.fields(row) | {"image": job.image(row["image"])}
     dataset = job.dataset(**columns)
     prompts = settings["batch_size"] * settings["accumulation"] * arguments.world_size
     prompts //= settings["generations"]

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1.core.errors import Stopped, UserError
-from legor1.core.files import write_json
-from legor1.core.fingerprint import fingerprint
+from legor1.core.files import fingerprint, write_json
 from legor1.training import work_folder as work_folder
 
 METHODS = ("sft", "grpo")

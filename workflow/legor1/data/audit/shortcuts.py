@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from legor1.core.errors import UserError
-from legor1.core.tree_paths import Rejected, locate
+from legor1.core.files import Rejected, locate
 from legor1.data.audit.finding import Finding, accuracy
 from legor1.data.audit.material import SIDES, Material, Record
 from legor1.tasks.discovery import of_kind

@@ -11,8 +11,8 @@ from typing import Any
 
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
+from legor1.core.files import LEAVES, Rejected, Tree, locate
 from legor1.core.images import decode, open_image
-from legor1.core.tree_paths import LEAVES, Rejected, Tree, locate
 
 Row = dict[str, Any]
 TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "height")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from legor1.core.errors import UserError
-from legor1.core.tree_paths import Rejected, locate
+from legor1.core.files import Rejected, locate
 from legor1.data.lego_arta import dialogues, steps
 
 FOLDER = "train_test_example"

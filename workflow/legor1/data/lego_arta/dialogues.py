@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from legor1.core.tree_paths import Rejected
+from legor1.core.files import Rejected
 from legor1.tasks.discovery import TASKS
 
 FILES = {file: task.name for task in TASKS.values() for file in task.rows.files}

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from legor1.core import files
 from legor1.core.boxes import Size
 from legor1.core.errors import UserError
+from legor1.core.files import MISSING, Rejected, Tree, locate
 from legor1.core.images import image_size
-from legor1.core.tree_paths import MISSING, Rejected, Tree, locate
 from legor1.data.instances import COPY, Record, Row, write_instances
 from legor1.data.lego_arta import dialogues, object_answers, steps
 from legor1.data.lego_arta.dialogues import Dialogue

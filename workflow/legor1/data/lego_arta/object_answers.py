@@ -11,7 +11,7 @@ import orjson
 
 from legor1.core.boxes import Box, Size, rescale
 from legor1.core.errors import UserError
-from legor1.core.tree_paths import Rejected
+from legor1.core.files import Rejected
 from legor1.data.lego_arta.dialogues import Dialogue, storable
 
 Frame = Literal["pixels", "percent"]

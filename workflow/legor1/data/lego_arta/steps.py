@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from legor1.core.tree_paths import Rejected, locate
+from legor1.core.files import Rejected, locate
 from legor1.data.lego_arta.dialogues import storable
 
 _FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")

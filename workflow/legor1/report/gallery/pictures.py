@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup
 
 from legor1.core.errors import UserError
+from legor1.core.files import Rejected, locate
 from legor1.core.images import open_image
-from legor1.core.tree_paths import Rejected, locate
 from legor1.report import svg
 from legor1.report.study import Experiment
 from legor1.tasks.parsing import Detection

@@ -6,6 +6,8 @@ one a bootstrap replicate. Results have the shape (...); a measure without a den
 
 import numpy as np
 
+from legor1.tasks.task import ratio
+
 CELLS = ("tp", "fp", "fn", "tn")
 
 
@@ -24,29 +26,29 @@ def confusion(predicted: bool | None, true: bool) -> tuple[int, int, int, int]:
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
-    """Return the F1 of Yes; undefined if Yes was neither true nor said."""
+    """Return the F1 of Yes; undefined if Yes was neither true nor answered."""
     tp, fp, fn, _ = _columns(counts)
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+    return ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def fpr(counts: np.ndarray) -> np.ndarray:
     """Return the share of true Nos not answered No: FP / (FP + TN); undefined without true Nos."""
     _, fp, _, tn = _columns(counts)
-    return _ratio(fp, fp + tn)
+    return ratio(fp, fp + tn)
 
 
 def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     """Return the mean of the recalls of Yes and No; of one alone, where the other has no case."""
     tp, fp, fn, tn = _columns(counts)
     yes, no = tp + fn, fp + tn
-    recalls = np.nan_to_num(_ratio(tp, yes)) + np.nan_to_num(_ratio(tn, no))
-    return _ratio(recalls, (yes > 0).astype(float) + (no > 0))
+    recalls = np.nan_to_num(ratio(tp, yes)) + np.nan_to_num(ratio(tn, no))
+    return ratio(recalls, (yes > 0).astype(float) + (no > 0))
 
 
 def mcc(counts: np.ndarray) -> np.ndarray:
-    """Return Matthews' correlation of what is true and what was said, in [-1, 1].
+    """Return Matthews' correlation coefficient of true and predicted answers, in [-1, 1].
 
-    0, which is chance, where only one of Yes and No is true or was said; undefined without cases.
+    0, which is chance, where only one of Yes and No is true or predicted; undefined without cases.
     """
     tp, fp, fn, tn = _columns(counts)
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
@@ -57,8 +59,3 @@ def mcc(counts: np.ndarray) -> np.ndarray:
 def _columns(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     tp, fp, fn, tn = np.moveaxis(np.asarray(counts, dtype=float), -1, 0)
     return tp, fp, fn, tn
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    undefined = np.full(np.shape(denominator), np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)

@@ -31,9 +31,9 @@ def match(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def agreement(predicted: Detections, true: Detections) -> np.ndarray:
     """Return (predicted, true): whether two labels have the same words in the same order."""
-    said, meant = ([words(item.label) for item in side] for side in (predicted, true))
-    pairs = [[a == b for b in meant] for a in said]
-    return np.array(pairs, dtype=bool).reshape(len(said), len(meant))
+    labels = [words(item.label) for item in true]
+    pairs = [[words(item.label) == label for label in labels] for item in predicted]
+    return np.array(pairs, dtype=bool).reshape(len(predicted), len(true))
 
 
 def counts(predicted: Detections | None, true: Detections) -> dict[str, float]:
@@ -49,20 +49,21 @@ def counts(predicted: Detections | None, true: Detections) -> dict[str, float]:
     ``true_boxes`` and ``predicted_boxes`` are common to all. Shares are 1 for empty against empty,
     and 0 for an answer that could not be parsed.
     """
-    said = [] if predicted is None else predicted
-    numbers = {"true_boxes": float(len(true)), "predicted_boxes": float(len(said))}
-    ious = iou_matrix([item.box for item in said], [item.box for item in true])
-    nothing = float(predicted is not None and not said and not true)
+    boxes = [] if predicted is None else predicted
+    numbers = {"true_boxes": float(len(true)), "predicted_boxes": float(len(boxes))}
+    ious = iou_matrix([item.box for item in boxes], [item.box for item in true])
+    nothing = float(predicted is not None and not boxes and not true)
     for kind in KINDS:
-        gain = ious * agreement(said, true) if kind else ious
+        gain = ious * agreement(boxes, true) if kind else ious
         matched = gain[match(gain)]
         largest = max(gain.shape)
         numbers[f"iou{kind}"] = float(matched.sum()) / largest if largest else nothing
         for name, threshold in THRESHOLDS.items():
             hits = int((matched >= threshold).sum())
             numbers[f"matched_{name}{kind}"] = float(hits)
-            shares = _shares(hits, len(said), len(true), nothing)
-            for rate, share in zip(RATES, shares, strict=True):
+            pairs = (hits, len(boxes)), (hits, len(true)), (2 * hits, len(boxes) + len(true))
+            for rate, (part, whole) in zip(RATES, pairs, strict=True):
+                share = part / whole if whole else nothing
                 numbers[f"{rate}_{name}{kind}_macro"] = share
     return numbers
 
@@ -75,14 +76,3 @@ def label_f1(predicted: Detections | None, true: Detections) -> float:
     if predicted is None:
         return 0.0
     return token_f1(" ".join(p.label for p in predicted), " ".join(t.label for t in true))
-
-
-def _shares(hits: int, predicted: int, true: int, nothing: float) -> tuple[float, float, float]:
-    """Return precision, recall and F1; ``nothing`` where there is no box on either side."""
-    if not predicted and not true:
-        return nothing, nothing, nothing
-    return (
-        hits / predicted if predicted else 0.0,
-        hits / true if true else 0.0,
-        2 * hits / (predicted + true),
-    )

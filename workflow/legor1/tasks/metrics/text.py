@@ -1,8 +1,12 @@
-"""Measures of two texts: token F1, ROUGE and BLEU, each in [0, 1] for one example."""
+"""Measures of two texts: token F1, ROUGE and BLEU, each in [0, 1] for one example.
+
+NLTK works offline: its Punkt model comes with a package, by no download.
+"""
 
 import functools
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,8 @@ BLEU_COUNTS = (
     *(f"bleu_total_{order}" for order in range(1, 5)),
     *(f"bleu_right_{order}" for order in range(1, 5)),
 )
+
+Split = Callable[[str], list[str]]
 
 _WORD = re.compile(r"\w+")
 
@@ -61,15 +67,15 @@ def corpus_bleu(counts: np.ndarray) -> np.ndarray:
         counts: (..., 10), in the order of ``BLEU_COUNTS``.
 
     Returns:
-        (...), 0 where no token is right or no run of four was said.
+        (...), 0 where no token is right or the predictions have no run of four.
     """
-    said, meant = counts[..., 0], counts[..., 1]
+    predicted, true = counts[..., 0], counts[..., 1]
     total, right = counts[..., 2:6], counts[..., 6:]
     halvings = np.cumsum(right == 0, axis=-1)  # exponential smoothing of orders without a hit
     hits = np.where(right == 0, 0.5**halvings, right)
     defined = np.asarray((total > 0).all(axis=-1) & (right > 0).any(axis=-1))
     precision = np.where(defined[..., None], hits / np.maximum(total, 1), 1.0)
-    brevity = np.minimum(0.0, 1 - meant / np.maximum(said, 1))
+    brevity = np.minimum(0.0, 1 - true / np.maximum(predicted, 1))
     return np.where(defined, np.exp(brevity + np.log(precision).mean(axis=-1)), 0.0)
 
 
@@ -81,6 +87,24 @@ def bleu_signature() -> str:
     scorer = _bleu_scorer()
     scorer.sentence_score("a", ["a"])  # the signature knows the number of references only then
     return str(scorer.get_signature())
+
+
+def nltk_tokens(text: str) -> list[str]:
+    """Return NLTK's ``word_tokenize`` of the lower-cased text.
+
+    Punkt splits it into English sentences, and NLTK's word tokenizer each of those into tokens,
+    punctuation included.
+    """
+    split_sentences, split_words = _nltk_tokenizers()
+    return [token for sentence in split_sentences(text.lower()) for token in split_words(sentence)]
+
+
+def nltk_bleu(prediction: Sequence[str], reference: Sequence[str]) -> float:
+    """Return NLTK's BLEU-4 of two lists of tokens, smoothed by method 1; without overlap 0."""
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    smoothing = SmoothingFunction().method1
+    return float(sentence_bleu([reference], prediction, smoothing_function=smoothing))
 
 
 @functools.cache
@@ -106,3 +130,19 @@ def _bleu_scorer() -> Any:
     from sacrebleu.metrics import BLEU
 
     return BLEU(effective_order=True)  # else a text of fewer than four words scores 0
+
+
+@functools.cache
+def _nltk_tokenizers() -> tuple[Split, Split]:
+    from nltk import redos
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+    from punkt import load_model
+
+    redos.DEFAULT_TIMEOUT = None  # by the clock on the wall: a busy machine would fail an answer
+    model, parameters = load_model("english"), PunktParameters()
+    parameters.abbrev_types = set(model.abbrev_types)
+    parameters.collocations = set(model.collocations)
+    parameters.sent_starters = set(model.sent_starters)
+    parameters.ortho_context.update(model.ortho_context)
+    return PunktSentenceTokenizer(parameters).tokenize, NLTKWordTokenizer().tokenize
