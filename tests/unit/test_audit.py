@@ -14,7 +14,7 @@ from legor1.cli.main import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.core.seeding import pick
-from legor1.data.audit import duplicates, shortcuts
+from legor1.data.audit import leaks, shortcuts
 from legor1.data.audit.audit import write_audit
 from legor1.data.audit.finding import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
@@ -182,11 +182,11 @@ def test_copies_and_likenesses_across_the_split_are_counted(prepared):
         for side, m in (("train", "a"), ("test", "b"))
     }
     material = Material(rows, split, {}, None, prints)
-    same, alike = duplicates.findings(material)
+    same, alike = leaks.duplicates(material)
     assert (same["value"], same["n"], same["verdict"]) == (pytest.approx(1 / 3), 3, "found")
     assert (alike["value"], alike["verdict"]) == (pytest.approx(2 / 3), "found")
     apart = Material(rows, split | {"test": ["object/b/3"]}, {}, None, prints)
-    assert [f["verdict"] for f in duplicates.findings(apart)] == ["none", "none"]
+    assert [f["verdict"] for f in leaks.duplicates(apart)] == ["none", "none"]
 
 
 def test_images_parquet_is_read(prepared, tmp_path):

@@ -157,7 +157,7 @@ def audit(**given: Any) -> Facts:
 )
 def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -> None:
     """Write conversations and their images in the format of another program."""
-    from legor1.data.export.export import write_export
+    from legor1.data.export import write_export
     from legor1.models.registry import DEFAULT
 
     try:
