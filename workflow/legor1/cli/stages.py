@@ -65,7 +65,7 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
 @command(DATA, "manifest tree --out manifest.json", p.SOURCE, p.OUT)
 def manifest(**given: Any) -> Facts:
     """List a tree's files with their sizes and SHA-256."""
-    from legor1.data.manifest import write_manifest
+    from legor1.data.sources import write_manifest
 
     return write_manifest(**given)
 
