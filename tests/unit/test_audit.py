@@ -19,7 +19,7 @@ from legor1.data.audit.audit import write_audit
 from legor1.data.audit.finding import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
 from legor1.data.conversations import Conversations, write_conversations
-from legor1.data.instances import COPY, Row, write_instances
+from legor1.data.instances import Row, write_instances
 from legor1.data.lego_arta.index import index
 from legor1.data.lego_arta.steps import true_name
 from legor1.data.synthetic.dataset import synthesize
@@ -200,21 +200,6 @@ def test_images_parquet_is_read(prepared, tmp_path):
     assert audit["defects_found"] == ["row_split"]
     with pytest.raises(UserError, match=r"as fingerprints.*Remedy: .*fingerprint"):
         prepared.audit("sound", images=prepared.folder / "instances.parquet")
-
-
-def test_statistics_worked_by_hand(prepared):
-    audit = prepared.audit("sound")
-    rows = audit["statistics"]["rows"]
-    doubles = sum(row["instance_id"].endswith(COPY) for row in prepared.records)
-    counted = sum(rows["train"].values()) + sum(rows["test"].values())
-    assert doubles > 0 and counted == len(prepared.records) - doubles
-    answers = [json.loads(r["response"]) for r in prepared.records if r["task"] == "object"]
-    boxes = audit["statistics"]["boxes"]
-    assert boxes["total"] == sum(map(len, answers))
-    assert boxes["per_image"][-1] == max(map(len, answers))
-    states = audit["statistics"]["states"]["test"]
-    assert states["true"] == states["falsified"] == rows["test"]["state"] / 2
-    assert audit["statistics"]["coordinates"]["outside"] == 0
 
 
 def test_verdicts_worked_by_hand():
