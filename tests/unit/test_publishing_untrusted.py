@@ -10,7 +10,7 @@ import yaml
 from clones import RUN, commit, finish_run, git, start
 
 from legor1.core.errors import UserError
-from legor1.publishing import dvc_objects, pull_adapter, snakemake_metadata
+from legor1.publishing import dvc, pull_adapter, snakemake_metadata
 from legor1.publishing.outputs import RECORDS, misplaced, published
 from legor1.publishing.publish import publish, restore
 
@@ -162,7 +162,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, listing):
     path = tmp_path / "list"
     path.write_bytes(listing)
     with pytest.raises(UserError, match=r"list of the files in results/tiny/data/tree is damaged"):
-        dvc_objects._entries(path, RUN / "data/tree")
+        dvc._entries(path, RUN / "data/tree")
 
 
 POINTED = {

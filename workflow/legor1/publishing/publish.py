@@ -13,8 +13,7 @@ from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
 from legor1.publishing import snakemake_metadata
-from legor1.publishing.dvc import alone, dvc, require_remote
-from legor1.publishing.dvc_objects import fetch, verify
+from legor1.publishing.dvc import alone, dvc, fetch, require_remote, verify
 from legor1.publishing.outputs import (
     RECORDS,
     files_of,

@@ -8,8 +8,7 @@ from legor1.config.job_params import Recipe
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
-from legor1.publishing.dvc import alone, dvc
-from legor1.publishing.dvc_objects import fetch, verify
+from legor1.publishing.dvc import alone, dvc, fetch, verify
 from legor1.publishing.outputs import hashed, published
 
 # Where an adapter was trained need not be where it is used.
