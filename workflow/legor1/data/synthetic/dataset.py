@@ -18,12 +18,13 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from legor1.core.boxes import Size
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder, write_json, write_text
 from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
-from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.bricks import LOOKS
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
 SMALLEST, LARGEST, MOST_ELONGATED = 64, 4096, 3  # beyond these, counts and studs cannot be read
@@ -41,7 +42,6 @@ FILES = {
 }
 COPIED = 4  # one true image in so many has its copy in step_dataset, and its own row
 
-Size = tuple[int, int]
 Turns = list[dict]
 
 
@@ -94,9 +94,9 @@ def parse_sizes(text: str) -> tuple[Size, ...]:
     Raises:
         UserError: it says something else, or a size that no booklet page has.
     """
-    found = [re.fullmatch(r"\s*(\d{1,5})x(\d{1,5})\s*", piece) for piece in text.split(",")]
-    sizes = tuple((int(m[1]), int(m[2])) for m in found if m)
-    if len(sizes) < len(found):
+    matches = [re.fullmatch(r"\s*(\d{1,5})x(\d{1,5})\s*", piece) for piece in text.split(",")]
+    sizes = tuple((int(match[1]), int(match[2])) for match in matches if match)
+    if len(sizes) < len(matches):
         raise UserError(
             f"image sizes {text!r} cannot be read. Remedy: write WIDTHxHEIGHT in pixels, "
             "several separated by commas, such as 480x360,360x480."
@@ -125,7 +125,7 @@ def synthesize(
         objects: part call-outs a manual.
         seed: of all random choices.
         image_sizes: (width, height) in pixels; each image has one of them.
-        look: one of ``looks.LOOKS``.
+        look: one of ``bricks.LOOKS``.
         workers: processes to draw with; the tree is the same however many.
 
     Raises:
