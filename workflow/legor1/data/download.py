@@ -2,7 +2,7 @@
 
 A finished download has a manifest of its own beside the files (``RECORD``): it names the commit,
 and tells later runs, offline ones too, that the files are still the right ones. The hub's own
-``verify_repo_checksums`` would list the repository once more, without patience, and hash all files
+``verify_repo_checksums`` would list the repository once more, without retries, and hash all files
 a second time, since the manifest needs their SHA-256.
 """
 
@@ -75,7 +75,7 @@ def fetch(
     looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
 
     Args:
-        kind, repo, revision, endpoint, wait: as of ``Hub``.
+        kind, repo, revision, endpoint, wait: see ``Hub``.
         folder: gets the files.
 
     Raises:
@@ -136,7 +136,7 @@ def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> dict[str, 
 
 
 def _clear(hub: Hub, folder: Path, wanted: Wanted) -> None:
-    """Remove files of an earlier commit that are no more; any other stranger is an error."""
+    """Remove files that only an earlier commit had; any other unknown file is an error."""
     record = recorded(folder)
     for name in sorted(set(hub.wanted(visible(folder), str)) - wanted.keys()):
         if record is None or name not in record["files"]:

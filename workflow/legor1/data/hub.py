@@ -1,7 +1,6 @@
 """The hub's side of a download: what a repository holds at one commit, and getting it.
 
-Trouble that passes is waited out; all other is explained. That the files are the right ones is
-checked by ``data.download``, not here.
+Transient errors are retried; others are explained. ``data.download`` checks what the files hold.
 """
 
 import errno
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none
 LONGEST_PAUSE = 300  # the hub counts requests in windows of five minutes
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 SECONDS_TO_ANSWER = 30
 AT_ONCE = 8  # files downloaded at a time
 
@@ -40,7 +39,7 @@ class Hub:
         repo: owner/name.
         revision: a commit, tag or branch.
         endpoint: the hub's address, ``HF_ENDPOINT`` by default.
-        wait: what to do for so many seconds where the hub asks for patience.
+        wait: called with the seconds to wait before a retry.
     """
 
     kind: str
@@ -115,14 +114,11 @@ class Hub:
         self._patiently(download, progress=lambda: len(visible(folder)))
 
     def _patiently(self, act: Callable[[], T], progress: Callable[[], int] = int) -> T:
-        """Return what ``act`` returns, trying again where the trouble may pass.
-
-        There is a limit to the attempts that leave ``progress`` where it was.
-        """
+        """Return what ``act`` returns, retrying; at most a few times without ``progress``."""
         from httpx2 import HTTPError
         from huggingface_hub.errors import XetDownloadError
 
-        # The library lets through what a server that is no hub makes of its parsers.
+        # What the library's parsers raise at the answer of a server that is no hub.
         strange = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
         pauses, before = iter(PAUSES), progress()
         while True:
@@ -132,7 +128,7 @@ class Hub:
                 if progress() != before:
                     pauses, before = iter(PAUSES), progress()
                 cause, pause = _cause(error), next(pauses, None)
-                if pause is None or not _may_pass(cause):
+                if pause is None or not _is_transient(cause):
                     raise self._failure(_reason(cause), self._remedy(cause)) from error
                 seconds = min(_asked_for(cause) or pause, LONGEST_PAUSE)
                 print(f"fetch: {_reason(cause)}: again in {seconds} s", file=sys.stderr, flush=True)
@@ -173,7 +169,7 @@ class Hub:
 
 
 def _cause(error: Exception) -> Exception:
-    """Return what the library met, where it raises that it has no local copy either."""
+    """Return the cause where the library merely says that it has no local copy either."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
@@ -185,19 +181,19 @@ def _status(error: Exception) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     from httpx2 import TransportError
     from huggingface_hub.errors import FileMetadataError, XetDownloadError
 
     if _status(error) or isinstance(error, FileMetadataError):
-        return _status(error) in PASSING
+        return _status(error) in TRANSIENT
     # The library's own check of a file's size raises an OSError without a number.
     lost = isinstance(error, OSError) and error.errno is None
     return lost or isinstance(error, (TransportError, XetDownloadError, RuntimeError))
 
 
 def _asked_for(error: Exception) -> int | None:
-    """Return for how many seconds the hub asks to be left alone, if it does."""
+    """Return how many seconds the hub asks to wait, if it does."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     value = str(headers.get("Retry-After", "")).strip()
     return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None

@@ -115,7 +115,7 @@ def _of_the_query(material: Material, variant: str) -> Iterator[Finding]:
 
 
 def _right_count(material: Material, variant: str) -> Finding:
-    """Return how much oftener than a blind draw a demonstration has the right number of boxes."""
+    """Return how much more often than by chance a demonstration has the right number of boxes."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for row in material.rows.values():
         if row["task"] in of_kind("boxes"):

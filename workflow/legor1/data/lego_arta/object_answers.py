@@ -104,7 +104,7 @@ class Measure:
 
         A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
         neither occurs, it is the frame that the largest coordinate fills better. A few stray
-        answers have no say.
+        answers do not count.
 
         Raises:
             UserError: no frame fits all answers, or some look as if in another.

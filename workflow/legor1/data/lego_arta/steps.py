@@ -46,7 +46,7 @@ class Manuals:
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
 
     def step(self, path: str) -> Step:
-        """Return the step of the image at ``path``, whose file name decides in case of need."""
+        """Return the step of the image at ``path``, whose file name is the fallback."""
         known = self.images.get(_key(path))
         if known is None:
             return step_of_name(path.rpartition("/")[2])

@@ -102,7 +102,7 @@ class Brick:
                 yield self.x + x + 0.5, self.y + y + 0.5
 
     def before(self, other: "Brick") -> bool:
-        """Tell whether this brick must be drawn before ``other``, which may hide it."""
+        """Return whether this brick must be drawn before ``other``, which may hide it."""
         behind = self.x + self.width <= other.x or self.y + self.depth <= other.y
         return behind or self.top <= other.z
 

@@ -84,8 +84,8 @@ class Manual:
         """Add a dialogue."""
         shown = {"type": "image", "image": f"{URI}/{self.name}/images/{image}"}
         asked = {"role": "user", "content": [shown, {"type": "text", "text": prompt}]}
-        told = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        self.dialogues[task].append([asked, told])
+        answered = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+        self.dialogues[task].append([asked, answered])
 
 
 def parse_sizes(text: str) -> tuple[Size, ...]:
@@ -248,8 +248,9 @@ def _add_oddities(root: Path, plan: Plan, manual: Manual) -> None:
     manual.ask("grounding", beyond, PROMPTS["grounding"], "Admire your model.")
     grounding.append([dict(turn, content=turn["content"][-1:]) for turn in grounding[0]])
     _draw_object(root, plan, manual, plan.objects + 1)
-    told = objects[-1][1]["content"][0]
-    told["text"] = json.dumps([dict(box, label="ImageContent") for box in json.loads(told["text"])])
+    answer = objects[-1][1]["content"][0]
+    boxes = [box | {"label": "ImageContent"} for box in json.loads(answer["text"])]
+    answer["text"] = json.dumps(boxes)
 
 
 def _write_texts(root: Path, manuals: Sequence[Manual]) -> None:
