@@ -17,10 +17,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from legor1.core import files
-from legor1.core.errors import UserError
 from legor1.core.seeding import pick
 from legor1.data.demonstrations import Demonstrations, asked
-from legor1.data.instances import COPY, Record
+from legor1.data.instances import COPY, Record, check_known
 from legor1.tasks import prompts
 
 SIDES = ("train", "test")
@@ -56,12 +55,8 @@ class Conversations:
         own = "" if "state_label_in_prompt" in defects else "step_"
         self._previous = f"{own}previous_instruction"
         self._as_filed = "frame_mismatch" in defects and object_format == "json"
-        for name in (name for side in SIDES for name in split[side]):
-            if name not in self._rows:
-                raise UserError(
-                    f"The split names {name}, which is not among the instances. "
-                    "Remedy: split the instances again with 'legor1 split'."
-                )
+        divided = (name for side in SIDES for name in split[side])
+        check_known(divided, self._rows, "the split", "split")
         mixed = "state_source_shortcut" in defects
         self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]

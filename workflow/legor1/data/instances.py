@@ -5,7 +5,7 @@ longer than the work.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,6 +81,20 @@ def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
     return read_table(path, COLUMNS, columns, "Parquet", "legor1 index")
+
+
+def check_known(names: Iterable[str], rows: Container[str], source: object, stage: str) -> None:
+    """Check that ``names`` in the ``source`` that ``stage`` makes are ids of ``rows``.
+
+    Raises:
+        UserError: names the first that is not.
+    """
+    for name in names:
+        if name not in rows:
+            raise UserError(
+                f"{source} names {name}, which is not among the instances. "
+                f"Remedy: {stage} the instances again with 'legor1 {stage}'."
+            )
 
 
 def read_table(

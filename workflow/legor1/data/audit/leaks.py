@@ -69,7 +69,8 @@ def _share(
 
 
 def _of_the_split(material: Material, variant: str) -> Iterator[Finding]:
-    tested, images = set(material.split["test"]), material.images("test")
+    tested = set(material.split["test"])
+    images = {material.content(material.rows[name]["image"]) for name in tested}
     rows = material.conversations[variant]["train"]
     yield _share(
         "test_demos_in_training",

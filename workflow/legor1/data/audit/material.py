@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legor1.core import files
-from legor1.core.errors import UserError
 from legor1.data.fingerprints import read_images
-from legor1.data.instances import Record, read_records
+from legor1.data.instances import Record, check_known, read_records
 from legor1.data.lego_arta.steps import true_name
 from legor1.tasks.prompts import VARIANTS
 
@@ -45,10 +44,6 @@ class Material:
         """Return what two images share if they are the same: their bytes' hash, else their path."""
         return self.prints[image][0] if image in self.prints else image
 
-    def images(self, side: str) -> set[str]:
-        """Return the content of the images that a side's queries are about."""
-        return {self.content(self.rows[name]["image"]) for name in self.split[side]}
-
 
 def read(
     instances: Path, split: Path, conversations: Path, tree: Path | None, images: Path | None
@@ -60,12 +55,7 @@ def read(
     """
     rows = {row["instance_id"]: row for row in read_records(instances)}
     sides = files.read_json(split)
-    for name in (name for side in SIDES for name in sides[side]):
-        if name not in rows:
-            raise UserError(
-                f"{split} names {name}, which is not in {instances}. "
-                "Remedy: split the instances again with 'legor1 split'."
-            )
+    check_known((name for side in SIDES for name in sides[side]), rows, split, "split")
     folder = Path(conversations)
     by_variant = {
         variant: {side: _conversations(folder / variant / f"{side}.jsonl", rows) for side in SIDES}
@@ -85,11 +75,6 @@ def step_of(image: str) -> str:
 
 def _conversations(path: Path, rows: dict[str, Record]) -> list[Record]:
     conversations = files.read_jsonl(path, REQUIRED)
-    for conversation in conversations:
-        for turn in (conversation, *conversation["demonstrations"]):
-            if turn["instance_id"] not in rows:
-                raise UserError(
-                    f"{path} names {turn['instance_id']}, which is not among the instances. "
-                    "Remedy: convert the instances again with 'legor1 convert'."
-                )
+    turns = (turn for row in conversations for turn in (row, *row["demonstrations"]))
+    check_known((turn["instance_id"] for turn in turns), rows, path, "convert")
     return conversations

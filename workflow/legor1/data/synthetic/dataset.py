@@ -194,9 +194,9 @@ def _draw_object(root: Path, plan: Plan, manual: Manual, number: int) -> list[di
     image = f"{number}_eop.png"
     rng = generator(plan.seed, "object", f"{manual.name}/{image}")
     size = plan.sizes[rng.integers(len(plan.sizes))]
-    picture, found = scenes.draw_call_out(rng, size, plan.look)
+    picture, parts = scenes.draw_call_out(rng, size, plan.look)
     _save(picture, root / "object_dataset/lego" / manual.name / "images" / image)
-    boxes = [{"bbox_2d": list(box), "label": label} for box, label in found]
+    boxes = [{"bbox_2d": list(box), "label": label} for box, label in parts]
     manual.ask("object", image, PROMPTS["object"], json.dumps(boxes))
     return boxes
 
