@@ -14,12 +14,12 @@ from legor1.cli.main import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.core.seeding import pick
-from legor1.data.audit import duplicates, shortcuts
+from legor1.data.audit import leaks, shortcuts
 from legor1.data.audit.audit import write_audit
 from legor1.data.audit.finding import accuracy, share
 from legor1.data.audit.material import Material, read, step_of
 from legor1.data.conversations import Conversations, write_conversations
-from legor1.data.instances import COPY, Row, write_instances
+from legor1.data.instances import Row, write_instances
 from legor1.data.lego_arta.index import index
 from legor1.data.lego_arta.steps import true_name
 from legor1.data.synthetic.dataset import synthesize
@@ -182,11 +182,11 @@ def test_copies_and_likenesses_across_the_split_are_counted(prepared):
         for side, m in (("train", "a"), ("test", "b"))
     }
     material = Material(rows, split, {}, None, prints)
-    same, alike = duplicates.findings(material)
+    same, alike = leaks.duplicates(material)
     assert (same["value"], same["n"], same["verdict"]) == (pytest.approx(1 / 3), 3, "found")
     assert (alike["value"], alike["verdict"]) == (pytest.approx(2 / 3), "found")
     apart = Material(rows, split | {"test": ["object/b/3"]}, {}, None, prints)
-    assert [f["verdict"] for f in duplicates.findings(apart)] == ["none", "none"]
+    assert [f["verdict"] for f in leaks.duplicates(apart)] == ["none", "none"]
 
 
 def test_images_parquet_is_read(prepared, tmp_path):
@@ -200,21 +200,6 @@ def test_images_parquet_is_read(prepared, tmp_path):
     assert audit["defects_found"] == ["row_split"]
     with pytest.raises(UserError, match=r"as fingerprints.*Remedy: .*fingerprint"):
         prepared.audit("sound", images=prepared.folder / "instances.parquet")
-
-
-def test_statistics_worked_by_hand(prepared):
-    audit = prepared.audit("sound")
-    rows = audit["statistics"]["rows"]
-    doubles = sum(row["instance_id"].endswith(COPY) for row in prepared.records)
-    counted = sum(rows["train"].values()) + sum(rows["test"].values())
-    assert doubles > 0 and counted == len(prepared.records) - doubles
-    answers = [json.loads(r["response"]) for r in prepared.records if r["task"] == "object"]
-    boxes = audit["statistics"]["boxes"]
-    assert boxes["total"] == sum(map(len, answers))
-    assert boxes["per_image"][-1] == max(map(len, answers))
-    states = audit["statistics"]["states"]["test"]
-    assert states["true"] == states["falsified"] == rows["test"]["state"] / 2
-    assert audit["statistics"]["coordinates"]["outside"] == 0
 
 
 def test_verdicts_worked_by_hand():

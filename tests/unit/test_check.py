@@ -6,8 +6,7 @@ import pytest
 from legor1.config.settings import load, read, typed
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
-from legor1.data.manifest import RECORD, describe
-from legor1.data.sources import download_folder
+from legor1.data.sources import RECORD, describe, download_folder
 from legor1.planning import preflight
 
 ROOT = Path(__file__).parents[2]

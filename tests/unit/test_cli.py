@@ -26,7 +26,7 @@ from legor1.cli.parameters import Recipe
 from legor1.config import job_params
 from legor1.config.settings import load, read
 from legor1.core.errors import UserError
-from legor1.data import manifest
+from legor1.data import sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +74,7 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
     def fail(**_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(manifest, "write_manifest", fail)
+    monkeypatch.setattr(sources, "write_manifest", fail)
     with pytest.raises(ZeroDivisionError):
         main.main(["manifest", "tree", "--out", "m.json"])
 
@@ -98,7 +98,7 @@ def test_another_error_of_the_system_keeps_its_traceback(monkeypatch):
     def fail(**_):
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(manifest, "write_manifest", fail)
+    monkeypatch.setattr(sources, "write_manifest", fail)
     with pytest.raises(OSError, match="input/output error"):
         main.main(["manifest", "tree", "--out", "m.json"])
 
@@ -107,7 +107,7 @@ def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     def interrupt(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(manifest, "write_manifest", interrupt)
+    monkeypatch.setattr(sources, "write_manifest", interrupt)
     assert main.main(["manifest", "tree", "--out", "m.json"]) == INTERRUPTED
     assert capsys.readouterr().err == "legor1 manifest: interrupted\n"
 

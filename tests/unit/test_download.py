@@ -19,7 +19,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json, sha256
 from legor1.data.download import fetch
 from legor1.data.hub import LONGEST_PAUSE, PAUSES
-from legor1.data.manifest import RECORD, manifest, visible
+from legor1.data.sources import RECORD, manifest, visible
 
 ROOT = Path(__file__).parents[2]
 SMALL, LARGE = "qwen_data/object_qwen.jsonl", "lego/a/images/1.png"
@@ -97,7 +97,7 @@ def test_only_what_is_needed_is_fetched_and_recorded(get, hub, capsys):
     check_schema("manifest", record)
     assert manifest(get.folder) == record
     said = capsys.readouterr().err
-    assert f"owner/data at {hub.branches['main']}: 4 of 4 files, 307.2 kB of 307.2 kB" in said
+    assert f"owner/data at {hub.branches['main']}: 4 of 4 files, 300.0 KiB of 300.0 KiB" in said
 
 
 def test_listings_come_in_pages(get, hub):
@@ -386,8 +386,8 @@ def test_too_small_a_disk_is_said_before_anything_is_downloaded(get, hub, monkey
     free = SimpleNamespace(free=300_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     message = failure(get)
-    assert "owner/data needs 335.9 kB more below" in message
-    assert "300.0 kB are free" in message
+    assert "owner/data needs 328.0 KiB more below" in message
+    assert "293.0 KiB are free" in message
     assert not hub.count("HEAD|GET", "/resolve/")
 
 

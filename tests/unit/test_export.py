@@ -12,7 +12,7 @@ from legor1.cli import main
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_jsonl
-from legor1.data.export.export import FORMATS, write_export
+from legor1.data.export import FORMATS, write_export
 from legor1.models.registry import DEFAULT
 
 SIZES = {"1_eop.png": (400, 300), "2_eop.png": (560, 280), "3_step.jpg": (300, 400)}

@@ -12,9 +12,9 @@ from trees import Tree, check_schema
 
 from legor1.core.boxes import to_original
 from legor1.core.files import read_jsonl
-from legor1.data.audit.wording import _is_unseen
+from legor1.data.audit.leaks import _is_unseen
 from legor1.data.conversations import Conversations, write_conversations
-from legor1.data.export.llamafactory import _example
+from legor1.data.export import _example
 from legor1.data.lego_arta.index import index
 from legor1.evaluation.scoring import score
 from legor1.models.registry import DEFAULT

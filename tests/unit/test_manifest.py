@@ -7,7 +7,7 @@ from trees import check_schema
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
-from legor1.data.manifest import RECORD, manifest, verify, write_manifest
+from legor1.data.sources import RECORD, manifest, verify, write_manifest
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from clones import CONTENT, RUN, commit, finish_run, git, objects, start
 
 from legor1.core.errors import UserError
 from legor1.publishing import dvc, pull_adapter
-from legor1.publishing import dvc_objects as kept
 from legor1.publishing.outputs import RECORDS, hashed, published
 from legor1.publishing.publish import publish, restore
 
@@ -171,10 +170,10 @@ def test_a_file_that_is_not_what_was_published_is_named(clone):
     restore(RUN)
     (RUN / PICTURE).write_text("something else")
     with pytest.raises(UserError, match=rf"{RUN}/{PICTURE} is not what was published\. Remedy"):
-        kept.verify(RUN, published(RUN))
+        dvc.verify(RUN, published(RUN))
     (RUN / "table.csv").unlink()
     with pytest.raises(UserError, match=r"table\.csv is not what was published\. Remedy"):
-        kept.verify(RUN, {"table.csv": published(RUN)["table.csv"]})
+        dvc.verify(RUN, {"table.csv": published(RUN)["table.csv"]})
 
 
 def test_without_a_remote_the_error_says_how_to_name_one(clone):

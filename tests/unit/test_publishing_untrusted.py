@@ -10,9 +10,9 @@ import yaml
 from clones import RUN, commit, finish_run, git, start
 
 from legor1.core.errors import UserError
-from legor1.publishing import dvc_objects, pull_adapter, snakemake_metadata
+from legor1.publishing import dvc, pull_adapter
 from legor1.publishing.outputs import RECORDS, misplaced, published
-from legor1.publishing.publish import publish, restore
+from legor1.publishing.publish import publish, read_records, restore
 
 pytestmark = pytest.mark.usefixtures("own_dvc")
 POINTER = Path("published/tiny.dvc")
@@ -162,7 +162,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, listing):
     path = tmp_path / "list"
     path.write_bytes(listing)
     with pytest.raises(UserError, match=r"list of the files in results/tiny/data/tree is damaged"):
-        dvc_objects._entries(path, RUN / "data/tree")
+        dvc._entries(path, RUN / "data/tree")
 
 
 POINTED = {
@@ -291,7 +291,7 @@ def test_records_are_of_the_runs_own_files(tmp_path, record, fault):
     path = tmp_path / RECORDS
     path.write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"snakemake\.json .*{fault}.*Remedy"):
-        snakemake_metadata.read(path, RUN, ["data/tree", "table.csv"])
+        read_records(path, RUN, ["data/tree", "table.csv"])
 
 
 def test_records_of_other_files_are_refused_before_anything_is_written(clone):

@@ -10,9 +10,8 @@ from PIL import Image, ImageChops
 from legor1.core.errors import UserError
 from legor1.core.seeding import generator
 from legor1.data.synthetic import bricks, dataset, scenes
-from legor1.data.synthetic.bricks import Brick, Camera
+from legor1.data.synthetic.bricks import COLOURS, LOOKS, Brick, Camera, mix
 from legor1.data.synthetic.dataset import parse_sizes, synthesize
-from legor1.data.synthetic.looks import COLOURS, LOOKS, mix
 
 SMALL = {"manuals": 2, "steps": 5, "objects": 3, "seed": 11, "image_sizes": [(96, 72), (72, 96)]}
 SIZES = [(480, 360), (360, 480), (540, 300), (224, 168)]
@@ -78,7 +77,7 @@ def test_visible_share_of_hidden_and_free_bricks():
 def test_boxes_are_tight(monkeypatch, look, size):
     monkeypatch.setattr(bricks.Picture, "shadow", lambda *_, **__: None)
     monkeypatch.setattr(bricks.Picture, "text", lambda *_: None)
-    empty = bricks.empty_panel(size, look).reduce(bricks.OVERSAMPLING)
+    empty = scenes.empty_panel(size, look).reduce(bricks.OVERSAMPLING)
     for number in range(40):
         picture, found = scenes.draw_call_out(generator(1, "box", str(number)), size, look)
         drawn = ImageChops.difference(picture, empty)
@@ -125,7 +124,7 @@ def test_models_stand_and_the_new_bricks_are_seen(look):
 
 
 def test_places_in_words_are_places_on_the_picture():
-    camera = bricks.board_camera((480, 360), "manual")
+    camera = scenes.board_camera((480, 360), "manual")
 
     def centre(phrase):
         brick = scenes._place(scenes.Part(1, "red", (2, 2), "plate"), False, phrase)[0]

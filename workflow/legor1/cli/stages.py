@@ -66,7 +66,7 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
 @command(DATA, "manifest tree --out manifest.json", p.SOURCE, p.OUT)
 def manifest(tree: Path, out: Path) -> Facts:
     """List a tree's files with their sizes and SHA-256."""
-    from legor1.data.manifest import write_manifest
+    from legor1.data.sources import write_manifest
 
     return write_manifest(tree=tree, out=out)
 
@@ -158,7 +158,7 @@ def audit(**given: Any) -> Facts:
 )
 def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -> None:
     """Write conversations and their images in the format of another program."""
-    from legor1.data.export.export import write_export
+    from legor1.data.export import write_export
     from legor1.models.registry import DEFAULT
 
     try:

@@ -13,21 +13,17 @@ switch here, but for ``row_split``, which is the split's:
   pixels.
 """
 
-import contextlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 from legor1.core import files
-from legor1.core.errors import UserError
 from legor1.core.seeding import pick
-from legor1.data.demonstrations import Demonstrations, Record, asked
-from legor1.data.instances import COPY
+from legor1.data.demonstrations import Demonstrations, asked
+from legor1.data.instances import COPY, Record, check_known
 from legor1.tasks import prompts
 
 SIDES = ("train", "test")
 SCHEMA_VERSION = 1
-BUFFER = 1 << 20  # bytes written at once
 
 
 class Conversations:
@@ -37,8 +33,8 @@ class Conversations:
         records: the rows of instances.parquet.
         split: the content of split.json.
         seed: decides the demonstrations and the order.
-        defects: those of ``protocols.SWITCHES`` that are on.
-        object_format: one of ``protocols.OBJECT_FORMATS``.
+        defects: those of ``defects.SWITCHES`` that are on.
+        object_format: one of ``defects.OBJECT_FORMATS``.
 
     Raises:
         UserError: a split of other instances.
@@ -47,7 +43,7 @@ class Conversations:
     def __init__(
         self,
         records: Iterable[Record],
-        split: dict[str, Any],
+        split: Record,
         *,
         seed: int,
         defects: Collection[str] = (),
@@ -59,12 +55,8 @@ class Conversations:
         own = "" if "state_label_in_prompt" in defects else "step_"
         self._previous = f"{own}previous_instruction"
         self._as_filed = "frame_mismatch" in defects and object_format == "json"
-        unknown = [name for side in SIDES for name in split[side] if name not in self._rows]
-        if unknown:
-            raise UserError(
-                f"The split names {unknown[0]}, which is not among the instances. "
-                "Remedy: split the instances again with 'legor1 split'."
-            )
+        divided = (name for side in SIDES for name in split[side])
+        check_known(divided, self._rows, "the split", "split")
         mixed = "state_source_shortcut" in defects
         self.doubles = frozenset() if mixed else self._doubles()
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
@@ -90,7 +82,7 @@ class Conversations:
         """Return the conversation about an instance by variant."""
         row = self._rows[name]
         shown = self._shown.choose(row, "plain")
-        turns = [self._turn(one) for one in shown]
+        turns = [*map(self._turn, shown)]
         plain = {
             "schema_version": SCHEMA_VERSION,
             "instance_id": row["instance_id"],
@@ -102,7 +94,7 @@ class Conversations:
             "demonstrations": turns,
         }
         if "self_demo" in self._defects:
-            turns = [self._turn(one) for one in self._shown.choose(row, "reasoning")]
+            turns = [*map(self._turn, self._shown.choose(row, "reasoning"))]
         if "missing_directive" in self._defects:
             turns = [_tagged(turn) for turn in turns]
         asked = {"variant": "reasoning", "prompt": self._prompt(row, "reasoning")}
@@ -159,14 +151,10 @@ def write_conversations(conversations: Conversations, out: Path) -> dict[str, in
 
     counts = {}
     for side in SIDES:
-        names = conversations.order(side)
-        counts[side] = len(names)
-        with contextlib.ExitStack() as stack:
-            streams = {}
-            for variant in prompts.VARIANTS:
-                path = stack.enter_context(files.atomic(Path(out) / variant / f"{side}.jsonl"))
-                streams[variant] = stack.enter_context(path.open("wb", buffering=BUFFER))
-            for both in map(conversations.conversation, names):
-                for variant, row in both.items():
-                    streams[variant].write(dumps(row, option=OPT_APPEND_NEWLINE))
+        rows = [*map(conversations.conversation, conversations.order(side))]
+        counts[side] = len(rows)
+        for variant in prompts.VARIANTS:
+            with files.atomic(Path(out) / variant / f"{side}.jsonl") as path:
+                lines = (dumps(row[variant], option=OPT_APPEND_NEWLINE) for row in rows)
+                path.write_bytes(b"".join(lines))
     return counts | {"doubles": len(conversations.doubles)}

@@ -1,22 +1,23 @@
 """Which solved examples stand before a query.
 
-Without defects they come from the train rows, never show the query's own step, and no answer has a
-say in their choice. They are of the query's manual where it is trained on; else another manual
+Without defects they come from the train rows, never show the query's own step, and no answer
+influences their choice. They are of the query's manual where it is trained on; else another manual
 lends its own, settled by rendezvous hashing, so that a new manual changes only the conversations
 that then draw on it. Each of these rules has a defect that breaks it.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property, partial
-from typing import Any
+from typing import TypeVar
 
 from legor1.core.seeding import pick, rank
+from legor1.data.instances import Record
 from legor1.data.lego_arta.steps import true_name
 from legor1.published.defects import task_by_substring
 from legor1.tasks.discovery import TASKS, of_kind
 
-Record = dict[str, Any]
 Banned = Callable[[Record], bool]
+K = TypeVar("K")
 ATTEMPTS = 8  # of a draw, before all that may be drawn is listed
 
 
@@ -26,7 +27,7 @@ class Demonstrations:
     Args:
         rows: what may be shown, as ``asked`` returns them.
         seed: decides the choice, for each query by itself.
-        defects: those of ``protocols.SWITCHES`` that are on.
+        defects: those of ``defects.SWITCHES`` that are on.
     """
 
     def __init__(self, rows: Iterable[Record], seed: int, defects: Collection[str]) -> None:
@@ -41,14 +42,14 @@ class Demonstrations:
                 manuals[row["manual"]] = Manual(self._mixed)
             manuals[row["manual"]].rows.append(row)
         for task in of_kind("yes_no"):
-            both = {name: one for name, one in self._manuals[task].items() if all(one.sides)}
-            self._manuals[task] = both
+            known = self._manuals[task].items()
+            self._manuals[task] = {name: manual for name, manual in known if all(manual.sides)}
         self._lenders: dict[tuple[str, str], str | None] = {}
 
     def choose(self, query: Record, variant: str) -> list[Record]:
         """Return the rows to show: two for a state, else one; none if there are none.
 
-        The variant has a say only with ``self_demo``, which spares the plain one.
+        The variant matters only with ``self_demo``, which spares the plain one.
         """
         manuals, own = self._manuals[query["asked_as"]], query["manual"]
         shown = self._of(manuals[own], query, variant) if own in manuals else []
@@ -170,12 +171,12 @@ def boxes(row: Record) -> int:
     return row["response"].count('"bbox_2d": [')
 
 
-def _grouped(rows: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
-    groups: dict[Any, list[Record]] = {}
+def _grouped(rows: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list[Record]]:
+    groups: dict[K, list[Record]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
 
 
-def _alike(one: Record, other: Record) -> bool:
-    return all(one[side] == other[side] for side in ("image_width", "image_height"))
+def _alike(row: Record, other: Record) -> bool:
+    return all(row[side] == other[side] for side in ("image_width", "image_height"))

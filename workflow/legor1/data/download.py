@@ -1,7 +1,9 @@
 """Downloading a dataset or a model and checking every file of it against what the hub says.
 
-A finished download has a manifest of its own beside the files (``manifest.RECORD``): it names the
-commit, and tells later runs, offline ones too, that the files are still the right ones.
+A finished download has a manifest of its own beside the files (``RECORD``): it names the commit,
+and tells later runs, offline ones too, that the files are still the right ones. The hub's own
+``verify_repo_checksums`` would list the repository once more, without retries, and hash all files
+a second time, since the manifest needs their SHA-256.
 """
 
 import os
@@ -10,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate, sha256, write_json
+from legor1.core.format import size
 from legor1.data.hub import COMMIT, Hub
-from legor1.data.manifest import (
+from legor1.data.sources import (
     RECORD,
+    Entry,
     Manifest,
     describe,
     for_each,
@@ -30,14 +34,12 @@ if TYPE_CHECKING:
 
 BLOCK = 4096  # bytes; a file takes whole blocks, and one for the library's note about it
 Wanted = dict[str, "RepoFile"]
-Entries = dict[str, dict[str, Any]]  # name → size and sha256
-UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 def offline() -> bool:
     """Return whether the user forbids the network, as the hub's library understands it."""
-    asked = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return asked.upper() in ("1", "ON", "YES", "TRUE")
+    setting = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return setting.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def downloaded(folder: Path, repo: str, revision: str) -> Manifest | None:
@@ -47,12 +49,14 @@ def downloaded(folder: Path, repo: str, revision: str) -> Manifest | None:
         UserError: ``folder`` holds a download of another repository.
     """
     record = recorded(folder)
-    if record and record["source"]["repo"] != repo:
+    if record is None:
+        return None
+    source = record["source"]
+    if source["repo"] != repo:
         raise UserError(
-            f"{folder} holds {record['source']['repo']}, not {repo}. Remedy: name another folder."
+            f"{folder} holds {source['repo']}, not {repo}. Remedy: name another folder."
         )
-    known = record and (record["source"]["revision"], record["source"]["commit"])
-    return record if known and revision in known else None
+    return record if revision in (source["revision"], source["commit"]) else None
 
 
 def fetch(
@@ -70,7 +74,7 @@ def fetch(
     looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
 
     Args:
-        kind, repo, revision, endpoint, wait: as of ``Hub``.
+        kind, repo, revision, endpoint, wait: see ``Hub``.
         folder: gets the files.
 
     Raises:
@@ -80,25 +84,24 @@ def fetch(
     record = downloaded(folder, repo, revision)
     if record and _still_there(folder, record, revision):
         return record
-    hub = Hub(kind, repo, revision, endpoint, wait)
     if offline():
         raise UserError(
             f"HF_HUB_OFFLINE is set, and {folder} holds no finished download of {repo} at "
             f"{revision}. Remedy: fetch it where there is network (`snakemake fetch`)."
         )
+    hub = Hub(kind, repo, revision, endpoint, wait)
     commit, wanted = hub.listing()
     if record and (before := record["source"]["commit"]) != commit:
         _say(f"{repo}: {record['source']['revision']} was {before}, is now {commit}")
-    source = {"repo": repo, "revision": revision, "commit": commit}
-    record = describe(_complete(hub, commit, wanted, folder), source)
+    entries = _complete(hub, commit, wanted, folder)
+    record = describe(entries, {"repo": repo, "revision": revision, "commit": commit})
     write_json(Path(folder) / RECORD, record)
     return record
 
 
 def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
     """Return whether an earlier download will do without asking the hub."""
-    pinned = COMMIT.fullmatch(revision) is not None
-    if not (pinned or offline()):
+    if not (offline() or COMMIT.fullmatch(revision)):
         return False
     try:
         verify(folder, record)
@@ -111,16 +114,16 @@ def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
     return True
 
 
-def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> Entries:
-    """Return size and sha256 of all wanted files, having downloaded those that were not there."""
+def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> dict[str, Entry]:
+    """Return the entries of all wanted files, having downloaded those that were not there."""
     _clear(hub, folder, wanted)
     entries, wrong = _check(folder, wanted, wanted)
     for _ in range(2):
         if wrong:
             _announce(hub, commit, wanted, wrong, folder)
             hub.download(commit, folder)
-            found, wrong = _check(folder, wanted, wrong)
-            entries |= found
+            checked, wrong = _check(folder, wanted, wrong)
+            entries |= checked
     if not wrong:
         return entries
     name, reason = min(wrong.items())
@@ -132,11 +135,10 @@ def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> Entries:
 
 
 def _clear(hub: Hub, folder: Path, wanted: Wanted) -> None:
-    """Remove files of an earlier commit that are no more; any other stranger is an error."""
-    there = hub.wanted(visible(folder), str)
-    earlier = (recorded(folder) or {"files": {}})["files"]
-    for name in sorted(set(there) - wanted.keys()):
-        if name not in earlier:
+    """Remove files that only an earlier commit had; any other unknown file is an error."""
+    record = recorded(folder)
+    for name in sorted(set(hub.wanted(visible(folder), str)) - wanted.keys()):
+        if record is None or name not in record["files"]:
             raise UserError(
                 f"{Path(folder) / name} is no file of that repository at that revision, and would "
                 "be taken for one. Remedy: remove it, or name another folder."
@@ -144,65 +146,56 @@ def _clear(hub: Hub, folder: Path, wanted: Wanted) -> None:
         (Path(folder) / name).unlink()
 
 
-def _check(folder: Path, wanted: Wanted, names: Iterable[str]) -> tuple[Entries, dict[str, str]]:
-    """Return size and sha256 of the files that are right, and what is wrong with the others.
+def _check(
+    folder: Path, wanted: Wanted, names: Iterable[str]
+) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Return the entries of the files that are right, and what is wrong with the others.
 
     Those that are wrong are removed, so that they are downloaded again.
     """
-    root, names = Path(folder).resolve(), sorted(names)
-    results = for_each(names, lambda name: _check_one(root, name, wanted[name]))
-    good, wrong = {}, {}
-    for name, result in zip(names, results, strict=True):
-        if isinstance(result, dict):
-            good[name] = result
-            continue
-        wrong[name] = result
+    root = Path(folder).resolve()
+    checked = for_each(sorted(names), lambda name: _check_file(root, name, wanted[name]))
+    wrong = {name: result for name, result in checked.items() if isinstance(result, str)}
+    for name in wrong:
         if not (root / name).is_dir():
             (root / name).unlink(missing_ok=True)
-    return good, wrong
+    return {name: entry for name, entry in checked.items() if not isinstance(entry, str)}, wrong
 
 
-def _check_one(root: Path, name: str, remote: "RepoFile") -> dict[str, Any] | str:
+def _check_file(root: Path, name: str, remote: "RepoFile") -> Entry | str:
     from huggingface_hub.utils.sha import git_hash
 
     try:
         path = locate(root, name)
     except Rejected:
         return "is missing"
-    size, hash = path.stat().st_size, sha256(path)
-    if size != remote.size:
-        return f"has {size:,} bytes instead of {remote.size:,}"
+    entry = Entry(size=path.stat().st_size, sha256=sha256(path))
+    if entry["size"] != remote.size:
+        return f"has {entry['size']:,} bytes instead of {remote.size:,}"
     if remote.lfs:  # the hub knows it by its SHA-256, a small file as git does
-        right = hash == remote.lfs.sha256
+        right = entry["sha256"] == remote.lfs.sha256
     else:
         right = git_hash(path.read_bytes()) == remote.blob_id
-    return {"size": size, "sha256": hash} if right else "has another content (by its hash)"
+    return entry if right else "has another content (by its hash)"
 
 
 def _announce(hub: Hub, commit: str, wanted: Wanted, lacking: Iterable[str], folder: Path) -> None:
     """Say what will be downloaded; stop if the disk has no room for it."""
     sizes = [wanted[name].size for name in lacking]
-    total = sum(one.size for one in wanted.values())
+    total = sum(file.size for file in wanted.values())
     need = sum(-(-size // BLOCK) + 1 for size in sizes) * BLOCK
     there = next(path for path in (folder, *Path(folder).absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if need > free:
         raise UserError(
-            f"{hub.repo} needs {_bytes(need)} more below {folder}, where {_bytes(free)} are free. "
+            f"{hub.repo} needs {size(need)} more below {folder}, where {size(free)} are free. "
             "Remedy: free space there, or put resources/ on a larger disk (a link will do)."
         )
     _say(
-        f"{hub.repo} at {commit}: {len(sizes):,} of {len(wanted):,} files, {_bytes(sum(sizes))} of "
-        f"{_bytes(total)}, to {folder} ({_bytes(free)} free)"
+        f"{hub.repo} at {commit}: {len(sizes):,} of {len(wanted):,} files, {size(sum(sizes))} of "
+        f"{size(total)}, to {folder} ({size(free)} free)"
     )
 
 
 def _say(text: str) -> None:
     print(f"fetch: {text}", file=sys.stderr, flush=True)
-
-
-def _bytes(count: int) -> str:
-    for unit, scale in UNITS.items():
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} bytes"

@@ -18,7 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import Rejected, Tree
 from legor1.core.images import decode
 from legor1.core.progress import Progress
+from legor1.data.instances import Record, read_records, read_table
 
 COLUMNS = {
     "image": "string",  # relative to the tree
@@ -43,8 +43,6 @@ DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may dif
 _SIDE = 16  # of the hash, in bits
 _BLANK = 2  # grey levels between the darkest and the lightest part of a picture that shows nothing
 _CHUNK = 32  # images that a process takes at once
-
-Record = dict[str, Any]
 
 
 def fingerprint(image: str, tree: Tree) -> Record:
@@ -71,8 +69,8 @@ def fingerprint(image: str, tree: Tree) -> Record:
         unknown = dict.fromkeys(COLUMNS, "") | {"width": 0, "height": 0}
         return unknown | known | {"problem": str(rejected)}
     grey = decoded.image.convert("L")
-    levels: Any = grey.reduce(max(1, min(grey.size) // 64)).getextrema()
-    blank = levels[1] - levels[0] < _BLANK
+    levels = np.asarray(grey.reduce(max(1, min(grey.size) // 64)))
+    blank = int(levels.max()) - int(levels.min()) < _BLANK
     return known | {
         "perceptual_hash": "" if blank else str(imagehash.phash(grey, hash_size=_SIDE)),
         "width": grey.width,
@@ -99,12 +97,10 @@ def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Re
         return list(shown(pool.map(work, images, chunksize=_CHUNK)))
 
 
-def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[str, Any]:
+def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record:
     """Write images.parquet of all images of instances.parquet, and return what it took."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from legor1.data.instances import read_records
 
     began = time.monotonic()
     columns = ("image", "image_width", "image_height")
@@ -119,8 +115,8 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> dict[s
         pq.write_table(table, temporary)
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
-    said = {"images": len(rows), "blank": blank, "broken": broken}
-    return said | {"seconds": time.monotonic() - began}
+    seconds = time.monotonic() - began
+    return {"images": len(rows), "blank": blank, "broken": broken, "seconds": seconds}
 
 
 def read_images(path: Path) -> list[Record]:
@@ -129,17 +125,7 @@ def read_images(path: Path) -> list[Record]:
     Raises:
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path, columns=list(COLUMNS)).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{path} cannot be read as fingerprints: {reason}. "
-            "Remedy: make it with 'legor1 fingerprint'."
-        ) from error
+    return read_table(path, list(COLUMNS), list(COLUMNS), "fingerprints", "legor1 fingerprint")
 
 
 class Lookalikes:

@@ -1,7 +1,6 @@
 """The hub's side of a download: what a repository holds at one commit, and getting it.
 
-Trouble that passes is waited out; all other is explained. That the files are the right ones is
-checked by ``data.download``, not here.
+Transient errors are retried; others are explained. ``data.download`` checks what the files hold.
 """
 
 import errno
@@ -12,12 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from legor1.core.errors import UserError
 from legor1.core.progress import Progress
-from legor1.data.manifest import visible
-from legor1.data.sources import IGNORED, PATTERNS
+from legor1.data.sources import IGNORED, PATTERNS, visible
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none
 LONGEST_PAUSE = 300  # the hub counts requests in windows of five minutes
-PASSING = (408, 425, 429, 500, 502, 503, 504)
-SECONDS_FOR_AN_ANSWER = 30
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+SECONDS_TO_ANSWER = 30
 AT_ONCE = 8  # files downloaded at a time
 
 T = TypeVar("T")
@@ -41,7 +39,7 @@ class Hub:
         repo: owner/name.
         revision: a commit, tag or branch.
         endpoint: the hub's address, ``HF_ENDPOINT`` by default.
-        wait: what to do for so many seconds where the hub asks for patience.
+        wait: called with the seconds to wait before a retry.
     """
 
     kind: str
@@ -50,15 +48,13 @@ class Hub:
     endpoint: str | None = None
     wait: Callable[[float], object] = time.sleep
 
-    @property
-    def _filters(self) -> dict[str, Any]:
-        return {"allow_patterns": PATTERNS[self.kind], "ignore_patterns": IGNORED[self.kind]}
-
     def wanted(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
         """Return those of the items whose names are wanted of such a repository."""
         from huggingface_hub.utils import filter_repo_objects
 
-        return list(filter_repo_objects(items, key=name, **self._filters))
+        allowed, ignored = PATTERNS[self.kind], IGNORED[self.kind]
+        kept = filter_repo_objects(items, key=name, allow_patterns=allowed, ignore_patterns=ignored)
+        return list(kept)
 
     def listing(self) -> tuple[str, dict[str, "RepoFile"]]:
         """Return the commit that the revision is now, and what the wanted files are at it.
@@ -66,12 +62,34 @@ class Hub:
         Raises:
             UserError: the hub cannot be reached or refuses, or its answer cannot be trusted.
         """
-        commit = self._patiently(self._resolve)
-        found = self._patiently(lambda: self._list(commit))
-        if not found:
-            wanted = ", ".join(PATTERNS[self.kind])
-            raise self._failure(f"it has no file among {wanted}", "check the name and the revision")
-        return commit, found
+        from huggingface_hub import HfApi, RepoFile
+
+        api = HfApi(self.endpoint)
+
+        def resolve() -> str:
+            if COMMIT.fullmatch(self.revision):
+                return self.revision
+            info = api.repo_info(
+                self.repo, revision=self.revision, repo_type=self.kind, timeout=SECONDS_TO_ANSWER
+            )
+            if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
+                raise ValueError(f"commit {info.sha!r}")
+            return info.sha
+
+        def files() -> list[RepoFile]:
+            tree = api.list_repo_tree(
+                self.repo, recursive=True, revision=commit, repo_type=self.kind
+            )
+            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
+            return self.wanted(entries, lambda entry: entry.path)
+
+        commit = self._patiently(resolve)
+        wanted = {file.path: file for file in self._patiently(files)}
+        if not wanted:
+            patterns = ", ".join(PATTERNS[self.kind])
+            reason = f"it has no file among {patterns}"
+            raise self._failure(reason, "check the name and the revision")
+        return commit, wanted
 
     def download(self, commit: str, folder: Path) -> None:
         """Put the wanted files into ``folder``; what lies there at this commit is left alone.
@@ -90,40 +108,17 @@ class Hub:
             endpoint=self.endpoint,
             max_workers=AT_ONCE,
             tqdm_class=Progress,
-            **self._filters,
+            allow_patterns=PATTERNS[self.kind],
+            ignore_patterns=IGNORED[self.kind],
         )
         self._patiently(download, progress=lambda: len(visible(folder)))
 
-    def _resolve(self) -> str:
-        from huggingface_hub import HfApi
-
-        if COMMIT.fullmatch(self.revision):
-            return self.revision
-        info = HfApi(self.endpoint).repo_info(
-            self.repo, repo_type=self.kind, revision=self.revision, timeout=SECONDS_FOR_AN_ANSWER
-        )
-        if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
-            raise ValueError(f"commit {info.sha!r}")
-        return info.sha
-
-    def _list(self, commit: str) -> dict[str, "RepoFile"]:
-        from huggingface_hub import HfApi, RepoFile
-
-        tree = HfApi(self.endpoint).list_repo_tree(
-            self.repo, recursive=True, revision=commit, repo_type=self.kind
-        )
-        entries = [one for one in tree if isinstance(one, RepoFile)]
-        return {one.path: one for one in self.wanted(entries, lambda one: one.path)}
-
     def _patiently(self, act: Callable[[], T], progress: Callable[[], int] = int) -> T:
-        """Return what ``act`` returns, trying again where the trouble may pass.
-
-        There is a limit to the attempts that leave ``progress`` where it was.
-        """
+        """Return what ``act`` returns, retrying; at most a few times without ``progress``."""
         from httpx2 import HTTPError
         from huggingface_hub.errors import XetDownloadError
 
-        # The library lets through what a server that is no hub makes of its parsers.
+        # What the library's parsers raise at the answer of a server that is no hub.
         strange = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
         pauses, before = iter(PAUSES), progress()
         while True:
@@ -133,7 +128,7 @@ class Hub:
                 if progress() != before:
                     pauses, before = iter(PAUSES), progress()
                 cause, pause = _cause(error), next(pauses, None)
-                if pause is None or not _may_pass(cause):
+                if pause is None or not _is_transient(cause):
                     raise self._failure(_reason(cause), self._remedy(cause)) from error
                 seconds = min(_asked_for(cause) or pause, LONGEST_PAUSE)
                 print(f"fetch: {_reason(cause)}: again in {seconds} s", file=sys.stderr, flush=True)
@@ -174,7 +169,7 @@ class Hub:
 
 
 def _cause(error: Exception) -> Exception:
-    """Return what the library met, where it raises that it has no local copy either."""
+    """Return the cause where the library merely says that it has no local copy either."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
@@ -186,19 +181,19 @@ def _status(error: Exception) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     from httpx2 import TransportError
     from huggingface_hub.errors import FileMetadataError, XetDownloadError
 
     if _status(error) or isinstance(error, FileMetadataError):
-        return _status(error) in PASSING
+        return _status(error) in TRANSIENT
     # The library's own check of a file's size raises an OSError without a number.
     lost = isinstance(error, OSError) and error.errno is None
     return lost or isinstance(error, (TransportError, XetDownloadError, RuntimeError))
 
 
 def _asked_for(error: Exception) -> int | None:
-    """Return for how many seconds the hub asks to be left alone, if it does."""
+    """Return how many seconds the hub asks to wait, if it does."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     value = str(headers.get("Retry-After", "")).strip()
     return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
@@ -208,5 +203,5 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     first = next((line for line in lines if line), "") or type(error).__name__
     status = _status(error)
-    told = f"{first} (HTTP {status})" if status and str(status) not in first else first
-    return told.rstrip(".:")
+    coded = f"{first} (HTTP {status})" if status and str(status) not in first else first
+    return coded.rstrip(".:")

@@ -5,7 +5,7 @@ longer than the work.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,20 +48,20 @@ COLUMNS = Row._fields
 _ARROW = {str: "string", int: "int64", int | None: "int64", bool: "bool_"}
 
 
-def write_instances(path: Path, rows: Iterable[Row], summary: dict[str, Any]) -> None:
+def write_instances(path: Path, rows: Iterable[Row], summary: Record) -> None:
     """Write one row or more, and what the index found, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = [getattr(pa, _ARROW[kind])() for kind in Row.__annotations__.values()]
     columns = [_array(*column) for column in zip(kinds, zip(*rows, strict=True), strict=True)]
-    kept = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
-    table = pa.table(columns, names=list(COLUMNS), metadata={_SUMMARY: kept})
+    noted = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
+    table = pa.table(columns, names=list(COLUMNS), metadata={_SUMMARY: noted})
     with files.atomic(path) as temporary:
         pq.write_table(table, temporary)
 
 
-def _array(kind: "pa.DataType", values: Iterable[Any]) -> "pa.Array":
+def _array(kind: "pa.DataType", values: Iterable[object]) -> "pa.Array":
     """Return a column, by way of texts: ``pa.array`` would import pandas."""
     import pyarrow as pa
 
@@ -80,20 +80,42 @@ def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
     Raises:
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
+    return read_table(path, COLUMNS, columns, "Parquet", "legor1 index")
+
+
+def check_known(names: Iterable[str], rows: Container[str], source: object, stage: str) -> None:
+    """Check that ``names`` in the ``source`` that ``stage`` makes are ids of ``rows``.
+
+    Raises:
+        UserError: names the first that is not.
+    """
+    for name in names:
+        if name not in rows:
+            raise UserError(
+                f"{source} names {name}, which is not among the instances. "
+                f"Remedy: {stage} the instances again with 'legor1 {stage}'."
+            )
+
+
+def read_table(
+    path: Path, required: Sequence[str], columns: Sequence[str], what: str, command: str
+) -> list[Record]:
+    """Return some columns of a table that ``command`` makes; all ``required`` must be there.
+
+    Raises:
+        UserError: the file is missing, is not Parquet (not ``what``), or lacks a column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-            table = None if missing else file.read(list(columns))
+            missing = [name for name in required if name not in file.schema_arrow.names]
+            if not missing:
+                return file.read(list(columns)).to_pylist()
+            reason = f"lacks the columns {', '.join(missing)}"
     except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path} cannot be read as Parquet: {error}. Remedy: make it with 'legor1 index'."
-        ) from error
-    if table is None:
-        raise UserError(
-            f"{path} lacks the columns {', '.join(missing)}. "
-            "Remedy: make it again with 'legor1 index'."
-        )
-    return table.to_pylist()
+        reason = str(error).partition("\n")[0]
+    raise UserError(
+        f"{path} cannot be read as {what}: {reason}. Remedy: make it again with '{command}'."
+    )

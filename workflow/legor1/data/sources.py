@@ -1,12 +1,19 @@
-"""Where the dataset and the base model lie, and the notes of it: the tree's link, model.json."""
+"""What the dataset and the base model consist of: the tree's manifest and link, model.json.
+
+A manifest has every file's size and SHA-256, to tell trees apart.
+"""
 
 import hashlib
 import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NotRequired, TypedDict, TypeVar
 
 from legor1.core.errors import UserError
-from legor1.core.files import sha256, write_json
-from legor1.data.manifest import Manifest, for_each, visible
+from legor1.core.files import Rejected, locate, read_json, sha256, write_json
+from legor1.core.progress import Progress
+from legor1.data.lego_arta.dialogues import storable
 
 # What the pipeline reads; the hub's repositories hold more.
 PATTERNS = {
@@ -22,6 +29,34 @@ PATTERNS = {
 }
 # Hidden files are no part of a tree, nor is what `..` leads to. Here * stands for / too.
 IGNORED = {"dataset": [".*", "*/.*"], "model": [".*", "*/*"]}
+RECORD = ".manifest.json"  # in a downloaded folder: the manifest of what was downloaded, and whence
+READERS = 4  # threads; hashing and reading both let other threads run
+
+T = TypeVar("T")
+
+
+class Entry(TypedDict):
+    """What a manifest has of a file; its size is in bytes."""
+
+    size: int
+    sha256: str
+
+
+class Source(TypedDict):
+    """Where a tree was downloaded from; the revision is as it was asked for."""
+
+    repo: str
+    revision: str
+    commit: str
+
+
+class Manifest(TypedDict):
+    """The content of manifest.json; ``files`` by posix path relative to the tree."""
+
+    schema_version: int
+    files: dict[str, Entry]
+    total_bytes: int
+    source: NotRequired[Source]
 
 
 def download_folder(kind: str, repo: str, revision: str) -> Path:
@@ -59,8 +94,8 @@ def sizes(folder: Path) -> str:
 
 def model_files(folder: Path) -> list[Path]:
     """Return the files in ``folder`` that make up a model, sorted; its card and logs do not."""
-    found = {path for pattern in PATTERNS["model"] for path in folder.glob(pattern)}
-    return sorted(path for path in found if not path.name.startswith("."))
+    paths = {path for pattern in PATTERNS["model"] for path in folder.glob(pattern)}
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def describe_model(
@@ -85,21 +120,142 @@ def describe_model(
             f"{folder} holds no model (config.json and *.safetensors). "
             "Remedy: choose base.source: shipped, rebuild or huggingface."
         )
-    write_json(
-        out,
-        {
-            "schema_version": 1,
-            "source": source,
-            "revision": revision,
-            "commit": record["source"]["commit"] if record else None,
-            "path": os.path.relpath(folder, out.parent),
-            "files": _hashes(folder, record),
-        },
-    )
-
-
-def _hashes(folder: Path, record: Manifest | None) -> dict[str, str]:
     if record:
-        return {name: one["sha256"] for name, one in record["files"].items()}
-    names = [path.name for path in model_files(folder)]
-    return dict(zip(names, for_each(names, lambda name: sha256(folder / name)), strict=True))
+        hashes = {name: entry["sha256"] for name, entry in record["files"].items()}
+    else:
+        names = [path.name for path in model_files(folder)]
+        hashes = for_each(names, lambda name: sha256(folder / name))
+    facts = {
+        "schema_version": 1,
+        "source": source,
+        "revision": revision,
+        "commit": record["source"]["commit"] if record else None,
+        "path": os.path.relpath(folder, out.parent),
+        "files": hashes,
+    }
+    write_json(out, facts)
+
+
+def write_manifest(tree: Path, out: Path) -> dict[str, int]:
+    """Write manifest.json and return the number of files and bytes."""
+    content = manifest(tree)
+    write_json(out, content)
+    return {"files": len(content["files"]), "bytes": content["total_bytes"]}
+
+
+def manifest(tree: Path) -> Manifest:
+    """Return the content of manifest.json.
+
+    Hidden files and folders are left out, since downloads leave their own notes there. A tree that
+    was downloaded must still be what was downloaded, and its repository and commit are named.
+
+    Raises:
+        UserError: no such folder, an empty one, a link that leads out of it, a file name that no
+            JSON can hold, or a downloaded tree that has changed.
+    """
+    root = Path(tree).resolve()
+    names = sorted(visible(root))
+    if not names:
+        raise UserError(
+            f"{tree} is not a folder with files in it. "
+            "Remedy: give the dataset's folder, or draw one with 'legor1 synthesize'."
+        )
+    for name in names:
+        if storable(name) != name:
+            raise UserError(
+                f"{tree}: the file name {name!a} is not UTF-8. Remedy: rename the file."
+            )
+    entries, record = _entries(root, names), recorded(root)
+    if record:
+        _compare(root, entries, record["files"])
+    return describe(entries, record["source"] if record else None)
+
+
+def describe(entries: dict[str, Entry], source: Source | None = None) -> Manifest:
+    """Return a manifest of ``entries``, in the order of their names."""
+    total = sum(entry["size"] for entry in entries.values())
+    files = dict(sorted(entries.items()))
+    content = Manifest(schema_version=1, files=files, total_bytes=total)
+    if source:
+        content["source"] = source
+    return content
+
+
+def verify(tree: Path, manifest: Manifest) -> None:
+    """Check that the tree holds every file of the manifest, unchanged.
+
+    Raises:
+        UserError: names the first file that is missing or differs.
+    """
+    root = Path(tree).resolve()
+    _compare(root, _entries(root, sorted(manifest["files"])), manifest["files"])
+
+
+def recorded(folder: Path) -> Manifest | None:
+    """Return the manifest that a finished download left in ``folder``, if there is one.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    try:
+        entries = [(entry["size"], entry["sha256"]) for entry in record["files"].values()]
+        source = [record["source"][key] for key in Source.__annotations__]
+    except (AttributeError, KeyError, TypeError):
+        entries, source = [], []
+    if not entries or not all(isinstance(text, str) for text in source):
+        raise UserError(
+            f"{path} is no manifest of a download. Remedy: delete it, and fetch again if the "
+            "folder was downloaded."
+        )
+    return record
+
+
+def visible(root: Path) -> list[str]:
+    """Return the relative posix paths of the files below ``root`` that are not hidden."""
+    names = []
+    for folder, folders, entries in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names += [Path(folder, name) for name in entries if not name.startswith(".")]
+    return [path.relative_to(root).as_posix() for path in names]
+
+
+def for_each(names: Iterable[str], act: Callable[[str], T]) -> dict[str, T]:
+    """Return name → what ``act`` makes of it; several are read at a time, with progress shown."""
+    names = list(names)
+    with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
+        results = Progress(pool.map(act, names), "Checking", len(names), unit="files")
+        return dict(zip(names, results, strict=True))
+
+
+def _entries(root: Path, names: Iterable[str]) -> dict[str, Entry]:
+    """Return the entries of files below the resolved ``root``.
+
+    Raises:
+        UserError: a file is missing, leads out of ``root``, or cannot be read.
+    """
+
+    def entry(name: str) -> Entry:
+        try:
+            path = locate(root, name)
+            return Entry(size=path.stat().st_size, sha256=sha256(path))
+        except (Rejected, OSError) as error:
+            raise UserError(
+                f"{root / name}: {error}. Remedy: fetch or draw the dataset again."
+            ) from error
+
+    return for_each(names, entry)
+
+
+def _compare(root: Path, actual: Mapping[str, Entry], wanted: Mapping[str, Entry]) -> None:
+    for name in sorted(actual.keys() | wanted.keys()):
+        if actual.get(name) != wanted.get(name):
+            how = "is not in" if name not in wanted else "differs from"
+            raise UserError(
+                f"{root / name} {how} the manifest. Remedy: fetch or draw the dataset again, "
+                f"or make a new manifest (of a downloaded folder that you changed on purpose, "
+                f"delete {RECORD})."
+            )

@@ -1,24 +1,25 @@
 """Which instances are trained on and which are tested on.
 
 ``thesis`` splits by row: 25 % of each task at random, a falsified state with its true image (by the
-path from the manual on). The thesis's own random generator is not known, so that its very rows
-cannot be had. ``sound`` splits by whole manuals; those that show the same picture stay together.
-``authors`` takes the split that the dataset brings along.
+path from the manual on). The thesis's own random generator is not known, so its exact rows cannot
+be reproduced. ``sound`` splits by whole manuals; those that show the same picture stay together.
+``authors`` takes the split that comes with the dataset.
 
 Every choice is by seeded rank: a row or group has its place in the random order whatever else there
-is, and the first in this order are tested on. A new manual so moves few others across.
+is, and the first in this order are tested on. A new manual therefore moves few others.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.seeding import rank
 from legor1.data import fingerprints as pictures
+from legor1.data.instances import Record
 from legor1.data.lego_arta.authors_split import sides as authors_sides
 from legor1.data.lego_arta.steps import true_name
 from legor1.published.defects import PROTOCOLS as PREPARATIONS
@@ -28,8 +29,6 @@ from legor1.tasks.discovery import of_kind
 AUTHORS = "authors"
 PROTOCOLS = (*PREPARATIONS, AUTHORS)
 COLUMNS = ("instance_id", "task", "manual", "image", "falsified")  # what a split looks at
-
-Record = dict[str, Any]
 
 
 def split(
@@ -41,7 +40,7 @@ def split(
     test_fraction: float,
     images: Sequence[Record] | None = None,
     tree: Path | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Return the content of split.json.
 
     Args:
@@ -60,36 +59,6 @@ def split(
         UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
             nothing to split: fewer than two groups of manuals, or two rows of a task.
     """
-    _check(protocol, test_fraction)
-    rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
-    if images is None and tree and not rows and protocol != AUTHORS:
-        images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
-    problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
-    broken = [row for row in instances if row["image"] in problems]
-    instances = [row for row in instances if row["image"] not in problems]
-    head = {"schema_version": 3, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
-    head["left_out"] = [
-        {"instance_id": row["instance_id"], "reason": problems[row["image"]]} for row in broken
-    ]
-    if protocol == AUTHORS:
-        if tree is None:
-            raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
-        side, counts = authors_sides(instances, tree)
-        facts: dict[str, Any] = {"rule": "authors", "authors": counts}
-        test = {name for name, one in side.items() if one == "test"}
-        instances = [row for row in instances if row["instance_id"] in side]
-    elif rows:
-        facts, test = {"rule": "rows"}, by_row(instances, seed, test_fraction)
-    else:
-        facts, test = _by_manual(instances, seed, test_fraction, images)
-    sides = {
-        "train": sorted(row["instance_id"] for row in instances if row["instance_id"] not in test),
-        "test": sorted(test),
-    }
-    return head | facts | {"tasks": _tasks(instances, test)} | sides
-
-
-def _check(protocol: str, test_fraction: float) -> None:
     if protocol not in PROTOCOLS:
         raise UserError(
             f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
@@ -99,6 +68,26 @@ def _check(protocol: str, test_fraction: float) -> None:
             f"A test fraction of {test_fraction} leaves one side empty. "
             "Remedy: give a number between 0 and 1, such as 0.25."
         )
+    rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
+    if images is None and tree and not rows and protocol != AUTHORS:
+        images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
+    problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
+    left_out = [
+        {"instance_id": row["instance_id"], "reason": problems[row["image"]]}
+        for row in instances
+        if row["image"] in problems
+    ]
+    instances = [row for row in instances if row["image"] not in problems]
+    if protocol == AUTHORS:
+        facts, test, instances = _by_authors(instances, tree)
+    elif rows:
+        facts, test = {"rule": "rows"}, by_row(instances, seed, test_fraction)
+    else:
+        facts, test = _by_manual(instances, seed, test_fraction, images)
+    head = {"schema_version": 3, "protocol": protocol, "seed": seed, "test_fraction": test_fraction}
+    train = sorted(row["instance_id"] for row in instances if row["instance_id"] not in test)
+    sides = {"tasks": _tasks(instances, test), "train": train, "test": sorted(test)}
+    return head | {"left_out": left_out} | facts | sides
 
 
 def by_row(instances: Iterable[Record], seed: int, fraction: float) -> set[str]:
@@ -140,21 +129,21 @@ def choose(counts: Mapping[str, Counter[str]], fraction: float, seed: int) -> se
     tested: set[str] = set()
     for name in order:
         left = {task: missing[task] - counts[name][task] / totals[task] for task in totals}
-        if len(tested) < len(order) - 1 and math.hypot(*left.values()) < math.hypot(
-            *missing.values()
-        ):
+        nearer = math.hypot(*left.values()) < math.hypot(*missing.values())
+        if nearer and len(tested) < len(order) - 1:
             tested.add(name)
             missing = left
     return tested or {order[0]}
 
 
-def write_split(split: dict[str, Any], out: Path) -> dict[str, Any]:
+def write_split(split: Record, out: Path) -> Record:
     """Write split.json; return how many are on each side or left out, and what was compared."""
     files.write_json(out, split)
-    said: dict[str, Any] = {side: len(split[side]) for side in ("train", "test", "left_out")}
-    if "groups" in split:
-        said |= {"groups": split["groups"]["groups"], "compared": split["groups"]["compared"]}
-    return said | split.get("authors", {})
+    counts = {side: len(split[side]) for side in ("train", "test", "left_out")}
+    groups = (
+        {key: split["groups"][key] for key in ("groups", "compared")} if "groups" in split else {}
+    )
+    return counts | groups | split.get("authors", {})
 
 
 class Groups(NamedTuple):
@@ -167,7 +156,7 @@ class Groups(NamedTuple):
     """
 
     of: dict[str, str]
-    links: list[dict[str, Any]]
+    links: list[Record]
 
     def joined(self) -> list[list[str]]:
         """Return the groups of more than one manual, sorted."""
@@ -201,15 +190,24 @@ def group(manual_of: dict[str, str], images: Sequence[Record]) -> Groups:
     pairs = [(bits, a, b) for a in first for b, bits in near.of(a).items() if a < b]
     for bits, a, b in sorted(pairs):
         join("perceptual", first[a], first[b], bits)
-    return Groups({one: min(alike) for alike in sets.subsets() for one in alike}, links)
+    of = {manual: min(alike) for alike in sets.subsets() for manual in alike}
+    return Groups(of, links)
+
+
+def _by_authors(
+    instances: Sequence[Record], tree: Path | None
+) -> tuple[Record, set[str], list[Record]]:
+    if tree is None:
+        raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
+    side_of, counts = authors_sides(instances, tree)
+    test = {name for name, side in side_of.items() if side == "test"}
+    assigned = [row for row in instances if row["instance_id"] in side_of]
+    return {"rule": "authors", "authors": counts}, test, assigned
 
 
 def _by_manual(
-    instances: Sequence[Record],
-    seed: int,
-    fraction: float,
-    images: Sequence[Record] | None,
-) -> tuple[dict[str, Any], set[str]]:
+    instances: Sequence[Record], seed: int, fraction: float, images: Sequence[Record] | None
+) -> tuple[Record, set[str]]:
     manual_of = {row["image"]: row["manual"] for row in instances}
     if images is not None:
         images = _fingerprints_of(manual_of, images)
@@ -218,7 +216,7 @@ def _by_manual(
     for row in instances:
         counts.setdefault(groups.of[row["manual"]], Counter())[row["task"]] += 1
     if len(counts) < 2:
-        raise UserError(_one_group(groups))
+        raise _one_group(groups)
     tested = choose(counts, fraction, seed)
     test = {row["instance_id"] for row in instances if groups.of[row["manual"]] in tested}
     facts = {
@@ -243,17 +241,17 @@ def _fingerprints_of(manual_of: Mapping[str, str], images: Sequence[Record]) -> 
     return [known[image] for image in sorted(manual_of)]
 
 
-def _one_group(groups: Groups) -> str:
+def _one_group(groups: Groups) -> UserError:
     if not groups.links:
-        return (
+        return UserError(
             "Cannot split one manual: whole manuals are trained or tested on. "
             "Remedy: give a tree with at least two manuals."
         )
-    link = groups.links[0]
-    return (
+    first, second = groups.links[0]["images"]
+    return UserError(
         f"Cannot split {len(groups.of)} manuals that all show the same pictures, such as "
-        f"{link['images'][0]} and {link['images'][1]}. Remedy: take out of the tree what the "
-        "manuals have in common, such as a cover, or give manuals with pictures of their own."
+        f"{first} and {second}. Remedy: take out of the tree what the manuals have in common, "
+        "such as a cover, or give manuals with pictures of their own."
     )
 
 
@@ -261,6 +259,6 @@ def _tasks(instances: Iterable[Record], test: set[str]) -> dict[str, dict[str, i
     """Return task → its number of train and of test rows."""
     counts: dict[str, dict[str, int]] = {}
     for row in sorted(instances, key=lambda row: row["task"]):
-        one = counts.setdefault(row["task"], {"train": 0, "test": 0})
-        one["test" if row["instance_id"] in test else "train"] += 1
+        sides = counts.setdefault(row["task"], {"train": 0, "test": 0})
+        sides["test" if row["instance_id"] in test else "train"] += 1
     return counts

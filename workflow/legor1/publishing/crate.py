@@ -5,6 +5,7 @@ that of a stage. A manifest stands for the dataset tree, and ``model.json`` for 
 """
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -26,13 +27,13 @@ PROFILES = {
 }
 TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 APACHE = "https://spdx.org/licenses/Apache-2.0"
-COMPLETED = "http://schema.org/CompletedActionStatus"
 README = """\
 # {title}
 
 {description} Open `results/{run}/report.html`. `ro-crate-metadata.json` tells, for programs, which
 stage made which file of which; the same is for people in the `.provenance.json` beside each result.
 """
+Record = dict[str, Any]  # the content of a .provenance.json
 RESULTS = (IN_RUN.report, IN_RUN.gallery, IN_RUN.table, IN_RUN.comparison, IN_RUN.figure1)
 FORMATS = {
     ".csv": "text/csv",
@@ -82,19 +83,27 @@ class _Crate:
     """The metadata under construction, and the files that are in it."""
 
     def __init__(self, run: Path, licence: str) -> None:
-        self.run, self.files, self.actions = run, dict[Path, Any](), 0
+        self.run, self.actions = run, 0
+        self.files: dict[Path, ContextEntity] = {}
         self.metadata = ROCrate(version="1.1")
         self.metadata.metadata.extra_terms.update(TERMS)
-        found = [(path, read_json(path)) for path in sorted(run.rglob(f"*{RECORD}"))]
-        if run / f"{IN_RUN.report}{RECORD}" not in dict(found):
+        records = {path: read_json(path) for path in sorted(run.rglob(f"*{RECORD}"))}
+        last = records.get(run / f"{IN_RUN.report}{RECORD}")
+        if last is None:
             raise UserError(f"{run} has no record of report.html. Remedy: finish the run.")
-        self._describe_root(licence, found)
-        self._add_workflow(dict(found)[run / f"{IN_RUN.report}{RECORD}"])
-        for path, record in found:
+        self._describe_root(licence, max(map(_end, records.values())))
+        self._add_workflow(_version(last))
+        for path, record in records.items():
             self._add_stage(path, record)
-        self._add_run([record for _, record in found])
+        self._add_action(
+            "#run",
+            self.workflow,
+            ("Run of the pipeline", "From the config to the report, over all records."),
+            [*records.values()],
+            ([run / IN_RUN.config], [run / name for name in RESULTS]),
+        )
 
-    def _describe_root(self, licence: str, found: list[tuple[Path, dict[str, Any]]]) -> None:
+    def _describe_root(self, licence: str, end: datetime) -> None:
         config, root = read_json(self.run / IN_RUN.config), self.metadata.root_dataset
         named = {"@type": "CreativeWork", "name": licence.rsplit("/", 1)[-1]}
         root["name"] = title = config["report"]["title"]
@@ -106,73 +115,70 @@ class _Crate:
         facts = {"name": "README", "encodingFormat": "text/markdown", "about": root}
         self.metadata.add_file(StringIO(text), "README.md", properties=facts)
         root["license"] = self._add(licence, named)
-        root["datePublished"] = _iso(max(_end(record) for _, record in found))
+        root["datePublished"] = _iso(end)
         root["conformsTo"] = [
             self._add(url, {"@type": "CreativeWork", "name": name, "version": version})
             for url, (name, version) in PROFILES.items()
         ]
 
-    def _add_workflow(self, last: dict[str, Any]) -> None:
-        """Add the workflow: the Snakefile, with the rules, settings and locks that it needs.
-
-        Its version is that of the ``last`` record.
-        """
+    def _add_workflow(self, version: str) -> None:
+        """Add the workflow: the Snakefile, with the rules, settings and locks that it needs."""
         self.workflow = self.metadata.add_workflow(
             ROOT / "Snakefile", "Snakefile", main=True, lang="snakemake"
         )
+        patterns = ("config.yaml", "workflow/Snakefile", "workflow/rules/*.smk", "envs/*.txt")
+        parts = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
         self.workflow["name"] = "legor1"
         self.workflow["encodingFormat"] = "text/plain"
-        self.workflow["version"] = _version(last)
-        parts = [ROOT / "config.yaml", ROOT / "workflow/Snakefile"]
-        for kind in ("workflow/rules/*.smk", "envs/*.txt"):
-            parts += sorted(ROOT.glob(kind))
+        self.workflow["version"] = version
         self.workflow["hasPart"] = [
             self._add_file(path, path.relative_to(ROOT).as_posix()) for path in parts
         ]
 
-    def _add_stage(self, path: Path, record: dict[str, Any]) -> None:
+    def _add_stage(self, path: Path, record: Record) -> None:
         """Add the action that a record tells of, with the files that it took and made."""
-        self._check(path, record)
-        taken = [self._result(Path(one["path"])) for one in record["inputs"]]
-        made = [self._result(Path(one["path"])) for one in record["outputs"]]
-        name = path.name.removesuffix(RECORD)
-        properties = {"name": f"{record['stage']}: {name}", "instrument": self._stage(record)}
-        properties["description"] = f"Settings: {json.dumps(record['settings'], sort_keys=True)}"
-        identifier = f"#{path.relative_to(self.run).as_posix().removesuffix(RECORD)}"
-        action = self._add_action(identifier, properties, [record], taken, made)
-        self._add_file(path, self._place(path))["about"] = action
-
-    def _add_run(self, found: list[dict[str, Any]]) -> None:
-        """Add the action of the whole: from the config to the report."""
-        made = [self._result(self.run / name) for name in RESULTS if (self.run / name).is_file()]
-        properties = {"name": "Run of the pipeline", "instrument": self.workflow}
-        properties["description"] = "From the config to the report, over all records."
-        taken = [self._result(self.run / IN_RUN.config)]
-        self._add_action("#run", properties, found, taken, made)
+        name = path.relative_to(self.run).as_posix().removesuffix(RECORD)
+        for output in record["outputs"]:
+            file, digest = Path(output["path"]), output["sha256"]
+            if digest and (not file.is_file() or sha256(file) != digest):
+                raise UserError(
+                    f"{file} is not what {path} says it is. Remedy: remove it and run again."
+                )
+        settings = json.dumps(record["settings"], sort_keys=True)
+        taken, made = (
+            [Path(file["path"]) for file in record[key]] for key in ("inputs", "outputs")
+        )
+        self._add_file(path)["about"] = self._add_action(
+            f"#{name}",
+            self._stage(record),
+            (f"{record['stage']}: {Path(name).name}", f"Settings: {settings}"),
+            [record],
+            (taken, made),
+        )
 
     def _add_action(
         self,
         identifier: str,
-        properties: dict[str, Any],
-        found: list[dict[str, Any]],
-        taken: list[Any],
-        made: list[Any],
-    ) -> Any:
-        start = min(datetime.fromisoformat(record["started"]) for record in found)
-        properties |= {
-            "@type": "CreateAction",
-            "startTime": _iso(start),
-            "endTime": _iso(max(map(_end, found))),
-            "actionStatus": COMPLETED,
-            "object": _distinct(taken),
-            "result": _distinct(made),
+        instrument: ContextEntity,
+        texts: tuple[str, str],
+        records: list[Record],
+        files: tuple[list[Path], list[Path]],
+    ) -> ContextEntity:
+        """Add an action of its name and description, with what it took and what it made."""
+        properties = {
+            "name": texts[0],
+            "description": texts[1],
+            "startTime": _iso(min(map(_start, records))),
+            "endTime": _iso(max(map(_end, records))),
+            "actionStatus": "http://schema.org/CompletedActionStatus",
         }
-        action = self._add(identifier, properties)
+        taken, made = map(self._results, files)
+        action = self.metadata.add_action(instrument, identifier, taken, made, properties)
         self.metadata.root_dataset.append_to("mentions", action)
         self.actions += 1
         return action
 
-    def _stage(self, record: dict[str, Any]) -> Any:
+    def _stage(self, record: Record) -> ContextEntity:
         """Return the program of a record: one stage, at one commit."""
         version = _version(record)
         identifier = f"#legor1-{record['stage']}-{version.replace(' ', '-')}"
@@ -184,51 +190,43 @@ class _Crate:
         }
         return self.metadata.get(identifier) or self._add(identifier, properties)
 
-    def _check(self, path: Path, record: dict[str, Any]) -> None:
-        """Make sure that the results which a record names are those that are there."""
-        for one in record["outputs"]:
-            file = Path(one["path"])
-            if one["sha256"] and (not file.is_file() or sha256(file) != one["sha256"]):
-                raise UserError(
-                    f"{file} is not what {path} says it is. Remedy: remove it and run again."
-                )
+    def _results(self, paths: list[Path]) -> ContextEntity | list[ContextEntity]:
+        """Return the entities of those paths that are files of the run, each once.
 
-    def _result(self, path: Path) -> Any:
-        """Return the entity of a file of the run; None of a tree without manifest, or of others."""
-        path = path.with_name("manifest.json") if path.is_dir() else path
-        inside = path.is_file() and self.run.resolve() in path.resolve().parents
-        return self._add_file(path, self._place(path)) if inside else None
+        A manifest stands for its tree. RO-Crate wants one alone without a list around it.
+        """
+        files = [path.with_name("manifest.json") if path.is_dir() else path for path in paths]
+        inside = [f for f in files if f.is_file() and self.run.resolve() in f.resolve().parents]
+        entities = list(dict.fromkeys(self._add_file(file) for file in inside))
+        return entities[0] if len(entities) == 1 else entities
 
-    def _place(self, path: Path) -> str:
-        return f"results/{self.run.name}/{path.resolve().relative_to(self.run.resolve())}"
-
-    def _add_file(self, path: Path, place: str) -> Any:
-        if path.resolve() not in self.files:
+    def _add_file(self, path: Path, place: str | None = None) -> ContextEntity:
+        """Add a file, of the run unless its ``place`` in the crate is named, once."""
+        real = path.resolve()
+        if real not in self.files:
+            place = place or f"results/{self.run.name}/{real.relative_to(self.run.resolve())}"
             facts = {"contentSize": str(path.stat().st_size), "sha256": sha256(path)}
-            facts["encodingFormat"] = FORMATS.get(path.suffix, "text/plain")
-            added = self.metadata.add_file(path, place, properties=facts | {"name": place})
-            self.files[path.resolve()] = added
-        return self.files[path.resolve()]
+            facts |= {"encodingFormat": FORMATS.get(path.suffix, "text/plain"), "name": place}
+            self.files[real] = self.metadata.add_file(path, place, properties=facts)
+        return self.files[real]
 
-    def _add(self, identifier: str, properties: dict[str, Any]) -> Any:
+    def _add(self, identifier: str, properties: Mapping[str, object]) -> ContextEntity:
         return self.metadata.add(ContextEntity(self.metadata, identifier, properties=properties))
 
 
-def _end(record: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(record["started"]) + timedelta(seconds=record["wall_seconds"])
+def _start(record: Record) -> datetime:
+    return datetime.fromisoformat(record["started"])
+
+
+def _end(record: Record) -> datetime:
+    return _start(record) + timedelta(seconds=record["wall_seconds"])
 
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _version(record: dict[str, Any]) -> str:
+def _version(record: Record) -> str:
     """Return the package's version, the commit and whether the code differed from it."""
     commit = (record["commit"] or "unknown") + ("-dirty" if record["dirty"] else "")
     return f"{record['versions'].get('legor1', 'unknown')} {commit}"
-
-
-def _distinct(entities: list[Any]) -> Any:
-    """Return each entity once; RO-Crate wants one alone without a list around it."""
-    distinct = list({one.id: one for one in entities if one is not None}.values())
-    return distinct[0] if len(distinct) == 1 else distinct

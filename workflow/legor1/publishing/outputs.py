@@ -64,15 +64,15 @@ def published(run: Path) -> dict[str, str]:
         content = f"no YAML ({error})"
     wrong = list(Draft202012Validator(files.read_json(SCHEMA)).iter_errors(content))
     if wrong:
-        fault = "; ".join(f"{one.json_path}: {one.message}" for one in wrong[:3])
+        fault = "; ".join(f"{error.json_path}: {error.message}" for error in wrong[:3])
     elif content["wdir"] != within(run):
         fault = f"wdir is {content['wdir']}, not {within(run)}"
     else:
-        known = {one["path"]: one["md5"] for one in content["outs"]}
-        strange = [name for name in known if not _is_output(name)]
-        if not strange and len(known) == len(content["outs"]):
-            return known
-        fault = f"{strange[0]!r} is no output" if strange else "one output stands there twice"
+        hashes = {out["path"]: out["md5"] for out in content["outs"]}
+        strange = [name for name in hashes if not _is_output(name)]
+        if not strange and len(hashes) == len(content["outs"]):
+            return hashes
+        fault = f"{strange[0]!r} is no output" if strange else "an output stands there twice"
     raise UserError(
         f"{path} names no outputs of the run with their hashes ({fault}). "
         "Remedy: check it out with git again, or publish again."
@@ -114,7 +114,7 @@ def listed(run: Path) -> list[str]:
         if path.name.startswith(".") or path.name in LOCAL:
             continue
         inner = path.iterdir() if path.name in SPLIT else [path]
-        names += [one.relative_to(run).as_posix() for one in inner if one.name[0] != "."]
+        names += [path.relative_to(run).as_posix() for path in inner if path.name[0] != "."]
     return sorted(names)
 
 
@@ -123,16 +123,15 @@ def hashed(run: Path, names: Iterable[str]) -> dict[str, Output]:
 
     Links are followed, so a linked dataset tree counts by its content.
     """
-    found = {name: files_of(run / name) for name in names if (run / name).exists()}
-    paths = [run / name / file for name, each in found.items() for file in each]
+    outputs = {}
     with ThreadPoolExecutor(READERS) as pool:
-        hashes = dict(zip(paths, pool.map(_md5, paths), strict=True))
-    made = {}
-    for name, below in found.items():
-        each = {file: hashes[run / name / file] for file in below}
-        size = sum((run / name / file).stat().st_size for file in below)
-        made[name] = Output(_listing(each) if (run / name).is_dir() else each["."], size, each)
-    return made
+        for name in (name for name in names if (run / name).exists()):
+            files = files_of(run / name)
+            paths = [run / name / file for file in files]
+            each = dict(zip(files, pool.map(_md5, paths), strict=True))
+            md5 = each["."] if (run / name).is_file() else _listing(each)
+            outputs[name] = Output(md5, sum(path.stat().st_size for path in paths), each)
+    return outputs
 
 
 def files_of(path: Path) -> list[str]:

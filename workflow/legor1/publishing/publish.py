@@ -1,20 +1,25 @@
-"""Publish a finished run to a DVC remote, and restore one in another clone."""
+"""Publish a finished run to a DVC remote, and restore one in another clone.
+
+Snakemake's records of how the files were made go with them: a rule's settings, its command and the
+hashes of its inputs. With them a restored run is judged by content, as it was where it was made:
+changed code or settings rerun what they reach, and the time of a checkout reruns nothing. Without
+them every file of the code, newer than what it made, would.
+"""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
+from snakemake.persistence import MetadataRecord
+from snakemake.persistence.file import FilePersistence
 
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
-from legor1.publishing import snakemake_metadata
-from legor1.publishing.dvc import alone, dvc, require_remote
-from legor1.publishing.dvc_objects import fetch, verify
+from legor1.publishing.dvc import alone, dvc, fetch, require_remote, verify
 from legor1.publishing.outputs import (
     RECORDS,
     files_of,
@@ -25,6 +30,7 @@ from legor1.publishing.outputs import (
     within,
 )
 
+END_OF_TIME = 2**33  # in seconds since 1970
 FINISHED = (IN_RUN.config, IN_RUN.table, IN_RUN.report)
 
 
@@ -45,7 +51,7 @@ def publish(run: Path) -> dict[str, str | int]:
             )
     with alone():
         require_remote()
-        snakemake_metadata.save(run)
+        save_records(run)
         names = [*listed(run), RECORDS]
         times = _times(run, names)
         _check_names(run, times)
@@ -71,10 +77,10 @@ def restore(run: Path) -> dict[str, str | int]:
         raise UserError(f"{pointer(run)} lists no {RECORDS}. Remedy: publish the run again.")
     with alone():
         objects = fetch(run, wanted)
-        known = snakemake_metadata.read(objects[RECORDS], run, wanted)
+        known = read_records(objects[RECORDS], run, wanted)
         dvc("checkout", str(pointer(run)))
         verify(run, wanted)
-        snakemake_metadata.load(known)
+        load_records(known)
     for lack in _elsewhere(run):
         print(f"restore: {lack}", file=sys.stderr)
     return {"outputs": len(wanted), "restored and checked": str(run)}
@@ -118,7 +124,7 @@ def _elsewhere(run: Path) -> Iterator[str]:
             )
 
 
-def _value(path: Path, key: str) -> Any:
+def _value(path: Path, key: str) -> object:
     """Return what a JSON file has under ``key``, None if it has no such thing."""
     content = files.read_json(path)
     return content.get(key) if isinstance(content, dict) else None
@@ -128,3 +134,67 @@ def _times(run: Path, names: Iterable[str]) -> dict[Path, int]:
     """Return when each file of the outputs was written, in nanoseconds."""
     paths = [run / name / file for name in names for file in files_of(run / name)]
     return {path: path.stat().st_mtime_ns for path in paths}
+
+
+def save_records(run: Path) -> None:
+    """Write the records of the files below ``run`` beside them.
+
+    Raises:
+        UserError: Snakemake has none.
+    """
+    store = FilePersistence(nolock=True)
+    paths = sorted(path.as_posix() for path in run.rglob("*"))
+    records = {path: record for path in paths if (record := store._read_record(path))}
+    if not records:
+        raise UserError(
+            f"Snakemake has no record of any file in {run}, so a restored run would be made anew. "
+            "Remedy: publish from the folder where it was run; if the results are up to date and "
+            "only .snakemake/ was lost: snakemake --touch --forceall, with the run's config."
+        )
+    plain = {path: record.model_dump() for path, record in records.items()}
+    files.write_json(run / RECORDS, plain)
+
+
+def read_records(path: Path, run: Path, names: Collection[str]) -> dict[str, MetadataRecord]:
+    """Return file → its record, from what ``save_records`` wrote.
+
+    Args:
+        path: the records, wherever they lie.
+        run: the run's folder.
+        names: its outputs; each record must be of one of them or of a file in one.
+
+    Raises:
+        UserError: they are no such records.
+    """
+    content = files.read_json(path)
+    if not isinstance(content, dict):
+        raise _damaged(run, "no table")
+    records = {}
+    for name, fields in content.items():
+        below = name.removeprefix(f"{run.as_posix()}/")
+        ours = any(f"{below}/".startswith(f"{output}/") for output in names)
+        if not (ours and below != name and files.is_plain(below)):
+            raise _damaged(run, f"{name!r} is none of its files")
+        try:
+            records[name] = MetadataRecord.model_validate(fields)
+        except ValueError as error:
+            raise _damaged(run, f"that of {name} is none of Snakemake's") from error
+        if not 0 <= (records[name].endtime or -1) < END_OF_TIME:
+            raise _damaged(run, f"{name} ended at {records[name].endtime}")
+    return records
+
+
+def load_records(records: dict[str, MetadataRecord]) -> None:
+    """Give the records of restored files to Snakemake, and the files their times."""
+    store = FilePersistence(nolock=True)
+    for name, record in records.items():
+        if Path(name).exists():
+            store._write_record(name, record)
+            os.utime(name, (record.endtime, record.endtime))
+
+
+def _damaged(run: Path, fault: str) -> UserError:
+    return UserError(
+        f"{RECORDS} as published with {run} holds no records of the run ({fault}), so nothing was "
+        "restored. Remedy: publish the run again where it was made."
+    )

@@ -8,8 +8,7 @@ from legor1.config.job_params import Recipe
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
-from legor1.publishing.dvc import alone, dvc
-from legor1.publishing.dvc_objects import fetch, verify
+from legor1.publishing.dvc import alone, dvc, fetch, verify
 from legor1.publishing.outputs import hashed, published
 
 # Where an adapter was trained need not be where it is used.
@@ -28,8 +27,8 @@ def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
     """
     names = {IN_RUN.adapter(experiment): experiment for experiment in recipes}
     wanted = _wanted(run, *names)
-    found = hashed(run, names)
-    here = [name for name in names if name in found and found[name].md5 == wanted[name]]
+    present = hashed(run, names)
+    here = [name for name in names if name in present and present[name].md5 == wanted[name]]
     for name in here:
         _check_recipe(run / name, recipes[names[name]])
     return [experiment for name, experiment in names.items() if name not in here]

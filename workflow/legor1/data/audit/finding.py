@@ -1,7 +1,7 @@
 """One finding of the audit: what was measured for a defect, its interval, and the verdict."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,7 +14,20 @@ CONFIDENCE = 0.99
 REPLICATES = 2000
 SEED = 0
 
-Finding = dict[str, Any]
+
+class Finding(TypedDict):
+    """An entry of audit.json; of what could not be measured, the numbers are None."""
+
+    defect: str
+    variant: str | None
+    measured: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    n: int
+    manuals: int
+    verdict: str
 
 
 def share(
@@ -29,7 +42,7 @@ def share(
     """Return a finding whose value is the mean of ``flags``.
 
     Args:
-        defect: one of ``protocols.SWITCHES``.
+        defect: one of ``defects.SWITCHES``.
         variant: of the conversations; None where both are the same in this.
         measured: what the mean is of, in words.
         flags: one number a case; ``manuals`` has the manual of each.
@@ -41,15 +54,10 @@ def share(
         return sums[..., 0] / sums[..., 1]
 
     features = np.array([[flag, 1] for flag in flags], dtype=float).reshape(-1, 2)
-    finding = _finding(defect, variant, measured, features, manuals, mean)
-    if not len(flags):
-        return finding
-    low, high = finding["low"], finding["high"]
-    if chance is None:
-        found = finding["value"] > 0
-    else:
-        found = low is not None and not low <= chance <= high
-    return finding | {"chance": chance or 0.0, "verdict": "found" if found else "none"}
+    finding = _finding(defect, variant, measured, features, manuals, mean, chance or 0.0)
+    if chance is None and finding["value"] is not None:
+        finding["verdict"] = "found" if finding["value"] > 0 else "none"
+    return finding
 
 
 def accuracy(
@@ -57,14 +65,13 @@ def accuracy(
 ) -> Finding:
     """Return a finding whose value is a balanced accuracy, from (TP, FP, FN, TN) a case.
 
-    No case means that it could not be measured.
+    No case means that it could not be measured; less than chance is no defect.
     """
     features = np.array(confusions, dtype=float).reshape(-1, 4)
-    finding = _finding(defect, None, measured, features, manuals, balanced_accuracy)
-    if not len(features):
-        return finding
-    found = finding["low"] is not None and finding["low"] > 0.5
-    return finding | {"chance": 0.5, "verdict": "found" if found else "none"}
+    finding = _finding(defect, None, measured, features, manuals, balanced_accuracy, 0.5)
+    if finding["low"] is not None and finding["low"] <= 0.5:
+        finding["verdict"] = "none"
+    return finding
 
 
 def _finding(
@@ -74,16 +81,28 @@ def _finding(
     features: np.ndarray,
     manuals: Sequence[str],
     statistic: Callable[[np.ndarray], np.ndarray],
+    chance: float,
 ) -> Finding:
-    head = {"defect": defect, "variant": variant, "measured": measured}
-    nothing = dict.fromkeys(("value", "low", "high", "chance"))
-    if not len(features):
-        return head | nothing | {"n": 0, "manuals": 0, "verdict": "not measured"}
-    rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
-    sums = bootstrap.cluster_sums(features, manuals)
-    replicates = statistic(bootstrap.resampled(sums, REPLICATES, rng))
-    bounds = bootstrap.percentile(replicates, CONFIDENCE)
-    low, high = (None if np.isnan(bound) else bound for bound in bounds)
-    value = float(statistic(features.sum(axis=0)))
-    facts = {"value": value, "low": low, "high": high, "chance": None}
-    return head | facts | {"n": len(features), "manuals": len(set(manuals)), "verdict": "none"}
+    """Return a finding whose verdict is whether the interval leaves ``chance``."""
+    value = low = high = None
+    leaves = False
+    if len(features):
+        rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
+        sums = bootstrap.cluster_sums(features, manuals)
+        replicates = statistic(bootstrap.resampled(sums, REPLICATES, rng))
+        bounds = bootstrap.percentile(replicates, CONFIDENCE)
+        low, high = (None if np.isnan(bound) else bound for bound in bounds)
+        value = float(statistic(features.sum(axis=0)))
+        leaves = low is not None and high is not None and not low <= chance <= high
+    return Finding(
+        defect=defect,
+        variant=variant,
+        measured=measured,
+        value=value,
+        low=low,
+        high=high,
+        chance=None if value is None else chance,
+        n=len(features),
+        manuals=len(set(manuals)),
+        verdict="not measured" if value is None else "found" if leaves else "none",
+    )

@@ -1,83 +1,122 @@
-"""What demonstrations and the split give away: test rows, the query itself, the right count."""
+"""What the split, the demonstrations and the words of a prompt give away.
+
+Test rows and images that are trained on, the query's own answer, the right count; placeholders,
+another task's directive, boxes in another frame.
+"""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 
 from legor1.data.audit.finding import Finding, share
-from legor1.data.audit.material import Material, Record, step_of
+from legor1.data.audit.material import Material, step_of
 from legor1.data.demonstrations import boxes
-from legor1.tasks.discovery import of_kind
-from legor1.tasks.prompts import VARIANTS
+from legor1.data.fingerprints import Lookalikes
+from legor1.data.instances import Record
+from legor1.tasks import prompts
+from legor1.tasks.discovery import TASKS, of_kind
+
+_DIRECTIVES = {
+    name: tuple(filter(None, (task.prompt.directive, task.prompt.tags)))
+    for name, task in TASKS.items()
+    if task.prompt.directive
+}
 
 
 def findings(material: Material) -> list[Finding]:
-    """Return the findings on the split and on the demonstrations of both variants."""
-    found = [_test_manuals(material)]
-    for variant in VARIANTS:
-        found += [
-            _test_rows(material, variant),
-            _test_images(material, variant),
-            *_own(material, variant),
-            _count(material, variant),
-            _order(material, variant),
-        ]
-    return found
-
-
-def _test_manuals(material: Material) -> Finding:
+    """Return the findings on the split, the demonstrations and the texts of both variants."""
     trained = {material.rows[name]["manual"] for name in material.split["train"]}
-    manuals = [material.rows[name]["manual"] for name in material.split["test"]]
+    tested = [material.rows[name] for name in material.split["test"]]
     measured = "test rows whose manual is trained on"
-    return share("row_split", None, measured, [m in trained for m in manuals], manuals)
+    made = [_share("row_split", None, measured, tested, lambda row: row["manual"] in trained)]
+    for variant in prompts.VARIANTS:
+        made += _of_the_split(material, variant)
+        made += _of_the_query(material, variant)
+        made += [_right_count(material, variant), _first_true(material, variant)]
+    return [*made, *_of_the_texts(material)]
 
 
-def _test_rows(material: Material, variant: str) -> Finding:
+def duplicates(material: Material) -> list[Finding]:
+    """Return the shares of test rows whose image has a copy, or nearly one, on the train side."""
+    tested = [material.rows[name] for name in material.split["test"]] if material.prints else []
+    trained = {material.rows[name]["image"] for name in material.split["train"]}
+    contents = {material.content(image) for image in trained}
+    near = Lookalikes(material.prints[image][1] for image in (trained if tested else ()))
+
+    def same(row: Record) -> bool:
+        return material.content(row["image"]) in contents
+
+    def alike(row: Record) -> bool:
+        return bool(near.of(material.prints[row["image"]][1]))
+
+    return [
+        _share("row_split", None, "test rows whose image's bytes are trained on", tested, same),
+        _share(
+            "row_split", None, "test rows whose picture looks like one trained on", tested, alike
+        ),
+    ]
+
+
+def _share(
+    defect: str,
+    variant: str | None,
+    measured: str,
+    rows: list[Record],
+    flag: Callable[[Record], bool],
+    chance: float | None = None,
+) -> Finding:
+    flags, manuals = [flag(row) for row in rows], [row["manual"] for row in rows]
+    return share(defect, variant, measured, flags, manuals, chance=chance)
+
+
+def _of_the_split(material: Material, variant: str) -> Iterator[Finding]:
     tested = set(material.split["test"])
+    images = {material.content(material.rows[name]["image"]) for name in tested}
     rows = material.conversations[variant]["train"]
-    flags = [any(one["instance_id"] in tested for one in row["demonstrations"]) for row in rows]
-    measured = "training prompts with a test row among their demonstrations"
-    return share("test_demos_in_training", variant, measured, flags, _manuals(rows))
+    yield _share(
+        "test_demos_in_training",
+        variant,
+        "training prompts with a test row among their demonstrations",
+        rows,
+        lambda row: any(shown["instance_id"] in tested for shown in row["demonstrations"]),
+    )
+    yield _share(
+        "row_split",
+        variant,
+        "training queries about an image that is tested on, in any task",
+        rows,
+        lambda row: material.content(row["image"]) in images,
+    )
 
 
-def _test_images(material: Material, variant: str) -> Finding:
-    tested, rows = material.images("test"), material.conversations[variant]["train"]
-    flags = [material.content(row["image"]) in tested for row in rows]
-    measured = "training queries about an image that is tested on, in any task"
-    return share("row_split", variant, measured, flags, _manuals(rows))
-
-
-def _own(material: Material, variant: str) -> list[Finding]:
-    """Return whether queries have their own image, answer or step among their demonstrations."""
+def _of_the_query(material: Material, variant: str) -> Iterator[Finding]:
+    """Yield whether queries have their own image, answer or step among their demonstrations."""
     every = [row for row in material.every(variant) if row["demonstrations"]]
     states = [row for row in every if row["task"] in of_kind("yes_no")]
     objects = [row for row in every if row["task"] in of_kind("boxes")]
 
     def image(row: Record) -> bool:
         own = material.content(row["image"])
-        return any(material.content(one["image"]) == own for one in row["demonstrations"])
+        return any(material.content(shown["image"]) == own for shown in row["demonstrations"])
 
     def answer(row: Record) -> bool:
         own = material.rows[row["instance_id"]]["response"]
-        shown = [material.rows[one["instance_id"]] for one in row["demonstrations"]]
-        return any(one["response"] == own for one in shown)
+        return any(shown["response"] == own for shown in material.shown(row))
 
     def step(row: Record) -> bool:
         own = step_of(row["image"])
-        shown = [one["image"] for one in row["demonstrations"] if one["image"] != row["image"]]
-        return any(step_of(one) == own for one in shown)
+        others = {shown["image"] for shown in row["demonstrations"]} - {row["image"]}
+        return own in map(step_of, others)
 
-    cases = (
+    for measured, rows, flag in (
         ("queries that show their own image with its answer", every, image),
         ("object queries that show their own answer", objects, answer),
         ("state queries that show the other side of their own step", states, step),
-    )
-    return [
-        share("self_demo", variant, measured, [flag(row) for row in rows], _manuals(rows))
-        for measured, rows, flag in cases
-    ]
+    ):
+        yield _share("self_demo", variant, measured, rows, flag)
 
 
-def _count(material: Material, variant: str) -> Finding:
-    """Return how much oftener than a blind draw a demonstration has the right number of boxes."""
+def _right_count(material: Material, variant: str) -> Finding:
+    """Return how much more often than by chance a demonstration has the right number of boxes."""
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for row in material.rows.values():
         if row["task"] in of_kind("boxes"):
@@ -85,7 +124,7 @@ def _count(material: Material, variant: str) -> Finding:
     excess, manuals = [], []
     for row in material.every(variant, *of_kind("boxes")):
         query = material.rows[row["instance_id"]]
-        for shown in (material.rows[one["instance_id"]] for one in row["demonstrations"]):
+        for shown in material.shown(row):
             if shown["task"] != row["task"] or shown is query:
                 continue
             others, own = counts[shown["manual"]], shown["manual"] == query["manual"]
@@ -96,18 +135,53 @@ def _count(material: Material, variant: str) -> Finding:
     return share("oracle_demo_count", variant, measured, excess, manuals, chance=0.0)
 
 
-def _order(material: Material, variant: str) -> Finding:
-    rows = [
-        row
-        for row in material.every(variant, *of_kind("yes_no"))
-        if len(row["demonstrations"]) == 2
-    ]
-    first = [
-        not material.rows[row["demonstrations"][0]["instance_id"]]["falsified"] for row in rows
-    ]
-    measured = "state prompts whose first demonstration is the true one"
-    return share("state_source_shortcut", variant, measured, first, _manuals(rows), chance=0.5)
+def _first_true(material: Material, variant: str) -> Finding:
+    states = material.every(variant, *of_kind("yes_no"))
+    return _share(
+        "state_source_shortcut",
+        variant,
+        "state prompts whose first demonstration is the true one",
+        [row for row in states if len(row["demonstrations"]) == 2],
+        lambda row: not material.shown(row)[0]["falsified"],
+        chance=0.5,
+    )
 
 
-def _manuals(rows: list[Record]) -> list[str]:
-    return [row["manual"] for row in rows]
+def _of_the_texts(material: Material) -> Iterator[Finding]:
+    asked = material.every("reasoning")
+    for defect, measured, rows, flag in (
+        (
+            "literal_question",
+            "prompts with the placeholder {Question}",
+            asked,
+            lambda row: prompts.PLACEHOLDER in row["prompt"],
+        ),
+        (
+            "json_for_prose",
+            "grounding prompts that ask for JSON",
+            [row for row in asked if row["task"] in of_kind("words")],
+            lambda row: prompts.AS_JSON in row["prompt"],
+        ),
+        (
+            "missing_directive",
+            "object and state prompts without their directive",
+            [row for row in asked if row["task"] in _DIRECTIVES],
+            lambda row: not any(text in row["prompt"] for text in _DIRECTIVES[row["task"]]),
+        ),
+    ):
+        yield _share(defect, "reasoning", measured, rows, flag)
+    for variant in prompts.VARIANTS:
+        rows, objects = material.every(variant), material.every(variant, *of_kind("boxes"))
+        wrong = "prompts with the directive of another task"
+        unseen = "object prompts whose boxes are not in the pixels of the image that is seen"
+        yield _share("task_by_substring", variant, wrong, rows, _has_wrong_directive)
+        yield _share("frame_mismatch", variant, unseen, objects, _is_unseen)
+
+
+def _has_wrong_directive(row: Record) -> bool:
+    others = [texts for task, texts in _DIRECTIVES.items() if task != row["task"]]
+    return any(text in row["prompt"] for texts in others for text in texts)
+
+
+def _is_unseen(row: Record) -> bool:
+    return row["box_frame"] in ("original", "percent_json")

@@ -1,18 +1,14 @@
 """What an audit looks at, read once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from legor1.core import files
-from legor1.core.errors import UserError
 from legor1.data.fingerprints import read_images
-from legor1.data.instances import read_records
+from legor1.data.instances import Record, check_known, read_records
 from legor1.data.lego_arta.steps import true_name
 from legor1.tasks.prompts import VARIANTS
 
-Record = dict[str, Any]
 SIDES = ("train", "test")
 REQUIRED = ("instance_id", "task", "manual", "image", "prompt", "response", "demonstrations")
 
@@ -40,13 +36,13 @@ class Material:
         both = (row for side in SIDES for row in self.conversations[variant][side])
         return [row for row in both if not tasks or row["task"] in tasks]
 
+    def shown(self, conversation: Record) -> list[Record]:
+        """Return the rows that a conversation shows as demonstrations."""
+        return [self.rows[turn["instance_id"]] for turn in conversation["demonstrations"]]
+
     def content(self, image: str) -> str:
         """Return what two images share if they are the same: their bytes' hash, else their path."""
         return self.prints[image][0] if image in self.prints else image
-
-    def images(self, side: str) -> set[str]:
-        """Return the content of the images that a side's queries are about."""
-        return {self.content(self.rows[name]["image"]) for name in self.split[side]}
 
 
 def read(
@@ -59,21 +55,17 @@ def read(
     """
     rows = {row["instance_id"]: row for row in read_records(instances)}
     sides = files.read_json(split)
-    unknown = [name for side in SIDES for name in sides[side] if name not in rows]
-    if unknown:
-        raise UserError(
-            f"{split} names {unknown[0]}, which is not in {instances}. "
-            "Remedy: split the instances again with 'legor1 split'."
-        )
-    said = {
-        variant: {side: list(_conversations(conversations, variant, side, rows)) for side in SIDES}
+    check_known((name for side in SIDES for name in sides[side]), rows, split, "split")
+    folder = Path(conversations)
+    by_variant = {
+        variant: {side: _conversations(folder / variant / f"{side}.jsonl", rows) for side in SIDES}
         for variant in VARIANTS
     }
     prints = {
         row["image"]: (row["sha256"], row["perceptual_hash"])
         for row in (read_images(images) if images else ())
     }
-    return Material(rows, sides, said, tree, prints)
+    return Material(rows, sides, by_variant, tree, prints)
 
 
 def step_of(image: str) -> str:
@@ -81,16 +73,8 @@ def step_of(image: str) -> str:
     return true_name("/".join(image.rsplit("/", 3)[-3:]))
 
 
-def _conversations(
-    folder: Path, variant: str, side: str, rows: dict[str, Record]
-) -> Iterator[Record]:
-    path = Path(folder) / variant / f"{side}.jsonl"
-    for row in files.read_jsonl(path, REQUIRED):
-        names = [row["instance_id"], *(one["instance_id"] for one in row["demonstrations"])]
-        unknown = [name for name in names if name not in rows]
-        if unknown:
-            raise UserError(
-                f"{path} names {unknown[0]}, which is not among the instances. "
-                "Remedy: convert the instances again with 'legor1 convert'."
-            )
-        yield row
+def _conversations(path: Path, rows: dict[str, Record]) -> list[Record]:
+    conversations = files.read_jsonl(path, REQUIRED)
+    turns = (turn for row in conversations for turn in (row, *row["demonstrations"]))
+    check_known((turn["instance_id"] for turn in turns), rows, path, "convert")
+    return conversations

@@ -4,21 +4,18 @@ Its format is not documented. Understood are the dialogues of the dialogue files
 names, each as a JSON array or as a stream of values; the image tells which instance is meant.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate
+from legor1.data.instances import Record
 from legor1.data.lego_arta import dialogues, steps
 
 FOLDER = "train_test_example"
 TASKS, SIDES = ("grounding", "object", "state"), ("train", "test")
-_GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
-
-Record = dict[str, Any]
 
 
 def sides(instances: Sequence[Record], tree: Path) -> tuple[dict[str, str], dict[str, int]]:
@@ -33,29 +30,28 @@ def sides(instances: Sequence[Record], tree: Path) -> tuple[dict[str, str], dict
             stays empty.
     """
     known = _by_image(instances)
-    found: dict[str, str] = {}
+    side_of: dict[str, str] = {}
     counts = {"rows": 0, "unmatched": 0}
-    for task in TASKS:
-        for side in SIDES:
-            file = f"{FOLDER}/{task}_{side}.json"
-            for image in _images(Path(tree).resolve(), file):
-                named = known.get((task, _key(image)), ())
-                counts["rows"] += 1
-                counts["unmatched"] += not named
-                for name in named:
-                    if found.setdefault(name, side) != side:
-                        raise UserError(
-                            f"{file} names {image}, which is on the other side too. "
-                            "Remedy: use the protocol 'thesis' or 'sound'."
-                        )
-    _add_true_states(instances, found)
-    if set(found.values()) != set(SIDES):
+    for task, side in product(TASKS, SIDES):
+        file = f"{FOLDER}/{task}_{side}.json"
+        for image in _images(Path(tree).resolve(), file):
+            named = known.get((task, _key(image)), ())
+            counts["rows"] += 1
+            counts["unmatched"] += not named
+            for name in named:
+                if side_of.setdefault(name, side) != side:
+                    raise UserError(
+                        f"{file} names {image}, which is on the other side too. "
+                        "Remedy: use the protocol 'thesis' or 'sound'."
+                    )
+    _add_true_states(instances, side_of)
+    if set(side_of.values()) != set(SIDES):
         raise UserError(
             f"{Path(tree) / FOLDER} leaves a side without instances: of {counts['rows']} rows "
             f"{counts['unmatched']} match no instance. "
             "Remedy: check that it belongs to this tree, or use 'thesis' or 'sound'."
         )
-    return found, counts | {"unassigned": len(instances) - len(found)}
+    return side_of, counts | {"unassigned": len(instances) - len(side_of)}
 
 
 def _images(root: Path, file: str) -> Iterator[str]:
@@ -67,27 +63,25 @@ def _images(root: Path, file: str) -> Iterator[str]:
     if len(values) == 1 and isinstance(values[0], list) and not _is_dialogue(values[0]):
         values = values[0]
     for position, value in enumerate(values, 1):
-        if isinstance(value, str):
-            yield value
-        elif _is_dialogue(value):
-            try:
-                yield dialogues.dialogue(value, file, position).image
-            except Rejected as rejected:
-                raise _unknown(root / file, f"value {position}: {rejected}") from rejected
-        else:
-            said = "not JSON" if isinstance(value, Rejected) else f"{type(value).__name__}"
+        try:
+            yield (
+                value if isinstance(value, str) else dialogues.dialogue(value, file, position).image
+            )
+        except Rejected as rejected:
+            what = str(value) if isinstance(value, Rejected) else type(value).__name__
             keys = f" with the keys {', '.join(map(str, value))}" if isinstance(value, dict) else ""
-            raise _unknown(root / file, f"value {position} is {said}{keys}")
+            why = f"value {position} is {what}{keys} ({rejected})"
+            raise _unknown(root / file, why) from rejected
 
 
-def _is_dialogue(value: Any) -> bool:
+def _is_dialogue(value: object) -> bool:
     turns = value if isinstance(value, list) else []
     return bool(turns) and all(isinstance(turn, dict) and "role" in turn for turn in turns)
 
 
-def _unknown(path: Path, found: str) -> UserError:
+def _unknown(path: Path, why: str) -> UserError:
     return UserError(
-        f"{path} is not understood: {found}. What would be: a JSON array, or a stream, of "
+        f"{path} is not understood: {why}. What would be: a JSON array, or a stream, of "
         "dialogues as in qwen_data/, or of image paths or names. Remedy: write it so, or use "
         "the protocol 'thesis' or 'sound'."
     )
@@ -109,16 +103,16 @@ def _by_image(instances: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
 
 def _key(image: str) -> str:
     below = image.partition("lego/")[2] or image
-    return _GLUED_FAKE.sub("_", below)
+    return steps.GLUED_FAKE.sub("_", below)
 
 
-def _add_true_states(instances: Iterable[Record], found: dict[str, str]) -> None:
-    falsified: dict[str, set[str]] = defaultdict(set)
+def _add_true_states(instances: Iterable[Record], side_of: dict[str, str]) -> None:
+    sides: dict[str, set[str]] = defaultdict(set)  # of the images falsified from a true one
     states = [row for row in instances if row["task"] == "state"]
     for row in states:
-        if row["falsified"] and row["instance_id"] in found:
-            falsified[steps.true_name(_key(row["image"]))].add(found[row["instance_id"]])
+        if row["falsified"] and row["instance_id"] in side_of:
+            sides[steps.true_name(_key(row["image"]))].add(side_of[row["instance_id"]])
     for row in states:
-        side = falsified[_key(row["image"])]
+        side = sides[_key(row["image"])]
         if not row["falsified"] and len(side) == 1:
-            found.setdefault(row["instance_id"], *side)
+            side_of.setdefault(row["instance_id"], *side)

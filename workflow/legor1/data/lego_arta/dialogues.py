@@ -4,9 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from legor1.core.files import Rejected
 from legor1.tasks.discovery import TASKS
@@ -34,60 +32,44 @@ class Dialogue(NamedTuple):
 
 def find_files(root: Path) -> list[tuple[str, Path]]:
     """Return (task, path) of every dialogue file below ``qwen_data``, however deep."""
-    found = [path for path in (root / "qwen_data").rglob("*.jsonl") if path.name in FILES]
-    found.sort(key=lambda path: (list(FILES).index(path.name), len(path.parts), path.as_posix()))
-    return [(FILES[path.name], path) for path in found]
+    paths = [path for path in (root / "qwen_data").rglob("*.jsonl") if path.name in FILES]
+    paths.sort(key=lambda path: (list(FILES).index(path.name), len(path.parts), path.as_posix()))
+    return [(FILES[path.name], path) for path in paths]
 
 
-def read_values(path: Path) -> Iterator[Any]:
+def read_values(path: Path) -> Iterator[object]:
     """Yield the JSON values of a stream; what is not JSON is yielded as a ``Rejected``.
 
-    After such a stretch, reading goes on at the next line that begins with a bracket. What lies
-    between two such lines is one value as a rule, which orjson reads faster; anything else, such
-    as two values in a line, the standard library reads.
+    After such a stretch, reading goes on at the next line that begins with a bracket.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     decoder = json.JSONDecoder()
     position = _skip_blank(text, 0)
     while position < len(text):
-        following = text.find("\n[", position + 1) + 1 or len(text)
         try:
-            value = orjson.loads(text[position:following])
-        except ValueError:
-            while position < following:
-                try:
-                    value, position = decoder.raw_decode(text, position)
-                    yield value
-                except (ValueError, RecursionError):
-                    yield Rejected("not JSON")
-                    position = following
-                position = _skip_blank(text, position)
-        else:
-            yield value
-            position = following
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            value = Rejected("not JSON")
+            position = text.find("\n[", position + 1) + 1 or len(text)
+        yield value
+        position = _skip_blank(text, position)
 
 
-def dialogue(value: Any, file: str, position: int) -> Dialogue:
+def dialogue(value: object, file: str, position: int) -> Dialogue:
     """Return what the first user turn and the first assistant turn say.
 
     Raises:
         Rejected: not an array of turns, or without an image or a prompt.
     """
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         raise Rejected("not a dialogue")
-    turns: dict[Any, dict] = {}
-    for turn in value:
-        if not isinstance(turn, dict):
-            raise Rejected("not a dialogue")
-        role = turn.get("role")
-        if role in ROLES:
-            turns.setdefault(role, turn)
-    images, prompt = _content(turns.get("user", {}))
+    first = {turn.get("role"): turn for turn in reversed(value) if turn.get("role") in ROLES}
+    images, prompt = _content(first.get("user", {}))
     if not images:
         raise Rejected("no image in the dialogue")
     if not prompt:
         raise Rejected("no prompt in the dialogue")
-    return Dialogue(file, position, images[0], prompt, _content(turns.get("assistant", {}))[1])
+    return Dialogue(file, position, images[0], prompt, _content(first.get("assistant", {}))[1])
 
 
 def storable(text: str) -> str:

@@ -4,13 +4,11 @@ A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is l
 or set aside with its file, its position there and the reason.
 """
 
-import gc
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from legor1.core import files
 from legor1.core.boxes import Size
@@ -22,16 +20,14 @@ from legor1.data.lego_arta import dialogues, object_answers, steps
 from legor1.data.lego_arta.dialogues import Dialogue
 from legor1.tasks.discovery import TASKS
 
-_GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")
-
 
 class Reader:
     """Collects the rows that can be used and the reasons for the others."""
 
-    def __init__(self, tree: Tree, manuals: steps.Manuals) -> None:
-        self.tree, self.manuals = tree, manuals
+    def __init__(self, tree: Tree) -> None:
+        self.tree, self.manuals = tree, steps.read_manuals(tree.root)
         self.rows: dict[str, Row] = {}
-        self.quarantine: list[dict] = []
+        self.quarantine: list[Record] = []
         self.measure = object_answers.Measure()
         self.frame: object_answers.Frame | None = None
         self.dialogues = self.true_images = 0
@@ -40,23 +36,19 @@ class Reader:
 
     def read(self) -> None:
         """Read the dialogue files, add true images, and put all boxes into pixels."""
-        for where in self.manuals.rejected:
-            self.set_aside(*where)
-        found = dialogues.find_files(self.tree.root)
-        renewed = any(path.name == "object_qwen_new.jsonl" for _, path in found)
-        for task, path in found:
+        for rejected in self.manuals.rejected:
+            self._set_aside(*rejected)
+        paths = dialogues.find_files(self.tree.root)
+        renewed = any(path.name == "object_qwen_new.jsonl" for _, path in paths)
+        for task, path in paths:
             superseded = renewed and path.name == "object_qwen.jsonl"
             self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
 
-    def set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
-        """Enter a row into the quarantine."""
-        entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
-        self.quarantine.append(entry | {"reason": reason, "image": image})
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Record:
         """Return what was found, as ``Index`` says."""
+        reasons = Counter(entry["reason"] for entry in self.quarantine)
         return {
             "object_frame": self.frame,
             "object_answers": self.measure.answers,
@@ -66,66 +58,66 @@ class Reader:
             "true_images": self.true_images,
             "metadata": len(self.manuals.rejected),
             "rows": dict(sorted(Counter(row.task for row in self.rows.values()).items())),
-            "quarantined": dict(sorted(Counter(one["reason"] for one in self.quarantine).items())),
+            "quarantined": dict(sorted(reasons.items())),
         }
+
+    def _set_aside(self, file: str, position: int, reason: str, image: str | None = None) -> None:
+        entry = {"schema_version": 1, "file": dialogues.storable(file), "position": position}
+        self.quarantine.append(entry | {"reason": reason, "image": image})
 
     def _read_file(self, task: str, file: str, superseded: bool) -> None:
         for position, value in enumerate(self._values(file), 1):
-            said = None
+            dialogue = None
             self.dialogues += 1
             try:
                 if isinstance(value, Rejected):
                     raise value
-                said = dialogues.dialogue(value, file, position)
+                dialogue = dialogues.dialogue(value, file, position)
                 if superseded:
                     raise Rejected("superseded by object_qwen_new.jsonl")
-                below, size = self._find(task, said)
-                self._keep(task, said, TASKS[task].rows.prefix, below, size)
+                self._keep(task, dialogue, TASKS[task].rows.prefix, *self._find(task, dialogue))
             except Rejected as rejected:
-                self.set_aside(file, position, str(rejected), said.image if said else None)
+                image = dialogue.image if dialogue else None
+                self._set_aside(file, position, str(rejected), image)
 
-    def _values(self, file: str) -> Iterator[Any]:
+    def _values(self, file: str) -> Iterator[object]:
         try:
             path = locate(self.tree.root, file)
         except Rejected as rejected:
             return iter([rejected])
         return dialogues.read_values(path)
 
-    def _find(self, task: str, said: Dialogue) -> tuple[str, Size]:
+    def _find(self, task: str, dialogue: Dialogue) -> tuple[str, Size]:
         """Return the path below the task's prefix of the image that is meant, and its size."""
-        _, found, below = said.image.partition("lego/")
+        _, marker, below = dialogue.image.partition("lego/")
         if "//" in below or "/." in below or below.startswith((".", "/")) or below.endswith("/"):
             below = posixpath.normpath(below).lstrip("/")
-        if not found or "/" not in below or below.startswith("../"):
+        if not marker or "/" not in below or below.startswith("../"):
             raise Rejected("image not in lego/<manual>/")
-        for path in dict.fromkeys((below, _GLUED_FAKE.sub("_", below))):
+        for path in dict.fromkeys((below, steps.GLUED_FAKE.sub("_", below))):
             try:
-                return path, self._seen(task, said, path)
+                descriptor, length = self.tree.open(f"{TASKS[task].rows.prefix}/{path}")
             except Rejected as rejected:
                 if str(rejected) != MISSING:
                     raise
+                continue
+            true = steps.true_name(path) if task == "state" else path
+            if true != path:
+                self._falsified.setdefault(true, dialogue)
+            return path, image_size(descriptor, length)
         raise Rejected("image missing")
 
-    def _seen(self, task: str, said: Dialogue, below: str) -> Size:
-        """Return the size of a task's image; that of a falsified one has a true one to look for."""
-        descriptor, length = self.tree.open(f"{TASKS[task].rows.prefix}/{below}")
-        true = steps.true_name(below) if task == "state" else below
-        if true != below:
-            self._falsified.setdefault(true, said)
-        return image_size(descriptor, length)
-
-    def _keep(self, task: str, said: Dialogue, prefix: str, below: str, size: Size) -> None:
+    def _keep(self, task: str, dialogue: Dialogue, prefix: str, below: str, size: Size) -> None:
         """Enter a row whose image was found."""
         step = true_step = self.manuals.step(below)
         if step.step_class not in TASKS[task].rows.classes:
             raise Rejected(f"class {step.step_class or 'unknown'} is not of the {task} task")
         if task == "grounding" and step.number is None:
             raise Rejected("no step number")
-        answer, falsified = said.answer, False
+        answer, falsified = dialogue.answer, False
         if task == "state":
             true = steps.true_name(below)
-            falsified = true != below
-            true_step = self.manuals.step(true) if falsified else step
+            falsified, true_step = true != below, self.manuals.step(true)
             answer = "No." if falsified else "Yes."
         boxes = object_answers.parse(answer) if task == "object" else None
         if not answer:
@@ -134,15 +126,15 @@ class Reader:
         if identity in self.rows:
             raise Rejected("repeats an image of its task")
         if boxes:
-            self.measure.add(boxes, size, said)
-            self._boxes[identity] = boxes, said
+            self.measure.add(boxes, size, dialogue)
+            self._boxes[identity] = boxes, dialogue
         self.rows[identity] = Row(
             identity,
             task,
             below.partition("/")[0],
             f"{prefix}/{below}",
             *size,
-            said.prompt,
+            dialogue.prompt,
             answer,
             step.step_class,
             step.number,
@@ -154,32 +146,30 @@ class Reader:
 
     def _add_true_images(self) -> None:
         """Add the true image of each falsified one from ``lego/``, beside any other copy."""
-        for below, said in self._falsified.items():
+        for below, dialogue in self._falsified.items():
             image = f"lego/{below}"
             try:
                 size = image_size(*self.tree.open(image))
-                self._keep("state", said, "lego", below, size)
+                self._keep("state", dialogue, "lego", below, size)
             except Rejected as rejected:
                 if str(rejected) == MISSING:
                     continue
-                self.set_aside(said.file, said.position, str(rejected), image)
+                self._set_aside(dialogue.file, dialogue.position, str(rejected), image)
             self.true_images += 1
 
     def _convert_boxes(self) -> None:
         self.frame = self.measure.frame()
-        while self._boxes:
-            identity, (boxes, said) = self._boxes.popitem()
+        for identity, (boxes, dialogue) in reversed(self._boxes.items()):
             row = self.rows.pop(identity)
             size = row.image_width, row.image_height
             try:
-                said_in = "percent" if boxes.percent else self.frame or ""
                 self.rows[identity] = row._replace(
                     response=object_answers.canonical(boxes, size, self.frame),
                     file_response=object_answers.as_filed(boxes),
-                    file_frame=said_in,
+                    file_frame="percent" if boxes.percent else self.frame or "",
                 )
             except Rejected as rejected:
-                self.set_aside(said.file, said.position, str(rejected), said.image)
+                self._set_aside(dialogue.file, dialogue.position, str(rejected), dialogue.image)
 
 
 def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
@@ -206,8 +196,8 @@ class Index(NamedTuple):
     """
 
     rows: list[Row]
-    quarantine: list[dict]
-    summary: dict[str, Any]
+    quarantine: list[Record]
+    summary: Record
 
     @property
     def records(self) -> list[Record]:
@@ -221,35 +211,29 @@ def index(tree: Path) -> Index:
     Raises:
         UserError: no such tree, no usable row in it, or boxes in more than one frame.
     """
-    tree = Path(tree)
-    if not (tree / "qwen_data").is_dir():
-        raise UserError(_not_a_tree(tree, "it has no folder qwen_data"))
-    gc.disable()  # among the rows of a growing table the collector finds nothing, slowly
-    try:
-        root = Tree(tree)
-        reader = Reader(root, steps.read_manuals(root.root))
-        reader.read()
-    finally:
-        gc.enable()
+    if not (Path(tree) / "qwen_data").is_dir():
+        raise _not_a_tree(tree, "it has no folder qwen_data")
+    reader = Reader(Tree(tree))
+    reader.read()
     summary = reader.summary()
     if not reader.rows:
-        reasons = Counter(summary["quarantined"]).most_common(5)
-        found = "; ".join(f"{reason}: {count}" for reason, count in reasons)
-        raise UserError(_not_a_tree(tree, f"no usable row was found ({found or 'no dialogue'})"))
+        reasons = Counter[str](summary["quarantined"]).most_common(5)
+        listed = "; ".join(f"{reason}: {count}" for reason, count in reasons) or "no dialogue"
+        raise _not_a_tree(tree, f"no usable row was found ({listed})")
     quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
     return Index([reader.rows[identity] for identity in sorted(reader.rows)], quarantine, summary)
 
 
-def write_index(tree: Path, out: Path, quarantine: Path) -> dict[str, Any]:
+def write_index(tree: Path, out: Path, quarantine: Path) -> Record:
     """Index ``tree`` into two files and return the summary."""
-    found = index(tree)
-    write_instances(out, found.rows, found.summary)
-    files.write_jsonl(quarantine, found.quarantine)
-    return found.summary
+    indexed = index(tree)
+    write_instances(out, indexed.rows, indexed.summary)
+    files.write_jsonl(quarantine, indexed.quarantine)
+    return indexed.summary
 
 
-def _not_a_tree(tree: Path, why: str) -> str:
-    return (
+def _not_a_tree(tree: Path, why: str) -> UserError:
+    return UserError(
         f"{tree} is not a dataset tree: {why}. Remedy: give the folder that holds json_data/, "
         "qwen_data/, lego/, object_dataset/ and step_dataset/ in LEGO-ARTA's layout, or draw one "
         "with 'legor1 synthesize'."

@@ -5,17 +5,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import orjson
-
-from legor1.core.boxes import Box, Size, rescale
+from legor1.core.boxes import PERCENT, Box, Size, rescale
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected
 from legor1.data.lego_arta.dialogues import Dialogue, storable
 
 Frame = Literal["pixels", "percent"]
 
+NOT_UNDERSTOOD = "answer not understood"
 ROUNDING = 1  # pixels that a box may lie over the edge of its image
 MOST_ODD = 0.1  # share of answers that may fit no frame: more is not noise, but another frame
 MOST_STRAY = 0.01  # the same of answers that fit the other frame alone, though always one
@@ -25,8 +24,7 @@ LARGE, MOST_SMALL, FEWEST_SMALL = 300, 0.25, 5
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
 _OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
-_NUMBERS, _HUGE = {int, float}, 1e9
-_quote = json.encoder.encode_basestring  # as json.dumps does with ensure_ascii=False
+_HUGE = 1e9
 
 
 class Objects(NamedTuple):
@@ -47,19 +45,17 @@ def parse(answer: str) -> Objects:
     Raises:
         Rejected: neither form, no box, an impossible box, or the label ``ImageContent``.
     """
-    old = _OLD.findall(answer) if "<p>" in answer else []
-    if old:
-        if len(old) != answer.count("<p>"):
-            raise Rejected("answer not understood")
-        pairs = [(label, [_number(text) for text in box]) for label, *box in old]
-    else:
-        pairs = [_pair(item) for item in _literal(answer)]
+    old = _OLD.findall(answer)
+    if old and len(old) != answer.count("<p>"):
+        raise Rejected(NOT_UNDERSTOOD)
+    pairs: list[tuple[str, object]] = [(label, [*map(_number, box)]) for label, *box in old]
+    pairs = pairs or [_pair(item) for item in _literal(answer)]
     if not pairs:
         raise Rejected("no box in the answer")
-    labels = tuple([storable(label).strip() for label, _ in pairs])
+    labels = tuple(storable(label).strip() for label, _ in pairs)
     if "ImageContent" in labels:
         raise Rejected("label ImageContent")
-    return Objects(labels, tuple([_box(box) for _, box in pairs]), percent=bool(old))
+    return Objects(labels, tuple(_box(box) for _, box in pairs), percent=bool(old))
 
 
 class Measure:
@@ -86,20 +82,19 @@ class Measure:
         if objects.percent:
             return
         self.answers += 1
-        right = max([box[2] for box in objects.boxes])
-        low = max([box[3] for box in objects.boxes])
+        right, low = (max(box[side] for box in objects.boxes) for side in (2, 3))
         above = right > 100 or low > 100
         outside = right > size[0] + ROUNDING or low > size[1] + ROUNDING
         large = min(size) >= LARGE
         self._large += large
         self._small += large and not above
         kind = ("within", "above", "outside", "neither")[above + 2 * outside]
-        if kind not in self._first:
-            self._first[kind] = (
-                f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
-                f"in an image of {size[0]} x {size[1]} pixels"
-            )
         self._counts[kind] += 1
+        self._first.setdefault(
+            kind,
+            f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
+            f"in an image of {size[0]} x {size[1]} pixels",
+        )
         largest, filled = self._most.get(kind, (0.0, 0.0))
         share = max(right / size[0], low / size[1])
         self._most[kind] = max(largest, right, low), max(filled, share)
@@ -109,7 +104,7 @@ class Measure:
 
         A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
         neither occurs, it is the frame that the largest coordinate fills better. A few stray
-        answers have no say.
+        answers do not count.
 
         Raises:
             UserError: no frame fits all answers, or some look as if in another.
@@ -158,14 +153,13 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     """
     width, height = size
     percent = objects.percent or frame == "percent"
-    right, low = (100, 100) if percent else (width + ROUNDING, height + ROUNDING)
+    right, low = PERCENT if percent else (width + ROUNDING, height + ROUNDING)
     boxes = []
     for box in objects.boxes:
         if box[2] > right or box[3] > low:
             raise Rejected("box outside its frame")
-        x1, y1, x2, y2 = rescale(box, (100, 100), size) if percent else box
-        x1, y1 = round(x1), round(y1)
-        x2, y2 = min(round(x2), width), min(round(y2), height)
+        x1, y1, x2, y2 = map(round, rescale(box, PERCENT, size) if percent else box)
+        x2, y2 = min(x2, width), min(y2, height)
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
         boxes.append((x1, y1, x2, y2))
@@ -178,11 +172,10 @@ def as_filed(objects: Objects) -> str:
 
 
 def _text(labels: Iterable[str], boxes: Iterable[Box]) -> str:
-    items = [
-        f'{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}], "label": {_quote(label)}}}'
-        for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True)
-    ]
-    return f"[{', '.join(items)}]"
+    pairs = zip(boxes, labels, strict=True)
+    return json.dumps(
+        [{"bbox_2d": box, "label": label} for box, label in pairs], ensure_ascii=False
+    )
 
 
 def _number(text: str) -> float:
@@ -190,31 +183,31 @@ def _number(text: str) -> float:
 
 
 def _literal(answer: str) -> list:
-    for read in (orjson.loads, json.loads, ast.literal_eval):
+    for read in (json.loads, ast.literal_eval):
         try:
             value = read(answer)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
         if isinstance(value, list):
             return value
-    raise Rejected("answer not understood")
+    raise Rejected(NOT_UNDERSTOOD)
 
 
-def _pair(item: Any) -> tuple[str, Any]:
+def _pair(item: object) -> tuple[str, object]:
     label = item.get("label") if isinstance(item, dict) else None
-    if not isinstance(label, str):
-        raise Rejected("answer not understood")
+    if not isinstance(item, dict) or not isinstance(label, str):
+        raise Rejected(NOT_UNDERSTOOD)
     return label, item.get("bbox_2d")
 
 
-def _box(value: Any) -> Box:
+def _box(value: object) -> Box:
     if not isinstance(value, list | tuple) or len(value) != 4:
-        raise Rejected("answer not understood")
+        raise Rejected(NOT_UNDERSTOOD)
+    if not all(type(number) in (int, float) and abs(number) < _HUGE for number in value):
+        raise Rejected(NOT_UNDERSTOOD)
     x1, y1, x2, y2 = value
-    if not {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:
-        raise Rejected("answer not understood")
-    if 0 <= x1 < x2 < _HUGE and 0 <= y1 < y2 < _HUGE:
-        return x1, y1, x2, y2
-    if not all(abs(number) < _HUGE for number in value):
-        raise Rejected("answer not understood")
-    raise Rejected("box outside its frame" if min(x1, y1) < 0 else "empty box")
+    if min(x1, y1) < 0:
+        raise Rejected("box outside its frame")
+    if x1 >= x2 or y1 >= y2:
+        raise Rejected("empty box")
+    return x1, y1, x2, y2

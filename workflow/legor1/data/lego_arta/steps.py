@@ -5,11 +5,12 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from legor1.core.files import Rejected, locate
 from legor1.data.lego_arta.dialogues import storable
 
+GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")  # where a name lacks the _ before fake
 _FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")
 _STEP_NUMBER = re.compile(r"[_-](\d{1,9})_step")
 _EOP_NUMBER = re.compile(r"_(\d{1,9})(?!\d).*?eop")
@@ -45,7 +46,7 @@ class Manuals:
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
 
     def step(self, path: str) -> Step:
-        """Return the step of the image at ``path``, whose file name decides in case of need."""
+        """Return the step of the image at ``path``, whose file name is the fallback."""
         known = self.images.get(_key(path))
         if known is None:
             return step_of_name(path.rpartition("/")[2])
@@ -100,7 +101,7 @@ def read_manuals(root: Path) -> Manuals:
     return manuals
 
 
-def _add(manuals: Manuals, manual: str, instruction: dict[str, Any]) -> None:
+def _add(manuals: Manuals, manual: str, instruction: dict) -> None:
     number = int(instruction["instruction_id"])
     text = instruction.get("text") or ""
     text = storable((" ".join(map(str, text)) if isinstance(text, list) else str(text)).strip())
@@ -122,6 +123,6 @@ def _key(path: str) -> str:
     return f"{manual}/images/{name}" if manual else ""
 
 
-def _number(value: Any) -> int | None:
-    found = re.search(r"\d{1,9}", str(value)) if isinstance(value, int | float | str) else None
-    return int(found[0]) if found else None
+def _number(value: object) -> int | None:
+    digits = re.search(r"\d{1,9}", str(value)) if isinstance(value, int | float | str) else None
+    return int(digits[0]) if digits else None

@@ -1,5 +1,7 @@
 """Bricks drawn as a building booklet draws them: seen from above at an angle, studs and all.
 
+A booklet's look is its camera, paper, ink and paints; the names of its colours are always the same.
+
 Space is measured in studs; x runs to the right and towards the viewer, y to the left and towards
 the viewer, z up in plates (a brick is three plates high). Everything is drawn ``OVERSAMPLING``
 times too large and reduced at the end, for smooth edges.
@@ -8,11 +10,9 @@ times too large and reduced at the end, for smooth edges.
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-
-from legor1.data.synthetic.looks import LOOKS, Colour, Look, mix
 
 OVERSAMPLING = 2
 BOARD = 7  # studs along a side of the baseplate
@@ -23,6 +23,59 @@ STUD_HEIGHT = 0.22
 KINDS = {"brick": 3, "plate": 1}  # height in plates
 
 Point = tuple[float, float]
+Colour = tuple[int, int, int]  # red, green, blue, each 0 to 255
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a booklet is drawn: the camera (degrees), the paper and the ink."""
+
+    yaw: float
+    pitch: float
+    page: tuple[Colour, Colour]
+    panel: tuple[Colour, Colour]
+    border: Colour
+    ink: Colour
+    board: Colour
+    highlight: Colour
+    outline: float  # width of the ink in thousandths of the picture's shorter side
+    shades: tuple[float, float, float]  # top, left, right: towards white above 0, black below
+    shadow: int  # its darkness, 0 to 255
+    colours: dict[str, Colour] = field(hash=False)
+
+
+LOOKS = {
+    "manual": Look(
+        yaw=45, pitch=31, page=((250, 252, 254), (214, 231, 243)),
+        panel=((226, 242, 252), (180, 215, 238)), border=(58, 120, 170), ink=(28, 38, 52),
+        board=(172, 184, 190), highlight=(255, 92, 0), outline=4.0, shades=(0.20, 0.0, -0.26),
+        shadow=95,
+        colours={
+            "red": (205, 28, 36), "blue": (18, 92, 184), "yellow": (250, 204, 22),
+            "green": (22, 142, 66), "orange": (246, 128, 20), "white": (236, 238, 238),
+            "black": (46, 48, 54), "purple": (128, 62, 160),
+        },
+    ),
+    "sketch": Look(
+        yaw=40, pitch=36, page=((252, 247, 234), (252, 247, 234)),
+        panel=((255, 251, 240), (246, 236, 214)), border=(206, 190, 158), ink=(92, 78, 66),
+        board=(222, 208, 178), highlight=(0, 150, 160), outline=1.6, shades=(0.34, -0.22, 0.06),
+        shadow=45,
+        colours={
+            "red": (226, 66, 62), "blue": (62, 112, 212), "yellow": (255, 216, 72),
+            "green": (64, 170, 92), "orange": (255, 150, 62), "white": (250, 250, 250),
+            "black": (64, 64, 66), "purple": (150, 92, 190),
+        },
+    ),
+}  # fmt: skip
+COLOURS = tuple(LOOKS["manual"].colours)
+
+
+def mix(colour: Colour, amount: float) -> Colour:
+    """Return ``colour`` moved towards white (``amount`` above 0) or black (below 0)."""
+    target = 255 if amount > 0 else 0
+    r, g, b = (round(c + (target - c) * abs(amount)) for c in colour)
+    return r, g, b
 
 
 @dataclass(frozen=True)
@@ -42,11 +95,16 @@ class Brick:
         """The height of its upper face, in plates."""
         return self.z + KINDS[self.kind]
 
+    def studs(self) -> Iterator[Point]:
+        """Yield the middle of each stud as (x, y)."""
+        for x in range(self.width):
+            for y in range(self.depth):
+                yield self.x + x + 0.5, self.y + y + 0.5
+
     def before(self, other: "Brick") -> bool:
-        """Tell whether this brick must be drawn before ``other``, which may hide it."""
-        return (
-            self.x + self.width <= other.x or self.y + self.depth <= other.y or self.top <= other.z
-        )
+        """Return whether this brick must be drawn before ``other``, which may hide it."""
+        behind = self.x + self.width <= other.x or self.y + self.depth <= other.y
+        return behind or self.top <= other.z
 
 
 BASEPLATE = Brick(0, 0, -1, BOARD, BOARD, "plate", "")  # its colour is the look's
@@ -142,11 +200,17 @@ class Picture:
         """Draw one brick over what is there, in a bright outline if ``highlighted``."""
         if highlighted:
             self._halo(brick, camera)
-        self._block(brick, camera, self.look.colours[brick.colour])
-
-    def board(self, brick: Brick, camera: Camera) -> None:
-        """Draw the baseplate."""
-        self._block(brick, camera, self.look.board)
+        base = self.look.colours.get(brick.colour, self.look.board)
+        top, left, right = camera.faces(brick)
+        for face, shade in zip((top, left, right), self.look.shades, strict=True):
+            self.draw.polygon(face, fill=mix(base, shade))
+        glint = mix(base, 0.5)  # light caught by the rounded edges
+        self._line([top[3], top[2], top[1]], glint, self.line)
+        self._line([top[2], left[2]], mix(base, 0.25), self.line * 0.7)
+        outline = camera.silhouette(brick)
+        self._line([*outline, *outline[:2]], self._ink(base), self.line)
+        for x, y in brick.studs():
+            self._stud(x, y, brick.top, camera, base)
 
     def shadow(self, bricks: Sequence[Brick], camera: Camera, blur: float) -> None:
         """Darken the ground beside one or more bricks, with an edge ``blur`` studs soft."""
@@ -155,10 +219,8 @@ class Picture:
         xs, ys = [x for area in areas for x, _ in area], [y for area in areas for _, y in area]
         left, top = round(min(xs) - 2.5 * soft), round(min(ys) - 2.5 * soft)
         coarse = max(1, round(soft / 3))  # a soft edge needs no more points than this
-        width, height = (
-            1 + round((max(values) + 2.5 * soft - low) / coarse)
-            for values, low in ((xs, left), (ys, top))
-        )
+        width = 1 + round((max(xs) + 2.5 * soft - left) / coarse)
+        height = 1 + round((max(ys) + 2.5 * soft - top) / coarse)
         mask = Image.new("L", (width, height))
         draw = ImageDraw.Draw(mask)
         for area in areas:
@@ -183,19 +245,6 @@ class Picture:
     def finish(self) -> Image.Image:
         """Return the picture at its true size."""
         return self.image.reduce(OVERSAMPLING)
-
-    def _block(self, brick: Brick, camera: Camera, base: Colour) -> None:
-        top, left, right = camera.faces(brick)
-        for face, shade in zip((top, left, right), self.look.shades, strict=True):
-            self.draw.polygon(face, fill=mix(base, shade))
-        glint = mix(base, 0.5)  # light caught by the rounded edges
-        self._line([top[3], top[2], top[1]], glint, self.line)
-        self._line([top[2], left[2]], mix(base, 0.25), self.line * 0.7)
-        outline = camera.silhouette(brick)
-        self._line([*outline, *outline[:2]], self._ink(base), self.line)
-        for x in range(brick.width):
-            for y in range(brick.depth):
-                self._stud(brick.x + x + 0.5, brick.y + y + 0.5, brick.top, camera, base)
 
     def _stud(self, x: float, y: float, z: float, camera: Camera, base: Colour) -> None:
         draw, rx = self.draw, STUD_RADIUS * camera.scale
@@ -227,10 +276,9 @@ class Picture:
             self._line([*outline, *outline[:2]], colour, wide * 2)
             rx = STUD_RADIUS * camera.scale + wide
             ry = STUD_RADIUS * camera.scale * camera.flattening + wide
-            for x in range(brick.width):
-                for y in range(brick.depth):
-                    u, v = camera.project(brick.x + x + 0.5, brick.y + y + 0.5, rise)
-                    self.draw.ellipse((u - rx, v - ry, u + rx, v + ry), fill=colour)
+            for x, y in brick.studs():
+                u, v = camera.project(x, y, rise)
+                self.draw.ellipse((u - rx, v - ry, u + rx, v + ry), fill=colour)
 
     def _line(self, points: list[Point], colour: Colour, width: float) -> None:
         self.draw.line(points, fill=colour, width=max(1, round(width)), joint="curve")
@@ -254,47 +302,3 @@ def _shadows(brick: Brick, camera: Camera) -> Iterator[list[Point]]:
 @functools.lru_cache(maxsize=4)
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def gradient(size: tuple[int, int], ends: tuple[Colour, Colour]) -> Image.Image:
-    """Return a picture that runs from one colour at the top to another at the bottom."""
-    ramp = Image.linear_gradient("L").resize((1, size[1])).resize(size)
-    return Image.composite(Image.new("RGB", size, ends[1]), Image.new("RGB", size, ends[0]), ramp)
-
-
-@functools.lru_cache(maxsize=16)
-def empty_panel(size: tuple[int, int], look: str) -> Image.Image:
-    """Return the part call-out of a picture of ``size`` with nothing in it, oversampled."""
-    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
-    page, panel = gradient(large, style.page), gradient(large, style.panel)
-    unit = min(large) / 100
-    box = (unit * 2, unit * 2, large[0] - unit * 2, large[1] - unit * 2)
-    mask = Image.new("L", large)
-    ImageDraw.Draw(mask).rounded_rectangle(box, unit * 5, fill=255)
-    page.paste(panel, mask=mask)
-    ImageDraw.Draw(page).rounded_rectangle(box, unit * 5, outline=style.border, width=round(unit))
-    return page
-
-
-@functools.lru_cache(maxsize=16)
-def empty_board(size: tuple[int, int], look: str) -> Image.Image:
-    """Return the bare baseplate of a step picture of ``size``, oversampled."""
-    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
-    camera = board_camera(size, look)
-    picture = Picture(gradient(large, style.page), style)
-    picture.shadow([BASEPLATE], camera, blur=0.5)
-    picture.board(BASEPLATE, camera)
-    return picture.image
-
-
-def board_camera(size: tuple[int, int], look: str) -> Camera:
-    """Return the camera that fits the baseplate, and what may stand on it, into a picture."""
-    style = LOOKS[look]
-    unit = Camera(style.yaw, style.pitch)
-    left, top, right, bottom = unit.extent(BASEPLATE)
-    top -= unit.project(0, 0, 0)[1] - unit.project(0, 0, HIGHEST)[1]
-    width, height = (side * OVERSAMPLING for side in size)
-    scale = 0.92 * min(width / (right - left), height / (bottom - top))
-    x = width / 2 - scale * (left + right) / 2
-    y = height / 2 - scale * (top + bottom) / 2
-    return Camera(style.yaw, style.pitch, scale, x, y)

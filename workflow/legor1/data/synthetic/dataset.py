@@ -18,12 +18,13 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from legor1.core.boxes import Size
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder, write_json, write_text
 from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
-from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.bricks import LOOKS
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
 SMALLEST, LARGEST, MOST_ELONGATED = 64, 4096, 3  # beyond these, counts and studs cannot be read
@@ -41,7 +42,6 @@ FILES = {
 }
 COPIED = 4  # one true image in so many has its copy in step_dataset, and its own row
 
-Size = tuple[int, int]
 Turns = list[dict]
 
 
@@ -84,8 +84,8 @@ class Manual:
         """Add a dialogue."""
         shown = {"type": "image", "image": f"{URI}/{self.name}/images/{image}"}
         asked = {"role": "user", "content": [shown, {"type": "text", "text": prompt}]}
-        told = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        self.dialogues[task].append([asked, told])
+        answered = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+        self.dialogues[task].append([asked, answered])
 
 
 def parse_sizes(text: str) -> tuple[Size, ...]:
@@ -94,9 +94,9 @@ def parse_sizes(text: str) -> tuple[Size, ...]:
     Raises:
         UserError: it says something else, or a size that no booklet page has.
     """
-    found = [re.fullmatch(r"\s*(\d{1,5})x(\d{1,5})\s*", piece) for piece in text.split(",")]
-    sizes = tuple((int(m[1]), int(m[2])) for m in found if m)
-    if len(sizes) < len(found):
+    matches = [re.fullmatch(r"\s*(\d{1,5})x(\d{1,5})\s*", piece) for piece in text.split(",")]
+    sizes = tuple((int(match[1]), int(match[2])) for match in matches if match)
+    if len(sizes) < len(matches):
         raise UserError(
             f"image sizes {text!r} cannot be read. Remedy: write WIDTHxHEIGHT in pixels, "
             "several separated by commas, such as 480x360,360x480."
@@ -125,7 +125,7 @@ def synthesize(
         objects: part call-outs a manual.
         seed: of all random choices.
         image_sizes: (width, height) in pixels; each image has one of them.
-        look: one of ``looks.LOOKS``.
+        look: one of ``bricks.LOOKS``.
         workers: processes to draw with; the tree is the same however many.
 
     Raises:
@@ -194,9 +194,9 @@ def _draw_object(root: Path, plan: Plan, manual: Manual, number: int) -> list[di
     image = f"{number}_eop.png"
     rng = generator(plan.seed, "object", f"{manual.name}/{image}")
     size = plan.sizes[rng.integers(len(plan.sizes))]
-    picture, found = scenes.draw_call_out(rng, size, plan.look)
+    picture, parts = scenes.draw_call_out(rng, size, plan.look)
     _save(picture, root / "object_dataset/lego" / manual.name / "images" / image)
-    boxes = [{"bbox_2d": list(box), "label": label} for box, label in found]
+    boxes = [{"bbox_2d": list(box), "label": label} for box, label in parts]
     manual.ask("object", image, PROMPTS["object"], json.dumps(boxes))
     return boxes
 
@@ -248,8 +248,9 @@ def _add_oddities(root: Path, plan: Plan, manual: Manual) -> None:
     manual.ask("grounding", beyond, PROMPTS["grounding"], "Admire your model.")
     grounding.append([dict(turn, content=turn["content"][-1:]) for turn in grounding[0]])
     _draw_object(root, plan, manual, plan.objects + 1)
-    told = objects[-1][1]["content"][0]
-    told["text"] = json.dumps([dict(box, label="ImageContent") for box in json.loads(told["text"])])
+    answer = objects[-1][1]["content"][0]
+    boxes = [box | {"label": "ImageContent"} for box in json.loads(answer["text"])]
+    answer["text"] = json.dumps(boxes)
 
 
 def _write_texts(root: Path, manuals: Sequence[Manual]) -> None:

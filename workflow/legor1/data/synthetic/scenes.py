@@ -2,13 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from legor1.core.boxes import Size
 from legor1.data.synthetic import bricks
-from legor1.data.synthetic.bricks import BOARD, HIGHEST, KINDS, OVERSAMPLING, Brick, Camera, Picture
-from legor1.data.synthetic.looks import COLOURS, LOOKS
+from legor1.data.synthetic.bricks import (
+    BASEPLATE,
+    BOARD,
+    COLOURS,
+    HIGHEST,
+    KINDS,
+    LOOKS,
+    OVERSAMPLING,
+    Brick,
+    Camera,
+    Colour,
+    Picture,
+)
 
 SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
 PLACES = {  # phrase: which end of x and of y
@@ -20,7 +33,6 @@ PLACES = {  # phrase: which end of x and of y
 }
 FALSIFICATIONS = ("missing", "moved", "recoloured")
 Box = tuple[int, int, int, int]
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -76,11 +88,10 @@ def draw_call_out(
     while len(parts) < wanted:
         part = draw_part(rng, (0.4, 0.3, 0.2, 0.1))
         parts.setdefault((part.colour, part.size, part.kind), part)
-    picture = Picture(bricks.empty_panel(size, look), LOOKS[look])
-    found = []
-    for part, cell in zip(parts.values(), _cells(rng, wanted, size), strict=True):
-        found.append((_put(rng, picture, part, cell, size), part.label))
-    return picture.finish(), found
+    picture = Picture(empty_panel(size, look), LOOKS[look])
+    cells = zip(parts.values(), _cells(rng, wanted, size), strict=True)
+    boxes = [(_put(rng, picture, part, cell, size), part.label) for part, cell in cells]
+    return picture.finish(), boxes
 
 
 def _cells(rng: np.random.Generator, count: int, size: Size) -> Iterator[tuple[float, ...]]:
@@ -172,10 +183,9 @@ def _draw_place(rng: np.random.Generator, standing: Sequence[Brick]) -> tuple[st
 
 def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
     """Return the part's bricks side by side at a place, or none where there is no room."""
-    one = part.brick(turned)
-    along_x = one.width <= one.depth
-    wide = one.width * (part.count if along_x else 1)
-    deep = one.depth * (1 if along_x else part.count)
+    brick = part.brick(turned)
+    step = (brick.width, 0) if brick.width <= brick.depth else (0, brick.depth)
+    wide, deep = brick.width + step[0] * (part.count - 1), brick.depth + step[1] * (part.count - 1)
     if isinstance(where, Brick):
         if wide > where.width or deep > where.depth:
             return ()
@@ -183,8 +193,8 @@ def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
     else:
         ends = PLACES[where]
         x, y, z = round(ends[0] * (BOARD - wide)), round(ends[1] * (BOARD - deep)), 0
-    step = (one.width, 0) if along_x else (0, one.depth)
-    return tuple(replace(one, x=x + i * step[0], y=y + i * step[1], z=z) for i in range(part.count))
+    numbers = range(part.count)
+    return tuple(replace(brick, x=x + i * step[0], y=y + i * step[1], z=z) for i in numbers)
 
 
 def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: str) -> bool:
@@ -220,8 +230,8 @@ def draw_step(
     number: int, before: Sequence[Brick], added: Sequence[Brick], size: Size, look: str
 ) -> Image.Image:
     """Draw the model at one step, what was just added in an outline of its own."""
-    picture = Picture(bricks.empty_board(size, look), LOOKS[look])
-    camera = bricks.board_camera(size, look)
+    picture = Picture(empty_board(size, look), LOOKS[look])
+    camera = board_camera(size, look)
     every = [*before, *added]
     if every:
         picture.shadow(every, camera, blur=0.2)
@@ -230,3 +240,48 @@ def draw_step(
     letters = 0.13 * min(picture.image.size)
     picture.text((letters * 0.4, letters * 1.15), str(number), letters)
     return picture.finish()
+
+
+def _gradient(size: Size, ends: tuple[Colour, Colour]) -> Image.Image:
+    """Return a picture that runs from one colour at the top to another at the bottom."""
+    ramp = Image.linear_gradient("L").resize((1, size[1])).resize(size)
+    top, bottom = (Image.new("RGB", size, colour) for colour in ends)
+    return Image.composite(bottom, top, ramp)
+
+
+@lru_cache(maxsize=16)
+def empty_panel(size: Size, look: str) -> Image.Image:
+    """Return the part call-out of a picture of ``size`` with nothing in it, oversampled."""
+    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
+    page, panel = _gradient(large, style.page), _gradient(large, style.panel)
+    unit = min(large) / 100
+    box = (unit * 2, unit * 2, large[0] - unit * 2, large[1] - unit * 2)
+    mask = Image.new("L", large)
+    ImageDraw.Draw(mask).rounded_rectangle(box, unit * 5, fill=255)
+    page.paste(panel, mask=mask)
+    ImageDraw.Draw(page).rounded_rectangle(box, unit * 5, outline=style.border, width=round(unit))
+    return page
+
+
+@lru_cache(maxsize=16)
+def empty_board(size: Size, look: str) -> Image.Image:
+    """Return the bare baseplate of a step picture of ``size``, oversampled."""
+    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
+    camera = board_camera(size, look)
+    picture = Picture(_gradient(large, style.page), style)
+    picture.shadow([BASEPLATE], camera, blur=0.5)
+    picture.brick(BASEPLATE, camera)
+    return picture.image
+
+
+def board_camera(size: Size, look: str) -> Camera:
+    """Return the camera that fits the baseplate, and what may stand on it, into a picture."""
+    style = LOOKS[look]
+    unit = Camera(style.yaw, style.pitch)
+    left, top, right, bottom = unit.extent(BASEPLATE)
+    top -= unit.project(0, 0, 0)[1] - unit.project(0, 0, HIGHEST)[1]
+    width, height = (side * OVERSAMPLING for side in size)
+    scale = 0.92 * min(width / (right - left), height / (bottom - top))
+    x = width / 2 - scale * (left + right) / 2
+    y = height / 2 - scale * (top + bottom) / 2
+    return Camera(style.yaw, style.pitch, scale, x, y)

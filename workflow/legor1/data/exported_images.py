@@ -7,32 +7,30 @@ upright and another not, is written anew as the model sees it.
 import os
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
 from legor1.core.files import LEAVES, Rejected, Tree, locate
 from legor1.core.images import decode, open_image
+from legor1.data.instances import Record
 
-Row = dict[str, Any]
 TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "height")
 
 
 class Images:
-    """Puts images of a dataset tree into an export's folder, each once."""
+    """Puts images of a dataset tree into an export's folder, each once.
+
+    Args:
+        tree: the dataset tree.
+        folder: the export's folder.
+        budget: images are resized to what it makes of them; none leaves them as they are.
+    """
 
     def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
-        """Bind the two folders.
-
-        Args:
-            tree: the dataset tree.
-            folder: the export's folder.
-            budget: images are resized to what it makes of them; none leaves them as they are.
-        """
         self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
         self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
 
-    def place(self, turn: Row, below: str = "images") -> str:
+    def place(self, turn: Record, below: str = "images") -> str:
         """Put the image of a query or demonstration into the export, if it is not there yet.
 
         Args:
@@ -61,40 +59,32 @@ class Images:
                 _write(source, path, target)
         return name
 
-    def size(self, turn: Row) -> Size:
+    def size(self, turn: Record) -> Size:
         """Return (width, height) in pixels that the turn's image has in the export."""
         size = turn["width"], turn["height"]
         return self._budget.processed_size(size) if self._budget else size
 
-    def _checked(self, turn: Row) -> tuple[Path, bool]:
-        name = turn["image"]
+    def _checked(self, turn: Record) -> tuple[Path, bool]:
+        name, size = turn["image"], (turn["width"], turn["height"])
         try:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise Rejected(LEAVES)
             source = locate(self._tree.root, name)
             if name not in self._known:
-                self._known[name] = self._decode(name)
+                with os.fdopen(self._tree.open(name)[0], "rb") as file:
+                    decoded = decode(file)
+                self._known[name] = decoded.image.size, decoded.plain
         except Rejected as error:
-            raise UserError(
-                f"{turn['instance_id']}: {name!r} in {self._tree.root}: {error}. "
-                "Remedy: give the tree that the conversations were made from."
-            ) from error
-        size, plain = self._known[name]
-        if size != (turn["width"], turn["height"]):
-            raise UserError(
-                f"{turn['instance_id']}: {name} has {size} pixels, not "
-                f"{(turn['width'], turn['height'])}, so its boxes are of another image. "
-                "Remedy: give the tree that the conversations were made from."
+            raise _refused(turn, f"{name!r} in {self._tree.root}: {error}") from error
+        actual, plain = self._known[name]
+        if actual != size:
+            raise _refused(
+                turn, f"{name} has {actual} pixels, not {size}, so its boxes are of another image"
             )
         return source, plain
 
-    def _decode(self, name: str) -> tuple[Size, bool]:
-        with os.fdopen(self._tree.open(name)[0], "rb") as file:
-            decoded = decode(file)
-        return decoded.image.size, decoded.plain
 
-
-def check_rows(rows: list[Row], path: Path) -> None:
+def check_rows(rows: list[Record], path: Path) -> None:
     """Check what all formats rely on.
 
     Raises:
@@ -104,19 +94,24 @@ def check_rows(rows: list[Row], path: Path) -> None:
         raise UserError(f"{path} has no conversations. Remedy: make it again by 'legor1 convert'.")
     for number, row in enumerate(rows, 1):
         shown = row["demonstrations"]
-        if not isinstance(shown, list) or not all(_is_turn(one) for one in [*shown, row]):
+        if not isinstance(shown, list) or not all(_is_turn(turn) for turn in [*shown, row]):
             raise UserError(
                 f"{path}, row {number}: not a conversation (see conversation.schema.json). "
                 "Remedy: make it again by 'legor1 convert'."
             )
 
 
-def _is_turn(turn: Any) -> bool:
+def _is_turn(turn: object) -> bool:
     return (
         isinstance(turn, dict)
         and all(isinstance(turn.get(key), str) and turn[key] for key in TEXTS)
         and all(type(turn.get(key)) is int and turn[key] > 0 for key in NUMBERS)
     )
+
+
+def _refused(turn: Record, why: str) -> UserError:
+    remedy = "Remedy: give the tree that the conversations were made from."
+    return UserError(f"{turn['instance_id']}: {why}. {remedy}")
 
 
 def _link(source: Path, path: Path) -> None:

@@ -1,0 +1,232 @@
+"""``legor1 export``: conversations and their images in the format of another program.
+
+The folder appears whole or not at all. Images are further names of the tree's files where the file
+system allows that (so they take no space, and are not to be edited), else copies.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from legor1.core.boxes import PERCENT, PixelBudget, rescale, rescale_text
+from legor1.core.errors import UserError
+from legor1.core.files import atomic_folder, read_jsonl, write_json, write_jsonl, write_text
+from legor1.data.exported_images import Images, check_rows
+from legor1.data.instances import Record
+from legor1.tasks.discovery import of_kind
+from legor1.tasks.parsing import Detection, parse_objects
+
+MARKER = ".export.json"  # tells an export, which a new one may replace, from a folder of the user's
+REQUIRED = ("instance_id", "task", "manual", "demonstrations")
+PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of LLaMA-Factory
+# Qwen2.5-VL's own processor does not resize images with a number of pixels between these.
+LEAST, MOST = 3136, 12845056
+TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user"}
+ENTRY = {  # of a file in LLaMA-Factory's dataset_info.json
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages", "images": "images"},
+    "tags": TAGS | {"assistant_tag": "assistant"},
+}
+COPIED = ("instance_id", "task", "manual", "width", "height", "prompt", "response")
+
+Sides = dict[str, list[Record]]  # a file's name without .jsonl → its conversations
+
+
+def write_export(
+    conversations: Sequence[Path],
+    tree: Path,
+    out: Path,
+    format: str,
+    budget: PixelBudget | None = None,
+) -> dict[str, int]:
+    """Write the export and return how many rows each file of conversations had.
+
+    Args:
+        conversations: JSONL files of ``legor1 convert``; the name of each names its part.
+        tree: the dataset tree that they were made from.
+        out: the folder; an earlier export there is replaced.
+        format: one of ``FORMATS``.
+        budget: see ``write_llamafactory``, the only format that takes one.
+
+    Raises:
+        UserError: a file, row, image or argument that cannot be used.
+    """
+    if budget and format != "llamafactory":
+        raise UserError(
+            f"{format} keeps the original images. Remedy: give --max-pixels for llamafactory."
+        )
+    if budget and (budget.min_pixels < LEAST or budget.max_pixels > MOST):
+        raise UserError(
+            f"Qwen2.5-VL's processor resizes images outside {LEAST} to {MOST} pixels again, so the "
+            f"boxes would be off. Remedy: keep --min-pixels and --max-pixels within these."
+        )
+    sides = _read(conversations)
+    counts = {side: len(rows) for side, rows in sides.items()}
+    try:
+        with atomic_folder(out.absolute(), MARKER) as folder:
+            FORMATS[format](sides, Images(tree, folder, budget), folder)
+            write_json(folder / MARKER, {"schema_version": 1, "format": format, "rows": counts})
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error}. Remedy: free space there.") from error
+    return counts
+
+
+def _read(conversations: Sequence[Path]) -> Sides:
+    sides: Sides = {}
+    for path in map(Path, conversations):
+        if path.stem in sides or not re.fullmatch(r"[A-Za-z0-9_]+", path.stem):
+            raise UserError(
+                f"{path}: its name cannot name a part of the export. Remedy: give each file "
+                "another name of letters, digits and _, such as train.jsonl and test.jsonl."
+            )
+        sides[path.stem] = read_jsonl(path, REQUIRED)
+        check_rows(sides[path.stem], path)
+    return sides
+
+
+def write_llamafactory(sides: Sides, images: Images, folder: Path) -> None:
+    """Write sharegpt JSONL with ``<image>`` placeholders, and dataset_info.json.
+
+    LLaMA-Factory resizes an image by a rule of its own (``image_max_pixels``), then Qwen2.5-VL's
+    processor by another, and no box in the text follows. With a pixel budget, images are therefore
+    exported at the size that the processor makes of them, with boxes in their pixels: neither
+    resizes them again as long as ``image_max_pixels`` is no less than the budget. Without one,
+    images and boxes are the original ones.
+
+    Demonstrations are earlier turns; ``mask_history: true`` keeps their answers out of the loss.
+
+    Raises:
+        UserError: a text holds a placeholder of LLaMA-Factory's, or an image cannot be used.
+    """
+    for side, rows in sides.items():
+        write_jsonl(folder / f"{side}.jsonl", (_example(row, images) for row in rows))
+    entries = {f"legor1_{side}": {"file_name": f"{side}.jsonl"} | ENTRY for side in sides}
+    write_json(folder / "dataset_info.json", entries)
+
+
+def _example(row: Record, images: Images) -> Record:
+    turns = [*row["demonstrations"], row]
+    messages, paths = [], [images.place(turn) for turn in turns]
+    for turn in turns:
+        _check_text(turn)
+        answer = turn["file_response" if "file_response" in turn else "response"]
+        if row.get("box_frame", "processed") == "processed":
+            answer = rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
+        messages.append({"role": "user", "content": PLACEHOLDERS[0] + turn["prompt"]})
+        messages.append({"role": "assistant", "content": answer})
+    return {"messages": messages, "images": paths}
+
+
+def _check_text(turn: Record) -> None:
+    for placeholder in PLACEHOLDERS:
+        if placeholder in turn["prompt"] + turn["response"]:
+            raise UserError(
+                f"{turn['instance_id']}: its text holds {placeholder}, which LLaMA-Factory would "
+                "take for an image, a video or a sound. Remedy: leave the row out, or change its "
+                "text."
+            )
+
+
+def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
+    """Write a folder that ``datasets.load_dataset(folder)`` opens, one split a file.
+
+    Each split is a folder with metadata.jsonl and its images (an "imagefolder"). A row has the
+    columns ``image``, those in ``COPIED`` and, in the order shown, ``demonstration_images``,
+    ``demonstration_prompts`` and ``demonstration_responses``. Boxes are as in the conversations.
+    README.md names the splits.
+
+    Raises:
+        UserError: an image cannot be used.
+    """
+    for side, rows in sides.items():
+        lines = (_metadata(row, images, side) for row in rows)
+        write_jsonl(folder / side / "metadata.jsonl", lines)
+    splits = "".join(f'  - split: {side}\n    path: "{side}/**"\n' for side in sides)
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
+    write_text(folder / "README.md", card + "\nExported by `legor1 export`.\n")
+
+
+def _metadata(row: Record, images: Images, side: str) -> Record:
+    """Return a line of metadata; the library makes an image of what ends in ``file_name``."""
+    shown = row["demonstrations"]
+    paths = [images.place(turn, f"{side}/images") for turn in [row, *shown]]
+    names = [path.removeprefix(f"{side}/") for path in paths]
+    return {
+        "file_name": names[0],
+        **{key: row[key] for key in COPIED},
+        "demonstration_images_file_names": names[1:],
+        "demonstration_prompts": [turn["prompt"] for turn in shown],
+        "demonstration_responses": [turn["response"] for turn in shown],
+    }
+
+
+def write_coco(sides: Sides, images: Images, folder: Path) -> None:
+    """Write the object queries as COCO detection JSON, which pycocotools loads.
+
+    Each annotations/SIDE.json has the same categories: the labels as they stand ("2 red 1x2
+    plate"), numbered from 1 in their order. A ``bbox`` is [left, top, width, height] in pixels of
+    the original image. Other tasks have no boxes and are left out, demonstrations too.
+
+    Raises:
+        UserError: no object query, an answer without boxes, or an image that cannot be used.
+    """
+    truths = {
+        side: [(row, _truth(row)) for row in rows if row["task"] in of_kind("boxes")]
+        for side, rows in sides.items()
+    }
+    labels = {box.label for rows in truths.values() for _, boxes in rows for box in boxes}
+    if not labels:
+        raise UserError(
+            f"{', '.join(sides)}: no object query, so there are no boxes. "
+            "Remedy: give conversations of the object task."
+        )
+    categories = {label: number for number, label in enumerate(sorted(labels), 1)}
+    for side, rows in truths.items():
+        annotations = list(_annotations([boxes for _, boxes in rows], categories))
+        content = {
+            "info": {"description": f"LEGO-ARTA, object task, {side}", "version": "1"},
+            "images": [_image(number, row, images) for number, (row, _) in enumerate(rows, 1)],
+            "annotations": annotations,
+            "categories": [{"id": n, "name": label} for label, n in categories.items()],
+        }
+        write_json(folder / "annotations" / f"{side}.json", content)
+
+
+def _truth(row: Record) -> list[Detection]:
+    """Return the true objects, boxes in pixels of the original image."""
+    truth = parse_objects(row["response"])
+    if truth is None:
+        raise UserError(
+            f"{row['instance_id']}: its response holds no boxes: {row['response'][:80]!r}. "
+            "Remedy: make the conversations again by 'legor1 convert'."
+        )
+    if row.get("box_frame") != "percent":
+        return truth
+    size = row["width"], row["height"]
+    return [Detection(rescale(true.box, PERCENT, size), true.label) for true in truth]
+
+
+def _image(number: int, row: Record, images: Images) -> Record:
+    same = {key: row[key] for key in ("width", "height", "instance_id")}
+    return {"id": number, "file_name": images.place(row).removeprefix("images/")} | same
+
+
+def _annotations(truths: list[list[Detection]], categories: dict[str, int]) -> Iterator[Record]:
+    flat = ((image, box) for image, boxes in enumerate(truths, 1) for box in boxes)
+    for number, (image, box) in enumerate(flat, 1):
+        x1, y1, x2, y2 = box.box
+        yield {
+            "id": number,
+            "image_id": image,
+            "category_id": categories[box.label],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+        }
+
+
+FORMATS = {
+    "llamafactory": write_llamafactory,
+    "huggingface": write_huggingface,
+    "coco": write_coco,
+}

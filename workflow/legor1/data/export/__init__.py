@@ -1,1 +1,0 @@
-"""Conversations in the formats of other programs, one module a format."""
