@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from legor1.training import checkpoints
+from legor1.training import work_folder as checkpoints
 
 
 def checkpoint(work, step, *, whole=True):

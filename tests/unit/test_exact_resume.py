@@ -9,7 +9,7 @@ import pytest
 import torch
 import trainings
 
-from legor1.training import checkpoints
+from legor1.training import work_folder as checkpoints
 from legor1.training.fast import exact_resume
 from legor1.training.work_folder import HISTORY, PROGRESS, stop_noted
 

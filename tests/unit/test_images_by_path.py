@@ -10,8 +10,8 @@ from trainer_cases import TINY, lora_weights, picture
 from transformers import AutoProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
 
-from legor1.training import images_by_path
-from legor1.training.images_by_path import by_path
+from legor1.training import grpo as images_by_path
+from legor1.training.grpo import by_path
 
 # The study's shape: eight forward passes of a group of eight, three images a prompt.
 STEP = {

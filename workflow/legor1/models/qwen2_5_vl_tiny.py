@@ -1,6 +1,7 @@
 """An untrained Qwen2.5-VL of any size, with a tokenizer and an image processor of its own."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -41,10 +42,9 @@ def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen
         trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
     )
     state = json.loads(bpe.to_str())["model"]
-    merges: Any = [tuple(merge) for merge in state["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=state["vocab"],
-        merges=merges,
+        merges=[tuple(merge) for merge in state["merges"]],  # type: ignore[misc]
         unk_token="<|endoftext|>",
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -56,7 +56,7 @@ def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen
 
 
 def make_processor(
-    tokenizer: Qwen2Tokenizer, image_settings: dict[str, Any], mean: float, std: float
+    tokenizer: Qwen2Tokenizer, image_settings: Mapping[str, Any], mean: float, std: float
 ) -> Qwen2_5_VLProcessor:
     """Return the processor: Qwen2-VL's image processor, Qwen's chat template.
 
@@ -76,7 +76,9 @@ def make_processor(
     )
 
 
-def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
+def make_model(
+    tokenizer: Qwen2Tokenizer, sizes: Mapping[str, Mapping]
+) -> Qwen2_5_VLForConditionalGeneration:
     """Return an untrained model with the given ``text`` and ``vision`` sizes."""
     token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     end, pad = token["<|im_end|>"], token["<|endoftext|>"]

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from legor1.inference.batching import room
-from legor1.models.architecture import Architecture
+from legor1.models.family import Architecture
 from legor1.planning import memory
 from legor1.planning.machines import Machine, assumed
 from legor1.planning.memory import BYTES, Pass

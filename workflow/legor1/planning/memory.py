@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from legor1.inference.batching import room
-from legor1.models.architecture import Architecture
+from legor1.models.family import Architecture
 from legor1.planning.machines import Machine, assumed
 from legor1.planning.tokens import Load
 

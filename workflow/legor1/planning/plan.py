@@ -8,8 +8,7 @@ from typing import Any
 from legor1.config.settings import own
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
-from legor1.models.architecture import Architecture
-from legor1.models.family import ModelFamily
+from legor1.models.family import Architecture, ModelFamily
 from legor1.models.registry import architecture_of_base, family_of_base
 from legor1.planning import duration, machines, memory, tokens
 from legor1.planning.machines import GPUS, Machine

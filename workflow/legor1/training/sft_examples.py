@@ -1,8 +1,7 @@
 """Examples as the model reads them: tokenised once, and each image opened only when it is needed.
 
-TRL's own collator makes everything anew whenever an example is drawn: it decodes, resizes and cuts
-its images, copies and renders its messages, tokenises and pads. Here that is done the first time,
-and what an image becomes is found again by its file's content.
+TRL's collator does all its work whenever an example is drawn: it decodes, resizes and cuts images,
+renders messages, tokenises and pads. Here that is done once, and images are cached by content.
 """
 
 import hashlib
@@ -10,31 +9,37 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+import PIL.Image
 import torch
 from datasets import Dataset, Image, List
+from torch import Tensor
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from legor1.core.images import decode, open_image
+from legor1.models.family import Processor
 from legor1.models.feature_cache import FeatureCache
-from legor1.models.processing import with_visual_tokens
+from legor1.models.loading import with_visual_tokens
 
 # An example's ids and its images' grids → rotary positions, (3, tokens).
-Positions = Callable[[torch.Tensor, list[torch.Tensor]], torch.Tensor]
+Positions = Callable[[Tensor, list[Tensor]], Tensor]
 UNOPENED = Image(decode=False)
+Source = dict  # an image as datasets stores it: ``path`` and ``bytes``, one of which may be None
 
 
 class Upright(Image):
     """A column of images for TRL's stock trainers, decoded as everywhere else."""
 
-    def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
-        """Return the image that datasets has as ``value``."""
+    def decode_example(
+        self, value: Source | PIL.Image.Image, token_per_repo_id: object = None
+    ) -> PIL.Image.Image:
+        """Return the image that datasets stores as ``value``."""
         return opened(value) if isinstance(value, dict) else value
 
 
-def opened(source: dict[str, Any]) -> Any:
-    """Return the image that datasets has as ``source``, upright and in RGB."""
+def opened(source: Source) -> PIL.Image.Image:
+    """Return the image that datasets stores as ``source``, upright and in RGB."""
     if source["bytes"] is not None:
         return decode(io.BytesIO(source["bytes"])).image
     return open_image(Path(source["path"]))
@@ -46,11 +51,11 @@ class Picture:
 
     Attributes:
         digest: of the file's content.
-        source: its ``path`` or ``bytes``, as datasets has it.
+        source: the file, or its content.
     """
 
     digest: bytes
-    source: dict[str, Any] = field(compare=False)
+    source: Source = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,9 @@ class Example:
         pictures: in the prompt's order.
     """
 
-    ids: torch.Tensor
+    ids: Tensor
     answer: int
-    positions: torch.Tensor
+    positions: Tensor
     pictures: list[Picture]
 
 
@@ -78,27 +83,27 @@ class Pictures:
         limit: bytes of patches to keep; what does not fit is cut again when it is taken.
     """
 
-    def __init__(self, image_processor: Any, limit: int) -> None:
+    def __init__(self, image_processor: Processor, limit: int) -> None:
         self.image_processor = image_processor
         self.cache = FeatureCache(limit)
-        self.grids: dict[Picture, torch.Tensor] = {}
+        self.grids: dict[Picture, Tensor] = {}
 
-    def find(self, source: dict[str, Any]) -> Picture:
-        """Return the image that datasets has as ``source``; its grid is then known."""
+    def find(self, source: Source) -> Picture:
+        """Return the image that datasets stores as ``source``; its grid is then known."""
         content = source["bytes"] or Path(source["path"]).read_bytes()
         picture = Picture(hashlib.blake2b(content, digest_size=16).digest(), source)
         if picture not in self.grids:
             self.cache.get([picture], self._cut)
         return picture
 
-    def take(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
-        """Return the patches of each image, (n, width), and keep them no longer."""
+    def take(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Return the patches of each image, (n, width), and drop them from the cache."""
         patches = self.cache.get(pictures, self._cut)
         for picture in pictures:
             self.cache.drop(picture)
         return patches
 
-    def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
+    def _cut(self, pictures: Sequence[Picture]) -> list[Tensor]:
         patches = []
         for picture in pictures:
             made = self.image_processor(images=[opened(picture.source)], return_tensors="pt")
@@ -108,17 +113,10 @@ class Pictures:
 
 
 class Examples(torch.utils.data.Dataset[Example]):
-    """A dataset in TRL's prompt-completion form, with images, each row made ready once.
-
-    Args:
-        rows: with ``prompt``, ``completion``, and ``images`` or ``image``.
-        processor: the model's.
-        pictures: opens the images.
-        positions: of a row's tokens.
-    """
+    """A dataset in TRL's prompt-completion form, with ``image`` or ``images``, prepared once."""
 
     def __init__(
-        self, rows: Dataset, processor: Any, pictures: Pictures, positions: Positions
+        self, rows: Dataset, processor: Processor, pictures: Pictures, positions: Positions
     ) -> None:
         if "image" in rows.column_names:
             self.rows = rows.cast_column("image", UNOPENED)
@@ -142,7 +140,7 @@ class Examples(torch.utils.data.Dataset[Example]):
                 raise ValueError(f"row {row} has no answer to train on")
         return self.made[row]
 
-    def _make(self, row: dict[str, Any]) -> Example:
+    def _make(self, row: dict) -> Example:
         sources = [row["image"]] if "image" in row else row["images"] or []
         pictures = [self.pictures.find(source) for source in sources]
         grids = [self.pictures.grids[picture] for picture in pictures]
@@ -162,15 +160,27 @@ class Examples(torch.utils.data.Dataset[Example]):
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def collate(examples: Sequence[Example]) -> dict[str, Any]:
-    """Return a packed row.
+class PackedRow(TypedDict):
+    """A batch of examples as one row, each without its last token, which predicts nothing.
 
-    Returns:
-        ``input_ids`` (1, length) and ``position_ids`` (3, 1, length) without each example's last
-        token, which predicts nothing; ``lengths`` in the row; ``scores``, tokens of the answers;
-        ``shift_labels`` (1, all scores), those tokens, and the same as ``labels``, which the
-        trainer counts; ``pictures``; ``tokens``, of the examples as they are.
+    ``input_ids`` is (1, length), ``position_ids`` (3, 1, length), ``shift_labels`` (1, all scores):
+    the tokens of the answers. ``labels`` are the same, for the trainer to count. ``lengths`` and
+    ``scores`` are each example's tokens in the row and of its answer; ``tokens`` counts those of
+    whole examples.
     """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    labels: Tensor
+    shift_labels: Tensor
+    lengths: list[int]
+    scores: list[int]
+    pictures: list[Picture]
+    tokens: int
+
+
+def collate(examples: Sequence[Example]) -> PackedRow:
+    """Return the packed row of ``examples``."""
     answers = torch.cat([example.ids[-example.answer :] for example in examples])[None]
     return {
         "input_ids": torch.cat([example.ids[:-1] for example in examples])[None],

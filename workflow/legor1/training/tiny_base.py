@@ -145,7 +145,7 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     history = _train(model, examples, recipe)
     out.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(out)
-    model.to(torch.bfloat16).save_pretrained(out)
+    model.bfloat16().save_pretrained(out)
     share(out)
     write_jsonl(out / "training_log.jsonl", history)
     write_json(out / "recipe.json", recipe)
