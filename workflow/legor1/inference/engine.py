@@ -14,19 +14,12 @@ class Picture(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """What the model is asked.
+    """What the model is asked."""
 
-    Attributes:
-        instance: its id.
-        text: the chat up to the answer, with one image token for each image.
-        pictures: the images, in order.
-        tokens: its length, visual tokens included.
-    """
-
-    instance: str
-    text: str
-    pictures: tuple[Picture, ...]
-    tokens: int
+    instance: str  # its id
+    text: str  # the chat up to the answer, with one image token for each image
+    pictures: tuple[Picture, ...]  # the images, in order
+    tokens: int  # visual ones included
 
 
 class Engine(Protocol):

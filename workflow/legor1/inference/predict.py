@@ -12,14 +12,8 @@ from legor1.core.files import atomic, locked, read_jsonl
 from legor1.core.fingerprint import fingerprint
 from legor1.core.progress import Progress
 from legor1.inference.engine import Engine, Picture, Prompt
+from legor1.models import loading
 from legor1.models.family import Recipe
-from legor1.models.loading import (
-    base_folder,
-    check_lengths,
-    context_length,
-    end_tokens,
-    load_processor,
-)
 from legor1.models.lora import checked_weights
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import chat_messages
@@ -43,9 +37,7 @@ def predict(
     killed shard resumes at the batch in which it stopped, unless recipe, inputs or code changed.
 
     Args:
-        recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
-            batch_tokens, batch_size, max_new_tokens, repetition_penalty; sampling and seed where
-            answers are drawn.
+        recipe: the experiment's block of the config, resolved.
         conversations, tree: ``test.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
         adapter: folder of the trained adapter, or None for the base model itself.
@@ -66,7 +58,7 @@ def predict(
     with _open_alone(partial) as file:
         done = _answered(partial)
         if len(done) < len(rows):
-            predictor = Predictor(recipe, tree, base_folder(base), adapter)
+            predictor = Predictor(recipe, tree, loading.base_folder(base), adapter)
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
             for prediction in Progress(predictor.answers(rows, done), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
@@ -111,9 +103,9 @@ class Predictor:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         self.recipe = recipe
         self.budget = family_of(base).budget(**recipe["pixel_budget"])
-        self.processor = load_processor(base, self.budget, padding_side="left")
-        self.context = context_length(base)
-        self.ends = end_tokens(base)
+        self.processor = loading.load_processor(base, self.budget, padding_side="left")
+        self.context = loading.context_length(base)
+        self.ends = loading.end_tokens(base)
         # Imported when asked for: vLLM's environment has other releases than that of transformers.
         engine: Callable[..., Engine]
         if recipe["engine"] == "vllm":
@@ -134,13 +126,9 @@ class Predictor:
                 yield self._prediction(rows[number], completion)
 
     def prompts(self, rows: list[dict]) -> list[Prompt]:
-        """Return the prompt of every conversation.
-
-        Raises:
-            UserError: as of ``answers``.
-        """
+        """Return the prompt of every conversation; raises as ``answers``."""
         demonstrations = self.recipe["demonstrations"]
-        lengths = check_lengths(
+        lengths = loading.check_lengths(
             rows,
             self.processor,
             self.budget,

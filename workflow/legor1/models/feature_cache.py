@@ -39,21 +39,18 @@ class FeatureCache:
             made = [tensor.to(self.device) for tensor in made] if self.device else made
             known |= zip(missing, made, strict=True)
         for key in keys:
-            self._keep(key, known[key])
+            if key not in self.entries:
+                self.size += known[key].nbytes
+            self.entries[key] = known[key]
+            self.entries.move_to_end(key)
+            while self.size > self.limit:
+                self.size -= self.entries.popitem(last=False)[1].nbytes
         return [known[key] for key in keys]
 
     def drop(self, key: Hashable) -> None:
         """Drop the tensor of an image that will not be requested again."""
         if key in self.entries:
             self.size -= self.entries.pop(key).nbytes
-
-    def _keep(self, key: Hashable, tensor: Tensor) -> None:
-        if key not in self.entries:
-            self.size += tensor.nbytes
-        self.entries[key] = tensor
-        self.entries.move_to_end(key)
-        while self.size > self.limit:
-            self.size -= self.entries.popitem(last=False)[1].nbytes
 
 
 def vision_inputs(

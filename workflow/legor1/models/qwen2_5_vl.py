@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
-from legor1.models.family import (
-    Architecture,
-    Model,
-    ModelFamily,
-    Processor,
-    Text,
-    Vision,
-    processed_size,
-)
+from legor1.models.family import Architecture, ModelFamily, Text, Vision, processed_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from legor1.models.family import Model, Processor
 
 Sizes = TypeVar("Sizes", Text, Vision)
 _PATCH = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}

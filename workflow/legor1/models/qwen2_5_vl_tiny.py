@@ -58,13 +58,7 @@ def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen
 def make_processor(
     tokenizer: Qwen2Tokenizer, image_settings: Mapping[str, Any], mean: float, std: float
 ) -> Qwen2_5_VLProcessor:
-    """Return the processor: Qwen2-VL's image processor, Qwen's chat template.
-
-    Args:
-        tokenizer: of ``make_tokenizer``.
-        image_settings: of the image processor.
-        mean, std: that every colour channel is normalised by.
-    """
+    """Return the processor, which normalises every colour channel by ``mean`` and ``std``."""
     template = files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(
@@ -87,17 +81,12 @@ def make_model(
             "vocab_size": -(-len(tokenizer) // 64) * 64,
             "max_position_embeddings": 4096,
             "tie_word_embeddings": True,
-            "use_sliding_window": False,
             "bos_token_id": None,
             "eos_token_id": end,
             "pad_token_id": pad,
             **sizes["text"],
         },
         vision_config={
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 112,
             "out_hidden_size": sizes["text"]["hidden_size"],
             **sizes["vision"],
         },

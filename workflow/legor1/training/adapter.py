@@ -84,7 +84,7 @@ Recipe:
 
 ## Licence
 
-{licence}
+{licence}; the training data have terms of their own.
 """
 
 
@@ -178,6 +178,7 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
     base, recipe, read, made = (facts[k] for k in ("base", "recipe", "read_back", "provenance"))
     revision = base["commit"] or base["revision"]
     changed = " with changes" if made["dirty"] else ""
+    licence = LICENCES.get(base["source"])
     return TEMPLATE.format(
         front="\n".join(_front(facts)),
         experiment=facts["experiment"],
@@ -199,7 +200,7 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
         tokens=read["tokens"],
         saved=read["saved"]["largest"],
         merged=read["merged"]["largest"],
-        licence=_licence(base["source"]),
+        licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
     )
 
 
@@ -214,12 +215,6 @@ def _front(facts: Mapping) -> list[str]:
     if licence == "apache-2.0":
         return [*lines, f"license: {licence}"]
     return [*lines, "license: other", f"license_name: {licence or 'see-base-model'}"]
-
-
-def _licence(source: str) -> str:
-    known = LICENCES.get(source)
-    terms = f"`{known}`, that of the base model" if known else "that of the base model"
-    return f"{terms}; the training data have terms of their own."
 
 
 def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -115,13 +115,9 @@ def by_path(processor: Processor) -> Processor:
 def trainer_for(
     model: Model, lora: LoraConfig, settings: Recipe, *, quiet: bool = False
 ) -> Callable[..., GRPOTrainer]:
-    """Return the constructor of the trainer: prompts shared if requested and exact, else TRL's own.
+    """Return the trainer's constructor: prompts shared if ``settings`` ask for it and it is exact.
 
-    Args:
-        model: the base model.
-        lora: the settings of its adapter.
-        settings: ``training`` of the recipe.
-        quiet: do not say on stderr why the stock trainer is used.
+    Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
     if not settings.get("share_prompts", True):
         return GRPOTrainer

@@ -14,15 +14,8 @@ from legor1.core.boxes import PixelBudget, Size, shown_size
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
+from legor1.models import loading
 from legor1.models.family import Model, ModelFamily, Processor
-from legor1.models.loading import (
-    base_folder,
-    check_lengths,
-    context_length,
-    freeze_vision,
-    load_model,
-    load_processor,
-)
 from legor1.models.lora import settings
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import answer, chat_messages
@@ -50,13 +43,7 @@ deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 class Job:
-    """One training job, as ``legor1.training.launch`` wrote it down.
-
-    Attributes:
-        recipe: the experiment's settings.
-        conversations, tree, base, work, out, manifest: paths, as of ``launch.train``.
-        deadline: when it must have stopped, in seconds since 1970, or None.
-    """
+    """A training job, with what ``launch.train`` was given, and the time of its deadline."""
 
     def __init__(self, path: Path) -> None:
         facts = read_json(path)
@@ -69,10 +56,15 @@ class Job:
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
         self.deadline: float | None = facts.get("deadline")
 
+    @property
+    def folder(self) -> Path:
+        """The base model's folder."""
+        return loading.base_folder(self.base)
+
     @cached_property
     def family(self) -> ModelFamily:
         """The base model's family."""
-        return family_of(base_folder(self.base))
+        return family_of(self.folder)
 
     @cached_property
     def budget(self) -> PixelBudget:
@@ -82,11 +74,11 @@ class Job:
     @cached_property
     def processor(self) -> Processor:
         """The processor; completions are padded on the left, as generation needs."""
-        return load_processor(base_folder(self.base), self.budget, padding_side="left")
+        return loading.load_processor(self.folder, self.budget, padding_side="left")
 
     def model(self) -> Model:
         """Return the base model, its vision tower frozen."""
-        return freeze_vision(load_model(base_folder(self.base), self.recipe))
+        return loading.freeze_vision(loading.load_model(self.folder, self.recipe))
 
     def lora(self) -> LoraConfig:
         """Return the LoRA settings of the recipe."""
@@ -119,20 +111,16 @@ class Job:
     def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Args:
-            columns: name → function of a conversation that gives the column's value.
-
         Raises:
-            UserError: a row is too long for the model, or for the configured limit; or an image
-                cannot be read.
+            UserError: a row is too long, or an image cannot be read.
         """
         table, rows = [], self.rows()
-        check_lengths(
+        loading.check_lengths(
             rows,
             self.processor,
             self.budget,
             demonstrations=self.recipe["demonstrations"],
-            limit=self.recipe.get("max_tokens") or context_length(base_folder(self.base)),
+            limit=self.recipe.get("max_tokens") or loading.context_length(self.folder),
             new_tokens=self.settings.get("max_new_tokens"),
         )
         for row in rows:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from legor1.core.errors import Stopped, UserError
@@ -49,8 +50,7 @@ def train(
 
     Args:
         recipe: the experiment's block of the config, resolved.
-        conversations: ``train.jsonl``.
-        tree: the dataset tree that the conversations' image paths start from.
+        conversations, tree: ``train.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
         work: has the checkpoints of all trainings, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
@@ -96,14 +96,11 @@ def supervise(command: list[str], environment: dict[str, str], folder: Path) -> 
     """
     before = signal.signal(signal.SIGTERM, lambda *_: work_folder.ask_to_stop(folder))
     try:
-        with subprocess.Popen(command, env=environment, preexec_fn=_ignore_sigterm) as process:
+        ignore = partial(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+        with subprocess.Popen(command, env=environment, preexec_fn=ignore) as process:
             return process.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _ignore_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def environment(recipe: Recipe) -> dict[str, str]:

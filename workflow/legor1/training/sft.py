@@ -15,12 +15,9 @@ from legor1.training.sft_examples import Upright
 
 
 def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[SFTTrainer]:
-    """Return the trainer's class: examples packed if requested and exact, else TRL's own.
+    """Return the trainer's class: examples packed if ``settings`` ask for it and it is exact.
 
-    Args:
-        model: the base model.
-        settings: ``training`` of the recipe.
-        quiet: do not say on stderr why the stock trainer is used.
+    Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
     if not settings.get("pack_examples", True):
         return SFTTrainer

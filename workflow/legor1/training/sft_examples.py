@@ -9,7 +9,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 import PIL.Image
 import torch
@@ -47,32 +46,20 @@ def opened(source: Source) -> PIL.Image.Image:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a dataset; equal if the files are.
+    """An image of a dataset; equal if the files are."""
 
-    Attributes:
-        digest: of the file's content.
-        source: the file, or its content.
-    """
-
-    digest: bytes
+    digest: bytes  # of the file's content
     source: Source = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and its answer.
+    """A prompt and its answer."""
 
-    Attributes:
-        ids: of both, (tokens,).
-        answer: tokens of the answer, at the end.
-        positions: rotary positions, (3, tokens).
-        pictures: in the prompt's order.
-    """
-
-    ids: Tensor
-    answer: int
-    positions: Tensor
-    pictures: list[Picture]
+    ids: Tensor  # of both, (tokens,)
+    answer: int  # tokens of the answer, at the end
+    positions: Tensor  # rotary, (3, tokens)
+    pictures: list[Picture]  # in the prompt's order
 
 
 class Pictures:
@@ -160,27 +147,15 @@ class Examples(torch.utils.data.Dataset[Example]):
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-class PackedRow(TypedDict):
-    """A batch of examples as one row, each without its last token, which predicts nothing.
+def collate(examples: Sequence[Example]) -> dict:
+    """Return examples as one row, each without its last token, which predicts nothing.
 
-    ``input_ids`` is (1, length), ``position_ids`` (3, 1, length), ``shift_labels`` (1, all scores):
-    the tokens of the answers. ``labels`` are the same, for the trainer to count. ``lengths`` and
-    ``scores`` are each example's tokens in the row and of its answer; ``tokens`` counts those of
-    whole examples.
+    Returns:
+        ``input_ids`` (1, length) and ``position_ids`` (3, 1, length); ``shift_labels`` (1, scores),
+        the tokens of the answers, and the same as ``labels``, which the trainer counts; each
+        example's ``lengths`` in the row and ``scores``, tokens of its answer; ``pictures``; and
+        ``tokens``, those of whole examples.
     """
-
-    input_ids: Tensor
-    position_ids: Tensor
-    labels: Tensor
-    shift_labels: Tensor
-    lengths: list[int]
-    scores: list[int]
-    pictures: list[Picture]
-    tokens: int
-
-
-def collate(examples: Sequence[Example]) -> PackedRow:
-    """Return the packed row of ``examples``."""
     answers = torch.cat([example.ids[-example.answer :] for example in examples])[None]
     return {
         "input_ids": torch.cat([example.ids[:-1] for example in examples])[None],

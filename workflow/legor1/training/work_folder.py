@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -127,14 +127,8 @@ def end_with_launcher() -> None:
 
 
 def is_running(process: int) -> bool:
-    """Return whether there is a process of that id."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    """Return whether there is a process with that id."""
+    return Path(f"/proc/{process}").exists()
 
 
 def step_of(checkpoint: Path) -> int:
@@ -171,25 +165,20 @@ def mark_whole(checkpoint: Path) -> None:
 
 def keep_newest(work: Path) -> None:
     """Remove all checkpoints but the newest whole one; none if there is no whole one."""
-    kept = newest(work)
-    for checkpoint in _checkpoints(work) if kept else []:
-        if checkpoint != kept:
-            _remove(checkpoint)
+    if kept := newest(work):
+        _remove(path for path in _checkpoints(work) if path != kept)
 
 
 def discard_incomplete(work: Path) -> None:
     """Remove the checkpoints that a crash left half written."""
-    for checkpoint in _checkpoints(work):
-        if not is_whole(checkpoint):
-            _remove(checkpoint)
+    _remove(path for path in _checkpoints(work) if not is_whole(path))
 
 
-def _remove(checkpoint: Path) -> None:
-    # The marker goes first, so that a half removed checkpoint does not look whole.
-    (checkpoint / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(checkpoint)
+def _remove(checkpoints: Iterable[Path]) -> None:
+    for checkpoint in checkpoints:
+        (checkpoint / MARKER).unlink(missing_ok=True)  # first: what is half removed is not whole
+        shutil.rmtree(checkpoint)
 
 
-def _checkpoints(work: Path) -> Iterator[Path]:
-    if work.is_dir():
-        yield from (Path(entry) for entry in os.scandir(work) if CHECKPOINT.fullmatch(entry.name))
+def _checkpoints(work: Path) -> list[Path]:
+    return [path for path in work.glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]

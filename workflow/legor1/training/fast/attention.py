@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import accumulate
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,6 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
-
-
-class Ragged(TypedDict):
-    """FlashAttention's arguments for sequences of different lengths."""
-
-    cu_seq_lens_q: Tensor
-    cu_seq_lens_k: Tensor
-    max_length_q: int
-    max_length_k: int
 
 
 def register_by_mask(mask: type, forms: Mapping[str, Attention]) -> None:
@@ -52,15 +43,17 @@ def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
     return attend
 
 
-def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> Ragged:
-    """Return the arguments for sequences with these numbers of queries and keys."""
+def seen_by_last(queries: int, before: int, device: torch.device) -> Tensor:
+    """Return the causal mask of a sequence's last tokens, ``before`` of which come before them."""
+    shape = (1, 1, queries, before + queries)
+    return torch.ones(shape, dtype=torch.bool, device=device).tril(before)
 
-    def ends(lengths: Sequence[int]) -> Tensor:
-        return torch.tensor([*accumulate(lengths, initial=0)], device=device, dtype=torch.int32)
 
-    return Ragged(
-        cu_seq_lens_q=ends(queries),
-        cu_seq_lens_k=ends(keys),
-        max_length_q=max(queries),
-        max_length_k=max(keys),
-    )
+def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict:
+    """Return FlashAttention's arguments for sequences with these numbers of queries and keys."""
+    form: dict[str, Tensor | int] = {}
+    for name, lengths in (("q", queries), ("k", keys)):
+        ends = [*accumulate(lengths, initial=0)]
+        form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=device, dtype=torch.int32)
+        form[f"max_length_{name}"] = max(lengths)
+    return form

@@ -27,6 +27,7 @@ from legor1.models.family import Model
 from legor1.training import work_folder
 from legor1.training.stopping import Trainer
 
+OWN_FILE = "progress_{}.pt"  # a process's part of a checkpoint
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Attributes of transformers' and TRL's trainers: sums since the last logged line, and counters.
 COUNTED = (
@@ -62,17 +63,12 @@ class Checkpoints(TrainerCallback):
         return str(self.resumed) if self.resumed else None
 
     def on_train_begin(
-        self,
-        args: Arguments,
-        state: State,
-        control: Control,
-        train_dataloader: Model = None,
-        **_: object,
+        self, args: Arguments, state: State, control: Control, **given: Model
     ) -> None:
         """Restore what transformers leaves out; the history says where the training resumed."""
         if self.resumed:
-            self.before = load(self.trainer, self.resumed / own_file(args.process_index))
-            shuffle_as_before(sampler_of(train_dataloader), int(state.epoch))
+            self.before = load(self.trainer, self.resumed / OWN_FILE.format(args.process_index))
+            shuffle_as_before(given["train_dataloader"], int(state.epoch or 0))
             state.log_history.append({"resumed": 1, "step": state.global_step})
             if state.global_step >= state.max_steps:  # transformers would do one more step
                 self.trainer._run_epoch = lambda **_: None
@@ -89,7 +85,7 @@ class Checkpoints(TrainerCallback):
     def on_save(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Add this process's part; after all have, the first marks the checkpoint as whole."""
         checkpoint = self.work / f"checkpoint-{state.global_step}"
-        save(self.trainer, checkpoint / own_file(args.process_index), self.seconds())
+        save(self.trainer, checkpoint / OWN_FILE.format(args.process_index), self.seconds())
         if distributed.is_initialized():
             distributed.barrier()
         if state.is_world_process_zero:
@@ -130,18 +126,16 @@ def refused(checkpoint: Path) -> Path | None:
     return None
 
 
-def own_file(process: int) -> str:
-    """Return the name of a process's own part of a checkpoint."""
-    return f"progress_{process}.pt"
-
-
 def save(trainer: Trainer, path: Path, seconds: float) -> None:
     """Write what transformers leaves out: sums, counters, completions that wait for their step."""
     kept: dict[str, object] = {"seconds": seconds}
     kept |= {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
     kept["_metrics"] = {mode: dict(values) for mode, values in trainer._metrics.items()}
-    if _waiting(trainer):
-        kept["_buffered_inputs"] = trainer._buffered_inputs
+    # Completions are sampled for several steps, and of no use after the last of these.
+    if (waiting := getattr(trainer, "_buffered_inputs", None)) is not None and (
+        trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations)
+    ):
+        kept["_buffered_inputs"] = waiting
     torch.save(kept, path)
 
 
@@ -157,16 +151,12 @@ def load(trainer: Trainer, path: Path) -> float:
     return seconds
 
 
-def sampler_of(loader: Model) -> object:
-    """Return the sampler of a data loader's rows, below those that distribute its batches."""
+def shuffle_as_before(loader: Model, epochs: int) -> None:
+    """Have the new sampler of a data loader draw the order of the epoch after ``epochs``."""
     batches = loader.batch_sampler
-    while hasattr(batches, "batch_sampler"):
+    while hasattr(batches, "batch_sampler"):  # those that distribute its batches
         batches = batches.batch_sampler
-    return batches.sampler
-
-
-def shuffle_as_before(sampler: object, epochs: int) -> None:
-    """Have a new sampler draw the order of the epoch after ``epochs``."""
+    sampler = batches.sampler
     if isinstance(sampler, RepeatSampler):  # TRL's keeps no count: its generator goes on
         for _ in range(epochs if sampler.shuffle else 0):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
@@ -174,10 +164,3 @@ def shuffle_as_before(sampler: object, epochs: int) -> None:
         sampler.set_epoch(epochs)
     else:
         raise TypeError(f"the order of a {type(sampler).__name__} cannot be resumed")
-
-
-def _waiting(trainer: Trainer) -> bool:
-    """Return whether there are sampled completions that later steps train on."""
-    if getattr(trainer, "_buffered_inputs", None) is None:
-        return False
-    return trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations) != 0

@@ -58,9 +58,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
     For families that share prompts, with or without images, with or without LoRA, alone or under
-    DDP and DeepSpeed ZeRO-2. One thing differs from the stock trainer: where a generation batch is
-    split into several forward passes, whole groups are shuffled, not rows, since a group that is
-    torn apart shares nothing. ``per_device_train_batch_size`` should be a multiple of
+    DDP and DeepSpeed ZeRO-2. Where a generation batch is split into several forward passes, whole
+    groups are shuffled, not rows. ``per_device_train_batch_size`` should be a multiple of
     ``num_generations``; else incomplete groups are shared as far as they go.
 
     Args:
@@ -91,8 +90,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     def _base(self, model: Model) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
-
-    # Loss and reference
 
     def _get_per_token_logps_and_entropies(
         self, model: Model, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int,
@@ -139,7 +136,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return packed.unpack(logps), None if entropy is None else packed.unpack(entropy)
 
     def _vision(self, backbone: Model, images: list[Image]) -> dict[str, object]:
-        """Return the model's arguments for images."""
         if not images:
             return {}
         # Those of a rollout are still where the processor made them.
@@ -172,8 +168,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 "Remedy: train with `share_prompts: false`, and report it."
             )
 
-    # Batches
-
     def _prepare_inputs(self, generation_batch: Any) -> dict:
         """Return the next batch, as the stock method does, but shuffle groups instead of rows."""
         if not self.model.training:
@@ -185,8 +179,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             parts: list[Any] = split_tensor_dict(batch, steps)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % steps]
-
-    # Rollout
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: list | None, multimodal_fields: dict,

@@ -23,17 +23,11 @@ PROMPT = ("prompt_ids", "prompt_mask", "pixel_values", "image_grid_thw")  # its 
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts padded on the left, completions on the right.
+    """Prompts padded on the left, completions on the right."""
 
-    Attributes:
-        ids, mask: (rows, prompt + completion).
-        completion: tokens of a padded completion.
-        images: of each row.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    completion: int
+    ids: Tensor  # (rows, prompt + completion)
+    mask: Tensor  # of the same shape
+    completion: int  # tokens of a padded completion
     images: list[list[Image]]
 
     def __getitem__(self, rows: slice) -> "Rows":
@@ -68,12 +62,9 @@ class Rows:
 def images_of_rows(
     pixels: Tensor | None, grids: Tensor | None, counts: list[int] | None, rows: int
 ) -> list[list[Image]]:
-    """Return the images of each row, given the processor's concatenated form.
+    """Return the images of each row, given all patches (n, width) and grids (images, 3).
 
-    Args:
-        pixels, grids: patches of all images (n, width), and their grids (images, 3).
-        counts: images of each row.
-        rows: number of rows.
+    ``counts`` is the number of images of each of the ``rows``.
     """
     if pixels is None or grids is None or counts is None:
         return [[] for _ in range(rows)]
@@ -98,24 +89,15 @@ def runs(rows: int, joined: Callable[[int], bool]) -> list[range]:
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed row, and where its scores belong.
-
-    Attributes:
-        layout: of the row.
-        ids, labels: (1, length); labels are not shifted.
-        positions: (3, 1, length), as Qwen2.5-VL's rotary embedding takes them.
-        images: those of each group's prompt, in the row's order.
-        places: where the scores of all completions stand in the shifted output.
-        scored: (rows, completion), where they belong.
-    """
+    """A packed row, and where its scores belong."""
 
     layout: Layout
-    ids: Tensor
-    labels: Tensor
-    positions: Tensor
-    images: list[Image]
-    places: Tensor
-    scored: Tensor
+    ids: Tensor  # (1, length)
+    labels: Tensor  # (1, length), not shifted
+    positions: Tensor  # (3, 1, length)
+    images: list[Image]  # those of each group's prompt, in the row's order
+    places: Tensor  # of the scores of all completions in the shifted output
+    scored: Tensor  # (rows, completion), where they belong
 
     def unpack(self, scores: Tensor) -> Tensor:
         """Return scores (1, length - 1) as (rows, completion), 0 where nothing is scored."""

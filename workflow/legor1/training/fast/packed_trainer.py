@@ -33,7 +33,7 @@ from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
-from legor1.training.fast.attention import Attention, Ragged, ragged, register_by_mask
+from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
 from legor1.training.fast.lora_layers import fuse_lora
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 
@@ -60,19 +60,16 @@ class Packing:
     @cached_property
     def masks(self) -> list[Tensor]:
         """What the scored tokens of each example see of it, (1, 1, scores, length)."""
-        masks = []
-        for length, scores in zip(self.lengths, self.scores, strict=True):
-            seen = torch.ones(1, 1, scores, length, dtype=torch.bool, device=self.device)
-            masks.append(seen.tril(length - scores))
-        return masks
+        parts = zip(self.lengths, self.scores, strict=True)
+        return [seen_by_last(scores, length - scores, self.device) for length, scores in parts]
 
     @cached_property
-    def flash_all(self) -> Ragged:
+    def flash_all(self) -> dict:
         """FlashAttention's variable-length form with all tokens as queries."""
         return ragged(self.lengths, self.lengths, self.device)
 
     @cached_property
-    def flash_scored(self) -> Ragged:
+    def flash_scored(self) -> dict:
         """The same with the scored tokens as queries: a causal mask is aligned at the end."""
         return ragged(self.scores, self.lengths, self.device)
 
@@ -82,15 +79,8 @@ def sdpa_packed(
 ) -> tuple[Tensor, None]:
     """Attend in a packed row by torch's scaled dot-product attention.
 
-    Args:
-        module: the attention layer.
-        query: (1, heads, length or scored tokens, width).
-        key, value: (1, heads or fewer, length, width).
-        packing: of the row.
-        kwargs: dropout and scaling, as transformers gives them.
-
-    Returns:
-        (1, length or scored tokens, heads, width), and no weights.
+    Queries are (1, heads, length or scored tokens, width); keys and values (1, heads or fewer,
+    length, width). Returns (1, length or scored tokens, heads, width), and no weights.
     """
     scored = query.size(2) != key.size(2)
     queries = query.split(packing.scores if scored else packing.lengths, 2)
@@ -107,7 +97,7 @@ def flash_packed(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing,
     dropout: float = 0.0, scaling: float | None = None, **_: object,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Attend in a packed row by FlashAttention, in one call; args and returns as above."""
+    """Attend as ``sdpa_packed`` by FlashAttention, in one call."""
     form = packing.flash_all if query.size(2) == key.size(2) else packing.flash_scored
     return flash_attention_forward(
         module, query, key, value, None, dropout, scaling, is_causal=True, **form
@@ -215,13 +205,13 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """Return the loader of the dataset's examples, in the stock trainer's order."""
-        examples = Examples(dataset, self.processing_class, self.pictures, self._positions)
-        return super()._get_dataloader(examples, *args, **kwargs)
-
-    def _positions(self, ids: Tensor, grids: list[Tensor]) -> Tensor:
-        """Return the rotary positions of an example, (3, tokens)."""
         backbone = self._base(self.model).model
-        return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
+
+        def positions(ids: Tensor, grids: list[Tensor]) -> Tensor:
+            return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
+
+        examples = Examples(dataset, self.processing_class, self.pictures, positions)
+        return super()._get_dataloader(examples, *args, **kwargs)
 
     def compute_loss(
         self, model: Model, inputs: Any, return_outputs: bool = False,
@@ -234,6 +224,8 @@ class PackedSFTTrainer(SFTTrainer):
         """
         ids = inputs["input_ids"]
         packing = Packing(inputs["lengths"], inputs["scores"], ids.device)
+        backbone, precision = self._base(self.model).model, self.accelerator.autocast()
+        images = vision_inputs(backbone, inputs["pictures"], self._pixels, self.cache, precision)
 
         def packed(*, fused_lm_head: bool = False, **_: object) -> object:
             if not fused_lm_head:
@@ -245,17 +237,12 @@ class PackedSFTTrainer(SFTTrainer):
                 shift_labels=inputs["shift_labels"],
                 use_cache=False,
                 fused_lm_head=True,
-                **self._vision(inputs["pictures"]),
+                **images,
             )
 
         # All that the stock method reads of its inputs is the number of tokens.
         counted = {"attention_mask": torch.ones(1, inputs["tokens"], device=ids.device)}
         return super().compute_loss(packed, counted, return_outputs, num_items_in_batch)
-
-    def _vision(self, pictures: list[Picture]) -> dict[str, object]:
-        """Return the model's arguments for images."""
-        backbone, precision = self._base(self.model).model, self.accelerator.autocast()
-        return vision_inputs(backbone, pictures, self._pixels, self.cache, precision)
 
     def _pixels(self, pictures: Sequence[Picture]) -> Images:
         pixels = torch.cat(self.pictures.take(pictures))

@@ -15,7 +15,7 @@ it; they leave any other mask to the original function.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import torch
@@ -23,18 +23,12 @@ from torch import Tensor, nn
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import Attention, Ragged, ragged, register_by_mask
+from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt and its completions in a packed row.
-
-    Attributes:
-        start: where the prompt begins.
-        prompt: tokens of the prompt, at least 1.
-        completions: tokens of each completion, each at least 1.
-    """
+    """Where a prompt begins in a packed row, its tokens, and those of each of its completions."""
 
     start: int
     prompt: int
@@ -50,14 +44,10 @@ class Group:
         """Where the next group begins."""
         return self.completion + sum(self.completions)
 
-    @property
-    def offsets(self) -> list[int]:
-        """Where each completion begins."""
-        return [*accumulate(self.completions[:-1], initial=self.completion)]
-
     def spans(self) -> list[slice]:
         """Return where each completion lies."""
-        return [slice(o, o + n) for o, n in zip(self.offsets, self.completions, strict=True)]
+        ends = [*accumulate(self.completions, initial=self.completion)]
+        return [slice(*pair) for pair in pairwise(ends)]
 
 
 class Layout:
@@ -98,13 +88,7 @@ class Layout:
     @cached_property
     def alone(self) -> list[Tensor]:
         """For each group, the mask of its longest completion on the prompt and itself."""
-        masks = []
-        for group in self.groups:
-            longest = max(group.completions)
-            shape = (1, 1, longest, group.prompt + longest)
-            mask = torch.ones(shape, dtype=torch.bool, device=self.device)
-            masks.append(mask.tril(group.prompt))
-        return masks
+        return [seen_by_last(max(g.completions), g.prompt, self.device) for g in self.groups]
 
     @cached_property
     def prompts(self) -> "Sequences":
@@ -133,7 +117,7 @@ class Sequences:
 
     queries: Tensor
     keys: Tensor
-    form: Ragged
+    form: dict
 
     @classmethod
     def of(
@@ -149,14 +133,8 @@ def sdpa_shared(
 ) -> tuple[Tensor, None]:
     """Attend in a packed row by torch's scaled dot-product attention.
 
-    Args:
-        module: the attention layer.
-        query, key, value: (1, heads, length, width); keys and values may have fewer heads.
-        layout: of the row.
-        kwargs: dropout and scaling, as transformers gives them.
-
-    Returns:
-        (1, length, heads, width), and no weights.
+    Queries are (1, heads, length, width); keys and values may have fewer heads. Returns
+    (1, length, heads, width), and no weights.
     """
 
     def attend(queries: slice, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -183,16 +161,12 @@ def flash_shared(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: Layout,
     dropout: float = 0.0, scaling: float | None = None, **_: object,
 ) -> tuple[Tensor, None]:  # fmt: skip
-    """Attend in a packed row by FlashAttention: prompts in one call, completions in another.
-
-    Args and returns as for ``sdpa_shared``.
-    """
+    """Attend as ``sdpa_shared`` by FlashAttention: prompts in one call, completions in another."""
     outputs: list[Tensor] = []
     for part in (layout.prompts, layout.completions):
-        keys, values = key[:, :, part.keys], value[:, :, part.keys]
-        queries = query[:, :, part.queries]
+        tensors = query[:, :, part.queries], key[:, :, part.keys], value[:, :, part.keys]
         outputs += flash_attention_forward(
-            module, queries, keys, values, None, dropout, scaling, is_causal=True, **part.form
+            module, *tensors, None, dropout, scaling, is_causal=True, **part.form
         )[:1]
     back = torch.argsort(torch.cat([layout.prompts.queries, layout.completions.queries]))
     return torch.cat(outputs, dim=1)[:, back], None
