@@ -10,14 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import (
-    DynamicCache,
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import DynamicCache
+from transformers.generation import logits_process as warping
 
 from legor1.core.seeding import generator
 from legor1.models.family import Model, Recipe
@@ -62,7 +56,7 @@ def decode(
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     padding = (seen == 0).sum(1)  # of each row
     logits, cache = prefill(model, input_ids, seen, position_ids, features)
-    # Behind an image the three axes end at different positions; text goes on from the largest.
+    # Behind an image the three axes end at different positions; text continues from the largest.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
         scores = penalised(logits.float(), penalty, input_ids, padding)
@@ -100,25 +94,23 @@ def penalised(scores: Tensor, penalty: float, input_ids: Tensor, padding: Tensor
     """
     if penalty == 1:
         return scores
-    return RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
+    return warping.RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
 
 
 def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
     """Return how the next tokens are chosen: the likeliest, or drawn as the recipe says.
 
     Draws depend on the seed and the instance alone, not on the batch around it.
-
-    Args:
-        recipe: with ``sampling`` (temperature, top_p, top_k) and ``seed`` where answers are drawn.
-        instances: the id of each prompt of the batch.
     """
     sampling: Mapping[str, float] | None = recipe.get("sampling")
     if not sampling:
         return greedy
-    warpers = LogitsProcessorList([TemperatureLogitsWarper(float(sampling["temperature"]))])
+    warpers = warping.LogitsProcessorList(
+        [warping.TemperatureLogitsWarper(float(sampling["temperature"]))]
+    )
     if sampling.get("top_k"):
-        warpers.append(TopKLogitsWarper(int(sampling["top_k"])))
-    warpers.append(TopPLogitsWarper(float(sampling.get("top_p", 1.0))))
+        warpers.append(warping.TopKLogitsWarper(int(sampling["top_k"])))
+    warpers.append(warping.TopPLogitsWarper(float(sampling.get("top_p", 1.0))))
     draws = [generator(recipe["seed"], "sampling", name) for name in instances]
 
     def draw(scores: Tensor, rows: Sequence[int]) -> Tensor:

@@ -44,7 +44,7 @@ class Text:
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
     def linear_layers(self) -> dict[str, tuple[int, int]]:
-        """Return a layer's linear maps by name: (width in, width out). LoRA goes onto each."""
+        """Return a layer's linear maps by name: (width in, width out). LoRA adapts each."""
         h, kv, f = self.hidden_size, self.key_value_size, self.intermediate_size
         attention = {"q_proj": (h, h), "k_proj": (h, kv), "v_proj": (h, kv), "o_proj": (h, h)}
         return attention | {"gate_proj": (h, f), "up_proj": (h, f), "down_proj": (f, h)}
@@ -131,24 +131,17 @@ class ModelFamily(ABC):
 
     ``backbone`` is a model without its language head. An image reaches it as patches (n, width) and
     a grid (3,): frames, rows and columns of patches.
-
-    Attributes:
-        model_type: as in the family's ``config.json``.
-        title: its name in messages.
-        factor, box_scale: see ``PixelBudget``.
-        lora_targets: a regular expression of the linear layers that LoRA adapts.
-        packs_examples: ``training.fast.packed_trainer`` is exact for it; else TRL's is used.
-        shares_prompts: ``training.fast.group_trainer`` is exact for it; else TRL's is used.
-        known: the ``config.json`` of models on the hub, to plan with before they are downloaded.
     """
 
-    model_type: ClassVar[str]
-    title: ClassVar[str]
-    factor: ClassVar[int]
+    model_type: ClassVar[str]  # as in the family's ``config.json``
+    title: ClassVar[str]  # its name in messages
+    factor: ClassVar[int]  # this and ``box_scale`` are those of ``PixelBudget``
     box_scale: ClassVar[int | None] = None
-    lora_targets: ClassVar[str]
+    lora_targets: ClassVar[str]  # a regular expression of the linear layers that LoRA adapts
+    # Whether ``training.fast``'s packed trainer and group trainer are exact; else TRL's are used.
     packs_examples: ClassVar[bool] = False
     shares_prompts: ClassVar[bool] = False
+    # The ``config.json`` of models on the hub, to plan with before they are downloaded.
     known: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def budget(self, min_pixels: int, max_pixels: int) -> PixelBudget:

@@ -18,11 +18,9 @@ Images = tuple[Tensor, Tensor]  # patches of all (n, width), grids (images, 3)
 
 
 class FeatureCache:
-    """The tensors of the images used last.
+    """The tensors of the images used last, ``limit`` bytes of them.
 
-    Args:
-        limit: bytes of tensors to keep.
-        device: where they are kept; None leaves each where it was made.
+    They are kept on ``device``; None leaves each where it was made.
     """
 
     def __init__(self, limit: int, device: str | None = None) -> None:
@@ -62,12 +60,8 @@ def vision_inputs(
 ) -> dict[str, object]:
     """Return the model's arguments for images: features if its tower is frozen, else pixels.
 
-    Args:
-        backbone: the model without its language head.
-        keys: of the images, in order; equal images have equal keys.
-        load: returns the images of some keys, on the model's device.
-        cache: of features.
-        precision: the context that the tower runs in, such as autocast.
+    Equal images have equal ``keys``; ``load`` returns the images of some keys, on the device of the
+    ``backbone``, whose tower runs in the context ``precision``, such as autocast.
     """
     if not keys:
         return {}

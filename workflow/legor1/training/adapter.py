@@ -10,16 +10,7 @@ from deepspeed.utils import safe_get_full_fp32_param
 from peft import PeftModel
 from safetensors import safe_open
 
-from legor1.core import provenance
-from legor1.core.files import (
-    atomic_folder,
-    read_json,
-    sha256,
-    share,
-    write_json,
-    write_jsonl,
-    write_text,
-)
+from legor1.core import files, provenance
 from legor1.models.family import Model
 from legor1.training import read_back
 from legor1.training.logs import numbers
@@ -101,12 +92,12 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     history = list(map(numbers, trainer.state.log_history))
     model = trainer.accelerator.unwrap_model(trainer.model)
     facts = collect(job, trainer, seconds)
-    with atomic_folder(job.out / "adapter") as folder:
+    with files.atomic_folder(job.out / "adapter") as folder:
         save(model, folder, facts["base"])
         facts["read_back"] = read_back.compare(job, model, folder)
-        write_text(folder / "README.md", card(facts, history))
-    write_jsonl(job.out / "history.jsonl", history)
-    write_json(job.out / "run.json", facts)
+        files.write_text(folder / "README.md", card(facts, history))
+    files.write_jsonl(job.out / "history.jsonl", history)
+    files.write_json(job.out / "run.json", facts)
 
 
 def to_full_precision(model: Model) -> None:
@@ -130,7 +121,7 @@ def save(model: PeftModel, folder: Path, base: Mapping[str, str]) -> None:
     settings.base_model_name_or_path = base["source"]
     settings.revision = base["commit"] or base["revision"]
     model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
-    share(folder)
+    files.share(folder)
     with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
         saved = set(weights.keys())
     named = model.named_parameters()
@@ -148,12 +139,12 @@ def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
         "experiment": job.recipe["experiment"],
         "method": job.recipe["method"],
         "recipe": job.recipe,
-        "base": read_json(job.base),
+        "base": files.read_json(job.base),
         "attention": trainer.model.config._attn_implementation,  # the recipe has what was requested
         "processes": trainer.args.world_size,
         "data": {
-            "conversations": sha256(job.conversations),
-            "manifest": sha256(job.manifest) if job.manifest else None,
+            "conversations": files.sha256(job.conversations),
+            "manifest": files.sha256(job.manifest) if job.manifest else None,
         },
         "rows": len(trainer.train_dataset),
         "steps": trainer.state.global_step,

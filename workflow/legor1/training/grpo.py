@@ -125,7 +125,7 @@ def trainer_for(
     if reason is None:
         return partial(SharedPromptGRPOTrainer, check=settings.get("check_sharing", False))
     if not quiet:
-        print(f"Each completion computes its prompt anew: {reason}.", file=sys.stderr)
+        print(f"Prompts are computed again for each completion: {reason}.", file=sys.stderr)
     return GRPOTrainer
 
 

@@ -78,13 +78,13 @@ def train(
     name = recipe["experiment"]
     if status:
         raise UserError(
-            f"training {name} ended with status {status}; the reason stands above. "
-            "Remedy: put it right and run again: it goes on from the last checkpoint."
+            f"training {name} ended with status {status}; the reason is above. "
+            "Remedy: fix it and run again: the training resumes from the last checkpoint."
         )
     if stop := work_folder.stop_noted(folder):
         raise Stopped(
             f"training {name} stopped {stop['why']}, at step {stop['step']} of {stop['steps']}; "
-            "run again, and it goes on from there"
+            "run again, and it resumes from there"
         )
 
 

@@ -15,13 +15,11 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
-from transformers import TrainerControl as Control
-from transformers import TrainerState as State
-from transformers import TrainingArguments as Arguments
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.core.progress import Progress
+from legor1.training.stopping import Arguments, Control, State
 from legor1.training.work_folder import HISTORY, PROGRESS
 
 SECONDS_BETWEEN_NOTES = 2
@@ -39,7 +37,7 @@ def numbers(log: Mapping[str, object]) -> dict[str, float]:
 
 
 class Steps(TrainerCallback):
-    """Says every few seconds where the training stands, with its latest loss and reward."""
+    """Says every few seconds how far the training is, with its latest loss and reward."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -126,7 +124,7 @@ def _try(write: Callable[[], object]) -> None:
 class Curves(TrainerCallback):
     """Writes every logged number to an event file of TensorBoard, on the first process only.
 
-    A resumed training writes the curves anew from what the checkpoint remembers, so that steps
+    A resumed training rewrites the curves from what the checkpoint remembers, so that steps
     that were lost with an interrupted run leave no second line.
     """
 

@@ -25,7 +25,7 @@ def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[
     if reason is None:
         return PackedSFTTrainer
     if not quiet:
-        print(f"Examples are padded and made anew each epoch: {reason}.", file=sys.stderr)
+        print(f"Examples are padded, and prepared again in each epoch: {reason}.", file=sys.stderr)
     return SFTTrainer
 
 

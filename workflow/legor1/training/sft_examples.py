@@ -65,9 +65,7 @@ class Example:
 class Pictures:
     """Opens images and cuts them into patches, which are kept until they are taken.
 
-    Args:
-        image_processor: the model's.
-        limit: bytes of patches to keep; what does not fit is cut again when it is taken.
+    At most ``limit`` bytes are kept; what does not fit is cut again when it is taken.
     """
 
     def __init__(self, image_processor: Processor, limit: int) -> None:

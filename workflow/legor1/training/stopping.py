@@ -24,15 +24,11 @@ STEPS_LEFT, SECONDS_TO_SAVE = 2, 60
 
 
 class Stops(TrainerCallback):
-    """Stops the training on SIGTERM, on request, or before ``job.deadline``.
-
-    Attributes:
-        reason: why it stopped, or None.
-    """
+    """Stops the training on SIGTERM, on request, or before ``job.deadline``."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.reason: str | None = None
+        self.reason: str | None = None  # why it stopped
         self.signalled = False
         self.longest = 0.0  # seconds of a step, saving included
         self.last = time.time()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageChops
+from torch import Tensor
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
@@ -49,7 +50,7 @@ class Examples:
         self, rows: list[dict], tree: Path, processor: Processor, budget: PixelBudget, seed: int
     ) -> None:
         self.tree, self.processor, self.budget, self.seed = tree, processor, budget, seed
-        self.images: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.images: dict[str, tuple[Tensor, Tensor]] = {}
         self.pools: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
             self.pools[row["task"]].append(row)
@@ -57,7 +58,7 @@ class Examples:
         self.start = tokenizer("<|im_start|>assistant\n")["input_ids"]
         self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
 
-    def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, torch.Tensor]:
+    def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, Tensor]:
         """Return model inputs with labels on every assistant turn (demonstrations too)."""
         texts, images = [], []
         for row in rows:
@@ -84,7 +85,7 @@ class Examples:
             "labels": self._labels(ids),
         }
 
-    def _image(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _image(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self.images:
             picture = open_image(self.tree / name)
             picture = _tinted(picture, generator(self.seed, "tint", name))
@@ -92,7 +93,7 @@ class Examples:
             self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
         return self.images[name]
 
-    def _labels(self, ids: torch.Tensor) -> torch.Tensor:
+    def _labels(self, ids: Tensor) -> Tensor:
         """Return labels that are the ids inside assistant turns, end token included."""
         labels = torch.full_like(ids, IGNORED)
         for row, tokens in enumerate(ids.tolist()):
@@ -208,7 +209,7 @@ def _train(model: Model, examples: Examples, recipe: Recipe) -> list[dict[str, f
     return history
 
 
-def _draw(examples: Examples, recipe: Recipe, step: int) -> tuple[str, dict[str, torch.Tensor]]:
+def _draw(examples: Examples, recipe: Recipe, step: int) -> tuple[str, dict[str, Tensor]]:
     """Return the step's task and batch: one task a step, with demonstrations or without."""
     random = generator(recipe["seed"], "batch", str(step))
     tasks = list(recipe["mixture"])

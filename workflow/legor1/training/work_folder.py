@@ -39,7 +39,9 @@ def enter(folder: Path) -> TextIO:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("a")
     if not locked(lock, SECONDS_TO_LEAVE):
-        raise UserError(f"another training is at work in {folder}. Remedy: wait for it, or end it.")
+        raise UserError(
+            f"another training is at work in {folder}. Remedy: wait for it, or stop it."
+        )
     fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
 
@@ -54,10 +56,8 @@ def join(folder: Path) -> TextIO:
 def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
     """Remove what earlier trainings left half done, and note where this one begins.
 
-    Args:
-        folder: the work folder, entered.
-        attempt: 1, or more where a scheduler retries by itself.
-        log: where the previous attempt said why it ended.
+    ``attempt`` is above 1 where a scheduler retries by itself; ``log`` is where the previous one
+    said why it ended.
 
     Raises:
         UserError: the previous attempt began here, too, and ended with an error of its own: a
@@ -71,9 +71,9 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
     failed = (folder / FAILED).exists()
     if before and failed and before["attempt"] < attempt and before["step"] >= step:
         raise UserError(
-            f"attempt {attempt} stands at step {step}, where attempt {before['attempt']} began: "
-            f"it made no whole checkpoint in {folder}. Why stands in {log or 'its log'}. "
-            "Remedy: put that right and run again."
+            f"attempt {attempt} is at step {step}, where attempt {before['attempt']} began: "
+            f"it made no whole checkpoint in {folder}. The reason is in {log or 'its log'}. "
+            "Remedy: fix that and run again."
         )
     write_json(note, {"schema_version": 1, "attempt": attempt, "step": step})
     for name in (REQUEST, STOPPED, FAILED):

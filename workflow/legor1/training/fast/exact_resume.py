@@ -16,16 +16,13 @@ from deepspeed.runtime.zero.config import ZeroStageEnum
 from deepspeed.utils.tensor_fragment import fragment_address
 from torch import distributed
 from transformers import TrainerCallback
-from transformers import TrainerControl as Control
-from transformers import TrainerState as State
-from transformers import TrainingArguments as Arguments
 from transformers.trainer_pt_utils import safe_globals
 from trl.trainer.utils import RepeatSampler
 
 from legor1.core.errors import UserError
 from legor1.models.family import Model
 from legor1.training import work_folder
-from legor1.training.stopping import Trainer
+from legor1.training.stopping import Arguments, Control, State, Trainer
 
 OWN_FILE = "progress_{}.pt"  # a process's part of a checkpoint
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -33,23 +30,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 COUNTED = (
     "_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_total_train_tokens", "_step",
 )  # fmt: skip
-# Plain values of DeepSpeed's in its optimiser states; the launcher has all else refused.
+# DeepSpeed's plain values in optimiser states; the launcher makes torch refuse all others.
 torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
 
 
 class Checkpoints(TrainerCallback):
-    """Completes each checkpoint of ``trainer``, marks it, and goes on from it.
-
-    Attributes:
-        saving: the step whose checkpoint is being written, or None.
-        loading: whether a checkpoint is being read.
-    """
+    """Completes each checkpoint of ``trainer``, marks it, and resumes from it."""
 
     def __init__(self, trainer: Trainer, work: Path) -> None:
         self.trainer, self.work = trainer, work
-        self.saving: int | None = None
+        self.saving: int | None = None  # the step whose checkpoint is being written
         self.resumed: Path | None = None
-        self.loading = False
+        self.loading = False  # whether a checkpoint is being read
         self.started, self.before = time.monotonic(), 0.0
 
     def seconds(self) -> float:
@@ -98,7 +90,7 @@ class Checkpoints(TrainerCallback):
         if self.loading and self.resumed and (path := refused(self.resumed)):
             return UserError(
                 f"{path} is damaged, or holds code, none of which was run. Remedy: delete "
-                f"{self.resumed} and run again: it goes on from the checkpoint before, or from "
+                f"{self.resumed} and run again: it resumes from the checkpoint before, or from "
                 "the start."
             )
         if self.saving is not None:
@@ -111,7 +103,7 @@ class Checkpoints(TrainerCallback):
         last = f"is of step {work_folder.step_of(whole)}" if whole else "does not exist yet"
         return UserError(
             f"{what}: {error}. The last whole checkpoint {last}. "
-            "Remedy: make room on that disk and run again: it goes on from there."
+            "Remedy: make room on that disk and run again: it resumes from there."
         )
 
 
@@ -157,7 +149,7 @@ def shuffle_as_before(loader: Model, epochs: int) -> None:
     while hasattr(batches, "batch_sampler"):  # those that distribute its batches
         batches = batches.batch_sampler
     sampler = batches.sampler
-    if isinstance(sampler, RepeatSampler):  # TRL's keeps no count: its generator goes on
+    if isinstance(sampler, RepeatSampler):  # TRL's has no epoch: its generator continues
         for _ in range(epochs if sampler.shuffle else 0):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
     elif isinstance(sampler, SeedableRandomSampler):

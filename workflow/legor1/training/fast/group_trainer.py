@@ -16,12 +16,7 @@ from peft import PeftConfig
 from torch import Tensor
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
-from trl.trainer.utils import (
-    pad,
-    split_pixel_values_by_grid,
-    split_tensor_dict,
-    unsplit_pixel_values_by_grid,
-)
+from trl.trainer import utils
 
 from legor1.models.family import Model
 from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
@@ -175,9 +170,9 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         steps = self.args.steps_per_generation
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
             batch = self._generate_and_score_completions(generation_batch)
-            batch = shuffle_groups(split_pixel_values_by_grid(batch))
-            parts: list[Any] = split_tensor_dict(batch, steps)
-            self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
+            batch = shuffle_groups(utils.split_pixel_values_by_grid(batch))
+            parts: list[Any] = utils.split_tensor_dict(batch, steps)
+            self._buffered_inputs = [utils.unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % steps]
 
     def _generate_single_turn(
@@ -189,12 +184,9 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             return super()._generate_single_turn(
                 prompt_ids, images, multimodal_fields, num_generations, has_tool_images
             )
-        shown = images_of_rows(
-            multimodal_fields.get("pixel_values"),
-            multimodal_fields.get("image_grid_thw"),
-            [len(row or []) for row in images or []],
-            len(prompt_ids),
-        )
+        pixels, grids = map(multimodal_fields.get, ("pixel_values", "image_grid_thw"))
+        counts = [len(row or []) for row in images or []]
+        shown = images_of_rows(pixels, grids, counts, len(prompt_ids))
         groups = runs(
             len(prompt_ids),
             lambda row: (
@@ -235,10 +227,10 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         """
         backbone = self._base(model).model
         device = self.accelerator.device
-        ids = pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
-        mask = pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
+        ids = utils.pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
+        mask = utils.pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
         places = [placed(backbone, *prompt) for prompt in zip(prompts, images, strict=True)]
-        positions = pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
+        positions = utils.pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
         cache = model(
             input_ids=ids[:, :-1],
             attention_mask=mask[:, :-1],

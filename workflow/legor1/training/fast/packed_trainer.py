@@ -41,10 +41,8 @@ from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 class Packing:
     """Where the examples of a packed row lie; takes the place of the attention mask.
 
-    Args:
-        lengths: tokens of each example in the row.
-        scores: of each example, how many of its last tokens predict the answer's, at least 1.
-        device: of the row.
+    ``lengths`` are each example's tokens in the row, of which the last ``scores``, at least 1,
+    predict the answer's.
     """
 
     def __init__(self, lengths: Sequence[int], scores: Sequence[int], device: torch.device) -> None:
