@@ -71,7 +71,9 @@ class TransformersEngine:
     def _answer(self, prompts: list[Prompt]) -> list[list[int]]:
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
         encoded = iter(self.cache.get(pictures, self._encode))
-        grids = torch.tensor([self._grid(picture) for picture in pictures])
+        patch = self.processor.image_processor.patch_size
+        sizes = [self.budget.processed_size(picture.size) for picture in pictures]
+        grids = torch.tensor([(1, height // patch, width // patch) for width, height in sizes])
         device = self.model.device
         features = [[next(encoded).to(device) for _ in prompt.pictures] for prompt in prompts]
         ids, mask = self.padded(prompts)
@@ -100,12 +102,6 @@ class TransformersEngine:
         ]
         padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
         return padded["input_ids"], padded["attention_mask"]
-
-    def _grid(self, picture: Picture) -> tuple[int, int, int]:
-        """Return an image's frames, and its rows and columns of patches."""
-        width, height = self.budget.processed_size(picture.size)
-        patch = self.processor.image_processor.patch_size
-        return 1, height // patch, width // patch
 
     def _encode(self, pictures: list[Picture]) -> list[Tensor]:
         """Return the features (tokens, hidden) of images, read from disk one by one.
