@@ -8,6 +8,7 @@ GRPO loses the completions that it had sampled for the next steps.
 import errno
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
@@ -20,7 +21,6 @@ from transformers.trainer_pt_utils import safe_globals
 from trl.trainer.utils import RepeatSampler
 
 from legor1.core.errors import UserError
-from legor1.models.family import Model
 from legor1.training import work_folder
 from legor1.training.stopping import Arguments, Control, State, Trainer
 
@@ -54,9 +54,7 @@ class Checkpoints(TrainerCallback):
         self.loading = self.resumed is not None
         return str(self.resumed) if self.resumed else None
 
-    def on_train_begin(
-        self, args: Arguments, state: State, control: Control, **given: Model
-    ) -> None:
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
         """Restore what transformers leaves out; the history says where the training resumed."""
         if self.resumed:
             self.before = load(self.trainer, self.resumed / OWN_FILE.format(args.process_index))
@@ -143,7 +141,7 @@ def load(trainer: Trainer, path: Path) -> float:
     return seconds
 
 
-def shuffle_as_before(loader: Model, epochs: int) -> None:
+def shuffle_as_before(loader: Any, epochs: int) -> None:
     """Have the new sampler of a data loader draw the order of the epoch after ``epochs``."""
     batches = loader.batch_sampler
     while hasattr(batches, "batch_sampler"):  # those that distribute its batches

@@ -36,6 +36,7 @@ from legor1.models.registry import FAMILIES, family_of_model
 from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
 from legor1.training.fast.lora_layers import fuse_lora
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
+from legor1.training.stopping import Trainer
 
 
 class Packing:
@@ -263,7 +264,7 @@ def obstacle(model: Model) -> str | None:
     return None
 
 
-def unfit(trainer: Model) -> str | None:
+def unfit(trainer: Trainer) -> str | None:
     """Return why a trainer's data cannot be packed, or None if it can."""
     if not {"prompt", "completion"} <= {*trainer.train_dataset.column_names}:
         return "examples are packed that have a prompt and a completion"
