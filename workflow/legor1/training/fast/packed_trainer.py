@@ -204,13 +204,12 @@ class PackedSFTTrainer(SFTTrainer):
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """Return the loader of the dataset's examples, in the stock trainer's order."""
-        backbone = self._base(self.model).model
-
-        def positions(ids: Tensor, grids: list[Tensor]) -> Tensor:
-            return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
-
-        examples = Examples(dataset, self.processing_class, self.pictures, positions)
+        examples = Examples(dataset, self.processing_class, self.pictures, self._positions)
         return super()._get_dataloader(examples, *args, **kwargs)
+
+    def _positions(self, ids: Tensor, grids: list[Tensor]) -> Tensor:
+        backbone = self._base(self.model).model
+        return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
 
     def compute_loss(
         self, model: Model, inputs: Any, return_outputs: bool = False,
