@@ -32,9 +32,7 @@ def decode(
     penalty: float,
     choice: Choice,
     features: Sequence[Sequence[Tensor]],
-    attention_mask: Tensor | None,
-    position_ids: Tensor,
-    **_: object,
+    **given: Any,
 ) -> list[list[int]]:
     """Return each row's new tokens, an end token last if there is one; for ``custom_generate``.
 
@@ -46,9 +44,10 @@ def decode(
         penalty: of tokens that a row has read or written already; 1 is none.
         choice: of each row's next token.
         features: of each row's images, (tokens, hidden) each.
-        attention_mask: (rows, prompt), None without padding.
-        position_ids: (3, rows, prompt).
+        given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt).
+            Not named as parameters, or ``generate`` would leave them as they are.
     """
+    attention_mask, position_ids = given["attention_mask"], given["position_ids"]
     ends = generation_config._eos_token_tensor
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
