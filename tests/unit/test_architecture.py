@@ -11,7 +11,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from legor1.core.errors import UserError
-from legor1.models.architecture import Architecture
+from legor1.models.family import Architecture
 from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT, architecture_of_base
 from legor1.planning.preflight import TINY_BASE

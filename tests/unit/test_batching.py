@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legor1.inference.batching import batches, room
-from legor1.inference.prefill import alike
+from legor1.inference.decoding import alike
 
 LENGTHS = st.lists(st.integers(1, 50), max_size=60)
 

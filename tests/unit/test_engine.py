@@ -21,10 +21,9 @@ from legor1.core.seeding import generator
 from legor1.data.sources import describe_model
 from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
-from legor1.inference.decoding import penalised
+from legor1.inference.decoding import alike, penalised
 from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
-from legor1.inference.prefill import alike
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.models.loading import load_model
 from legor1.planning.preflight import TINY_BASE

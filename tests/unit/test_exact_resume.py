@@ -9,7 +9,7 @@ import pytest
 import torch
 import trainings
 
-from legor1.training import checkpoints
+from legor1.training import work_folder
 from legor1.training.fast import exact_resume
 from legor1.training.work_folder import HISTORY, PROGRESS, stop_noted
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_the_code_not_run(data, quic
         shutil.copytree(quick[0]["sft"][0].parent / "work", work, dirs_exist_ok=True)
         coded = work / "checkpoint-8" / name
         torch.save(Code(tmp_path / "made"), coded)
-        checkpoints.mark_whole(work / "checkpoint-8")
+        work_folder.mark_whole(work / "checkpoint-8")
         jobs[coded] = job
     assert trainings.run(tmp_path, *((job, {}) for job in jobs.values())) == [2] * len(CODED)
     for coded, job in jobs.items():

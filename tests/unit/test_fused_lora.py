@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from legor1.training.fast.fused_lora import fuse_lora, fusible
+from legor1.training.fast.lora_layers import fuse_lora, fusible
 
 
 class Small(torch.nn.Module):

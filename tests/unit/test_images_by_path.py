@@ -10,8 +10,8 @@ from trainer_cases import TINY, lora_weights, picture
 from transformers import AutoProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
 
-from legor1.training import images_by_path
-from legor1.training.images_by_path import by_path
+from legor1.training import grpo
+from legor1.training.grpo import by_path
 
 # The study's shape: eight forward passes of a group of eight, three images a prompt.
 STEP = {
@@ -42,9 +42,9 @@ def written(folder, rows, shown=SHOWN) -> Dataset:
 def counted(monkeypatch):
     """What was opened, by name, and how often the image processor ran."""
     opened, runs = Counter(), []
-    open_image, process = images_by_path.open_image, Qwen2VLImageProcessor.__call__
+    open_image, process = grpo.open_image, Qwen2VLImageProcessor.__call__
     monkeypatch.setattr(
-        images_by_path,
+        grpo,
         "open_image",
         lambda path: (opened.update([path.name]), open_image(path))[1],
     )

@@ -12,7 +12,7 @@ from watching import wait_for
 from legor1.core.files import read_json, write_json
 from legor1.monitor import run_files as reading
 from legor1.monitor.study_state import Run
-from legor1.training import status
+from legor1.training import logs as status
 from legor1.training.work_folder import HISTORY, PROGRESS
 
 CONTROL = TrainerControl()

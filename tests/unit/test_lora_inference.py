@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from legor1.training.fast.lora_inference import direct_lora
+from legor1.training.fast.lora_layers import direct_lora
 
 
 def model(dtype=torch.float32, **lora):

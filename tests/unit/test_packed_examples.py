@@ -6,7 +6,7 @@ from test_shared_prompt import attention_layer, draw, emulated_flash, gradients
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from legor1.training.fast.attention import by_mask
-from legor1.training.fast.packed_examples import PACKED, Packing, flash_packed, sdpa_packed
+from legor1.training.fast.packed_trainer import PACKED, Packing, flash_packed, sdpa_packed
 
 __all__ = ["emulated_flash"]
 

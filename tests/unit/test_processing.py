@@ -16,7 +16,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
-from legor1.models import loading, processing
+from legor1.models import loading
 from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.tasks.prompts import answer, chat_messages
@@ -42,7 +42,7 @@ def processor():
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("kind", [Qwen2VLImageProcessor, Qwen2VLImageProcessorPil])
 def test_every_resizer_does_as_the_budget_says(budget, kind):
-    processing.check_frames(image_processor(budget, kind), budget, DEFAULT)
+    loading.check_frames(image_processor(budget, kind), budget, DEFAULT)
 
 
 def test_the_slow_the_fast_and_qwens_own_are_really_asked():
@@ -55,7 +55,7 @@ def test_the_slow_the_fast_and_qwens_own_are_really_asked():
 @pytest.mark.parametrize("budget", BUDGETS[1:], ids=str)
 def test_a_processor_under_another_budget_is_refused(budget):
     with pytest.raises(RuntimeError, match=r"the model's image processor resizes .* wrong frame"):
-        processing.check_frames(image_processor(budget), BUDGET, DEFAULT)
+        loading.check_frames(image_processor(budget), BUDGET, DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_processor_that_differs_is_named(monkeypatch, name, broken):
     other = image_processor(BUDGETS[1], kind)
     monkeypatch.setattr(kind, "from_dict", lambda settings: other)
     with pytest.raises(RuntimeError, match=f"{broken} resizes"):
-        processing.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
+        loading.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
 
 
 def test_qwen_vl_utils_that_differ_are_named(monkeypatch):
@@ -79,7 +79,7 @@ def test_qwen_vl_utils_that_differ_are_named(monkeypatch):
 
     monkeypatch.setattr(qwen_vl_utils, "process_vision_info", other)
     with pytest.raises(RuntimeError, match="qwen-vl-utils resizes"):
-        processing.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
+        loading.check_frames(image_processor(BUDGET), BUDGET, DEFAULT)
 
 
 @given(st.integers(14 + 1, 6000), st.integers(14 + 1, 6000), st.sampled_from(BUDGETS))
@@ -108,18 +108,18 @@ def test_lengths_are_those_of_the_processor(processor, row, demonstrations, answ
     shown = [*(row["demonstrations"] if demonstrations else []), row]
     images = [Image.new("RGB", (one["width"], one["height"])) for one in shown]
     inputs = processor(text=[text], images=images)
-    (length,) = processing.lengths([row], processor, BUDGET, demonstrations, answered=answered)
+    (length,) = loading.lengths([row], processor, BUDGET, demonstrations, answered=answered)
     assert length == len(inputs["input_ids"][0])
 
 
 def check(processor, limit, new_tokens):
-    processing.check_lengths(
+    loading.check_lengths(
         ROWS, processor, BUDGET, demonstrations=True, limit=limit, new_tokens=new_tokens
     )
 
 
 def test_a_prompt_that_is_too_long_is_an_error_with_its_id(processor):
-    tokens = sorted(processing.lengths(ROWS, processor, BUDGET, True, answered=False))
+    tokens = sorted(loading.lengths(ROWS, processor, BUDGET, True, answered=False))
     check(processor, tokens[-1] + 10, 10)
     with pytest.raises(UserError, match=rf"^object/1 takes {tokens[-1] + 11} tokens with room for"):
         check(processor, tokens[-1] + 10, 11)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from legor1.inference.sampling import choice, greedy
+from legor1.inference.decoding import choice, greedy
 
 RECIPE = {"seed": 42, "sampling": {"temperature": 0.5, "top_p": 1.0}}
 

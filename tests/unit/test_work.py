@@ -19,7 +19,7 @@ def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
         with pytest.raises(UserError) as failed:
             work_folder.begin(tmp_path, attempt, tmp_path / "sft.log")
         said = str(failed.value)
-        assert said.startswith(f"attempt {attempt} stands at step 3, where attempt 2 began")
+        assert said.startswith(f"attempt {attempt} is at step 3, where attempt 2 began")
         assert str(tmp_path) in said
         assert f"stands in {tmp_path}/sft.log" in said
         assert "Remedy: " in said
@@ -35,7 +35,7 @@ def test_a_first_attempt_that_saved_nothing_ends_the_tries(tmp_path):
     work_folder.begin(tmp_path, 1)
     work_folder.note_failure(tmp_path)
     checkpoint(tmp_path, 3, whole=False)
-    with pytest.raises(UserError, match="attempt 2 stands at step 0"):
+    with pytest.raises(UserError, match="attempt 2 is at step 0"):
         work_folder.begin(tmp_path, 2)
 
 

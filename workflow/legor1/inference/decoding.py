@@ -1,30 +1,37 @@
-"""Decoding of a batch from which answers leave as they end.
+"""Decoding of a batch: prefill by runs of similar length, and rows that leave as they end.
 
-``generate`` of transformers goes on with a whole batch until its longest answer ends; here the
-rows whose answers have ended are taken out of the batch on the way.
+transformers' ``generate`` pads every prompt to the longest and decodes the whole batch until its
+longest answer ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import RepetitionPenaltyLogitsProcessor
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache
+from transformers.generation import logits_process as warping
 
-from legor1.inference.prefill import prefill
-from legor1.inference.sampling import Choice
+from legor1.core.seeding import generator
+from legor1.models.family import Model, Recipe
+from legor1.models.registry import family_of_model
 
-LEAVE = 8  # an eighth of the batch leaves together: taking rows out copies the cache
+ALIKE = 7 / 8  # of the longest prompt that is read in the same pass
+LEAVE = 8  # an eighth of the batch leaves together: removing rows copies the cache
+# Scores (rows, vocabulary), and which prompts of the batch the rows are → the next token of each.
+Choice = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 def decode(
-    model: Any,
-    input_ids: torch.Tensor,
+    model: Model,
+    input_ids: Tensor,
     *,
-    logits_processor: Any,
+    logits_processor: Callable[[Tensor, Tensor], Tensor],
     generation_config: Any,
     penalty: float,
     choice: Choice,
-    features: Sequence[Sequence[torch.Tensor]],
+    features: Sequence[Sequence[Tensor]],
     **given: Any,
 ) -> list[list[int]]:
     """Return each row's new tokens, an end token last if there is one; for ``custom_generate``.
@@ -33,11 +40,12 @@ def decode(
         model: for causal generation.
         input_ids: (rows, prompt), padded on the left.
         logits_processor: changes the next token's scores, after the penalty.
-        generation_config: its end tokens and length count.
-        penalty: of the tokens that a row has read or written already; 1 is none.
+        generation_config: gives the end tokens and the maximum length.
+        penalty: of tokens that a row has read or written already; 1 is none.
         choice: of each row's next token.
-        features: of each row's images.
+        features: of each row's images, (tokens, hidden) each.
         given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt).
+            Not named as parameters, or ``generate`` would leave them as they are.
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
     ends = generation_config._eos_token_tensor
@@ -45,9 +53,9 @@ def decode(
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    padding = (seen == 0).sum(1)  # of each row: tokens that it has not read
+    padding = (seen == 0).sum(1)  # of each row
     logits, cache = prefill(model, input_ids, seen, position_ids, features)
-    # The axes of an image have ended apart.
+    # Behind an image the three axes end at different positions; text continues from the largest.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
         scores = penalised(logits.float(), penalty, input_ids, padding)
@@ -78,13 +86,98 @@ def decode(
     return answers
 
 
-def penalised(
-    scores: torch.Tensor, penalty: float, input_ids: torch.Tensor, padding: torch.Tensor
-) -> torch.Tensor:
+def penalised(scores: Tensor, penalty: float, input_ids: Tensor, padding: Tensor) -> Tensor:
     """Return the scores (rows, vocabulary), lower for tokens that a row already has.
 
-    The tokens on the left that only pad a row do not count, although they may be end tokens.
+    A row's padding on the left does not count, although it may consist of end tokens.
     """
     if penalty == 1:
         return scores
-    return RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
+    return warping.RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
+
+
+def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
+    """Return how the next tokens are chosen: the likeliest, or drawn as the recipe says.
+
+    Draws depend on the seed and the instance alone, not on the batch around it.
+    """
+    sampling: Mapping[str, float] | None = recipe.get("sampling")
+    if not sampling:
+        return greedy
+    warpers = warping.LogitsProcessorList(
+        [warping.TemperatureLogitsWarper(float(sampling["temperature"]))]
+    )
+    if sampling.get("top_k"):
+        warpers.append(warping.TopKLogitsWarper(int(sampling["top_k"])))
+    warpers.append(warping.TopPLogitsWarper(float(sampling.get("top_p", 1.0))))
+    draws = [generator(recipe["seed"], "sampling", name) for name in instances]
+
+    def draw(scores: Tensor, rows: Sequence[int]) -> Tensor:
+        # Summed in double precision, or the last tokens of a large vocabulary would get nothing.
+        sums = warpers(torch.LongTensor(), scores).double().softmax(-1).cumsum(-1)
+        numbers = torch.tensor([draws[row].random() for row in rows], device=scores.device)
+        return (sums <= numbers.double()[:, None] * sums[:, -1:]).sum(-1)
+
+    return draw
+
+
+def greedy(scores: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return each row's likeliest token."""
+    return scores.argmax(-1)
+
+
+def prefill(
+    model: Model,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor,
+    features: Sequence[Sequence[Tensor]],
+) -> tuple[Tensor, DynamicCache]:
+    """Return the scores of each row's next token, (rows, vocabulary), and the cache of all rows.
+
+    Args are those of ``decode``.
+    """
+    feature_inputs = family_of_model(model).feature_inputs
+    lengths = attention_mask.sum(1).tolist()
+    logits, caches = [], []
+    for rows in alike(lengths):
+        width = max(lengths[rows])
+        cache = DynamicCache(config=model.config)
+        outputs = model(
+            input_ids=input_ids[rows, -width:],
+            attention_mask=attention_mask[rows, -width:],
+            position_ids=position_ids[:, rows, -width:],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **feature_inputs([image for row in features[rows] for image in row]),
+        )
+        logits.append(outputs.logits[:, -1])
+        caches.append(cache)
+    return torch.cat(logits), merged(caches)
+
+
+def alike(lengths: Sequence[int]) -> Iterator[slice]:
+    """Yield runs of neighbours of similar length."""
+    start = 0
+    for row in range(1, len(lengths) + 1):
+        run = lengths[start : row + 1]
+        if row == len(lengths) or min(run) < ALIKE * max(run):
+            yield slice(start, row)
+            start = row
+
+
+def merged(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """Return one cache of all rows, padded on the left; the parts are used up."""
+    longest = max(cache.get_seq_length() for cache in caches)
+
+    def together(tensors: list[Tensor]) -> Tensor:
+        padded = [pad(tensor, (0, 0, longest - tensor.size(-2), 0)) for tensor in tensors]
+        return torch.cat(padded) if len(padded) > 1 else padded[0]
+
+    for parts in zip(*(cache.layers for cache in caches), strict=True):
+        keys, values = (together([getattr(p, name) for p in parts]) for name in ("keys", "values"))
+        for part in parts:
+            part.keys = part.values = None  # or the memory of both is held at once
+        parts[0].keys, parts[0].values = keys, values
+    return caches[0]

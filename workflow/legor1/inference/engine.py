@@ -1,34 +1,40 @@
-"""The engines by name."""
+"""The interface of an engine: what it is asked, and what it answers."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
-from legor1.inference.types import Engine
-
-
-def _transformers() -> Callable[..., Engine]:
-    from legor1.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine
+from legor1.core.boxes import Size
 
 
-def _vllm() -> Callable[..., Engine]:
-    from legor1.inference.vllm_engine import VllmEngine
+class Picture(NamedTuple):
+    """An image of the dataset: its path in the tree, and its (width, height) in pixels."""
 
-    return VllmEngine
-
-
-# Imported when asked for: vLLM's environment has other releases than that of transformers.
-ENGINES = {"transformers": _transformers, "vllm": _vllm}
+    path: str
+    size: Size
 
 
-def load_engine(
-    recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
-) -> Engine:
-    """Return the recipe's engine; ``base`` and ``adapter`` are folders, ``tree`` has the images.
+class Prompt(NamedTuple):
+    """What the model is asked."""
 
-    Raises:
-        UserError: vLLM is asked for and not installed.
-    """
-    return ENGINES[recipe["engine"]]()(recipe, tree, base, adapter, processor)
+    instance: str  # its id
+    text: str  # the chat up to the answer, with one image token for each image
+    pictures: tuple[Picture, ...]  # the images, in order
+    tokens: int  # visual ones included
+
+
+class Engine(Protocol):
+    """A model that answers prompts, greedily or by sampling, as its recipe says."""
+
+    def complete(
+        self, prompts: Sequence[Prompt], answered: Collection[int] = ()
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Yield each prompt's index and completion, as soon as it is there, in any order.
+
+        A completion that the model ended has its end token last.
+
+        Args:
+            prompts: all prompts of the run, in its order.
+            answered: indices of those that an earlier attempt answered. They may come again, but
+                the others get the same answers as without that attempt.
+        """
+        ...

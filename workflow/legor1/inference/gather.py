@@ -1,4 +1,4 @@
-"""Put the shards of one experiment's predictions together again."""
+"""Merging the shards of an experiment's predictions."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +8,10 @@ from legor1.core.files import read_jsonl, write_jsonl
 
 
 def gather(shards: list[Path], out: Path) -> int:
-    """Write the predictions of all shards to ``out``, in the order of their ids; return how many.
+    """Write the predictions of all shards to ``out``, sorted by id; return how many.
 
     Raises:
-        UserError: an instance was answered twice, so that the shards do not belong together.
+        UserError: an instance was answered twice, so the shards do not belong together.
     """
     rows = [row for shard in shards for row in read_jsonl(shard, ["instance_id", "prediction"])]
     rows.sort(key=lambda row: row["instance_id"])

@@ -1,28 +1,27 @@
-"""Inference of one shard, greedy or sampled, resumable at the batch that was cut short."""
+"""Inference of one shard, greedy or sampled, which resumes at the batch that was interrupted."""
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from legor1.core.boxes import to_original
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, fingerprint, locked, read_jsonl
 from legor1.core.progress import Progress
-from legor1.inference.engine import load_engine
-from legor1.inference.types import Engine, Picture, Prompt
-from legor1.models.loading import base_folder, context_length, end_tokens, load_processor
+from legor1.inference.engine import Engine, Picture, Prompt
+from legor1.models import loading
+from legor1.models.family import Recipe
 from legor1.models.lora import checked_weights
-from legor1.models.processing import check_lengths
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import chat_messages
 
-SECONDS_TO_LEAVE = 60  # that an earlier attempt has to finish, or to end
+SECONDS_TO_LEAVE = 60  # for an earlier attempt to finish or to be killed
 
 
 def predict(
-    recipe: dict[str, Any],
+    recipe: Recipe,
     conversations: Path,
     tree: Path,
     base: Path,
@@ -33,24 +32,21 @@ def predict(
 ) -> None:
     """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
 
-    Answers are appended to a file beside ``out`` as they come and put into the conversations'
-    order at the end, so that a killed shard goes on at the batch in which it stopped; unless its
-    recipe, inputs or code changed.
+    Answers are appended to a file beside ``out`` as they come and sorted at the end, so that a
+    killed shard resumes at the batch in which it stopped, unless recipe, inputs or code changed.
 
     Args:
-        recipe: experiment, engine, device, precision, attention, pixel_budget, demonstrations,
-            batch_tokens, batch_size, max_new_tokens, repetition_penalty; sampling and seed where
-            answers are drawn.
+        recipe: the experiment's block of the config, resolved.
         conversations, tree: ``test.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
         adapter: folder of the trained adapter, or None for the base model itself.
         shard: (index, count).
         out: the shard's predictions.
-        code: the digest of the code that does it.
+        code: the digest of the code of this stage.
 
     Raises:
-        UserError: another process is at work on the same shard, as one whose Snakemake was killed
-            without it; or the adapter is damaged, or none that is trained here.
+        UserError: another process works on the same shard, such as one that outlived its
+            Snakemake; or the adapter is damaged, or none that is trained here.
     """
     index, count = shard
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
@@ -61,7 +57,7 @@ def predict(
     with _open_alone(partial) as file:
         done = _answered(partial)
         if len(done) < len(rows):
-            predictor = Predictor(recipe, tree, base_folder(base), adapter)
+            predictor = Predictor(recipe, tree, loading.base_folder(base), adapter)
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
             for prediction in Progress(predictor.answers(rows, done), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
@@ -74,7 +70,7 @@ def predict(
 
 
 def _open_alone(partial: Path) -> TextIO:
-    """Open the file of the answers so far, to add to it, for this process alone."""
+    """Open the file of the answers so far to append to it, locked against other processes."""
     partial.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = partial.open("a", encoding="utf-8")
@@ -86,11 +82,11 @@ def _open_alone(partial: Path) -> TextIO:
             )
         if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
             return file
-        file.close()  # the other one has finished, and removed it
+        file.close()  # the other process has finished, and removed it
 
 
 def _answered(partial: Path) -> dict[str, bytes]:
-    """Return the line of each id already answered; a last one cut off is dropped from the file."""
+    """Return the line of each answered id; a last line that was cut off is removed."""
     if not partial.exists():
         return {}
     whole = partial.read_bytes()
@@ -100,44 +96,38 @@ def _answered(partial: Path) -> dict[str, bytes]:
 
 
 class Predictor:
-    """From conversations to predictions, by way of an engine."""
+    """Turns conversations into predictions by the recipe's engine."""
 
-    def __init__(
-        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None
-    ) -> None:
+    def __init__(self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         self.recipe = recipe
         self.budget = family_of(base).budget(**recipe["pixel_budget"])
-        self.processor = load_processor(base, self.budget, padding_side="left")
-        self.context = context_length(base)
-        self.ends = end_tokens(base)
-        self.engine: Engine = load_engine(recipe, tree, base, adapter, self.processor)
+        self.processor = loading.load_processor(base, self.budget, padding_side="left")
+        self.context = loading.context_length(base)
+        self.ends = loading.end_tokens(base)
+        # Imported when asked for: vLLM's environment has other releases than that of transformers.
+        engine: Callable[..., Engine]
+        if recipe["engine"] == "vllm":
+            from legor1.inference.vllm_engine import VllmEngine as engine
+        else:
+            from legor1.inference.transformers_engine import TransformersEngine as engine
+        self.engine: Engine = engine(recipe, tree, base, adapter, self.processor)
 
-    def answers(
-        self, rows: list[dict[str, Any]], done: Collection[str] = ()
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the prediction of every conversation, in the order of the engine.
-
-        Args:
-            rows: the conversations.
-            done: ids of those that an earlier attempt answered: they are left out.
+    def answers(self, rows: list[dict], done: Collection[str] = ()) -> Iterator[dict[str, object]]:
+        """Yield the prediction of every conversation but those ``done``, in the engine's order.
 
         Raises:
-            UserError: the model cannot read a prompt whole and answer it; before any answer.
+            UserError: a prompt and its answer exceed the model's context; before any answer.
         """
         answered = {number for number, row in enumerate(rows) if row["instance_id"] in done}
         for number, completion in self.engine.complete(self.prompts(rows), answered):
             if number not in answered:
                 yield self._prediction(rows[number], completion)
 
-    def prompts(self, rows: list[dict[str, Any]]) -> list[Prompt]:
-        """Return the prompt of every conversation.
-
-        Raises:
-            UserError: as of ``answers``.
-        """
+    def prompts(self, rows: list[dict]) -> list[Prompt]:
+        """Return the prompt of every conversation; raises as ``answers``."""
         demonstrations = self.recipe["demonstrations"]
-        lengths = check_lengths(
+        lengths = loading.check_lengths(
             rows,
             self.processor,
             self.budget,
@@ -156,18 +146,18 @@ class Predictor:
             prompts.append(Prompt(row["instance_id"], text, tuple(pictures), tokens))
         return prompts
 
-    def _prediction(self, row: dict[str, Any], completion: list[int]) -> dict[str, Any]:
+    def _prediction(self, row: dict, completion: list[int]) -> dict[str, object]:
         finished = bool(completion) and completion[-1] in self.ends
         tokens = completion[:-1] if finished else completion
         text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         size = (row["width"], row["height"])
-        seen = self.budget.processed_size(size)
+        width, height = self.budget.processed_size(size)
         facts = ("instance_id", "task", "manual", "image", "width", "height")
         return {
             "schema_version": 1,
             **{name: row[name] for name in facts},
-            "processed_width": seen[0],
-            "processed_height": seen[1],
+            "processed_width": width,
+            "processed_height": height,
             "box_frame": row["box_frame"],
             "variant": row["variant"],
             "completion": text,

@@ -4,20 +4,19 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.inference.batching import batches
-from legor1.inference.decoding import decode
-from legor1.inference.sampling import choice
-from legor1.inference.types import Picture, Prompt
+from legor1.inference.decoding import choice, decode
+from legor1.inference.engine import Picture, Prompt
+from legor1.models.family import Processor, Recipe
 from legor1.models.feature_cache import FeatureCache, encode
-from legor1.models.loading import without_adapter
+from legor1.models.loading import with_visual_tokens, without_adapter
 from legor1.models.lora import load_adapted
-from legor1.models.processing import with_visual_tokens
 from legor1.models.registry import family_of
 
 CACHED = 4 * 2**30  # bytes of image features, in the host's memory
@@ -27,7 +26,7 @@ class TransformersEngine:
     """Decoding with left padding, the longest prompts first."""
 
     def __init__(
-        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
+        self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None, processor: Processor
     ) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
 
@@ -51,10 +50,10 @@ class TransformersEngine:
     def complete(
         self, prompts: Sequence[Prompt], answered: Collection[int] = ()
     ) -> Iterator[tuple[int, list[int]]]:
-        """Yield the number of each prompt with the tokens of its completion, batch by batch.
+        """Yield each prompt's index and completion, batch by batch.
 
         The last bits of an answer's scores depend on its batch, so batches are formed of all
-        prompts. Those answered whole are left out; one that was cut short is answered again.
+        prompts: one that is answered whole is skipped, any other is answered again.
         """
         lengths = [prompt.tokens for prompt in prompts]
         sizes = (self.recipe["batch_size"], self.recipe["batch_tokens"])
@@ -63,17 +62,18 @@ class TransformersEngine:
             asked = [prompts[at] for at in batch]
             if not {*batch}.issubset(answered):
                 yield from zip(batch, self._answer(asked), strict=True)
-            uses.subtract(picture for prompt in asked for picture in prompt.pictures)
-            for picture in {picture for prompt in asked for picture in prompt.pictures}:
+            for picture in (picture for prompt in asked for picture in prompt.pictures):
+                uses[picture] -= 1
                 if not uses[picture]:
                     self.cache.drop(picture)
 
     @torch.inference_mode()
     def _answer(self, prompts: list[Prompt]) -> list[list[int]]:
-        """Return the tokens of each prompt's completion."""
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
         encoded = iter(self.cache.get(pictures, self._encode))
-        grids = torch.tensor([self._grid(picture) for picture in pictures])
+        patch = self.processor.image_processor.patch_size
+        sizes = [self.budget.processed_size(picture.size) for picture in pictures]
+        grids = torch.tensor([(1, height // patch, width // patch) for width, height in sizes])
         device = self.model.device
         features = [[next(encoded).to(device) for _ in prompt.pictures] for prompt in prompts]
         ids, mask = self.padded(prompts)
@@ -89,26 +89,21 @@ class TransformersEngine:
             max_new_tokens=self.recipe["max_new_tokens"],
         )
 
-    def padded(self, prompts: list[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
         """Return the prompts' tokens and mask, (prompts, longest), padded on the left."""
         tokenizer = self.processor.tokenizer
         texts = tokenizer([prompt.text for prompt in prompts])["input_ids"]
         image = self.backbone.config.image_token_id
-        counts = [
-            [self.budget.visual_tokens(picture.size) for picture in prompt.pictures]
-            for prompt in prompts
+        rows = [
+            with_visual_tokens(
+                ids, image, (self.budget.visual_tokens(p.size) for p in prompt.pictures)
+            )
+            for ids, prompt in zip(texts, prompts, strict=True)
         ]
-        rows = [with_visual_tokens(ids, image, n) for ids, n in zip(texts, counts, strict=True)]
         padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
         return padded["input_ids"], padded["attention_mask"]
 
-    def _grid(self, picture: Picture) -> tuple[int, int, int]:
-        """Return frames, rows and columns of an image's patches."""
-        width, height = self.budget.processed_size(picture.size)
-        patch = self.processor.image_processor.patch_size
-        return 1, height // patch, width // patch
-
-    def _encode(self, pictures: list[Picture]) -> list[torch.Tensor]:
+    def _encode(self, pictures: list[Picture]) -> list[Tensor]:
         """Return the features (tokens, hidden) of images, read from disk one by one.
 
         Raises:

@@ -1,6 +1,6 @@
 """vLLM as the engine: it batches, shares prefixes and caches images by itself.
 
-In an environment of its own (``envs/vllm.yaml``), since it asks for other releases than training.
+It has an environment of its own (``envs/vllm.yaml``), since it needs other releases than training.
 """
 
 import os
@@ -8,27 +8,27 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
-from legor1.inference.types import Prompt
+from legor1.inference.engine import Prompt
+from legor1.models.family import Processor, Recipe
 from legor1.models.loading import context_length, end_tokens
 from legor1.models.lora import read_settings
 from legor1.models.registry import family_of
 
 IN_FLIGHT = 256  # prompts that vLLM has at a time: their images are in memory
-# In one process: nothing is gained by more where a job has one device.
+# A single process: more gain nothing where a job has one device.
 SETTINGS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB
 
 
 class VllmEngine:
-    """Decoding by vLLM; what it draws differs from what transformers draws."""
+    """Decoding by vLLM; its samples differ from those of transformers."""
 
     def __init__(
-        self, recipe: dict[str, Any], tree: Path, base: Path, adapter: Path | None, processor: Any
+        self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None, processor: Processor
     ) -> None:
         """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
 
@@ -76,30 +76,29 @@ class VllmEngine:
     def complete(
         self, prompts: Sequence[Prompt], answered: Collection[int] = ()
     ) -> Iterator[tuple[int, list[int]]]:
-        """Yield the number of each prompt with the tokens of its completion, as they end.
+        """Yield each prompt's index and completion, as they end.
 
-        vLLM forms its batches itself, so a resumed run may differ from an undisturbed one.
+        vLLM forms its batches itself, so a resumed run may differ from an uninterrupted one.
 
         Raises:
-            RuntimeError: vLLM makes other tokens of a prompt than the processor, so that boxes
-                would be in the wrong frame.
+            RuntimeError: vLLM tokenises a prompt differently from the processor.
         """
         engine = self.llm.llm_engine
         left = {*range(len(prompts))}.difference(answered)
         waiting = deque(sorted(left, key=lambda at: (-prompts[at].tokens, at)))
-        flying = 0
-        while waiting or flying:
-            while waiting and flying < IN_FLIGHT:
+        in_flight = 0
+        while waiting or in_flight:
+            while waiting and in_flight < IN_FLIGHT:
                 number = waiting.popleft()
                 request = self._request(prompts[number])
                 sampling = self.sampling(seed=self._seed(prompts[number]))
                 engine.add_request(str(number), request, sampling, lora_request=self.lora)
-                flying += 1
+                in_flight += 1
             for output in engine.step():
                 if not output.finished:
                     continue
                 number = int(output.request_id)
-                flying -= 1
+                in_flight -= 1
                 if len(output.prompt_token_ids) != prompts[number].tokens:
                     raise RuntimeError(
                         f"vLLM makes {len(output.prompt_token_ids)} tokens of a prompt that has "
@@ -108,12 +107,12 @@ class VllmEngine:
                 yield number, list(output.outputs[0].token_ids)
 
     def _seed(self, prompt: Prompt) -> int | None:
-        """Return what an answer is drawn by, so that it does not depend on the others."""
+        """Return the seed of an answer, which then does not depend on the other prompts."""
         if not self.recipe.get("sampling"):
             return None
         return int(generator(self.recipe["seed"], "sampling", prompt.instance).integers(2**31))
 
-    def _request(self, prompt: Prompt) -> dict[str, Any]:
+    def _request(self, prompt: Prompt) -> dict[str, object]:
         images = [open_image(self.tree / picture.path) for picture in prompt.pictures]
         paths = [picture.path for picture in prompt.pictures]
         return {

@@ -4,33 +4,31 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
+from legor1.models.family import Model
 from legor1.models.loading import is_frozen
 from legor1.models.registry import family_of_model
 
 Key = TypeVar("Key", bound=Hashable)
-Images = tuple[torch.Tensor, torch.Tensor]  # patches of all (n, width), grids (images, 3)
+Images = tuple[Tensor, Tensor]  # patches of all (n, width), grids (images, 3)
 
 
 class FeatureCache:
-    """The tensors of the images used last, up to a number of bytes.
+    """The tensors of the images used last, ``limit`` bytes of them.
 
-    Args:
-        limit: bytes.
-        device: where they are kept; None leaves each where it was made.
+    They are kept on ``device``; None leaves each where it was made.
     """
 
     def __init__(self, limit: int, device: str | None = None) -> None:
         self.limit, self.device = limit, device
         self.size = 0
-        self.entries: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+        self.entries: OrderedDict[Hashable, Tensor] = OrderedDict()
 
-    def get(
-        self, keys: Sequence[Key], make: Callable[[list[Key]], list[torch.Tensor]]
-    ) -> list[torch.Tensor]:
+    def get(self, keys: Sequence[Key], make: Callable[[list[Key]], list[Tensor]]) -> list[Tensor]:
         """Return the tensor of each key's image; those not in the cache are made in one call."""
         known = {key: self.entries[key] for key in keys if key in self.entries}
         missing = [key for key in dict.fromkeys(keys) if key not in known]
@@ -39,38 +37,31 @@ class FeatureCache:
             made = [tensor.to(self.device) for tensor in made] if self.device else made
             known |= zip(missing, made, strict=True)
         for key in keys:
-            self._keep(key, known[key])
+            if key not in self.entries:
+                self.size += known[key].nbytes
+            self.entries[key] = known[key]
+            self.entries.move_to_end(key)
+            while self.size > self.limit:
+                self.size -= self.entries.popitem(last=False)[1].nbytes
         return [known[key] for key in keys]
 
     def drop(self, key: Hashable) -> None:
-        """Drop the tensor of an image that will not be asked for again."""
+        """Drop the tensor of an image that will not be requested again."""
         if key in self.entries:
             self.size -= self.entries.pop(key).nbytes
 
-    def _keep(self, key: Hashable, tensor: torch.Tensor) -> None:
-        if key not in self.entries:
-            self.size += tensor.nbytes
-        self.entries[key] = tensor
-        self.entries.move_to_end(key)
-        while self.size > self.limit:
-            self.size -= self.entries.popitem(last=False)[1].nbytes
-
 
 def vision_inputs(
-    backbone: Any,
+    backbone: Model,
     keys: Sequence[Key],
     load: Callable[[Sequence[Key]], Images],
     cache: FeatureCache,
-    precision: AbstractContextManager[Any],
-) -> dict[str, Any]:
+    precision: AbstractContextManager,
+) -> dict[str, object]:
     """Return the model's arguments for images: features if its tower is frozen, else pixels.
 
-    Args:
-        backbone: the model without its language head.
-        keys: of the images, in order; equal images have equal keys.
-        load: returns the images of some keys, on the model's device.
-        cache: of features.
-        precision: what the tower runs in, such as autocast.
+    Equal images have equal ``keys``; ``load`` returns the images of some keys, on the device of the
+    ``backbone``, whose tower runs in the context ``precision``, such as autocast.
     """
     if not keys:
         return {}
@@ -78,30 +69,25 @@ def vision_inputs(
     if not is_frozen(family.tower(backbone)):
         return dict(zip(("pixel_values", "image_grid_thw"), load(keys), strict=True))
 
-    def make(missing: list[Key]) -> list[torch.Tensor]:
+    def make(missing: list[Key]) -> list[Tensor]:
         with torch.no_grad(), precision:
             return encode(backbone, *load(missing))
 
     return family.feature_inputs(cache.get(keys, make))
 
 
-def encode(backbone: Any, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
-    """Return the features (tokens, width) of each image that the vision tower makes.
+def encode(backbone: Model, pixels: Tensor, grids: Tensor) -> list[Tensor]:
+    """Return the vision tower's features (tokens, width) of each of ``Images``.
 
     Each image goes through the tower alone: matrix kernels choose their order of summation by the
     number of rows, so an image encoded among others would have features that depend on them.
-
-    Args:
-        backbone: the model without its language head.
-        pixels: patches of all images, (n, width).
-        grids: (images, 3): frames, rows and columns of patches.
     """
     family = family_of_model(backbone)
     patches = pixels.split(grids.prod(-1).tolist())
     return [family.encode(backbone, *image) for image in zip(patches, grids, strict=True)]
 
 
-def fingerprint(patches: torch.Tensor, grid: torch.Tensor) -> bytes:
+def fingerprint(patches: Tensor, grid: Tensor) -> bytes:
     """Return a digest of an image as the model sees it; equal images have equal ones."""
     digest = hashlib.blake2b(str((patches.dtype, grid.tolist())).encode(), digest_size=16)
     digest.update(patches.detach().contiguous().view(torch.uint8).cpu().numpy().data)

@@ -1,26 +1,29 @@
-"""Loading the base model, its processor and an adapter, the same for training and inference."""
+"""Loading the base model and its processor, the same for training, rollouts and inference.
+
+``PixelBudget`` alone decides an image's processed size; whatever else resizes images must agree, or
+boxes are in the wrong frame. And no prompt is ever cut: one too long is an error.
+"""
 
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    GenerationConfig,
-)
+from PIL import Image
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 from transformers.utils import is_flash_attn_2_available
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
-from legor1.models.processing import check_frames
+from legor1.models.family import Model, ModelFamily, Processor, Recipe
 from legor1.models.registry import family_of, family_of_model
+from legor1.tasks.prompts import answer, chat_messages
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Large, small, portrait, landscape and long: they reach each branch of the rule under any budget.
+PROBE_SIZES = ((480, 360), (360, 480), (1920, 1080), (90, 700), (60, 40), (1700, 2200))
 
 
 def base_folder(base: Path) -> Path:
@@ -33,13 +36,12 @@ def base_folder(base: Path) -> Path:
     return folder
 
 
-def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Any:
+def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Processor:
     """Return the processor of the model in ``folder``, bound to the pixel budget.
 
     Raises:
         UserError: the model is of no known family.
-        RuntimeError: the processor would resize an image otherwise than ``budget`` says, which
-            would put every box into the wrong frame.
+        RuntimeError: as ``check_frames``.
     """
     family = family_of(folder)
     processor = AutoProcessor.from_pretrained(folder)
@@ -74,10 +76,10 @@ def end_tokens(folder: Path) -> list[int]:
     return ends if isinstance(ends, list) else [ends]
 
 
-def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
+def load_model(folder: Path, recipe: Recipe) -> Model:
     """Return the base model in the recipe's precision, with its attention or else SDPA.
 
-    Of the checkpoint's generation settings it keeps the special tokens alone: transformers would
+    Of the checkpoint's generation settings it keeps only the special tokens: transformers would
     fill in the others wherever a caller leaves one open.
 
     Raises:
@@ -95,26 +97,111 @@ def load_model(folder: Path, recipe: dict[str, Any]) -> Any:
     return model
 
 
-def without_adapter(model: Any) -> Any:
+def without_adapter(model: Model) -> Model:
     """Return the base model inside ``model``, which PEFT may have been put around."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def is_frozen(module: Any) -> bool:
+def is_frozen(module: torch.nn.Module) -> bool:
     """Return whether nothing in ``module`` is trained."""
     return not any(parameter.requires_grad for parameter in module.parameters())
 
 
-def freeze_vision(model: Any) -> Any:
+def freeze_vision(model: Model) -> Model:
     """Return ``model`` with its vision tower kept out of training altogether.
 
-    The trainers make every embedding's output need a gradient and let every block checkpoint its
-    activations, the tower's too, although nothing there learns: its blocks would be computed again
-    in the backward pass, for gradients that nobody asks for.
+    The trainers make every embedding's output need a gradient and every block checkpoint its
+    activations, so that the tower's, too, would be recomputed in the backward pass, for nothing.
     """
-    tower: Any = family_of_model(model).tower(model.model)
+    tower: Model = family_of_model(model).tower(model.model)
     tower.requires_grad_(False)
     tower.eval()
     tower.train = lambda mode=True: tower  # blocks checkpoint in training mode alone
     tower.forward = torch.no_grad()(tower.forward)
     return model
+
+
+def check_frames(image_processor: Processor, budget: PixelBudget, family: ModelFamily) -> None:
+    """Check that whatever resizes images resizes the probes to the sizes of ``budget``.
+
+    Raises:
+        RuntimeError: it does not, so that every box would be in the wrong frame.
+    """
+    edges = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
+    for size in PROBE_SIZES:
+        expected = budget.processed_size(size)
+        probe = Image.new("RGB", size)
+        for name, actual in family.realised_sizes(image_processor, probe, **edges).items():
+            if actual != expected:
+                raise RuntimeError(
+                    f"{name} resizes {size} to {actual}, the pixel budget says {expected}: "
+                    "boxes would be in the wrong frame"
+                )
+
+
+def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) -> list[int]:
+    """Return a text's token ids, the n-th ``image`` token repeated ``counts[n]`` times."""
+    visual = iter(counts)
+    return [copy for token in ids for copy in [token] * (next(visual) if token == image else 1)]
+
+
+def check_lengths(
+    rows: Sequence[dict],
+    processor: Processor,
+    budget: PixelBudget,
+    *,
+    demonstrations: bool,
+    limit: int,
+    new_tokens: int | None,
+) -> list[int]:
+    """Return the number of tokens of each conversation's prompt.
+
+    Args:
+        rows, processor, budget, demonstrations: as of ``lengths``.
+        limit: the model's context, or fewer.
+        new_tokens: room for the completion; None where the true answer follows the prompt and is
+            counted with it.
+
+    Raises:
+        UserError: a prompt with what follows it exceeds ``limit``; names the longest.
+    """
+    room = new_tokens or 0
+    tokens = [*lengths(rows, processor, budget, demonstrations, answered=new_tokens is None)]
+    totals = [(n + room, row["instance_id"]) for n, row in zip(tokens, rows, strict=True)]
+    long = sorted((total for total in totals if total[0] > limit), reverse=True)
+    if long:
+        most, name = long[0]
+        others = f" (and {len(long) - 1} more are too long)" if len(long) > 1 else ""
+        follows = f"room for {room} new ones" if new_tokens else "its answer"
+        raise UserError(
+            f"{name} takes {most} tokens with {follows}, the limit is {limit}{others}; prompts are "
+            "never cut. Remedy: lower pixel_budget.max_pixels, show no demonstrations, or raise "
+            "max_tokens."
+        )
+    return tokens
+
+
+def lengths(
+    rows: Sequence[dict],
+    processor: Processor,
+    budget: PixelBudget,
+    demonstrations: bool,
+    *,
+    answered: bool,
+) -> Iterator[int]:
+    """Yield the number of tokens of each row's prompt, without opening its images.
+
+    With ``answered`` the true answer follows as the assistant's turn, otherwise its opening.
+    """
+    for row in rows:
+        turns = chat_messages(row, budget, demonstrations=demonstrations)
+        if answered:
+            truth = [{"type": "text", "text": answer(row, budget)}]
+            turns.append({"role": "assistant", "content": truth})
+        text = processor.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=not answered
+        )
+        shown = [row, *(row["demonstrations"] if demonstrations else [])]
+        visual = sum(budget.visual_tokens((turn["width"], turn["height"])) for turn in shown)
+        # The text has one token for each image, which its visual tokens replace.
+        yield len(processor.tokenizer(text)["input_ids"]) - len(shown) + visual

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
+from legor1.models.family import Model, Recipe
 from legor1.models.loading import load_model
 from legor1.models.registry import FAMILIES
 
@@ -22,24 +23,15 @@ REMEDY = "Remedy: train the adapter again, or pull it as it was published."
 KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 # What an adapter may say of itself: nothing follows from it.
 FREE = {
-    "base_model_name_or_path",
-    "inference_mode",
-    "init_lora_weights",
-    "peft_version",
-    "revision",
-    "target_modules",
-    "task_type",
-}
+    "base_model_name_or_path", "inference_mode", "init_lora_weights", "peft_version", "revision",
+    "target_modules", "task_type",
+}  # fmt: skip
 
 
 def settings(r: int, alpha: int, dropout: float, targets: str | list[str]) -> LoraConfig:
     """Return LoRA's settings on ``targets``: a regular expression, such as a family's, or names."""
     return LoraConfig(
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
+        r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM"
     )
 
 
@@ -51,7 +43,7 @@ def read_settings(folder: Path) -> LoraConfig:
     """
     path = folder / "adapter_config.json"
     content = read_json(path)
-    given: dict[str, Any] = content if isinstance(content, dict) else {}
+    given: dict = content if isinstance(content, dict) else {}
     known: list[Any] = [given.get(name) for name in KEYS]
     r, alpha, dropout, targets = known
     named = isinstance(targets, list) and all(re.fullmatch(r"\w+", str(name)) for name in targets)
@@ -66,8 +58,8 @@ def read_settings(folder: Path) -> LoraConfig:
         ours = settings(r, alpha, dropout, targets)
         expected = ours.to_dict()
         wrong = [name for name in given.keys() - FREE if given[name] != expected.get(name)]
-        if not wrong:
-            return ours
+    if not wrong:
+        return ours
     name = min(wrong)
     raise UserError(
         f"{path} has {name} {given.get(name)!r}, which no adapter trained here has. {REMEDY}"
@@ -83,7 +75,7 @@ def checked_weights(folder: Path) -> Path:
     path = folder / WEIGHTS
     try:
         with safe_open(path, "pt") as weights:
-            for name in weights.keys():  # noqa: SIM118  (it is no dict)
+            for name in weights.keys():  # noqa: SIM118  (not a dict)
                 if not weights.get_tensor(name).isfinite().all():
                     raise UserError(
                         f"{path}: {name} holds NaN or infinity, so its training diverged or the "
@@ -94,7 +86,7 @@ def checked_weights(folder: Path) -> Path:
     return path
 
 
-def load_adapted(folder: Path, adapter: Path | None, recipe: dict[str, Any]) -> Any:
+def load_adapted(folder: Path, adapter: Path | None, recipe: Recipe) -> Model:
     """Return the model for inference, on its device, with the adapter attached if one is given.
 
     Raises:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
-from legor1.models.architecture import Architecture, Text, Vision
-from legor1.models.family import ModelFamily, processed_size
+from legor1.models.family import Architecture, ModelFamily, Text, Vision, processed_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from legor1.models.family import Model, Processor
 
 Sizes = TypeVar("Sizes", Text, Vision)
 _PATCH = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
@@ -41,9 +42,9 @@ _SIZES = {
         "tie_word_embeddings": True,
     },
 }  # fmt: skip
-# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig. A test finds the published
-# numbers of parameters.
-HUB: dict[str, dict[str, Any]] = {
+# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig. A test compares the numbers
+# of parameters with the published ones.
+HUB: dict[str, dict[str, object]] = {
     repo: {
         "text_config": _TEXT | sizes,
         "vision_config": _VISION | {"out_hidden_size": sizes["hidden_size"]},
@@ -69,8 +70,8 @@ class Qwen25VL(ModelFamily):
         """Bind the sizes of the image processor, in pixels."""
         return {"size": {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}}
 
-    def realised_sizes(self, processor: Any, image: Image, **edges: int) -> dict[str, Size]:
-        """Ask both of transformers' image processors and qwen-vl-utils too."""
+    def realised_sizes(self, processor: Processor, image: Image, **edges: int) -> dict[str, Size]:
+        """Return those of both of transformers' image processors and of qwen-vl-utils too."""
         from qwen_vl_utils import process_vision_info
         from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
@@ -87,32 +88,26 @@ class Qwen25VL(ModelFamily):
             "the image processor after qwen-vl-utils": processed_size(processor, resized),
         }
 
-    def tower(self, backbone: Any) -> PreTrainedModel:
+    def tower(self, backbone: Model) -> PreTrainedModel:
         """Return the vision tower."""
         return backbone.visual
 
-    def encode(self, backbone: Any, patches: Tensor, grid: Tensor) -> Tensor:
+    def encode(self, backbone: Model, patches: Tensor, grid: Tensor) -> Tensor:
         """Return the merged patches, (tokens, hidden)."""
         return backbone.get_image_features(patches, grid[None]).pooler_output[0]
 
-    def feature_inputs(self, features: Any) -> dict[str, Any]:
+    def feature_inputs(self, features: Any) -> dict[str, object]:
         """Return the features as the vision tower's output."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=features)}}
 
     def positions(
-        self, backbone: Any, ids: Tensor, grids: Tensor, mask: Tensor | None = None
+        self, backbone: Model, ids: Tensor, grids: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Return multimodal rotary positions."""
         types = ids.eq(backbone.config.image_token_id).int()
         return backbone.get_rope_index(ids, types, image_grid_thw=grids, attention_mask=mask)[0]
-
-    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotate halves of each head."""
-        from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
-
-        return x * cos + rotate_half(x) * sin
 
     def architecture(self, name: str, config: Mapping[str, Any]) -> Architecture:
         """Return the architecture, of a config nested or as flat as the hub's."""

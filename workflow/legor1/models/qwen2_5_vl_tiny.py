@@ -1,6 +1,7 @@
 """An untrained Qwen2.5-VL of any size, with a tokenizer and an image processor of its own."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -41,10 +42,9 @@ def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen
         trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False),
     )
     state = json.loads(bpe.to_str())["model"]
-    merges: Any = [tuple(merge) for merge in state["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=state["vocab"],
-        merges=merges,
+        merges=[tuple(merge) for merge in state["merges"]],  # type: ignore[misc]
         unk_token="<|endoftext|>",
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -56,15 +56,9 @@ def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen
 
 
 def make_processor(
-    tokenizer: Qwen2Tokenizer, image_settings: dict[str, Any], mean: float, std: float
+    tokenizer: Qwen2Tokenizer, image_settings: Mapping[str, Any], mean: float, std: float
 ) -> Qwen2_5_VLProcessor:
-    """Return the processor: Qwen2-VL's image processor, Qwen's chat template.
-
-    Args:
-        tokenizer: of ``make_tokenizer``.
-        image_settings: of the image processor.
-        mean, std: that every colour channel is normalised by.
-    """
+    """Return the processor, which normalises every colour channel by ``mean`` and ``std``."""
     template = files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(
@@ -76,7 +70,9 @@ def make_processor(
     )
 
 
-def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
+def make_model(
+    tokenizer: Qwen2Tokenizer, sizes: Mapping[str, Mapping]
+) -> Qwen2_5_VLForConditionalGeneration:
     """Return an untrained model with the given ``text`` and ``vision`` sizes."""
     token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     end, pad = token["<|im_end|>"], token["<|endoftext|>"]
@@ -85,17 +81,12 @@ def make_model(tokenizer: Qwen2Tokenizer, sizes: dict[str, Any]) -> Any:
             "vocab_size": -(-len(tokenizer) // 64) * 64,
             "max_position_embeddings": 4096,
             "tie_word_embeddings": True,
-            "use_sliding_window": False,
             "bos_token_id": None,
             "eos_token_id": end,
             "pad_token_id": pad,
             **sizes["text"],
         },
         vision_config={
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 112,
             "out_hidden_size": sizes["text"]["hidden_size"],
             **sizes["vision"],
         },

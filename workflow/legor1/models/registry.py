@@ -1,13 +1,11 @@
-"""The model families that are known here, and which of them a base model is of."""
+"""The known model families, and the one that a base model belongs to."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
-from legor1.models.architecture import Architecture
-from legor1.models.family import ModelFamily
+from legor1.models.family import Architecture, Model, ModelFamily
 from legor1.models.qwen2_5_vl import Qwen25VL
 
 DEFAULT: ModelFamily = Qwen25VL()  # where no model is at hand, and of the base built here
@@ -31,12 +29,12 @@ def family_of(folder: Path) -> ModelFamily:
     return FAMILIES[model_type]
 
 
-def family_of_model(model: Any) -> ModelFamily:
+def family_of_model(model: Model) -> ModelFamily:
     """Return the family of a model loaded from a folder whose family is known, or its backbone."""
     return FAMILIES[model.config.model_type]
 
 
-def family_of_base(base: Mapping[str, Any], folder: Path | None = None) -> ModelFamily:
+def family_of_base(base: Mapping, folder: Path | None = None) -> ModelFamily:
     """Return the family of the config's ``base`` block, whose model lies in ``folder`` if here."""
     if folder is not None and (folder / "config.json").is_file():
         return family_of(folder)
@@ -44,7 +42,7 @@ def family_of_base(base: Mapping[str, Any], folder: Path | None = None) -> Model
     return next((family for family in FAMILIES.values() if repo in family.known), DEFAULT)
 
 
-def architecture_of_base(base: Mapping[str, Any], folder: Path | None) -> Architecture:
+def architecture_of_base(base: Mapping, folder: Path | None) -> Architecture:
     """Return the architecture of the config's ``base`` block.
 
     The ``config.json`` in the model's ``folder``, if it is here, goes before what is known.

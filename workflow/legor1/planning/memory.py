@@ -11,7 +11,7 @@ from math import ceil
 from legor1.config.job_params import Job, PredictionJob, TrainingJob
 from legor1.config.models import GrpoTraining
 from legor1.inference.batching import room
-from legor1.models.architecture import Architecture
+from legor1.models.family import Architecture
 from legor1.planning.machines import Machine, assumed
 from legor1.planning.tokens import Load
 

@@ -1,36 +1,89 @@
-"""The trained adapter: saved once, read back from disk, and published with its card and facts."""
+"""The trained adapter: saved, read back from disk, and published with its card and facts."""
 
+import json
 import resource
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from deepspeed.utils import safe_get_full_fp32_param
+from peft import PeftModel
 from safetensors import safe_open
 
-from legor1.core import provenance
-from legor1.core.files import (
-    atomic_folder,
-    read_json,
-    sha256,
-    share,
-    write_json,
-    write_jsonl,
-    write_text,
-)
-from legor1.training import model_card, read_back
-from legor1.training.history import numbers
+from legor1.core import files, provenance
+from legor1.models.family import Model
+from legor1.training import read_back
+from legor1.training.logs import numbers
+from legor1.training.stopping import Job, Trainer
+
+# As the hub's own cards say. An adapter carries what was learnt from its base.
+LICENCES = {
+    "Qwen/Qwen2.5-VL-7B-Instruct": "apache-2.0",
+    "Qwen/Qwen2.5-VL-3B-Instruct": "qwen-research",
+    "workflow/base/tiny": "apache-2.0",
+}
+METHODS = {
+    "sft": "supervised fine-tuning (TRL's SFTTrainer, loss on the answers alone)",
+    "grpo": "group-relative policy optimisation (TRL's GRPO)",
+}
+TEMPLATE = """---
+{front}
+---
+# {experiment}: a LoRA adapter of {base}
+
+Trained by legor1 with {method} on {rows} rows of the tasks {tasks}. It adapts the linear layers of
+the language model; the vision tower is the base model's.
+
+## How to load it
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText
+
+base = AutoModelForImageTextToText.from_pretrained({base!r}{revision})
+model = PeftModel.from_pretrained(base, "path/to/this/folder")
+```
+
+Images are to be resized to between {min_pixels} and {max_pixels} pixels, as in training: boxes are
+in that frame.
+
+## Training
+
+| | at the end |
+| --- | --- |
+{metrics}
+
+{steps} steps; {trainable:,} of {total:,} parameters trained.
+
+Recipe:
+
+```json
+{recipe}
+```
+
+## Data
+
+- conversations: SHA-256 `{conversations}`
+- manifest of the dataset's files: {manifest}
+
+## Made with
+
+- code: {commit}
+- {versions}
+- read back from disk, the adapter gives the trained model's log-probabilities of {tokens} tokens to
+  within {saved:.2g}, merged into the base to within {merged:.2g} (largest differences)
+
+## Licence
+
+{licence}; the training data have terms of their own.
+"""
 
 
-def publish(job: Any, trainer: Any, seconds: float) -> None:
+def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     """Write ``adapter/``, ``history.jsonl`` and ``run.json`` into ``job.out``.
 
-    ``run.json`` goes first and comes last, so that it marks the whole.
-
-    Args:
-        job: an ``experiment.Job``.
-        trainer: one of TRL's, its training ended.
-        seconds: that the training took, earlier attempts included.
+    ``run.json`` is removed first and written last, so that it marks the whole. ``seconds`` is how
+    long the training took, earlier attempts included.
 
     Raises:
         RuntimeError: the saved adapter is not what was trained; nothing was published.
@@ -39,16 +92,16 @@ def publish(job: Any, trainer: Any, seconds: float) -> None:
     history = list(map(numbers, trainer.state.log_history))
     model = trainer.accelerator.unwrap_model(trainer.model)
     facts = collect(job, trainer, seconds)
-    with atomic_folder(job.out / "adapter") as folder:
+    with files.atomic_folder(job.out / "adapter") as folder:
         save(model, folder, facts["base"])
         facts["read_back"] = read_back.compare(job, model, folder)
-        write_text(folder / "README.md", model_card.render(facts, history))
-    write_jsonl(job.out / "history.jsonl", history)
-    write_json(job.out / "run.json", facts)
+        files.write_text(folder / "README.md", card(facts, history))
+    files.write_jsonl(job.out / "history.jsonl", history)
+    files.write_json(job.out / "run.json", facts)
 
 
-def to_full_precision(model: Any) -> None:
-    """Give the trained weights the float32 values that the optimiser kept of them.
+def to_full_precision(model: Model) -> None:
+    """Give the trained weights the float32 values that the optimiser has of them.
 
     All processes call it together: each has a part of the values.
     """
@@ -58,7 +111,7 @@ def to_full_precision(model: Any) -> None:
             weight.data = weight.data.float() if kept is None else kept
 
 
-def save(model: Any, folder: Path, base: dict[str, Any]) -> None:
+def save(model: PeftModel, folder: Path, base: Mapping[str, str]) -> None:
     """Save the adapter alone, naming the base as ``model.json`` does, not by where it lies here.
 
     Raises:
@@ -67,8 +120,8 @@ def save(model: Any, folder: Path, base: dict[str, Any]) -> None:
     settings = model.peft_config["default"]
     settings.base_model_name_or_path = base["source"]
     settings.revision = base["commit"] or base["revision"]
-    model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
-    share(folder)
+    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+    files.share(folder)
     with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
         saved = set(weights.keys())
     named = model.named_parameters()
@@ -78,7 +131,7 @@ def save(model: Any, folder: Path, base: dict[str, Any]) -> None:
         raise RuntimeError(f"trained or saved, but not both: {name}. Nothing was published.")
 
 
-def collect(job: Any, trainer: Any, seconds: float) -> dict[str, Any]:
+def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
     """Return the facts of a training, as ``run.json`` has them (``schemas/run.schema.json``)."""
     parameters = list(trainer.model.parameters())
     return {
@@ -86,12 +139,12 @@ def collect(job: Any, trainer: Any, seconds: float) -> dict[str, Any]:
         "experiment": job.recipe["experiment"],
         "method": job.recipe["method"],
         "recipe": job.recipe,
-        "base": read_json(job.base),
-        "attention": trainer.model.config._attn_implementation,  # in the recipe: what was asked
+        "base": files.read_json(job.base),
+        "attention": trainer.model.config._attn_implementation,  # the recipe has what was requested
         "processes": trainer.args.world_size,
         "data": {
-            "conversations": sha256(job.conversations),
-            "manifest": sha256(job.manifest) if job.manifest else None,
+            "conversations": files.sha256(job.conversations),
+            "manifest": files.sha256(job.manifest) if job.manifest else None,
         },
         "rows": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
@@ -109,3 +162,54 @@ def peak_memory_mib() -> float:
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
+    """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
+    base, recipe, read, made = (facts[k] for k in ("base", "recipe", "read_back", "provenance"))
+    revision = base["commit"] or base["revision"]
+    changed = " with changes" if made["dirty"] else ""
+    licence = LICENCES.get(base["source"])
+    return TEMPLATE.format(
+        front="\n".join(_front(facts)),
+        experiment=facts["experiment"],
+        base=base["source"],
+        method=METHODS[facts["method"]],
+        rows=facts["rows"],
+        tasks=", ".join(recipe["tasks"]),
+        revision=f", revision={revision!r}" if revision else "",
+        **recipe["pixel_budget"],
+        metrics="\n".join(f"| {name} | {value:.4g} |" for name, value in _last(history).items()),
+        steps=facts["steps"],
+        trainable=facts["trainable_parameters"],
+        total=facts["total_parameters"],
+        recipe=json.dumps(recipe, indent=2),
+        conversations=facts["data"]["conversations"],
+        manifest=f"SHA-256 `{facts['data']['manifest']}`" if facts["data"]["manifest"] else "none",
+        commit=f"legor1, commit `{made['commit']}`{changed}",
+        versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
+        tokens=read["tokens"],
+        saved=read["saved"]["largest"],
+        merged=read["merged"]["largest"],
+        licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
+    )
+
+
+def _front(facts: Mapping) -> list[str]:
+    """Return the lines that the hub reads; it knows no model by a folder's name."""
+    source = facts["base"]["source"]
+    licence = LICENCES.get(source)
+    lines = ["library_name: peft", "pipeline_tag: image-text-to-text"]
+    lines += [f"tags: [lora, {facts['method']}, legor1]"]
+    if facts["base"]["commit"]:
+        lines += [f"base_model: {source}", "base_model_relation: adapter"]
+    if licence == "apache-2.0":
+        return [*lines, f"license: {licence}"]
+    return [*lines, "license: other", f"license_name: {licence or 'see-base-model'}"]
+
+
+def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the last logged losses and rewards, by name."""
+    logged = [row for row in history if "loss" in row]
+    # Sorted as in a checkpoint, so that a training that resumed from its last one says the same.
+    return {k: v for k, v in sorted(logged[-1].items()) if "time" not in k} if logged else {}

@@ -1,15 +1,18 @@
-"""Group-relative policy optimisation by TRL's ``GRPOTrainer``, prompts computed once a group.
+"""Group-relative policy optimisation by TRL's ``GRPOTrainer``, prompts computed once per group.
 
 Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.training.grpo JOB``.
 """
 
+import copy
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import torch
 from peft import LoraConfig
+from torch import Tensor
+from transformers import BatchFeature
 from trl import GRPOConfig, GRPOTrainer
 
 from legor1.core.boxes import to_percent
@@ -17,24 +20,24 @@ from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
+from legor1.models.family import Model, Processor, Recipe
 from legor1.tasks.rewards import Suite
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, obstacle
-from legor1.training.images_by_path import by_path
 from legor1.training.job import Job, main
 
 BatchReward = Callable[..., list[float | None]]
 
 
 def batched(name: str, suite: Suite) -> BatchReward:
-    """Return the reward ``name`` as TRL calls it: columns as lists, one entry a completion.
+    """Return the reward ``name`` as TRL calls it: columns as lists, one entry per completion.
 
-    A suite that guesses takes the task of all from the first solution, as the published code did:
-    only in batches of several tasks does that matter.
+    A suite that guesses infers the task of all from the first solution, as the published code did,
+    which matters only in batches of several tasks.
     """
     reward = suites.reward(suite, name)
 
     def score(
-        completions: list[Any], solution: list[str], task: list[str], **columns: Any
+        completions: list[list[dict]], solution: list[str], task: list[str], **columns: list
     ) -> list[float | None]:
         texts = [turns[0]["content"] for turns in completions]
         if suite.percent:
@@ -44,8 +47,8 @@ def batched(name: str, suite: Suite) -> BatchReward:
             )
         tasks = [suite.infer_task(solution[0])] * len(task) if suite.guesses else task
         samples = [
-            {"completion": completion, "solution": true, "task": own}
-            for completion, true, own in zip(texts, solution, tasks, strict=True)
+            {"completion": completion, "solution": truth, "task": own}
+            for completion, truth, own in zip(texts, solution, tasks, strict=True)
         ]
         if suites.is_own(name):
             samples = _with_rows(samples, columns, "image" in suites.wanted(reward))
@@ -55,8 +58,8 @@ def batched(name: str, suite: Suite) -> BatchReward:
     return score
 
 
-def _with_rows(samples: list[Any], columns: dict[str, Any], with_images: bool) -> list[Any]:
-    """Return samples with what a user's own reward may ask for besides."""
+def _with_rows(samples: list[dict], columns: dict[str, list], with_images: bool) -> list[dict]:
+    """Return samples with everything else that a user's own reward may ask for."""
     paths = {row["image"] for row in columns["row"]} if with_images else ()
     images = {path: open_image(Path(path)) for path in paths}
     rows = zip(samples, columns["row"], columns["completion_ids"], strict=True)
@@ -66,16 +69,55 @@ def _with_rows(samples: list[Any], columns: dict[str, Any], with_images: bool) -
     ]
 
 
-def trainer_for(
-    model: Any, lora: LoraConfig, settings: dict[str, Any], *, quiet: bool = False
-) -> Callable[..., GRPOTrainer]:
-    """Return what makes the trainer: prompts shared where that is asked for and exact, else stock.
+class ImagesByPath:
+    """The model's image processor, but rows name their images, each opened and cut once per step.
 
-    Args:
-        model: the base model.
-        lora: what is put on it.
-        settings: ``training`` of the recipe.
-        quiet: do not say on stderr why the stock trainer is taken.
+    GRPO shows an image in all completions of a prompt, TRL hands the prompts to the processor twice
+    per step, and its data loader reads a step's rows again for every forward pass. A row that holds
+    paths makes that free.
+    """
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+        self.cut: dict[str, BatchFeature] = {}  # of the rows that were fetched last
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.processor, name)
+
+    def __deepcopy__(self, memo: dict) -> Processor:
+        """Return a copy of the image processor alone: transformers saves what it has copied."""
+        return copy.deepcopy(self.processor, memo)
+
+    def fetch_images(self, rows: list[list[str] | None]) -> list[list[Tensor]]:
+        """Return the patches of each row's images, (n, width), in place of the images."""
+        paths = dict.fromkeys(path for row in rows for path in row or ())
+        self.cut = {path: self.cut.get(path) or self._cut(path) for path in paths}
+        return [[self.cut[path]["pixel_values"] for path in row or ()] for row in rows]
+
+    def __call__(self, images: list[list[Tensor]], **_: object) -> BatchFeature:
+        """Return all patches and grids in one, given what ``fetch_images`` returned."""
+        grids = {id(made["pixel_values"]): made["image_grid_thw"] for made in self.cut.values()}
+        patches = [patch for row in images for patch in row]
+        grid = torch.cat([grids[id(patch)] for patch in patches])
+        return BatchFeature({"pixel_values": torch.cat(patches), "image_grid_thw": grid})
+
+    def _cut(self, path: str) -> BatchFeature:
+        return self.processor(images=[open_image(Path(path))], return_tensors="pt")
+
+
+def by_path(processor: Processor) -> Processor:
+    """Return a copy of the model's ``processor`` that takes images by path."""
+    made = copy.copy(processor)
+    made.image_processor = ImagesByPath(processor.image_processor)
+    return made
+
+
+def trainer_for(
+    model: Model, lora: LoraConfig, settings: Recipe, *, quiet: bool = False
+) -> Callable[..., GRPOTrainer]:
+    """Return the trainer's constructor: prompts shared if ``settings`` ask for it and it is exact.
+
+    Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
     if not settings.get("share_prompts", True):
         return GRPOTrainer
@@ -83,7 +125,7 @@ def trainer_for(
     if reason is None:
         return partial(SharedPromptGRPOTrainer, check=settings.get("check_sharing", False))
     if not quiet:
-        print(f"Each completion computes its prompt anew: {reason}.", file=sys.stderr)
+        print(f"Prompts are computed again for each completion: {reason}.", file=sys.stderr)
     return GRPOTrainer
 
 
@@ -102,7 +144,7 @@ def run(job: Job) -> None:
         reward_weights=[settings["rewards"][name] for name in names],
         **job.arguments(),
     )
-    columns: dict[str, Callable[[dict[str, Any]], Any]] = {
+    columns: dict[str, Callable[[dict], object]] = {
         "solution": lambda row: suite.solution(job.answer(row)),
         "task": lambda row: row["task"],
         "size": job.shown_size,

@@ -1,9 +1,9 @@
-"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, and the way from start to end."""
+"""What SFT and GRPO share: rows, model, LoRA, DeepSpeed, and the training from start to end."""
 
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import deepspeed
 from datasets import Dataset
@@ -14,24 +14,15 @@ from legor1.core.boxes import PixelBudget, Size, shown_size
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
-from legor1.models.family import ModelFamily
-from legor1.models.loading import (
-    base_folder,
-    context_length,
-    freeze_vision,
-    load_model,
-    load_processor,
-)
+from legor1.models import loading
+from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.lora import settings
-from legor1.models.processing import check_lengths
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import answer, chat_messages
 from legor1.training.adapter import publish, to_full_precision
 from legor1.training.fast.exact_resume import Checkpoints
-from legor1.training.history import Steps
-from legor1.training.status import Live
-from legor1.training.stopping import Divergence, Stops, explain
-from legor1.training.tensorboard import Curves
+from legor1.training.logs import Curves, Live, Steps
+from legor1.training.stopping import Divergence, Stops, Trainer, explain
 from legor1.training.work_folder import end_with_launcher, join, note_failure, note_stop
 
 # ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer. Sums of
@@ -46,37 +37,34 @@ DEEPSPEED = {
     "train_micro_batch_size_per_gpu": "auto",
     "zero_allow_untested_optimizer": True,
 }
-# Of use to inference alone, but on CPU it would be compiled at the start of the first training, for
-# minutes; and whoever was killed meanwhile would leave a lock that all later ones wait for.
+# Only inference uses it, but on CPU it would be compiled at the start of the first training, for
+# minutes; and a training killed meanwhile would leave a lock that all later ones wait for.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 class Job:
-    """One training job, as ``legor1.training.launch`` wrote it down.
-
-    Attributes:
-        recipe: the experiment's settings.
-        conversations, tree, base, work, out, manifest: paths, as in ``launch.train``; manifest or
-            None.
-        deadline: when it must have stopped, in seconds since 1970, or None.
-    """
+    """A training job, with what ``launch.train`` was given, and the time of its deadline."""
 
     def __init__(self, path: Path) -> None:
         facts = read_json(path)
-        self.recipe: dict[str, Any] = facts["recipe"]
-        self.settings: dict[str, Any] = self.recipe["training"]
-        self.conversations = Path(facts["conversations"])
-        self.tree = Path(facts["tree"])
-        self.base = Path(facts["base"])
-        self.work = Path(facts["work"])
-        self.out = Path(facts["out"])
+        self.recipe: dict = facts["recipe"]
+        self.settings: dict = self.recipe["training"]
+        paths = ("conversations", "tree", "base", "work", "out")
+        self.conversations, self.tree, self.base, self.work, self.out = (
+            Path(facts[name]) for name in paths
+        )
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
         self.deadline: float | None = facts.get("deadline")
+
+    @property
+    def folder(self) -> Path:
+        """The base model's folder."""
+        return loading.base_folder(self.base)
 
     @cached_property
     def family(self) -> ModelFamily:
         """The base model's family."""
-        return family_of(base_folder(self.base))
+        return family_of(self.folder)
 
     @cached_property
     def budget(self) -> PixelBudget:
@@ -84,20 +72,20 @@ class Job:
         return self.family.budget(**self.recipe["pixel_budget"])
 
     @cached_property
-    def processor(self) -> Any:
+    def processor(self) -> Processor:
         """The processor; completions are padded on the left, as generation needs."""
-        return load_processor(base_folder(self.base), self.budget, padding_side="left")
+        return loading.load_processor(self.folder, self.budget, padding_side="left")
 
-    def model(self) -> Any:
+    def model(self) -> Model:
         """Return the base model, its vision tower frozen."""
-        return freeze_vision(load_model(base_folder(self.base), self.recipe))
+        return loading.freeze_vision(loading.load_model(self.folder, self.recipe))
 
     def lora(self) -> LoraConfig:
         """Return the LoRA settings of the recipe."""
         lora = self.recipe["lora"]
         return settings(lora["r"], lora["alpha"], lora["dropout"], self.family.lora_targets)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict]:
         """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
 
         The choice of a row depends on the seed and its id alone.
@@ -105,15 +93,13 @@ class Job:
         Raises:
             UserError: no row of the chosen tasks is in the file.
         """
-        chosen: list[dict[str, Any]] = []
-        conversations = read_jsonl(
-            self.conversations, ["instance_id", "task", "response", "box_frame"]
-        )
+        chosen: list[dict] = []
+        needed = ["instance_id", "task", "response", "box_frame"]
+        conversations = read_jsonl(self.conversations, needed)
+        seed = self.recipe["seed"]
         for task in self.recipe["tasks"]:
             rows = [row for row in conversations if row["task"] == task]
-            rows.sort(
-                key=lambda row: generator(self.recipe["seed"], "rows", row["instance_id"]).random()
-            )
+            rows.sort(key=lambda row: generator(seed, "rows", row["instance_id"]).random())
             chosen += rows[: self.recipe["rows_per_task"]]
         if not chosen:
             raise UserError(
@@ -122,23 +108,19 @@ class Job:
             )
         return chosen
 
-    def dataset(self, **columns: Any) -> Dataset:
+    def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Args:
-            columns: name → function of a conversation that gives the column's value.
-
         Raises:
-            UserError: a row is too long for the model, or for the configured limit; or an image
-                cannot be read.
+            UserError: a row is too long, or an image cannot be read.
         """
         table, rows = [], self.rows()
-        check_lengths(
+        loading.check_lengths(
             rows,
             self.processor,
             self.budget,
             demonstrations=self.recipe["demonstrations"],
-            limit=self.recipe.get("max_tokens") or context_length(base_folder(self.base)),
+            limit=self.recipe.get("max_tokens") or loading.context_length(self.folder),
             new_tokens=self.settings.get("max_new_tokens"),
         )
         for row in rows:
@@ -165,15 +147,15 @@ class Job:
             ) from error
         return str(path)
 
-    def answer(self, row: dict[str, Any]) -> str:
-        """Return the row's true answer, boxes in the frame that the model is shown."""
+    def answer(self, row: dict) -> str:
+        """Return the row's true answer, boxes in the frame that the model sees."""
         return answer(row, self.budget)
 
-    def shown_size(self, row: dict[str, Any]) -> Size:
+    def shown_size(self, row: dict) -> Size:
         """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
         return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict:
         """Return the arguments that both of TRL's trainers take."""
         on_cpu = self.recipe["device"] == "cpu"
         settings = self.settings
@@ -203,19 +185,15 @@ class Job:
             "seed": self.recipe["seed"],
         }
 
-    def run(self, trainer: Any) -> None:
-        """Train, from the last whole checkpoint if there is one, and keep the result."""
+    def run(self, trainer: Trainer) -> None:
+        """Train, from the last whole checkpoint if there is one, and publish the result."""
         if not trainer.is_deepspeed_enabled or trainer.args.deepspeed_plugin.zero_stage != 2:
             raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
-        trainer.add_callback(Steps(self.recipe["experiment"]))
-        stops, checkpoints = Stops(self), Checkpoints(trainer, self.work)
-        trainer.add_callback(Divergence(trainer))
-        trainer.add_callback(stops)
-        trainer.add_callback(checkpoints)
-        trainer.add_callback(Curves(self.out / "curves"))
-        live = Live(self.work)
-        trainer.add_callback(live)
+        stops, checkpoints, live = Stops(self), Checkpoints(trainer, self.work), Live(self.work)
+        steps, curves = Steps(self.recipe["experiment"]), Curves(self.out / "curves")
+        for callback in (steps, Divergence(trainer), stops, checkpoints, curves, live):
+            trainer.add_callback(callback)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())
         except Exception as error:
@@ -233,7 +211,7 @@ class Job:
         trainer.accelerator.end_training()
 
 
-def main(run: Any) -> None:
+def main(run: Callable[[Job], None]) -> None:
     """Run a training module: its one argument is the job file; a user's error ends in one line."""
     end_with_launcher()
     job = Job(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """Start a training job: `accelerate launch` with DeepSpeed ZeRO-2, on GPUs or on CPU.
 
-The job itself is ``legor1.training.sft`` or ``legor1.training.grpo``; this module needs no torch.
+The job itself is ``legor1.training.sft`` or ``legor1.training.grpo``. No torch here.
 """
 
 import os
@@ -8,21 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from legor1.core.errors import Stopped, UserError
 from legor1.core.files import fingerprint, write_json
-from legor1.training import work_folder as work_folder
+from legor1.models.family import Recipe
+from legor1.training import work_folder
 
-METHODS = ("sft", "grpo")
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
 
 
-def command(recipe: dict[str, Any], job: Path) -> list[str]:
+def command(recipe: Recipe, job: Path) -> list[str]:
     """Return the command line that runs ``job`` under accelerate with DeepSpeed.
 
-    DeepSpeed is asked for outright: accelerate's ``--cpu`` would leave it out silently.
+    DeepSpeed is requested explicitly: accelerate's ``--cpu`` would leave it out silently.
     """
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--use_deepspeed"]
     launch += ["--num_processes", str(recipe["processes"]), "--num_machines", "1"]
@@ -32,7 +32,7 @@ def command(recipe: dict[str, Any], job: Path) -> list[str]:
 
 
 def train(
-    recipe: dict[str, Any],
+    recipe: Recipe,
     conversations: Path,
     tree: Path,
     base: Path,
@@ -49,21 +49,19 @@ def train(
 
     Args:
         recipe: the experiment's block of the config, resolved.
-        conversations: ``train.jsonl``.
-        tree: the dataset tree that the conversations' image paths start from.
+        conversations, tree: ``train.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
-        work: where checkpoints of all trainings lie, each in a folder named by its fingerprint.
+        work: has the checkpoints of all trainings, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
-        code: the digest of the code that does it; checkpoints of other code are left alone.
+        code: the digest of the training's code; checkpoints of other code are not used.
         manifest: that of the tree, whose images are part of what the result depends on.
-        minutes: the training stops in good order before they are over; None or 0: never.
-        attempt: which one it is, where a scheduler tries again by itself.
-        log: where the attempt before said why it ended.
+        minutes: the training stops gracefully before they are over; None or 0: never.
+        attempt, log: as of ``work_folder.begin``.
 
     Raises:
-        UserError: the training ended with an error, its message stands above; or another is at
-            work in the folder; or the attempt before came no further than where it began.
-        Stopped: it stopped in good order, on SIGTERM or for lack of time.
+        UserError: the training ended with an error, which it printed; or as ``enter`` and ``begin``
+            of ``work_folder``.
+        Stopped: it stopped gracefully, on SIGTERM or for lack of time.
     """
     deadline = time.time() + 60 * minutes if minutes else None
     listed = [manifest] if manifest else []
@@ -71,53 +69,50 @@ def train(
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
     with work_folder.enter(folder):
         work_folder.begin(folder, attempt, log)
-        facts: dict[str, Any] = {"recipe": recipe, "deadline": deadline}
+        facts: dict[str, object] = {"recipe": recipe, "deadline": deadline}
         facts["manifest"] = str(manifest.resolve()) if manifest else None
         job = folder / "job.json"
-        write_json(job, facts | {k: str(p.resolve()) for k, p in paths.items()})
+        write_json(job, facts | {name: str(path.resolve()) for name, path in paths.items()})
         status = supervise(command(recipe, job), environment(recipe), folder)
     name = recipe["experiment"]
     if status:
         raise UserError(
-            f"training {name} ended with status {status}; the reason stands above. "
-            "Remedy: put it right and run again: it goes on from the last checkpoint."
+            f"training {name} ended with status {status}; the reason is above. "
+            "Remedy: fix it and run again: the training resumes from the last checkpoint."
         )
     if stop := work_folder.stop_noted(folder):
         raise Stopped(
             f"training {name} stopped {stop['why']}, at step {stop['step']} of {stop['steps']}; "
-            "run again, and it goes on from there"
+            "run again, and it resumes from there"
         )
 
 
 def supervise(command: list[str], environment: dict[str, str], folder: Path) -> int:
     """Run ``command`` to its end and return its status; SIGTERM asks the training to stop.
 
-    accelerate's launcher would kill the processes 30 seconds after it, in the middle of a long
-    step; so it does not hear the signal, whoever else it is sent to.
+    accelerate's launcher would kill the processes 30 seconds later, in the middle of a long step;
+    so it ignores the signal.
     """
     before = signal.signal(signal.SIGTERM, lambda *_: work_folder.ask_to_stop(folder))
     try:
-        with subprocess.Popen(command, env=environment, preexec_fn=_ignore_sigterm) as process:
+        ignore = partial(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+        with subprocess.Popen(command, env=environment, preexec_fn=ignore) as process:
             return process.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _ignore_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def environment(recipe: dict[str, Any]) -> dict[str, str]:
-    """Return the environment of the job: threads and accelerator fixed, nothing sent anywhere."""
+def environment(recipe: Recipe) -> dict[str, str]:
+    """Return the environment of the job: threads and accelerator fixed, offline, untraced."""
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     fixed["PYTHONWARNINGS"] = "ignore"
-    # DeepSpeed and others unpickle checkpoints; so no file in one can have code run.
+    # DeepSpeed and others unpickle checkpoints: no file in one may run code.
     fixed |= {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
     fixed[work_folder.LAUNCHER] = str(os.getpid())
     fixed["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's list, less SIGTERM
     if recipe["device"] == "cpu":
         fixed |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         fixed["OMP_NUM_THREADS"] = str(recipe["threads"])
-    else:  # batches differ in length, and memory in fixed blocks does not fit the next one
+    else:  # batches differ in length, and memory in fixed blocks would be fragmented
         fixed[ALLOCATOR] = os.environ.get(ALLOCATOR, "expandable_segments:True")
     return os.environ | fixed

@@ -1,32 +1,32 @@
 """An adapter as it was saved, compared with the model that was trained.
 
-What inference loads is the file. So peft loads it beside the adapter in memory, on the same base,
-and both score the first training rows; and the base with the adapter merged into it scores them.
+What inference loads is the file. So PEFT loads it beside the adapter in memory, on the same base,
+and both score the first training rows, as does the base with the adapter merged into it.
 """
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
+from peft import PeftModel
+from torch import Tensor
 
 from legor1.core.images import open_image
 from legor1.tasks.prompts import chat_messages, image_paths
-from legor1.training.stopping import diverged
+from legor1.training.stopping import Job, diverged
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes
-SAVED = "saved"  # peft's name of the adapter that was read from disk
+SAVED = "saved"  # PEFT's name of the adapter that was read from disk
 # How far log-probabilities of answer tokens may lie apart: (read back, merged). In float32 the
 # saved adapter is the same to the last bit, and the largest difference is judged. In bfloat16
-# single tokens move far where a sum is rounded otherwise: there the mean is judged. An adapter that
-# was lost differs by about 1. Merging rounds every weight of the base to bfloat16, which says
-# nothing of the adapter (the deeper the model, the more it moves): what it does is written down,
-# and judged by nobody.
+# rounding moves single tokens far, so the mean is judged; a lost adapter would differ by about 1.
+# Merging rounds every weight of the base to bfloat16, which says nothing about the adapter: that
+# difference is reported, not judged.
 TOLERANCES = {"float32": (0.0, 1e-3), "bfloat16": (0.05, None)}
 
 
-def compare(job: Any, model: Any, folder: Path) -> dict[str, Any]:
-    """Return how the adapter in ``folder`` agrees with the trained ``model``, a ``PeftModel``.
+def compare(job: Job, model: PeftModel, folder: Path) -> dict[str, object]:
+    """Return how the adapter in ``folder`` agrees with the trained ``model``.
 
     The base is left with rounding errors from merging: the training must be over.
 
@@ -49,46 +49,44 @@ def compare(job: Any, model: Any, folder: Path) -> dict[str, Any]:
     model.set_adapter("default")
     model.delete_adapter(SAVED)
     model.train(training)
-    facts = {"rows": len(probes), "tokens": len(trained)}
+    facts: dict[str, object] = {"rows": len(probes), "tokens": len(trained)}
     return facts | _judge(trained, saved, merged, job.recipe["precision"])
 
 
-def _judge(
-    trained: torch.Tensor, saved: torch.Tensor, merged: torch.Tensor, precision: str
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
+def _judge(trained: Tensor, saved: Tensor, merged: Tensor, precision: str) -> dict[str, dict]:
+    facts: dict[str, dict] = {}
+    judged = "largest" if precision == "float32" else "mean"
     pairs = {"saved": (trained, saved), "merged": (saved, merged)}
-    for (name, (one, other)), allowed in zip(pairs.items(), TOLERANCES[precision], strict=True):
-        apart = (one - other).abs()
-        facts[name] = {"largest": apart.max().item(), "mean": apart.mean().item()}
-        judged = "largest" if precision == "float32" else "mean"
-        facts[name] |= {"judged": judged, "allowed": allowed}
-        if not math.isfinite(facts[name][judged]):
+    for (name, (scores, others)), allowed in zip(pairs.items(), TOLERANCES[precision], strict=True):
+        apart = (scores - others).abs()
+        measured = {"largest": apart.max().item(), "mean": apart.mean().item()}
+        facts[name] = measured | {"judged": judged, "allowed": allowed}
+        if not math.isfinite(measured[judged]):
             raise diverged(f"the {name} adapter gives log-probabilities that are not finite")
-        if allowed is not None and not facts[name][judged] <= allowed:
+        if allowed is not None and not measured[judged] <= allowed:
             raise RuntimeError(
                 f"the {name} adapter gives other log-probabilities than it should: {judged} "
-                f"difference {facts[name][judged]:g}, allowed {allowed:g}. Nothing was published."
+                f"difference {measured[judged]:g}, allowed {allowed:g}. Nothing was published."
             )
     return facts
 
 
-def _probe(job: Any, row: dict[str, Any], device: torch.device) -> tuple[dict[str, Any], int]:
-    """Return the model's inputs of a row with its true answer, and the tokens of the answer."""
+def _probe(job: Job, row: dict, device: torch.device) -> tuple[dict[str, Tensor], int]:
+    """Return the model's inputs of a row with its true answer, and the answer's length."""
     turns = chat_messages(row, job.budget, demonstrations=job.recipe["demonstrations"])
-    said = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
+    truth = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
     images = [open_image(job.tree / path) for path in image_paths(turns)]
     processor = job.processor
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = processor.apply_chat_template([*turns, said], tokenize=False)
+    whole = processor.apply_chat_template([*turns, truth], tokenize=False)
     answer = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
     inputs = processor(text=[whole], images=images, return_tensors="pt")
     return dict(inputs.to(device)), answer
 
 
 @torch.no_grad()
-def _scores(model: Any, probes: list[tuple[dict[str, Any], int]]) -> torch.Tensor:
-    """Return the log-probabilities of all answers' tokens, one after the other."""
+def _scores(model: PeftModel, probes: list[tuple[dict[str, Tensor], int]]) -> Tensor:
+    """Return the log-probabilities of all answers' tokens, concatenated."""
     scores = []
     for inputs, answer in probes:
         logits = model(**inputs, use_cache=False, logits_to_keep=answer + 1).logits[0, :-1]

@@ -4,23 +4,20 @@ Run by ``legor1 train`` through accelerate and DeepSpeed: ``… --module legor1.
 """
 
 import sys
-from typing import Any
 
 from datasets import List
 from trl import SFTConfig, SFTTrainer
 
+from legor1.models.family import Model, Recipe
 from legor1.training.fast.packed_trainer import PackedSFTTrainer, obstacle
 from legor1.training.job import Job, main
 from legor1.training.sft_examples import Upright
 
 
-def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) -> type[SFTTrainer]:
-    """Return the trainer's class: examples packed where that is asked for and exact, else stock.
+def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[SFTTrainer]:
+    """Return the trainer's class: examples packed if ``settings`` ask for it and it is exact.
 
-    Args:
-        model: the base model.
-        settings: ``training`` of the recipe.
-        quiet: do not say on stderr why the stock trainer is taken.
+    Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
     if not settings.get("pack_examples", True):
         return SFTTrainer
@@ -28,14 +25,14 @@ def trainer_for(model: Any, settings: dict[str, Any], *, quiet: bool = False) ->
     if reason is None:
         return PackedSFTTrainer
     if not quiet:
-        print(f"Examples are padded and made anew each epoch: {reason}.", file=sys.stderr)
+        print(f"Examples are padded, and prepared again in each epoch: {reason}.", file=sys.stderr)
     return SFTTrainer
 
 
 def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
     """Have ``trainer`` average over the answer tokens of a ``step``, or of each ``forward_pass``.
 
-    transformers does the latter with Qwen2.5-VL, whose own loss knows no better: then a token in a
+    transformers does the latter with Qwen2.5-VL, whose loss takes no token count: then a token in a
     batch of short answers weighs more than in one of long answers. TRL has a loss of its own.
     """
     trainer.model_accepts_loss_kwargs = over == "step"

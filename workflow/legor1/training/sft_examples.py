@@ -1,8 +1,7 @@
 """Examples as the model reads them: tokenised once, and each image opened only when it is needed.
 
-TRL's own collator makes everything anew whenever an example is drawn: it decodes, resizes and cuts
-its images, copies and renders its messages, tokenises and pads. Here that is done the first time,
-and what an image becomes is found again by its file's content.
+TRL's collator does all its work whenever an example is drawn: it decodes, resizes and cuts images,
+renders messages, tokenises and pads. Here that is done once, and images are cached by content.
 """
 
 import hashlib
@@ -10,31 +9,36 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import PIL.Image
 import torch
 from datasets import Dataset, Image, List
+from torch import Tensor
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from legor1.core.images import decode, open_image
+from legor1.models.family import Processor
 from legor1.models.feature_cache import FeatureCache
-from legor1.models.processing import with_visual_tokens
+from legor1.models.loading import with_visual_tokens
 
 # An example's ids and its images' grids → rotary positions, (3, tokens).
-Positions = Callable[[torch.Tensor, list[torch.Tensor]], torch.Tensor]
+Positions = Callable[[Tensor, list[Tensor]], Tensor]
 UNOPENED = Image(decode=False)
+Source = dict  # an image as datasets stores it: ``path`` and ``bytes``, one of which may be None
 
 
 class Upright(Image):
     """A column of images for TRL's stock trainers, decoded as everywhere else."""
 
-    def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
-        """Return the image that datasets has as ``value``."""
+    def decode_example(
+        self, value: Source | PIL.Image.Image, token_per_repo_id: object = None
+    ) -> PIL.Image.Image:
+        """Return the image that datasets stores as ``value``."""
         return opened(value) if isinstance(value, dict) else value
 
 
-def opened(source: dict[str, Any]) -> Any:
-    """Return the image that datasets has as ``source``, upright and in RGB."""
+def opened(source: Source) -> PIL.Image.Image:
+    """Return the image that datasets stores as ``source``, upright and in RGB."""
     if source["bytes"] is not None:
         return decode(io.BytesIO(source["bytes"])).image
     return open_image(Path(source["path"]))
@@ -42,63 +46,49 @@ def opened(source: dict[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a dataset; equal if the files are.
+    """An image of a dataset; equal if the files are."""
 
-    Attributes:
-        digest: of the file's content.
-        source: its ``path`` or ``bytes``, as datasets has it.
-    """
-
-    digest: bytes
-    source: dict[str, Any] = field(compare=False)
+    digest: bytes  # of the file's content
+    source: Source = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and its answer.
+    """A prompt and its answer."""
 
-    Attributes:
-        ids: of both, (tokens,).
-        answer: tokens of the answer, at the end.
-        positions: rotary positions, (3, tokens).
-        pictures: in the prompt's order.
-    """
-
-    ids: torch.Tensor
-    answer: int
-    positions: torch.Tensor
-    pictures: list[Picture]
+    ids: Tensor  # of both, (tokens,)
+    answer: int  # tokens of the answer, at the end
+    positions: Tensor  # rotary, (3, tokens)
+    pictures: list[Picture]  # in the prompt's order
 
 
 class Pictures:
     """Opens images and cuts them into patches, which are kept until they are taken.
 
-    Args:
-        image_processor: the model's.
-        limit: bytes of patches to keep; what does not fit is cut again when it is taken.
+    At most ``limit`` bytes are kept; what does not fit is cut again when it is taken.
     """
 
-    def __init__(self, image_processor: Any, limit: int) -> None:
+    def __init__(self, image_processor: Processor, limit: int) -> None:
         self.image_processor = image_processor
         self.cache = FeatureCache(limit)
-        self.grids: dict[Picture, torch.Tensor] = {}
+        self.grids: dict[Picture, Tensor] = {}
 
-    def find(self, source: dict[str, Any]) -> Picture:
-        """Return the image that datasets has as ``source``; its grid is then known."""
+    def find(self, source: Source) -> Picture:
+        """Return the image that datasets stores as ``source``; its grid is then known."""
         content = source["bytes"] or Path(source["path"]).read_bytes()
         picture = Picture(hashlib.blake2b(content, digest_size=16).digest(), source)
         if picture not in self.grids:
             self.cache.get([picture], self._cut)
         return picture
 
-    def take(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
-        """Return the patches of each image, (n, width), and keep them no longer."""
+    def take(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Return the patches of each image, (n, width), and drop them from the cache."""
         patches = self.cache.get(pictures, self._cut)
         for picture in pictures:
             self.cache.drop(picture)
         return patches
 
-    def _cut(self, pictures: Sequence[Picture]) -> list[torch.Tensor]:
+    def _cut(self, pictures: Sequence[Picture]) -> list[Tensor]:
         patches = []
         for picture in pictures:
             made = self.image_processor(images=[opened(picture.source)], return_tensors="pt")
@@ -108,17 +98,10 @@ class Pictures:
 
 
 class Examples(torch.utils.data.Dataset[Example]):
-    """A dataset in TRL's prompt-completion form, with images, each row made ready once.
-
-    Args:
-        rows: with ``prompt``, ``completion``, and ``images`` or ``image``.
-        processor: the model's.
-        pictures: opens the images.
-        positions: of a row's tokens.
-    """
+    """A dataset in TRL's prompt-completion form, with ``image`` or ``images``, prepared once."""
 
     def __init__(
-        self, rows: Dataset, processor: Any, pictures: Pictures, positions: Positions
+        self, rows: Dataset, processor: Processor, pictures: Pictures, positions: Positions
     ) -> None:
         if "image" in rows.column_names:
             self.rows = rows.cast_column("image", UNOPENED)
@@ -142,7 +125,7 @@ class Examples(torch.utils.data.Dataset[Example]):
                 raise ValueError(f"row {row} has no answer to train on")
         return self.made[row]
 
-    def _make(self, row: dict[str, Any]) -> Example:
+    def _make(self, row: dict) -> Example:
         sources = [row["image"]] if "image" in row else row["images"] or []
         pictures = [self.pictures.find(source) for source in sources]
         grids = [self.pictures.grids[picture] for picture in pictures]
@@ -162,14 +145,14 @@ class Examples(torch.utils.data.Dataset[Example]):
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def collate(examples: Sequence[Example]) -> dict[str, Any]:
-    """Return a packed row.
+def collate(examples: Sequence[Example]) -> dict:
+    """Return examples as one row, each without its last token, which predicts nothing.
 
     Returns:
-        ``input_ids`` (1, length) and ``position_ids`` (3, 1, length) without each example's last
-        token, which predicts nothing; ``lengths`` in the row; ``scores``, tokens of the answers;
-        ``shift_labels`` (1, all scores), those tokens, and the same as ``labels``, which the
-        trainer counts; ``pictures``; ``tokens``, of the examples as they are.
+        ``input_ids`` (1, length) and ``position_ids`` (3, 1, length); ``shift_labels`` (1, scores),
+        the tokens of the answers, and the same as ``labels``, which the trainer counts; each
+        example's ``lengths`` in the row and ``scores``, tokens of its answer; ``pictures``; and
+        ``tokens``, those of whole examples.
     """
     answers = torch.cat([example.ids[-example.answer :] for example in examples])[None]
     return {

@@ -1,47 +1,48 @@
-"""Stopping in good order: after a step, with a whole checkpoint, all processes together."""
+"""Stopping gracefully: after a step, with a whole checkpoint, all processes together."""
 
 import math
 import signal
 import time
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import distributed
 from transformers import TrainerCallback
+from transformers import TrainerControl as Control
+from transformers import TrainerState as State
+from transformers import TrainingArguments as Arguments
 
 from legor1.core.errors import UserError
 from legor1.training import work_folder
 
+Job: TypeAlias = Any  # that of ``job``, which imports this module
+Trainer: TypeAlias = Any  # one of TRL's, with private parts
 NO, ASKED, TIME = range(3)
 REASONS = {ASKED: "as it was asked to", TIME: "before its time was over"}
-# It stops unless the time lasts for so many of the longest steps, then to save and to leave.
+# What must be left of the time: so many of the longest steps, then seconds to save and to leave.
 STEPS_LEFT, SECONDS_TO_SAVE = 2, 60
 
 
 class Stops(TrainerCallback):
-    """Stops the training on SIGTERM, on request, or before ``job.deadline``.
+    """Stops the training on SIGTERM, on request, or before ``job.deadline``."""
 
-    Attributes:
-        reason: why it stopped, or None.
-    """
-
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
-        self.reason: str | None = None
+        self.reason: str | None = None  # why it stopped
         self.signalled = False
         self.longest = 0.0  # seconds of a step, saving included
         self.last = time.time()
         signal.signal(signal.SIGTERM, self._note)
 
-    def _note(self, *_: Any) -> None:
+    def _note(self, *_: object) -> None:
         self.signalled = True
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Start the clock."""
         self.last = time.time()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop if any process has a reason; each hears it at the same step."""
+    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Stop all processes at the same step if any has a reason."""
         now = time.time()
         self.longest, self.last = max(self.longest, now - self.last), now
         verdict = torch.tensor(self._verdict(now), device=args.device)
@@ -61,11 +62,11 @@ class Stops(TrainerCallback):
 class Divergence(TrainerCallback):
     """Ends ``trainer``'s training at the first step whose loss or gradient is not finite."""
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look at the step, before anything of it is saved.
+    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Check the step, before anything of it is saved.
 
         Raises:
             UserError: it diverged.
@@ -79,7 +80,7 @@ class Divergence(TrainerCallback):
 
 
 def diverged(what: str) -> UserError:
-    """Return the error of a training that has left the range of numbers."""
+    """Return the error of a training whose numbers are no longer finite."""
     return UserError(
         f"the training diverged: {what}. "
         "Remedy: lower training.learning_rate, or lengthen training.warmup."

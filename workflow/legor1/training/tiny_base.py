@@ -1,25 +1,25 @@
-"""The embedded base model: a real Qwen2.5-VL of 1.6 million parameters, trained from scratch.
+"""The shipped base model: a real Qwen2.5-VL of 1.6 million parameters, trained from scratch.
 
-Everything is of the kind that the large model has (byte-level BPE with Qwen's special tokens and
-chat template, multimodal rotary positions, windowed vision attention), only smaller. Run by
-``legor1 build-base``.
+It has all that the large model has (byte-level BPE with Qwen's special tokens and chat template,
+multimodal rotary positions, windowed vision attention), only smaller.
 """
 
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageChops
+from torch import Tensor
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, share, write_json, write_jsonl, write_text
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
+from legor1.models.family import Model, Processor, Recipe
 from legor1.models.qwen2_5_vl_tiny import make_model, make_processor, make_tokenizer
 from legor1.models.registry import DEFAULT
 from legor1.tasks.discovery import TASKS
@@ -37,20 +37,20 @@ SINGLE_TOKENS = [
 CHAT = ("You are a helpful assistant.", "system user assistant")  # what the chat template adds
 IMAGE = "<|image_pad|>"
 IGNORED = -100
-# Manuals are printed on light paper. Where that is not the zero of the pixel values, it drowns all
+# Manuals are printed on light paper. Unless that is the zero of the pixel values, it drowns all
 # else, and a small model stays blind for its first thousand steps.
 BACKGROUND, CONTRAST = 0.85, 0.25
 DARKEST = 0.7  # of a colour channel of the paper; other images keep nearly their own colours
 
 
 class Examples:
-    """Conversations as token batches; every image is tinted and processed once, and kept."""
+    """Conversations as token batches; every image is tinted and processed once, and cached."""
 
     def __init__(
-        self, rows: list[dict], tree: Path, processor: Any, budget: PixelBudget, seed: int
+        self, rows: list[dict], tree: Path, processor: Processor, budget: PixelBudget, seed: int
     ) -> None:
         self.tree, self.processor, self.budget, self.seed = tree, processor, budget, seed
-        self.images: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.images: dict[str, tuple[Tensor, Tensor]] = {}
         self.pools: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
             self.pools[row["task"]].append(row)
@@ -58,7 +58,7 @@ class Examples:
         self.start = tokenizer("<|im_start|>assistant\n")["input_ids"]
         self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
 
-    def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, torch.Tensor]:
+    def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, Tensor]:
         """Return model inputs with labels on every assistant turn (demonstrations too)."""
         texts, images = [], []
         for row in rows:
@@ -85,7 +85,7 @@ class Examples:
             "labels": self._labels(ids),
         }
 
-    def _image(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _image(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self.images:
             picture = open_image(self.tree / name)
             picture = _tinted(picture, generator(self.seed, "tint", name))
@@ -93,7 +93,7 @@ class Examples:
             self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
         return self.images[name]
 
-    def _labels(self, ids: torch.Tensor) -> torch.Tensor:
+    def _labels(self, ids: Tensor) -> Tensor:
         """Return labels that are the ids inside assistant turns, end token included."""
         labels = torch.full_like(ids, IGNORED)
         for row, tokens in enumerate(ids.tolist()):
@@ -117,15 +117,16 @@ def _tinted(picture: Image.Image, random: np.random.Generator) -> Image.Image:
     return ImageChops.multiply(picture, Image.new("RGB", picture.size, paper))
 
 
-def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) -> None:
+def build(recipe: Recipe, conversations: Path, tree: Path, out: Path) -> None:
     """Make tokenizer, processor and model, train the model, and write all into ``out``.
 
     Args:
-        recipe: seed, threads, pixel_budget, vocabulary, model (sizes), steps, warmup, batch_size,
-            learning_rate, and ``mixture``: how often each task is drawn.
-        conversations: ``train.jsonl``.
-        tree: the dataset tree that image paths start from.
+        recipe: ``base.rebuild.training`` of the config.
+        conversations, tree: ``train.jsonl``, and the dataset tree that its image paths start from.
         out: the model's folder; loads with ``AutoProcessor`` and ``from_pretrained``.
+
+    Raises:
+        UserError: the recipe's sizes fit no model of the family.
     """
     torch.manual_seed(recipe["seed"])
     torch.set_num_threads(recipe["threads"])
@@ -145,14 +146,14 @@ def build(recipe: dict[str, Any], conversations: Path, tree: Path, out: Path) ->
     history = _train(model, examples, recipe)
     out.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(out)
-    model.to(torch.bfloat16).save_pretrained(out)
+    model.bfloat16().save_pretrained(out)
     share(out)
     write_jsonl(out / "training_log.jsonl", history)
     write_json(out / "recipe.json", recipe)
     write_text(out / "README.md", card(recipe, history, sum(p.numel() for p in model.parameters())))
 
 
-def card(recipe: dict[str, Any], history: list[dict[str, float]], parameters: int) -> str:
+def card(recipe: Recipe, history: list[dict[str, float]], parameters: int) -> str:
     """Return the model card: what the model is, how it was made, what it is good for."""
     last = history[-1]
     losses = "\n".join(f"| {k.partition('/')[2]} | {v:.3f} |" for k, v in last.items() if "/" in k)
@@ -179,7 +180,7 @@ the pipeline's demo and tests; it knows bricks and nothing else, and is of no ot
 """
 
 
-def _train(model: Any, examples: Examples, recipe: dict[str, Any]) -> list[dict[str, float]]:
+def _train(model: Model, examples: Examples, recipe: Recipe) -> list[dict[str, float]]:
     steps, warmup = recipe["steps"], recipe["warmup"]
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe["learning_rate"], betas=(0.9, 0.98), weight_decay=0.01
@@ -208,9 +209,7 @@ def _train(model: Any, examples: Examples, recipe: dict[str, Any]) -> list[dict[
     return history
 
 
-def _draw(
-    examples: Examples, recipe: dict[str, Any], step: int
-) -> tuple[str, dict[str, torch.Tensor]]:
+def _draw(examples: Examples, recipe: Recipe, step: int) -> tuple[str, dict[str, Tensor]]:
     """Return the step's task and batch: one task a step, with demonstrations or without."""
     random = generator(recipe["seed"], "batch", str(step))
     tasks = list(recipe["mixture"])
@@ -218,5 +217,5 @@ def _draw(
     task = tasks[random.choice(len(tasks), p=weights / weights.sum())]
     shown = bool(random.random() < recipe["demonstrations"])
     pool = examples.pools[task]
-    rows = [pool[i] for i in random.choice(len(pool), recipe["batch_size"])]
+    rows = [pool[i] for i in random.choice(len(pool), (recipe["batch_size"],))]
     return task, examples.batch(rows, demonstrations=shown)

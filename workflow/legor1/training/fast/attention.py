@@ -1,19 +1,16 @@
-"""Attention by the type of its mask: packed rows have masks that are no tensors.
-
-A packed row says by its mask how its parts lie. Which function attends is then decided by the
-mask's type, in each call.
-"""
+"""Attention chosen by the type of its mask: that of a packed row is an object, its layout."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import accumulate
-from typing import Any
+from typing import TypeAlias
 
 import torch
+from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-Attention = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
 
 
 def register_by_mask(mask: type, forms: Mapping[str, Attention]) -> None:
@@ -24,11 +21,11 @@ def register_by_mask(mask: type, forms: Mapping[str, Attention]) -> None:
     too, which runs in the backward pass.
     """
     for name, form in forms.items():
-        known: Any = ALL_ATTENTION_FUNCTIONS[name]
+        known = ALL_ATTENTION_FUNCTIONS[name]
         if not hasattr(known, "forms"):
             known = by_mask(known, {})
             AttentionInterface.register(name, known)
-        known.forms[mask] = form
+        known.forms[mask] = form  # type: ignore[attr-defined]
 
 
 def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
@@ -36,13 +33,9 @@ def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
 
     @wraps(attention)
     def attend(
-        module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: Any,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: object,
+        **kwargs: object,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         chosen = forms.get(type(attention_mask), attention)
         return chosen(module, query, key, value, attention_mask, **kwargs)
 
@@ -50,9 +43,15 @@ def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
     return attend
 
 
-def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict[str, Any]:
-    """Return FlashAttention's arguments for sequences of so many queries and keys each."""
-    form: dict[str, Any] = {}
+def seen_by_last(queries: int, before: int, device: torch.device) -> Tensor:
+    """Return the causal mask of a sequence's last tokens, ``before`` of which come before them."""
+    shape = (1, 1, queries, before + queries)
+    return torch.ones(shape, dtype=torch.bool, device=device).tril(before)
+
+
+def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict:
+    """Return FlashAttention's arguments for sequences with these numbers of queries and keys."""
+    form: dict[str, Tensor | int] = {}
     for name, lengths in (("q", queries), ("k", keys)):
         ends = [*accumulate(lengths, initial=0)]
         form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=device, dtype=torch.int32)

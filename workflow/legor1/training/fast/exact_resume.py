@@ -1,8 +1,8 @@
 """Resuming bit for bit: what transformers' checkpoints leave out, and the order of their parts.
 
-Of its own, transformers keeps weights, optimiser, scheduler and the random state of each process.
-A training that goes on from there still logs other losses, since it forgets what had been added
-up since the last line; and GRPO forgets the completions that it had sampled for the next steps.
+transformers saves weights, optimiser, scheduler and the random state of each process. A training
+resumed from these alone logs other losses, since the sums since the last logged line are lost; and
+GRPO loses the completions that it had sampled for the next steps.
 """
 
 import errno
@@ -21,73 +21,66 @@ from transformers.trainer_pt_utils import safe_globals
 from trl.trainer.utils import RepeatSampler
 
 from legor1.core.errors import UserError
-from legor1.training import checkpoints
+from legor1.training import work_folder
+from legor1.training.stopping import Arguments, Control, State, Trainer
 
+OWN_FILE = "progress_{}.pt"  # a process's part of a checkpoint
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Attributes of transformers' and TRL's trainers: sums since the last logged line, and counters.
 COUNTED = (
-    "_tr_loss",
-    "_total_loss_scalar",
-    "_globalstep_last_logged",
-    "_total_train_tokens",
-    "_step",
-)
-# Plain values of DeepSpeed's in its optimiser states; the launcher has all else refused.
+    "_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_total_train_tokens", "_step",
+)  # fmt: skip
+# DeepSpeed's plain values in optimiser states; the launcher makes torch refuse all others.
 torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
 
 
 class Checkpoints(TrainerCallback):
-    """Completes each checkpoint of ``trainer``, marks it, and goes on from it.
+    """Completes each checkpoint of ``trainer``, marks it, and resumes from it."""
 
-    Attributes:
-        saving: the step whose checkpoint is being written, or None.
-        loading: whether a checkpoint is being read.
-    """
-
-    def __init__(self, trainer: Any, work: Path) -> None:
+    def __init__(self, trainer: Trainer, work: Path) -> None:
         self.trainer, self.work = trainer, work
-        self.saving: int | None = None
+        self.saving: int | None = None  # the step whose checkpoint is being written
         self.resumed: Path | None = None
-        self.loading = False
+        self.loading = False  # whether a checkpoint is being read
         self.started, self.before = time.monotonic(), 0.0
 
     def seconds(self) -> float:
-        """Return how long the training has taken, up to the checkpoint and since."""
+        """Return how long the training has taken, earlier attempts included."""
         return self.before + time.monotonic() - self.started
 
     def resume(self) -> str | None:
         """Return the newest whole checkpoint, if there is one, for ``Trainer.train``."""
-        self.resumed = checkpoints.newest(self.work)
+        self.resumed = work_folder.newest(self.work)
         self.loading = self.resumed is not None
         return str(self.resumed) if self.resumed else None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put back what transformers leaves out; the history says where it went on."""
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
+        """Restore what transformers leaves out; the history says where the training resumed."""
         if self.resumed:
-            self.before = load(self.trainer, self.resumed / own_file(args.process_index))
-            shuffle_as_before(sampler_of(kwargs["train_dataloader"]), int(state.epoch))
+            self.before = load(self.trainer, self.resumed / OWN_FILE.format(args.process_index))
+            shuffle_as_before(given["train_dataloader"], int(state.epoch or 0))
             state.log_history.append({"resumed": 1, "step": state.global_step})
-            if state.global_step >= state.max_steps:  # transformers would take a step too many
+            if state.global_step >= state.max_steps:  # transformers would do one more step
                 self.trainer._run_epoch = lambda **_: None
                 control.should_training_stop = True
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note that all of the checkpoint has been read: the random state comes last."""
+    def on_step_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Note that all of the checkpoint has been read: the random state is read last."""
         self.loading = False
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Note that a checkpoint is about to be written, for ``explain``."""
         self.saving = state.global_step if control.should_save else None
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Add this process's part; when all have, the first marks the checkpoint as whole."""
+    def on_save(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Add this process's part; after all have, the first marks the checkpoint as whole."""
         checkpoint = self.work / f"checkpoint-{state.global_step}"
-        save(self.trainer, checkpoint / own_file(args.process_index), self.seconds())
+        save(self.trainer, checkpoint / OWN_FILE.format(args.process_index), self.seconds())
         if distributed.is_initialized():
             distributed.barrier()
         if state.is_world_process_zero:
-            checkpoints.mark_whole(checkpoint)
-            checkpoints.keep_newest(self.work)
+            work_folder.mark_whole(checkpoint)
+            work_folder.keep_newest(self.work)
         self.saving = None
 
     def explain(self, error: Exception) -> UserError | None:
@@ -95,7 +88,7 @@ class Checkpoints(TrainerCallback):
         if self.loading and self.resumed and (path := refused(self.resumed)):
             return UserError(
                 f"{path} is damaged, or holds code, none of which was run. Remedy: delete "
-                f"{self.resumed} and run again: it goes on from the checkpoint before, or from "
+                f"{self.resumed} and run again: it resumes from the checkpoint before, or from "
                 "the start."
             )
         if self.saving is not None:
@@ -104,11 +97,11 @@ class Checkpoints(TrainerCallback):
             what = f"a file of the training in {self.work} could not be written"
         else:
             return None
-        whole = checkpoints.newest(self.work)
-        last = f"is of step {checkpoints.step_of(whole)}" if whole else "does not exist yet"
+        whole = work_folder.newest(self.work)
+        last = f"is of step {work_folder.step_of(whole)}" if whole else "does not exist yet"
         return UserError(
             f"{what}: {error}. The last whole checkpoint {last}. "
-            "Remedy: make room on that disk and run again: it goes on from there."
+            "Remedy: make room on that disk and run again: it resumes from there."
         )
 
 
@@ -123,23 +116,21 @@ def refused(checkpoint: Path) -> Path | None:
     return None
 
 
-def own_file(process: int) -> str:
-    """Return the name of a process's own part of a checkpoint."""
-    return f"progress_{process}.pt"
-
-
-def save(trainer: Any, path: Path, seconds: float) -> None:
+def save(trainer: Trainer, path: Path, seconds: float) -> None:
     """Write what transformers leaves out: sums, counters, completions that wait for their step."""
-    kept: dict[str, Any] = {"seconds": seconds}
+    kept: dict[str, object] = {"seconds": seconds}
     kept |= {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
     kept["_metrics"] = {mode: dict(values) for mode, values in trainer._metrics.items()}
-    if _waiting(trainer):
-        kept["_buffered_inputs"] = trainer._buffered_inputs
+    # Completions are sampled for several steps, and of no use after the last of these.
+    if (waiting := getattr(trainer, "_buffered_inputs", None)) is not None and (
+        trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations)
+    ):
+        kept["_buffered_inputs"] = waiting
     torch.save(kept, path)
 
 
-def load(trainer: Any, path: Path) -> float:
-    """Put back what ``save`` wrote; return the seconds that the training had taken."""
+def load(trainer: Trainer, path: Path) -> float:
+    """Restore what ``save`` wrote; return the seconds that the training had taken."""
     kept = torch.load(path, weights_only=True)
     seconds: float = kept.pop("seconds")
     for mode, values in kept.pop("_metrics").items():
@@ -150,27 +141,16 @@ def load(trainer: Any, path: Path) -> float:
     return seconds
 
 
-def sampler_of(loader: Any) -> Any:
-    """Return what draws a data loader's rows, below the samplers that share out its batches."""
+def shuffle_as_before(loader: Any, epochs: int) -> None:
+    """Have the new sampler of a data loader draw the order of the epoch after ``epochs``."""
     batches = loader.batch_sampler
-    while hasattr(batches, "batch_sampler"):
+    while hasattr(batches, "batch_sampler"):  # those that distribute its batches
         batches = batches.batch_sampler
-    return batches.sampler
-
-
-def shuffle_as_before(sampler: Any, epochs: int) -> None:
-    """Have a sampler, which is made anew, draw the order of the epoch after ``epochs``."""
-    if isinstance(sampler, RepeatSampler):  # TRL's keeps no count: its generator goes on
+    sampler = batches.sampler
+    if isinstance(sampler, RepeatSampler):  # TRL's has no epoch: its generator continues
         for _ in range(epochs if sampler.shuffle else 0):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
     elif isinstance(sampler, SeedableRandomSampler):
         sampler.set_epoch(epochs)
     else:
-        raise TypeError(f"it is not known how to resume the order of {type(sampler).__name__}")
-
-
-def _waiting(trainer: Any) -> bool:
-    """Return whether completions were sampled that later steps train on."""
-    if getattr(trainer, "_buffered_inputs", None) is None:
-        return False
-    return trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations) != 0
+        raise TypeError(f"the order of a {type(sampler).__name__} cannot be resumed")

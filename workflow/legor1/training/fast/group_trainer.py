@@ -3,8 +3,8 @@
 GRPO samples G completions of each prompt. The stock trainer computes the prompt G times: in the
 rollout, in the reference's forward pass, and in the policy's forward and backward pass. With long
 image prompts and short answers that is most of the work. Here each prompt is computed once
-(``shared_prompt`` says how), and an image that a frozen vision tower has seen is not encoded again.
-Loss, rewards and advantages are TRL's own, and so are the numbers, up to rounding.
+(``shared_prompt`` says how), and each image once if the vision tower is frozen. Loss, rewards and
+advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,19 +12,17 @@ from functools import partial
 from typing import Any
 
 import torch
+from peft import PeftConfig
+from torch import Tensor
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
-from trl.trainer.utils import (
-    pad,
-    split_pixel_values_by_grid,
-    split_tensor_dict,
-    unsplit_pixel_values_by_grid,
-)
+from trl.trainer import utils
 
+from legor1.models.family import Model
 from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
-from legor1.training.fast.lora_inference import direct_lora
+from legor1.training.fast.lora_layers import direct_lora
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
 from legor1.training.fast.shared_prompt import SHARED, install
 
@@ -35,13 +33,8 @@ KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_i
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
 
 
-def obstacle(model: Any, adapters: Iterable[Any]) -> str | None:
-    """Return why the completions of a group cannot share their prompt, or None if they can.
-
-    Args:
-        model: the base model.
-        adapters: LoRA's settings, of each adapter.
-    """
+def obstacle(model: Model, adapters: Iterable[PeftConfig]) -> str | None:
+    """Return why completions of a base model cannot share their prompt, or None if they can."""
     family, text = family_of_model(model), model.config.get_text_config()
     if not family.shares_prompts:
         return f"they share it in families that were proven to allow it, not {family.title}"
@@ -60,14 +53,13 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
     For families that share prompts, with or without images, with or without LoRA, alone or under
-    DDP and DeepSpeed ZeRO-2. One thing differs from the stock trainer: where a generation batch is
-    split into several forward passes, whole groups are shuffled, not rows, since a group that is
-    torn apart shares nothing. ``per_device_train_batch_size`` should be a multiple of
+    DDP and DeepSpeed ZeRO-2. Where a generation batch is split into several forward passes, whole
+    groups are shuffled, not rows. ``per_device_train_batch_size`` should be a multiple of
     ``num_generations``; else incomplete groups are shared as far as they go.
 
     Args:
         check: compare the log-probabilities of the first step with the stock trainer's.
-        feature_bytes: of image features to cache, if the vision tower is frozen.
+        feature_bytes: size of the cache of image features, if the vision tower is frozen.
         args, kwargs: those of ``GRPOTrainer``.
 
     Raises:
@@ -76,7 +68,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
     """
 
     args: Any
-    model: Any
+    model: Model
     _buffered_inputs: Any
 
     def __init__(
@@ -90,22 +82,14 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if reason := obstacle(base, getattr(self.model, "peft_config", {}).values()):
             raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
-    def _base(self, model: Any) -> Any:
+    def _base(self, model: Model) -> Any:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
-    # Loss and reference
-
     def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        **inputs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        self, model: Model, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int,
+        batch_size: int | None = None, compute_entropy: bool = False, **inputs: Any,
+    ) -> tuple[Tensor, Tensor | None, None]:  # fmt: skip
         """Score completions as the stock method does; arguments and results are the same."""
         given = {name for name, value in inputs.items() if value is not None and value is not False}
         if given - KNOWN_INPUTS:
@@ -114,20 +98,16 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         if self.check_due and torch.is_grad_enabled():
             self.check_due = False
             self._check(model, input_ids, attention_mask, logits_to_keep, **inputs)
-        images = images_of_rows(
-            inputs.get("pixel_values"),
-            inputs.get("image_grid_thw"),
-            inputs.get("num_images"),
-            len(input_ids),
-        )
+        pixels, grids, counts = map(inputs.get, ("pixel_values", "image_grid_thw", "num_images"))
+        images = images_of_rows(pixels, grids, counts, len(input_ids))
         rows = Rows(input_ids, attention_mask, logits_to_keep, images)
         size = batch_size or len(input_ids)
         parts = [self._score(model, rows[at : at + size]) for at in range(0, len(input_ids), size)]
         logps = torch.cat([logps for logps, _ in parts])
-        entropies = torch.cat([entropies for _, entropies in parts]) if compute_entropy else None
+        entropies = torch.cat([part[1] for part in parts]) if compute_entropy else None
         return logps, entropies, None
 
-    def _score(self, model: Any, rows: Rows) -> tuple[torch.Tensor, Any]:
+    def _score(self, model: Model, rows: Rows) -> tuple[Tensor, Any]:
         """Return log-probabilities and entropies, (rows, completion) each.
 
         There are no entropies where the model's fused head gives none.
@@ -150,8 +130,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         logps, entropy = outputs.log_probs, outputs.entropy
         return packed.unpack(logps), None if entropy is None else packed.unpack(entropy)
 
-    def _vision(self, backbone: Any, images: list[Image]) -> dict[str, Any]:
-        """Return the model's arguments for images."""
+    def _vision(self, backbone: Model, images: list[Image]) -> dict[str, object]:
         if not images:
             return {}
         # Those of a rollout are still where the processor made them.
@@ -160,18 +139,14 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         keys = [fingerprint(*image) for image in images]
         by_key = dict(zip(keys, images, strict=True))
 
-        def load(keys: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
+        def load(keys: Sequence[bytes]) -> tuple[Tensor, Tensor]:
             pixels, grids = zip(*map(by_key.__getitem__, keys), strict=True)
             return torch.cat(pixels), torch.stack(grids)
 
         return vision_inputs(backbone, keys, load, self.cache, self.accelerator.autocast())
 
-    def _check(self, model: Any, *args: Any, **inputs: Any) -> None:
-        """Compare log-probabilities with the stock trainer's, dropout off.
-
-        Raises:
-            RuntimeError: they differ by more than rounding.
-        """
+    def _check(self, model: Model, *args: Any, **inputs: Any) -> None:
+        """Compare log-probabilities with the stock trainer's, dropout off."""
         training = model.training
         model.eval()
         with torch.no_grad():
@@ -188,41 +163,30 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 "Remedy: train with `share_prompts: false`, and report it."
             )
 
-    # Batches
-
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
+    def _prepare_inputs(self, generation_batch: Any) -> dict:
         """Return the next batch, as the stock method does, but shuffle groups instead of rows."""
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
         steps = self.args.steps_per_generation
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
             batch = self._generate_and_score_completions(generation_batch)
-            batch = shuffle_groups(split_pixel_values_by_grid(batch))
-            batches: list[Any] = split_tensor_dict(batch, steps)
-            self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in batches]
+            batch = shuffle_groups(utils.split_pixel_values_by_grid(batch))
+            parts: list[Any] = utils.split_tensor_dict(batch, steps)
+            self._buffered_inputs = [utils.unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[self._step % steps]
 
-    # Rollout
-
     def _generate_single_turn(
-        self,
-        prompt_ids: list[list[int]],
-        images: list[Any] | None,
-        multimodal_fields: dict[str, Any],
-        num_generations: int,
-        has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], Any]:
+        self, prompt_ids: list[list[int]], images: list | None, multimodal_fields: dict,
+        num_generations: int, has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], list | None]:  # fmt: skip
         """Return a completion for each prompt; equal neighbours share the prefill."""
         if self.use_vllm or self.use_transformers_continuous_batching or self.tools:
             return super()._generate_single_turn(
                 prompt_ids, images, multimodal_fields, num_generations, has_tool_images
             )
-        shown = images_of_rows(
-            multimodal_fields.get("pixel_values"),
-            multimodal_fields.get("image_grid_thw"),
-            [len(row or []) for row in images or []],
-            len(prompt_ids),
-        )
+        pixels, grids = map(multimodal_fields.get, ("pixel_values", "image_grid_thw"))
+        counts = [len(row or []) for row in images or []]
+        shown = images_of_rows(pixels, grids, counts, len(prompt_ids))
         groups = runs(
             len(prompt_ids),
             lambda row: (
@@ -251,22 +215,22 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
     def _sample(
         self,
-        model: Any,
-        prompts: list[torch.Tensor],
+        model: Model,
+        prompts: list[Tensor],
         images: list[list[Image]],
         prompt_of_row: list[int],
-    ) -> torch.Tensor:
-        """Return sampled completions, (rows, tokens), each row's of the prompt that it names.
+    ) -> Tensor:
+        """Return sampled completions, (rows, tokens), each of the prompt that its row names.
 
         The prompts but for their last token go through the model once; the cache is then repeated,
-        and generation goes on from it as usual.
+        and generation continues from it as usual.
         """
         backbone = self._base(model).model
         device = self.accelerator.device
-        ids = pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
-        mask = pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
+        ids = utils.pad(prompts, self._tokenizer.pad_token_id, "left").to(device)
+        mask = utils.pad([torch.ones_like(prompt) for prompt in prompts], 0, "left").to(device)
         places = [placed(backbone, *prompt) for prompt in zip(prompts, images, strict=True)]
-        positions = pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
+        positions = utils.pad([p[:, 0].T for p, _ in places], 0, "left").permute(2, 0, 1).to(device)
         cache = model(
             input_ids=ids[:, :-1],
             attention_mask=mask[:, :-1],
@@ -277,7 +241,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         ).past_key_values
         rows = torch.tensor(prompt_of_row, device=device)
         cache.batch_select_indices(rows)
-        # How far the positions run ahead of the number of tokens; `generate` goes on from there.
+        # How far the positions are ahead of the number of tokens; `generate` continues from there.
         ahead = [end - len(prompt) for (_, end), prompt in zip(places, prompts, strict=True)]
         backbone.rope_deltas = torch.tensor(ahead, device=device)[rows, None]
         sequences = model.generate(
@@ -289,7 +253,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return sequences[:, ids.size(1) :]
 
 
-def placed(backbone: Any, ids: torch.Tensor, images: list[Image]) -> tuple[torch.Tensor, int]:
+def placed(backbone: Model, ids: Tensor, images: list[Image]) -> tuple[Tensor, int]:
     """Return what ``prompt_positions`` does, given a prompt's images."""
     grids = [grid for _, grid in images]
     return family_of_model(backbone).prompt_positions(backbone, ids, grids)

@@ -10,51 +10,37 @@ completion's first: what is scored then lies inside the branch.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from legor1.training.fast.shared_prompt import Layout
 
-Image = tuple[torch.Tensor, torch.Tensor]  # patches (n, width) and grid (3,)
+Image = tuple[Tensor, Tensor]  # patches (n, width) and grid (3,)
 IGNORED = -100  # a label that is not scored
-PROMPT = (
-    "prompt_ids",
-    "prompt_mask",
-    "pixel_values",
-    "image_grid_thw",
-)  # what makes it, in a batch
+PROMPT = ("prompt_ids", "prompt_mask", "pixel_values", "image_grid_thw")  # its parts of a batch
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts padded on the left, completions on the right.
+    """Prompts padded on the left, completions on the right."""
 
-    Attributes:
-        ids, mask: (rows, prompt + completion).
-        completion: tokens of a padded completion.
-        images: of each row.
-    """
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    completion: int
+    ids: Tensor  # (rows, prompt + completion)
+    mask: Tensor  # of the same shape
+    completion: int  # tokens of a padded completion
     images: list[list[Image]]
 
     def __getitem__(self, rows: slice) -> "Rows":
         return Rows(self.ids[rows], self.mask[rows], self.completion, self.images[rows])
 
     @property
-    def scored(self) -> torch.Tensor:
+    def scored(self) -> Tensor:
         """Which of a completion's tokens are scored, (rows, completion)."""
         return self.mask[:, self.mask.size(1) - self.completion :].bool()
 
     @cached_property
     def groups(self) -> list[range]:
-        """Neighbouring rows with the same prompt: a whole group, or what is here of it.
-
-        Judged by content, so that any batch is split rightly.
-        """
+        """Neighbouring rows with the same prompt, by content: a group, or the part that is here."""
         width = self.ids.size(1) - self.completion
         prompts = torch.stack([self.ids, self.mask], dim=1)[:, :, :width]
         changed = (prompts[1:] != prompts[:-1]).flatten(1).any(1).tolist()
@@ -63,26 +49,22 @@ class Rows:
             lambda row: not changed[row - 1] and same(self.images[row - 1], self.images[row]),
         )
 
-    def prompt(self, row: int) -> torch.Tensor:
+    def prompt(self, row: int) -> Tensor:
         """Return the ids of a row's prompt, without padding."""
         width = self.ids.size(1) - self.completion
         return self.ids[row, :width][self.mask[row, :width].bool()]
 
-    def completions(self, rows: range) -> list[torch.Tensor]:
+    def completions(self, rows: range) -> list[Tensor]:
         """Return the ids of each row's completion, without padding."""
         return [self.ids[row, -self.completion :][self.scored[row]] for row in rows]
 
 
 def images_of_rows(
-    pixels: torch.Tensor | None, grids: torch.Tensor | None, counts: list[int] | None, rows: int
+    pixels: Tensor | None, grids: Tensor | None, counts: list[int] | None, rows: int
 ) -> list[list[Image]]:
-    """Return the images of each row, taken from the processor's concatenated form.
+    """Return the images of each row, given all patches (n, width) and grids (images, 3).
 
-    Args:
-        pixels: (patches of all images, width).
-        grids: (images, 3): frames, rows and columns of patches.
-        counts: images of each row.
-        rows: how many rows there are.
+    ``counts`` is the number of images of each of the ``rows``.
     """
     if pixels is None or grids is None or counts is None:
         return [[] for _ in range(rows)]
@@ -100,40 +82,31 @@ def same(images: list[Image], others: list[Image]) -> bool:
 
 
 def runs(rows: int, joined: Callable[[int], bool]) -> list[range]:
-    """Return the runs of neighbouring rows; ``joined`` says if a row belongs to the one before."""
+    """Return the runs of neighbouring rows; ``joined`` tells if a row belongs to the one before."""
     starts = [row for row in range(rows) if row == 0 or not joined(row)]
     return [range(*pair) for pair in zip(starts, [*starts[1:], rows], strict=True)]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed row, and where its scores belong.
-
-    Attributes:
-        layout: of the row.
-        ids, labels: (1, length); labels are not shifted.
-        positions: (3, 1, length), as Qwen2.5-VL's rotary embedding takes them.
-        images: those of each group's prompt, in the row's order.
-        places: where the scores of all completions stand in the shifted output.
-        scored: (rows, completion), where they belong.
-    """
+    """A packed row, and where its scores belong."""
 
     layout: Layout
-    ids: torch.Tensor
-    labels: torch.Tensor
-    positions: torch.Tensor
-    images: list[Image]
-    places: torch.Tensor
-    scored: torch.Tensor
+    ids: Tensor  # (1, length)
+    labels: Tensor  # (1, length), not shifted
+    positions: Tensor  # (3, 1, length)
+    images: list[Image]  # those of each group's prompt, in the row's order
+    places: Tensor  # of the scores of all completions in the shifted output
+    scored: Tensor  # (rows, completion), where they belong
 
-    def unpack(self, scores: torch.Tensor) -> torch.Tensor:
+    def unpack(self, scores: Tensor) -> Tensor:
         """Return scores (1, length - 1) as (rows, completion), 0 where nothing is scored."""
         padded = scores.new_zeros(self.scored.shape)
         return padded.masked_scatter(self.scored, scores[0, self.places])
 
 
 # A prompt's ids and images → positions (3, 1, prompt) and the position of the token behind it.
-Positions = Callable[[torch.Tensor, list[Image]], tuple[torch.Tensor, int]]
+Positions = Callable[[Tensor, list[Image]], tuple[Tensor, int]]
 
 
 def pack(rows: Rows, positions_of: Positions) -> Packed:
@@ -167,8 +140,8 @@ def pack(rows: Rows, positions_of: Positions) -> Packed:
     )
 
 
-def shuffle_groups(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return a batch, one entry a row, with its groups in random order and their rows together.
+def shuffle_groups(batch: dict) -> dict:
+    """Return a batch with its groups in random order, the rows of each together.
 
     Draws as many random numbers as TRL's shuffle of rows, so that what is sampled next is the same.
     """
@@ -179,7 +152,7 @@ def shuffle_groups(batch: dict[str, Any]) -> dict[str, Any]:
     groups.sort(key=lambda group: drawn[group[0]])
     order = [row for group in groups for row in group]
 
-    def ordered(values: Any) -> Any:
+    def ordered(values: object) -> object:
         if isinstance(values, list):
             return [values[row] for row in order]
         return values[order] if torch.is_tensor(values) and values.ndim else values

@@ -2,36 +2,181 @@
 
 The stock trainer opens and cuts every image and tokenises every prompt whenever an example is
 drawn, runs a frozen vision tower over the images again, and pads a batch to its longest example.
-Here examples are made ready once (``examples``), images that a frozen tower has seen are not
-encoded again, and a batch is one packed row whose last layer and language head see the scored
-tokens alone (``packed_examples``). Loss and metrics are TRL's own, and so are the numbers, up to
-rounding.
+Here examples are prepared once (``sft_examples``), images are encoded once if the tower is frozen,
+and a batch is one packed row:
+
+    [ prompt 1 | answer 1 | prompt 2 | answer 2 | … ]
+
+An example sees itself, never its neighbours. Only an answer's tokens carry loss, and behind the
+last layer's keys and values nothing reads a prompt's any more: there the queries, the feed-forward
+part, the norm and the language head are computed only for the tokens that predict an answer's. Loss
+and metrics are TRL's own, and so are the numbers, up to rounding.
+
+The packing of the row is passed as the attention mask of the model's full-attention layers,
+``attention_mask={"full_attention": packing}``; with any other mask all is as before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from itertools import accumulate
 from typing import Any
 
 import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers.integrations.flash_attention import flash_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 
+from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
-from legor1.training.fast.fused_lora import fuse_lora
-from legor1.training.fast.packed_examples import PACKED, Packing, install
+from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
+from legor1.training.fast.lora_layers import fuse_lora
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
+from legor1.training.stopping import Trainer
+
+
+class Packing:
+    """Where the examples of a packed row lie; takes the place of the attention mask.
+
+    ``lengths`` are each example's tokens in the row, of which the last ``scores``, at least 1,
+    predict the answer's.
+    """
+
+    def __init__(self, lengths: Sequence[int], scores: Sequence[int], device: torch.device) -> None:
+        self.lengths, self.scores, self.device = list(lengths), list(scores), device
+
+    @cached_property
+    def scored(self) -> Tensor:
+        """Where the tokens stand that predict an answer's."""
+        ends = accumulate(self.lengths)
+        spans = [range(end - n, end) for end, n in zip(ends, self.scores, strict=True)]
+        return torch.tensor([place for span in spans for place in span], device=self.device)
+
+    @cached_property
+    def masks(self) -> list[Tensor]:
+        """What the scored tokens of each example see of it, (1, 1, scores, length)."""
+        parts = zip(self.lengths, self.scores, strict=True)
+        return [seen_by_last(scores, length - scores, self.device) for length, scores in parts]
+
+    @cached_property
+    def flash_all(self) -> dict:
+        """FlashAttention's variable-length form with all tokens as queries."""
+        return ragged(self.lengths, self.lengths, self.device)
+
+    @cached_property
+    def flash_scored(self) -> dict:
+        """The same with the scored tokens as queries: a causal mask is aligned at the end."""
+        return ragged(self.scores, self.lengths, self.device)
+
+
+def sdpa_packed(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attend in a packed row by torch's scaled dot-product attention.
+
+    Queries are (1, heads, length or scored tokens, width); keys and values (1, heads or fewer,
+    length, width). Returns (1, length or scored tokens, heads, width), and no weights.
+    """
+    scored = query.size(2) != key.size(2)
+    queries = query.split(packing.scores if scored else packing.lengths, 2)
+    keys, values = key.split(packing.lengths, 2), value.split(packing.lengths, 2)
+    masks: Sequence[Tensor | None] = packing.masks if scored else [None] * len(queries)
+    outputs = [
+        sdpa_attention_forward(module, q, k, v, mask, is_causal=mask is None, **kwargs)[0]
+        for q, k, v, mask in zip(queries, keys, values, masks, strict=True)
+    ]
+    return torch.cat(outputs, dim=1), None
+
+
+def flash_packed(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing,
+    dropout: float = 0.0, scaling: float | None = None, **_: object,
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    """Attend as ``sdpa_packed`` by FlashAttention, in one call."""
+    form = packing.flash_all if query.size(2) == key.size(2) else packing.flash_scored
+    return flash_attention_forward(
+        module, query, key, value, None, dropout, scaling, is_causal=True, **form
+    )
+
+
+PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_packed}
+
+
+def install(decoder: Model, family: ModelFamily) -> None:
+    """Make the attention functions, and the decoder's last layer, read packings."""
+    register_by_mask(Packing, PACKED)
+    layer = decoder.layers[-1]
+    if not hasattr(layer.forward, "packed"):
+        layer.forward = scoring_alone(layer, layer.forward, family)
+
+
+def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
+    """Return a last layer's forward pass that computes only the scored tokens of a packed row.
+
+    Where the mask is not a ``Packing``, it calls ``forward``, the layer's own.
+    """
+
+    @wraps(forward)
+    def score(hidden_states: Tensor, *args: object, **kwargs: Any) -> Tensor:
+        packing = kwargs.get("attention_mask")
+        if not isinstance(packing, Packing):
+            return forward(hidden_states, *args, **kwargs)
+        normed = layer.input_layernorm(hidden_states)
+        cos, sin = kwargs["position_embeddings"]
+        attended = attend_scored(layer.self_attn, normed, packing, cos, sin, family)
+        scored = hidden_states[:, packing.scored] + attended
+        return scored + layer.mlp(layer.post_attention_layernorm(scored))
+
+    score.packed = True  # type: ignore[attr-defined]
+    return score
+
+
+def attend_scored(
+    attention: Model,
+    hidden: Tensor,
+    packing: Packing,
+    cos: Tensor,
+    sin: Tensor,
+    family: ModelFamily,
+) -> Tensor:
+    """Return an attention layer's output at the scored tokens, (1, scored tokens, width).
+
+    ``hidden`` is (1, length, width); ``cos`` and ``sin`` are (1, length, width of a head).
+    """
+
+    def heads(projected: Tensor) -> Tensor:
+        return projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+
+    at, cos, sin = packing.scored, cos[:, None], sin[:, None]
+    query = heads(attention.q_proj(hidden[:, at]))
+    query = family.rotate(query, cos[:, :, at], sin[:, :, at])
+    key = family.rotate(heads(attention.k_proj(hidden)), cos, sin)
+    output, _ = PACKED[attention.config._attn_implementation](
+        attention,
+        query,
+        key,
+        heads(attention.v_proj(hidden)),
+        packing,
+        dropout=attention.attention_dropout if attention.training else 0.0,
+        scaling=attention.scaling,
+    )
+    return attention.o_proj(output.flatten(2))
 
 
 class PackedSFTTrainer(SFTTrainer):
-    """SFT on packed examples, each made ready once.
+    """SFT on packed examples, each prepared once.
 
     For families that pack examples and prompt-completion data with images, with or without LoRA,
     alone or under DDP and DeepSpeed ZeRO-2. Dropout draws other numbers than in the stock trainer,
     equally likely.
 
     Args:
-        feature_bytes: of image features to cache in host memory, if the vision tower is frozen.
-        patch_bytes: of patches to cache of images that wait for the tower.
+        feature_bytes: size of the cache of image features in host memory, if the tower is frozen.
+        patch_bytes: size of the cache of patches that wait for the tower.
         args, kwargs: those of ``SFTTrainer``.
 
     Raises:
@@ -39,11 +184,7 @@ class PackedSFTTrainer(SFTTrainer):
     """
 
     def __init__(
-        self,
-        *args: Any,
-        feature_bytes: int = 4 * 2**30,
-        patch_bytes: int = 256 * 2**20,
-        **kwargs: Any,
+        self, *args: Any, feature_bytes: int = 4 * 2**30, patch_bytes: int = 2**28, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         reason = obstacle(self._base(self.model)) or unfit(self)
@@ -52,32 +193,28 @@ class PackedSFTTrainer(SFTTrainer):
         self.family = family_of_model(self._base(self.model))
         install(self._base(self.model).model.language_model, self.family)
         fuse_lora(self.model)
-        self.data_collator = collate
+        self.data_collator: Any = collate
         self.cache = FeatureCache(feature_bytes, "cpu")
-        processor: Any = self.processing_class
+        processor: Processor = self.processing_class
         self.pictures = Pictures(processor.image_processor, patch_bytes)
 
-    def _base(self, model: Any) -> Any:
+    def _base(self, model: Model) -> Model:
         """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
-    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+    def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """Return the loader of the dataset's examples, in the stock trainer's order."""
         examples = Examples(dataset, self.processing_class, self.pictures, self._positions)
         return super()._get_dataloader(examples, *args, **kwargs)
 
-    def _positions(self, ids: torch.Tensor, grids: list[torch.Tensor]) -> torch.Tensor:
-        """Return the rotary positions of an example, (3, tokens)."""
+    def _positions(self, ids: Tensor, grids: list[Tensor]) -> Tensor:
         backbone = self._base(self.model).model
         return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
+        self, model: Model, inputs: Any, return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple:  # fmt: skip
         """Return the loss as the stock method computes it, from a packed row.
 
         Raises:
@@ -85,8 +222,10 @@ class PackedSFTTrainer(SFTTrainer):
         """
         ids = inputs["input_ids"]
         packing = Packing(inputs["lengths"], inputs["scores"], ids.device)
+        backbone, precision = self._base(self.model).model, self.accelerator.autocast()
+        images = vision_inputs(backbone, inputs["pictures"], self._pixels, self.cache, precision)
 
-        def packed(*, fused_lm_head: bool = False, **_: Any) -> Any:
+        def packed(*, fused_lm_head: bool = False, **_: object) -> object:
             if not fused_lm_head:
                 raise ValueError("packed examples give no logits; use trl.SFTTrainer")
             return model(
@@ -96,17 +235,12 @@ class PackedSFTTrainer(SFTTrainer):
                 shift_labels=inputs["shift_labels"],
                 use_cache=False,
                 fused_lm_head=True,
-                **self._vision(inputs["pictures"]),
+                **images,
             )
 
-        # The stock method wants of its inputs only how many tokens there are.
+        # All that the stock method reads of its inputs is the number of tokens.
         counted = {"attention_mask": torch.ones(1, inputs["tokens"], device=ids.device)}
         return super().compute_loss(packed, counted, return_outputs, num_items_in_batch)
-
-    def _vision(self, pictures: list[Picture]) -> dict[str, Any]:
-        """Return the model's arguments for images."""
-        backbone, precision = self._base(self.model).model, self.accelerator.autocast()
-        return vision_inputs(backbone, pictures, self._pixels, self.cache, precision)
 
     def _pixels(self, pictures: Sequence[Picture]) -> Images:
         pixels = torch.cat(self.pictures.take(pictures))
@@ -114,7 +248,7 @@ class PackedSFTTrainer(SFTTrainer):
         return pixels.to(self.accelerator.device), grids.to(self.accelerator.device)
 
 
-def obstacle(model: Any) -> str | None:
+def obstacle(model: Model) -> str | None:
     """Return why examples of ``model`` cannot be packed, or None if they can."""
     packing = {name: family for name, family in FAMILIES.items() if family.packs_examples}
     if model.config.model_type not in packing:
@@ -129,7 +263,7 @@ def obstacle(model: Any) -> str | None:
     return None
 
 
-def unfit(trainer: Any) -> str | None:
+def unfit(trainer: Trainer) -> str | None:
     """Return why a trainer's data cannot be packed, or None if it can."""
     if not {"prompt", "completion"} <= {*trainer.train_dataset.column_names}:
         return "examples are packed that have a prompt and a completion"

@@ -1,0 +1,166 @@
+"""What a training shows while it runs: lines on the terminal, files for watchers, and curves.
+
+``progress.json`` and ``history.jsonl`` lie in the work folder until the adapter is published.
+Nothing depends on them: what cannot be written is skipped. The curves are for
+``tensorboard --logdir results/<run>/adapters``.
+"""
+
+import contextlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from transformers import TrainerCallback
+
+from legor1.core.errors import UserError
+from legor1.core.files import write_json, write_jsonl
+from legor1.core.progress import Progress
+from legor1.training.stopping import Arguments, Control, State
+from legor1.training.work_folder import HISTORY, PROGRESS
+
+SECONDS_BETWEEN_NOTES = 2
+
+
+def numbers(log: Mapping[str, object]) -> dict[str, float]:
+    """Return the finite numbers of a log record; transformers writes some as strings."""
+    numbers = {}
+    for key, value in log.items():
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value)  # type: ignore[arg-type]
+            if math.isfinite(number):
+                numbers[key] = number
+    return numbers
+
+
+class Steps(TrainerCallback):
+    """Says every few seconds how far the training is, with its latest loss and reward."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.latest: dict[str, float] = {}
+        self.progress: Progress | None = None  # shown by the first process only
+
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Start the display: a resumed training does not start at step 0."""
+        if state.is_world_process_zero:
+            done, total = state.global_step, state.max_steps
+            self.progress = Progress(initial=done, total=total, desc=self.name, unit="steps")
+
+    def on_log(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Keep the latest loss and reward for the next line."""
+        logged = numbers(state.log_history[-1])
+        self.latest |= {name: logged[name] for name in ("loss", "reward") if name in logged}
+
+    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Count the step."""
+        if self.progress is not None:
+            self.progress.set_postfix(self.latest, refresh=False)
+            self.progress.update()
+
+    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """End the display."""
+        if self.progress is not None:
+            self.progress.close()
+
+
+class Live(TrainerCallback):
+    """Keeps ``progress.json`` and ``history.jsonl`` in the work folder, on the first process only.
+
+    The history is the one that the adapter gets, row by row; a resumed training begins with what
+    the checkpoint remembers. The progress is the number of steps done and of all steps, and how
+    long those since step ``first`` have taken, in seconds.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.first = 0
+        self.started = self.noted = time.monotonic()
+
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Begin the history, and start the clock."""
+        self.first, self.started = state.global_step, time.monotonic()
+        if state.is_world_process_zero:
+            rows = map(numbers, state.log_history)
+            _try(lambda: write_jsonl(self.folder / HISTORY, rows))
+            self._note(state)
+
+    def on_log(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Add the row that was logged."""
+        if state.is_world_process_zero:
+            _try(lambda: self._append(numbers(state.log_history[-1])))
+
+    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Renew the progress every few seconds, and at the end."""
+        due = time.monotonic() >= self.noted + SECONDS_BETWEEN_NOTES
+        if state.is_world_process_zero and (due or state.global_step == state.max_steps):
+            self._note(state)
+
+    def end(self) -> None:
+        """Remove both files: the adapter has the history now."""
+        for name in (PROGRESS, HISTORY):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _append(self, row: dict[str, float]) -> None:
+        with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _note(self, state: State) -> None:
+        self.noted = time.monotonic()
+        facts = {"step": state.global_step, "steps": state.max_steps, "first": self.first}
+        note = {"schema_version": 1} | facts | {"seconds": round(self.noted - self.started, 3)}
+        _try(lambda: write_json(self.folder / PROGRESS, note))
+
+
+def _try(write: Callable[[], object]) -> None:
+    """Call ``write``; a full disk must not end a training for the sake of its watchers."""
+    with contextlib.suppress(OSError, UserError):
+        write()
+
+
+class Curves(TrainerCallback):
+    """Writes every logged number to an event file of TensorBoard, on the first process only.
+
+    A resumed training rewrites the curves from what the checkpoint remembers, so that steps
+    that were lost with an interrupted run leave no second line.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+
+    def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """Begin the event file, with the history so far."""
+        if state.is_world_process_zero:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.writer = SummaryWriter(self.folder)
+            for log in state.log_history:
+                self._write(log, int(log["step"]))
+
+    def on_log(
+        self,
+        args: Arguments,
+        state: State,
+        control: Control,
+        *,
+        logs: dict | None = None,
+        **_: object,
+    ) -> None:
+        """Write what was logged, so that it can be seen at once."""
+        self._write(logs or {}, state.global_step)
+
+    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """End the event file."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _write(self, log: Mapping[str, object], step: int) -> None:
+        if self.writer is None:
+            return
+        for name, value in log.items():
+            if isinstance(value, int | float) and name != "step":
+                self.writer.add_scalar(name, value, step)
+        self.writer.flush()
