@@ -39,10 +39,7 @@ app = Commands(
     name="legor1",
     help="The commands of the LEGO-R1 study; `snakemake` runs those of a run in order.",
     epilog="`legor1 COMMAND --help` explains a command and gives an example.",
-    context_settings={
-        "show_default": True,
-        "rich_help_config": {"commands_before_options": True},
-    },
+    context_settings={"show_default": True, "rich_help_config": {"commands_before_options": True}},
 )
 click.version_option(package_name="legor1", message="%(prog)s %(version)s")(app)
 

@@ -46,13 +46,6 @@ def is_demonstration(study: Study) -> bool:
     return config["base"]["source"] in STAND_INS or config["dataset"]["source"] == "synthetic"
 
 
-def thesis_note(study: Study) -> str:
-    """Return what stands above the thesis's figures."""
-    if is_demonstration(study):
-        return "7B model, real data, own protocol: not comparable"
-    return "own protocol: not directly comparable"
-
-
 def base_size(study: Study) -> str:
     """Return how many parameters the base model has, as far as a training recorded it."""
     for name, training in study.trainings.items():

@@ -92,7 +92,7 @@ def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
 def _files(what: str, files: list[str]) -> Iterable[Markup]:
     if files:
         more = " and others" if len(files) > SHOWN else ""
-        yield Markup("{}: {}{}.").format(what, _joined(map(_code, files[:SHOWN])), more)
+        yield Markup("{}: {}{}.").format(what, Markup(", ").join(map(_code, files[:SHOWN])), more)
 
 
 def outputs(study: Study) -> Table:
@@ -173,8 +173,8 @@ def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
     ]
     cited = [Cited(text, n, pointer(EVERY, key), f"{how} of {name}") for key, text, n, how in facts]
     takes = ", ".join(sorted(source for source, target in edges if target == name)) or "–"
-    ran = (_joined(text for text, _ in _distinct(steps, write)) for write in (_commit, device))
-    return [name, *cited, takes, *ran]
+    ran = ([text for text, _ in _distinct(steps, write)] for write in (_commit, device))
+    return [name, *cited, takes, *map(Markup(", ").join, ran)]
 
 
 def without_circles(edges: Iterable[Edge]) -> nx.DiGraph:
@@ -249,10 +249,6 @@ def _stages(steps: Iterable[Step]) -> str:
     """Return the stages of steps, the first few by name."""
     names = [*dict.fromkeys(step.stage for step in steps)]
     return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
-
-
-def _joined(texts: Iterable[str]) -> Markup:
-    return Markup(", ").join(texts)
 
 
 def _code(text: str) -> Markup:

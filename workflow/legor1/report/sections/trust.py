@@ -61,11 +61,6 @@ def interval_method(study: Study) -> str:
     return "bootstrap"
 
 
-def headline(study: Study, protocol: str) -> Figure:
-    """Return the panel of the first metric."""
-    return intervals(study, protocol, "headline", METRICS[:1])
-
-
 def intervals(
     study: Study, protocol: str, prefix: str, metrics: Sequence[Shown] = METRICS
 ) -> Figure:
@@ -192,18 +187,11 @@ def _findings(file: str, audit: Record) -> Table:
     for i, finding in enumerate(audit["findings"]):
         cited = partial(cite, file, audit, "findings", i)
         ends = (cited(end, write=percent) for end in ("low", "high"))
-        rows.append(
-            [
-                finding["defect"],
-                finding["measured"],
-                finding["variant"] or "both",
-                cited("value", write=percent),
-                "–" if finding["low"] is None else Markup("{} to {}").format(*ends),
-                cited("chance", write=percent) if finding["chance"] else "–",
-                cited("n", write=count),
-                VERDICTS[finding["verdict"]],
-            ]
-        )
+        measured = [finding["defect"], finding["measured"], finding["variant"] or "both"]
+        interval = "–" if finding["low"] is None else Markup("{} to {}").format(*ends)
+        numbers = [cited("value", write=percent), interval]
+        numbers.append(cited("chance", write=percent) if finding["chance"] else "–")
+        rows.append([*measured, *numbers, cited("n", write=count), VERDICTS[finding["verdict"]]])
     return [*headings, "Verdict"], rows
 
 
@@ -212,12 +200,9 @@ def hashes(study: Study) -> Table:
 
     While the study is running there is none: files come and go.
     """
-    made_from_outputs = (".html", provenance.RECORD)
-    names = [
-        name
-        for name in ([] if study.missing else outputs.listed(study.folder))
-        if not name.endswith(made_from_outputs) and name not in NOT_INPUTS
-    ]
+    listed = [] if study.missing else outputs.listed(study.folder)
+    inputs = [name for name in listed if not name.endswith((".html", provenance.RECORD))]
+    names = [name for name in inputs if name not in NOT_INPUTS]
     rows: list[list[str]] = [
         [
             name,
