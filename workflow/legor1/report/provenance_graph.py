@@ -23,7 +23,7 @@ PAGE = f"{IN_RUN.report}{RECORD}"  # of an earlier rendering: this one's is writ
 
 @dataclass(frozen=True)
 class Step:
-    """One stage that ran once: a record, ``file``, below the run's folder; paths → SHA-256."""
+    """A stage that ran once: its record ``file``; path → SHA-256, or None where it has none."""
 
     file: str
     record: Record

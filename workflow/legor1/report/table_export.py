@@ -14,6 +14,7 @@ from legor1.core.format import percent, points
 from legor1.report.publishable import environment, publishable
 from legor1.report.sections import result_tables
 from legor1.report.study import Score, Study, published
+from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS
 
 COLUMNS = (
@@ -56,7 +57,7 @@ def records(study: Study) -> list[Number]:
                 own |= {"adaptation": cell.experiment.method, "verdict": cell.verdict or None}
                 difference = _numbers(cell.difference, "difference", "difference_")
                 rows.append(where | own | _numbers(cell.score) | difference)
-            for name, score in result_tables.free_scores(study, protocol, row.metric).items():
+            for name, score in study.of_names(protocol, row.metric, NAMES).items():
                 rows.append(where | {"source": "no model", "model": name} | _numbers(score))
     return [dict.fromkeys(COLUMNS) | row for row in rows + _published()]
 

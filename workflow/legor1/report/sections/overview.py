@@ -47,14 +47,14 @@ def is_demonstration(study: Study) -> bool:
 
 
 def base_size(study: Study) -> str:
-    """Return how many parameters the base model has, as far as a training recorded it."""
+    """Return how many parameters the base model has, or nothing if no training recorded it."""
     for name, training in study.trainings.items():
         if "total_parameters" in training.facts:
             own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
             where = pointer(IN_RUN.training(name), "total_parameters")
             text = Cited(large(own), own, where, "less /trainable_parameters")
-            return Markup("with {} parameters").format(text)
-    return "tiny"
+            return Markup("{} parameters").format(text)
+    return ""
 
 
 def recipes(study: Study) -> Rows:
@@ -160,8 +160,10 @@ def data(study: Study) -> dict[str, str]:
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    cited, own_size = partial(cite, IN_RUN.base_model, study.base), base_size(study)
-    facts = {"Size": Markup(own_size.removeprefix("with ")) if own_size != "tiny" else own_size}
+    cited, facts = (
+        partial(cite, IN_RUN.base_model, study.base),
+        {"Size": base_size(study) or "tiny"},
+    )
     for key in ("source", "revision"):
         if study.base.get(key):
             facts[key.capitalize()] = cited(key, write=_text)

@@ -14,7 +14,6 @@ from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
-from legor1.report.sections import result_tables
 from legor1.report.study import Experiment, Score, Scored, Study
 from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
@@ -23,10 +22,6 @@ from legor1.tasks.task import Shown
 
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
-READING = [
-    "Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %", "Interval",
-    "Cut off, %",
-]  # fmt: skip
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
 NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
@@ -43,11 +38,8 @@ class Audit:
 
 def confidence(study: Study) -> Cited:
     """Return the confidence of the intervals as whole percent, unbroken."""
-
-    def whole(fraction: float) -> str:
-        return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-
-    return cite(study.config_file, study.config, "evaluation", "confidence", write=whole)
+    cited = partial(cite, study.config_file, study.config, "evaluation", "confidence")
+    return cited(write=lambda fraction: f"{100 * fraction:.0f}\N{NO-BREAK SPACE}%")
 
 
 def interval_method(study: Study) -> str:
@@ -120,7 +112,7 @@ def free_baselines(study: Study, protocol: str) -> Table:
     """
     rows: list[list[str]] = []
     for shown in METRICS:
-        free = result_tables.free_scores(study, protocol, shown)
+        free = study.of_names(protocol, shown, baselines.NAMES)
         scores = [score for _, score in study.scored(protocol, shown)]
         best = max(scores, key=lambda score: shown.worth(score.value), default=None)
         if free:
@@ -142,7 +134,8 @@ def rates(study: Study) -> Table:
             number, cut_off = _counted(study, experiment, task)
             shares = _shares(study, experiment, task)
             rows.append([experiment.name, TASKS[task].title, number, *shares, cut_off])
-    return READING, rows
+    headings = ["Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %"]
+    return [*headings, "Interval", "Cut off, %"], rows
 
 
 def _counted(study: Study, experiment: Experiment, task: str) -> tuple[Cited, str]:
