@@ -101,10 +101,7 @@ class Example:
 def examples(
     study: Study, chosen: dict[str, Choice], folder: Path | None
 ) -> dict[str, list[Example]]:
-    """Return task → its examples, of those ``chosen`` for it, in the order of the reasons.
-
-    The images in their own size are written into ``folder``, if there is one.
-    """
+    """Return task → its ``chosen`` examples, and write their images in full into ``folder``."""
     why = {task: reasons(choice) for task, choice in chosen.items()}
     prompts = Conversations(study, {ident for of_task in why.values() for ident in of_task})
     return {

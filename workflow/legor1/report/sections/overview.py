@@ -160,10 +160,8 @@ def data(study: Study) -> dict[str, str]:
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    cited, facts = (
-        partial(cite, IN_RUN.base_model, study.base),
-        {"Size": base_size(study) or "tiny"},
-    )
+    cited = partial(cite, IN_RUN.base_model, study.base)
+    facts = {"Size": base_size(study) or "tiny"}
     for key in ("source", "revision"):
         if study.base.get(key):
             facts[key.capitalize()] = cited(key, write=_text)

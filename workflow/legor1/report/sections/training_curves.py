@@ -108,10 +108,7 @@ def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
 
 
 def alike_but_for_rewards(experiments: Mapping[str, Record]) -> list[list[str]]:
-    """Return the groups of GRPO experiments, two or more, whose other settings are the same.
-
-    The thesis's Figure 1 is such a pair.
-    """
+    """Return the groups of GRPO experiments, two or more, whose other settings are the same."""
     groups = defaultdict(list)
     for name, settings in experiments.items():
         if settings["method"] == "grpo" and "training" in settings:

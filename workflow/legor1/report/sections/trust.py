@@ -14,7 +14,7 @@ from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
-from legor1.report.study import Experiment, Score, Scored, Study
+from legor1.report.study import Experiment, Scored, Study
 from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, metric
@@ -77,15 +77,14 @@ def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
     ticks = nice_ticks(0, max([*ends, 1]), 5)
     rows = []
     for e, score in scored:
-        bar = (100 * score.low, 100 * score.high) if score.bounded else None
-        rows.append((e, 100 * score.value, percent(score.value), _span(score), bar))
+        bar, span = None, "no interval"
+        if score.bounded:
+            bar = 100 * score.low, 100 * score.high
+            span = f"{percent(score.low)}–{percent(score.high)}"
+        rows.append((e, 100 * score.value, percent(score.value), span, bar))
     description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
     title = f"{label} by experiment"
     return svg.chart("intervals", ident, title, description, ticks=ticks, rows=rows)
-
-
-def _span(score: Score) -> str:
-    return f"{percent(score.low)}–{percent(score.high)}" if score.bounded else "no interval"
 
 
 def differences(study: Study) -> Table:
@@ -123,10 +122,7 @@ def free_baselines(study: Study, protocol: str) -> Table:
 
 
 def rates(study: Study) -> Table:
-    """Return what share of the answers could be read, by experiment and task, in percent.
-
-    Instructions have no such rates: they are prose, of which all can be read.
-    """
+    """Return what share of the answers could be read, by experiment and task, in percent."""
     rows: list[list[str]] = []
     for experiment in study.experiments:
         asked = {row["task"] for row in study.predictions[experiment.name].values()}
