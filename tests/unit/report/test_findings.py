@@ -57,4 +57,4 @@ def test_repeats_of_a_training_are_one_column_and_one_claim(run):
     assert "run with 2 seeds (42 and 43)" in said.striptags()
     text = run.page().text
     assert "other seeds: 39.1" in text and "A second seed." not in text
-    assert "other seeds: 39.1" in table_export.markdown(study)
+    assert "other seeds: 39.1" in table_export.rendered("results.md.j2", study)

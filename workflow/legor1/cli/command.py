@@ -39,10 +39,7 @@ app = Commands(
     name="legor1",
     help="The commands of the LEGO-R1 study; `snakemake` runs those of a run in order.",
     epilog="`legor1 COMMAND --help` explains a command and gives an example.",
-    context_settings={
-        "show_default": True,
-        "rich_help_config": {"commands_before_options": True},
-    },
+    context_settings={"show_default": True, "rich_help_config": {"commands_before_options": True}},
 )
 click.version_option(package_name="legor1", message="%(prog)s %(version)s")(app)
 
@@ -50,13 +47,9 @@ click.version_option(package_name="legor1", message="%(prog)s %(version)s")(app)
 def command(panel: str, example: str, *parameters: click.Parameter) -> Callable[[Command], Command]:
     """Declare the function below as the command of its name.
 
-    Its docstring is the command's help. The facts that it returns are printed on one line, and
-    what it writes gets a record.
-
-    Args:
-        panel: where ``legor1 --help`` lists it.
-        example: its command line, without ``legor1``.
-        parameters: named as the function's arguments.
+    Its docstring is the command's help, with the ``example``, a command line without ``legor1``.
+    The parameters are named as its arguments. The facts that it returns are printed on one line,
+    and what it writes gets a record.
     """
 
     def declare(function: Command) -> Command:

@@ -74,9 +74,7 @@ def manifest(tree: Path, out: Path) -> Facts:
 @command(
     DATA,
     "index tree --out instances.parquet --quarantine quarantine.jsonl",
-    p.SOURCE,
-    p.OUT,
-    p.QUARANTINE,
+    *(p.SOURCE, p.OUT, p.QUARANTINE),
 )
 def index(tree: Path, out: Path, quarantine: Path) -> Facts:
     """Read a dataset tree into one row an instance."""

@@ -121,21 +121,10 @@ class Noted(BaseModel):
     jobs: list[Job]
 
 
-TABLE = Job(
-    rule="compile_table",
-    wildcards={},
-    outputs=(IN_RUN.table,),
-    log=IN_RUN.log("compile_table"),
-    benchmark="",
-)
-
-
 def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
     """Write the jobs of the run in ``run``, unless only a part of the study is asked for.
 
-    Args:
-        planned: Snakemake's jobs, done or not.
-        names: of experiments, in the order in which they are shown.
+    ``planned`` are Snakemake's jobs, done or not; ``names`` orders the experiments.
     """
     planned, path = list(planned), run / IN_RUN.jobs
     if path.exists() and GOAL not in {job.name for job in planned}:
@@ -179,5 +168,7 @@ def missing(run: Path) -> list[Job]:
 
     Of a study that was never started here, the table is asked for.
     """
-    parts = ("render_report", "predict_shard")
-    return [job for job in read(run) or [TABLE] if job.rule not in parts and not job.done(run)]
+    parts, rule = ("render_report", "predict_shard"), "compile_table"
+    log, outputs = IN_RUN.log(rule), (IN_RUN.table,)
+    table = Job(rule=rule, wildcards={}, outputs=outputs, log=log, benchmark="")
+    return [job for job in read(run) or [table] if job.rule not in parts and not job.done(run)]

@@ -169,7 +169,7 @@ def _sign(alive: float | None, now: float) -> Text:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return values as bars of seen line, as many at a time averaged as it takes."""
+    """Return values as a line of bars, each the mean of as many values as it takes."""
     width = min(len(values), COLUMNS)
     ends = [len(values) * i // width for i in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]

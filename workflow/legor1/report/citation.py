@@ -12,8 +12,6 @@ from markupsafe import Markup
 
 from legor1.core.format import count
 
-ITSELF = "itself"  # how a value that is not computed follows from its source, beside others
-
 Table = tuple[list[str], list[list[str]]]  # headings and rows
 Record = dict[str, Any]  # a JSON object
 
@@ -66,4 +64,5 @@ def total(parts: Iterable[Cited], write: Callable[[float], str]) -> Cited:
     parts = list(parts)
     value = sum(part.value for part in parts)
     sources = " + ".join(part.source for part in parts)
-    return Cited(write(value), value, sources, " + ".join(part.how or ITSELF for part in parts))
+    how = " + ".join(part.how or "itself" for part in parts)
+    return Cited(write(value), value, sources, how)

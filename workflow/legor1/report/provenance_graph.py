@@ -23,11 +23,7 @@ PAGE = f"{IN_RUN.report}{RECORD}"  # of an earlier rendering: this one's is writ
 
 @dataclass(frozen=True)
 class Step:
-    """One stage that ran once: a record, ``file``, below the run's folder.
-
-    Attributes:
-        inputs, outputs: path → SHA-256 or None; those of the run are below its folder.
-    """
+    """A stage that ran once: its record ``file``; path → SHA-256, or None where it has none."""
 
     file: str
     record: Record
@@ -143,14 +139,12 @@ def edges(steps: Collection[Step]) -> set[tuple[str, str]]:
 
 
 def broken(run: Path, steps: Collection[Step]) -> list[str]:
-    """Return the files of which two records, or a record and the disk, have different hashes.
-
-    Of what is on disk only that is hashed which no step has read: readers have recorded the rest.
-    """
+    """Return the files of which two records, or a record and the disk, have different hashes."""
     made = {path: hash for step in steps for path, hash in step.outputs.items() if hash}
     read = [(path, hash) for step in steps for path, hash in step.inputs.items() if hash]
     wrong = {path for path, hash in read if made.get(path, hash) != hash}
     unread = made.keys() - {path for path, _ in read}
+    # Only these are hashed, for readers have recorded the rest.
     there = [path for path in unread if changed(run / path) is not None and (run / path).is_file()]
     return sorted(wrong | {path for path in there if sha256(run / path) != made[path]})
 

@@ -94,18 +94,15 @@ class Study:
     """A run's results and what they come from; what has not been made (yet) is empty.
 
     Attributes:
-        config, config_file: the resolved config, and the file below the run that it stands in.
+        config_file: the file below the run that the resolved config stands in.
         experiments: in the order of ``table.csv``, then those that have no numbers there; without
             the baselines that need no model, and without repeats of a training with other seeds.
-        scores: by (protocol, task, metric, experiment).
-        differences: from ``comparison.json``: paired, experiment − what it is compared with.
+        differences: paired, experiment − what it is compared with.
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
-        examples: the same of ``per_example.parquet``: experiment → instance id → metric → fraction
-            (NaN: not applicable).
-        steps: the records beside the results, in the order in which the stages began.
+        examples: experiment → instance id → metric → fraction (NaN: not applicable).
+        steps: in the order in which the stages began.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
-        manifest, base, comparison: the JSON files of these names.
         missing: the jobs that have not been done yet.
     """
 
@@ -275,16 +272,14 @@ def _differences(comparison: Record) -> dict[Pair, Score]:
 
 
 def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
-    def number(value: float | None) -> float:
-        return math.nan if value is None else value
-
     for i, pair in enumerate(comparison.get("comparisons", [])):
         names = pair["experiment"], pair["baseline"]
         for task, compared in pair["tasks"].items():
             for metric, facts in compared["metrics"].items():
                 where = ("comparisons", i, "tasks", task, "metrics", metric)
                 source = pointer(IN_RUN.comparison, *where)
-                value, low, high, p = (number(facts[key]) for key in (*DIFFERENCE, "p_holm"))
+                numbers = (facts[key] for key in (*DIFFERENCE, "p_holm"))
+                value, low, high, p = (math.nan if x is None else x for x in numbers)
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
                 yield (comparison["protocol"], task, metric, *names), score
 

@@ -1,11 +1,10 @@
 """Inline SVG and the figures made of it, every value escaped; the page's stylesheet colours it."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from jinja2.environment import TemplateModule
 from markupsafe import Markup, escape
 
 from legor1.core.format import count, short
@@ -73,15 +72,16 @@ class Axes:
 
 def chart(macro: str, ident: str, title: str, description: str, **values: object) -> Markup:
     """Return what a macro of ``_charts.html.j2`` draws; its ``ident`` is unique in the page."""
-    return getattr(_charts(), macro)(ident, title, description, **values)
+    return macros("_charts.html.j2")[macro](ident, title, description, **values)
 
 
 @cache
-def _charts() -> TemplateModule:
+def macros(template: str) -> Mapping[str, Callable[..., Markup]]:
+    """Return the macros of a template by name."""
     made = environment()
     made.filters |= {"colour": colour, "count": count, "marker": marker}
     made.filters |= {"number": number, "short": short}
-    return made.get_template("_charts.html.j2").module
+    return vars(made.get_template(template).module)
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
@@ -139,13 +139,6 @@ def lines(axes: Axes, curves: Mapping[Experiment, Points]) -> Iterable[Markup]:
         yield path(map(axes.at, points), f"curve {colour(experiment.index)}")
         for point in points:
             yield marker(experiment.index, *axes.at(point), radius=3.5)
-
-
-def bars(ident: str, title: str, rows: Sequence[tuple[Experiment, str, float, str]]) -> Markup:
-    """Return a panel of bars from 0: (experiment, what the bar is, its length, that as text)."""
-    longest = max(*(length for _, _, length, _ in rows), 1e-12)
-    description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
-    return chart("bars", ident, title, description, rows=rows, longest=longest)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

@@ -14,6 +14,7 @@ from legor1.core.format import percent, points
 from legor1.report.publishable import environment, publishable
 from legor1.report.sections import result_tables
 from legor1.report.study import Score, Study, published
+from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS
 
 COLUMNS = (
@@ -26,8 +27,6 @@ LEGEND = (
     "Percent. Below a value its interval, then the paired difference from {}, in points. "
     "★ clearly the best; ☆ ahead, not clearly. Published figures come from another evaluation."
 )
-# A table that is wider than the text is scaled down to it.
-NO_WIDER = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 # What has a meaning in LaTeX, and what its fonts lack.
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -41,8 +40,8 @@ Number = dict[str, object]  # a row of the CSV and the JSON
 def write(study: Study, folder: Path) -> None:
     """Write ``results.csv``, ``.json``, ``.md`` and ``.tex`` into ``folder``."""
     rows = records(study)
-    made = {"csv": _csv(rows), "md": markdown(study), "tex": latex(study)}
-    made["json"] = json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+    made = {kind: rendered(f"results.{kind}.j2", study) for kind in ("md", "tex")}
+    made |= {"csv": _csv(rows), "json": json.dumps(rows, indent=2, ensure_ascii=False) + "\n"}
     for kind, text in made.items():
         write_text(folder / f"results.{kind}", publishable(text))
 
@@ -58,7 +57,7 @@ def records(study: Study) -> list[Number]:
                 own |= {"adaptation": cell.experiment.method, "verdict": cell.verdict or None}
                 difference = _numbers(cell.difference, "difference", "difference_")
                 rows.append(where | own | _numbers(cell.score) | difference)
-            for name, score in result_tables.free_scores(study, protocol, row.metric).items():
+            for name, score in study.of_names(protocol, row.metric, NAMES).items():
                 rows.append(where | {"source": "no model", "model": name} | _numbers(score))
     return [dict.fromkeys(COLUMNS) | row for row in rows + _published()]
 
@@ -94,17 +93,8 @@ def _no_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
-def markdown(study: Study) -> str:
-    """Return the table of each protocol, and the LEGO-ARTA paper's, in Markdown."""
-    return _rendered("results.md.j2", study)
-
-
-def latex(study: Study) -> str:
-    """Return the same as LaTeX tables, which need ``\\usepackage{booktabs,graphicx}``."""
-    return _rendered("results.tex.j2", study)
-
-
-def _rendered(template: str, study: Study) -> str:
+def rendered(template: str, study: Study) -> str:
+    """Return the table of each protocol, and the LEGO-ARTA paper's, in Markdown or LaTeX."""
     made = environment()
     made.filters |= {"md": lambda t: Markup(_markdown(t)), "tex": lambda t: Markup(_latex(t))}
     thesis = [f"Thesis, {adaptation}" for adaptation in result_tables.thesis_headings()]
@@ -115,7 +105,6 @@ def _rendered(template: str, study: Study) -> str:
         "cells": _cells,
         "legend": LEGEND.format(study.baseline.name),
         "paper": result_tables.paper(),
-        "no_wider": Markup(NO_WIDER),
     }
     return made.get_template(template).render(shown).rstrip() + "\n"
 

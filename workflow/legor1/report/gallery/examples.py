@@ -60,10 +60,8 @@ class Answer:
         scores: (metric's label, percent as text).
         mark: right, wrong or unreadable; empty if it was not scored.
         judged: whether the mark is the task's own verdict, which stands beside the answer.
-        picture: the image with true and predicted boxes; None where the task has no boxes.
+        picture: None where the task has no boxes.
         parts: (tag in the picture, label) of the predicted boxes; None if unreadable.
-        completion: the model's text as it is, its thinking apart.
-        finished: whether the model ended it by itself.
     """
 
     experiment: Experiment
@@ -82,7 +80,6 @@ class Example:
 
     Attributes:
         anchor: its id in a page, the same in every report.
-        asked: the prompts; none if they were not stored.
         reference: the true answer, boxes in pixels of the original image.
         picture: the bare image of a task without boxes.
         large: file name of the image in its own size, or empty.
@@ -104,10 +101,7 @@ class Example:
 def examples(
     study: Study, chosen: dict[str, Choice], folder: Path | None
 ) -> dict[str, list[Example]]:
-    """Return task → its examples, of those ``chosen`` for it, in the order of the reasons.
-
-    The images in their own size are written into ``folder``, if there is one.
-    """
+    """Return task → its ``chosen`` examples, and write their images in full into ``folder``."""
     why = {task: reasons(choice) for task, choice in chosen.items()}
     prompts = Conversations(study, {ident for of_task in why.values() for ident in of_task})
     return {

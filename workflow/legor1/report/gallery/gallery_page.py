@@ -45,10 +45,7 @@ class Option(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """One question, of which one answer holds, or, of experiments, any.
-
-    It is an input that the stylesheet reads, so it needs no script.
-    """
+    """One question, asked by inputs that the stylesheet reads, so that it needs no script."""
 
     name: str
     legend: str

@@ -105,7 +105,8 @@ def _by_image(study: Study) -> Figure:
         ious = [iou for iou in ious if iou == iou]
         if not ious:
             continue
-        counts = np.bincount([_bin(iou) for iou in ious], minlength=BINS + 1)
+        bins = [0 if iou == 0 else 1 + min(int(iou * BINS + 1e-9), BINS - 1) for iou in ious]
+        counts = np.bincount(bins, minlength=BINS + 1)
         source = pointer(IN_RUN.per_example(e.name, study.protocols[0]), "*", "iou")
         hows = (f"how many in {_interval(i)}" for i in range(BINS + 1))
         numbers = zip(counts.tolist(), hows, strict=True)
@@ -115,10 +116,6 @@ def _by_image(study: Study) -> Figure:
     rows = [[_interval(i), *cells] for i, cells in enumerate(zip(*columns, strict=True))]
     about = "How many images have which IoU; the first bar is an IoU of exactly zero."
     return Figure(panels, ["IoU", *names], rows, "IoU by image", about)
-
-
-def _bin(iou: float) -> int:
-    return 0 if iou == 0 else 1 + min(int(iou * BINS + 1e-9), BINS - 1)
 
 
 def _interval(i: int) -> str:
@@ -209,9 +206,7 @@ def _size_cells(means: dict[Experiment, Means], i: int, of: int) -> list[str]:
 def frames(study: Study) -> Figure:
     """Return one panel for each experiment whose boxes were tested for their frame.
 
-    They should be in pixels of the image that they are scored in. The table has the mean IoU, in
-    percent, of the same boxes taken as they are and rescaled, and the slopes of predicted over true
-    coordinates, which are 1 where the frame is right.
+    The table has the mean IoU of the same boxes as they are and rescaled, in percent, and slopes.
     """
     panels, rows = [], []
     for e in study.experiments:
@@ -241,11 +236,9 @@ def _fit_panel(experiment: Experiment, fits: Record) -> Markup:
             ends = _inside(fit["slope"], fit["intercept"])
             drawn.append(path(map(axes.at, ends), f"curve {svg.colour(experiment.index)}{dashed}"))
     slopes = f"Slopes {slope(fits['x']['slope'])} across and {slope(fits['y']['slope'])} down."
-    ident, title = (
-        f"frame-{experiment.index}",
-        f"Predicted over true coordinates, {experiment.name}",
-    )
-    return axes.picture(ident, title, slopes, drawn, "true, as a share of the side")
+    title = f"Predicted over true coordinates, {experiment.name}"
+    label = "true, as a share of the side"
+    return axes.picture(f"frame-{experiment.index}", title, slopes, drawn, label)
 
 
 def _inside(slope: float, intercept: float) -> list[tuple[float, float]]:

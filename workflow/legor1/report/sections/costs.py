@@ -13,7 +13,7 @@ from legor1.core.provenance import RECORD
 from legor1.report.citation import Cited, Table, cite, pointer, total
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.study import Study
-from legor1.report.svg import Figure, bars
+from legor1.report.svg import Figure, chart
 
 BOARDS = {"H100": 700, "H200": 700, "A100": 400, "L40": 350, "A40": 300}  # watts at their limit
 CORE = 10  # watts of a processor's core, with its share of memory and machine
@@ -32,12 +32,9 @@ PANELS = {  # attribute of a use → title and note of its panel
 class Use:
     """What one stage of an experiment, or of a repeat of it with another seed, took.
 
-    Attributes:
-        seconds: of its processes, wall clock.
-        memory: peak, in MiB: of the GPU where there is one, else resident.
-        hours: of all its devices.
-        energy: in watt-hours; None where the device's power is not known.
-        gpu: whether the hours are a GPU's; else they are a core's.
+    Wall-clock ``seconds`` of its processes, peak ``memory`` in MiB (of the GPU where there is one,
+    else resident), ``hours`` of all its devices (GPUs or cores), and ``energy`` in watt-hours, None
+    where the device's power is not known.
     """
 
     experiment: str
@@ -69,13 +66,9 @@ def figure(study: Study) -> Figure:
         ]
         if rows:
             ident = "cost-time" if key == "seconds" else f"cost-{key}"
-            panels.append((title, note, bars(ident, title, rows)))
+            description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
+            panels.append((title, note, chart("bars", ident, title, description, rows=rows)))
     return Figure(panels, *table(study), "What it cost")
-
-
-def resumed(study: Study) -> list[str]:
-    """Return the experiments whose training was resumed from a checkpoint."""
-    return [name for name, training in study.trainings.items() if training.facts.get("resumed")]
 
 
 def table(study: Study) -> Table:

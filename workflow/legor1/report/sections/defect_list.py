@@ -12,9 +12,7 @@ from legor1.published import defects
 from legor1.report.citation import Cited, Record, Table, pointer
 from legor1.report.study import Study
 
-Sides = tuple[
-    list[str], list[str]
-]  # protocols or experiments that have a defect, and that have not
+Sides = tuple[list[str], list[str]]  # protocols or experiments with a defect, and without
 Find = Callable[[Study], Sides]
 
 CLIPPED = "completions/clipped_ratio"  # the share of answers that the limit cut off, of each step

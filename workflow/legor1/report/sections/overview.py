@@ -29,32 +29,6 @@ COSTS: dict[str, tuple[str, Callable[..., str]]] = {  # label → key in run.jso
 Rows = list[list[str]]
 
 
-def not_run(study: Study) -> list[Markup]:
-    """Return what a reader might think was run, and was not."""
-    config = study.config
-    scored = {key[3] for key in study.scores}
-    missing = [e.name for e in study.experiments if e.name not in scored]
-    lacking = {
-        "The real LEGO-ARTA. The scenes were drawn by this pipeline, in the dataset's layout; they "
-        "are far simpler than printed booklets.": config["dataset"]["source"] == "synthetic",
-        "Qwen2.5-VL-7B-Instruct. The model is a Qwen2.5-VL of the same make, but {size}, trained "
-        "from scratch on other drawn scenes.": config["base"]["source"] in STAND_INS,
-        "A GPU. Everything ran on processors, in {precision}.": config["device"] == "cpu",
-        "A second seed. The intervals tell how the numbers vary with the test examples, not with "
-        "the luck of a training; this is seed {seed} alone.": len(training_seeds(study)) < 2,
-        "The thesis's own evaluation. Its figures are quoted from the thesis.": "thesis"
-        not in study.protocols,
-        "No results were found for {missing}.": missing,
-    }
-    values = {
-        "size": _base_size(study),
-        "precision": config["precision"],
-        "seed": cite(study.config_file, config, "seed"),
-        "missing": ", ".join(missing),
-    }
-    return [Markup(text).format(**values) for text, holds in lacking.items() if holds]
-
-
 def training_seeds(study: Study) -> list[Cited]:
     """Return the seeds of the trainings, the run's own first."""
     cited = partial(cite, study.config_file, study.config)
@@ -72,22 +46,15 @@ def is_demonstration(study: Study) -> bool:
     return config["base"]["source"] in STAND_INS or config["dataset"]["source"] == "synthetic"
 
 
-def thesis_note(study: Study) -> str:
-    """Return what stands above the thesis's figures."""
-    if is_demonstration(study):
-        return "7B model, real data, own protocol: not comparable"
-    return "own protocol: not directly comparable"
-
-
-def _base_size(study: Study) -> str:
-    """Return how many parameters the base model has, as far as a training recorded it."""
+def base_size(study: Study) -> str:
+    """Return how many parameters the base model has, or nothing if no training recorded it."""
     for name, training in study.trainings.items():
         if "total_parameters" in training.facts:
             own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
             where = pointer(IN_RUN.training(name), "total_parameters")
             text = Cited(large(own), own, where, "less /trainable_parameters")
-            return Markup("with {} parameters").format(text)
-    return "tiny"
+            return Markup("{} parameters").format(text)
+    return ""
 
 
 def recipes(study: Study) -> Rows:
@@ -193,8 +160,8 @@ def data(study: Study) -> dict[str, str]:
 
 def base(study: Study) -> dict[str, str]:
     """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    cited, base_size = partial(cite, IN_RUN.base_model, study.base), _base_size(study)
-    facts = {"Size": Markup(base_size.removeprefix("with ")) if base_size != "tiny" else base_size}
+    cited = partial(cite, IN_RUN.base_model, study.base)
+    facts = {"Size": base_size(study) or "tiny"}
     for key in ("source", "revision"):
         if study.base.get(key):
             facts[key.capitalize()] = cited(key, write=_text)

@@ -33,11 +33,7 @@ DRAWN = {
     "score": "the bootstrap of intervals",
     "compare": "the bootstrap and the swaps of comparisons",
 }
-GALLERY = "examples of the gallery that are shown at random"
 PAGE = "this report"
-HEADINGS = [
-    "Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from", "Commit", "Device",
-]  # fmt: skip
 
 Edge = tuple[str, str]
 Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
@@ -92,7 +88,7 @@ def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
 def _files(what: str, files: list[str]) -> Iterable[Markup]:
     if files:
         more = " and others" if len(files) > SHOWN else ""
-        yield Markup("{}: {}{}.").format(what, _joined(map(_code, files[:SHOWN])), more)
+        yield Markup("{}: {}{}.").format(what, Markup(", ").join(map(_code, files[:SHOWN])), more)
 
 
 def outputs(study: Study) -> Table:
@@ -136,8 +132,9 @@ def seeds(study: Study) -> Table:
         for seed, group in _distinct(seeded, lambda step: step.cited("seed")):
             results = dict.fromkeys(map(_made_for, group))
             rows.append([DRAWN[stage], seed, stage, ", ".join(results)])
-    gallery = cite(study.config_file, study.config, "seed")
-    return ["What was drawn", "Seed", "Stage", "For"], [*rows, [GALLERY, gallery, "report", ""]]
+    gallery = "examples of the gallery that are shown at random"
+    rows.append([gallery, cite(study.config_file, study.config, "seed"), "report", ""])
+    return ["What was drawn", "Seed", "Stage", "For"], rows
 
 
 def _made_for(step: Step) -> str:
@@ -159,7 +156,8 @@ def graph(study: Study) -> Figure:
     stages, edges = provenance_graph.by_stage(study.steps), provenance_graph.edges(study.steps)
     rows = [_row(name, steps, edges) for name, steps in stages.items()]
     panels = [("Stages", "", _picture(stages, edges))] if stages else []
-    return Figure(panels, HEADINGS, rows, "How it came about")
+    headings = ["Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from"]
+    return Figure(panels, [*headings, "Commit", "Device"], rows, "How it came about")
 
 
 def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
@@ -173,8 +171,8 @@ def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
     ]
     cited = [Cited(text, n, pointer(EVERY, key), f"{how} of {name}") for key, text, n, how in facts]
     takes = ", ".join(sorted(source for source, target in edges if target == name)) or "–"
-    ran = (_joined(text for text, _ in _distinct(steps, write)) for write in (_commit, device))
-    return [name, *cited, takes, *ran]
+    ran = ([text for text, _ in _distinct(steps, write)] for write in (_commit, device))
+    return [name, *cited, takes, *map(Markup(", ").join, ran)]
 
 
 def without_circles(edges: Iterable[Edge]) -> nx.DiGraph:
@@ -249,10 +247,6 @@ def _stages(steps: Iterable[Step]) -> str:
     """Return the stages of steps, the first few by name."""
     names = [*dict.fromkeys(step.stage for step in steps)]
     return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
-
-
-def _joined(texts: Iterable[str]) -> Markup:
-    return Markup(", ").join(texts)
 
 
 def _code(text: str) -> Markup:

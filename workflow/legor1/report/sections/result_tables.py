@@ -16,11 +16,9 @@ REVERSED = {"better": "worse", "worse": "better", "unclear": "unclear"}
 class Cell:
     """A number of this run, and how it stands beside the baseline's.
 
-    Attributes:
-        mark: ``best`` (clearly), ``ahead`` (not clearly) or empty.
-        difference: from the baseline, on the same examples; None for its own, or if unknown.
-        verdict: ``better``, ``worse`` or ``unclear``; empty without a difference.
-        repeated: the same number of the training's repeats with other seeds.
+    ``mark`` is ``best`` (clearly), ``ahead`` (not clearly) or empty; ``difference`` is from the
+    baseline, on the same examples, and ``verdict`` (``better``, ``worse`` or ``unclear``) empty
+    without it; ``repeated`` is the same number of the training's repeats with other seeds.
     """
 
     experiment: Experiment
@@ -113,7 +111,7 @@ def _row(study: Study, protocol: str, metric: Shown) -> Row:
         metric = replace(metric, meaning=metric.published)
     mark = marks(study, protocol, metric)
     cells = [_cell(study, protocol, metric, e, mark.get(e.name, "")) for e in study.experiments]
-    free = free_scores(study, protocol, metric).items()
+    free = study.of_names(protocol, metric, NAMES).items()
     best = max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
     return Row(metric, cells, best, [row.get(metric.column, "") for row in _thesis()])
 
@@ -124,11 +122,6 @@ def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, mark: str
     verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
     repeated = study.of_names(protocol, metric, study.repeats(own))
     return Cell(own, score, mark, difference, verdict, [*repeated.values()])
-
-
-def free_scores(study: Study, protocol: str, metric: Shown) -> dict[str, Score]:
-    """Return the baselines that need no model and have this metric, with their scores."""
-    return study.of_names(protocol, metric, NAMES)
 
 
 def thesis_headings() -> list[str]:

@@ -108,10 +108,7 @@ def reward_figures(study: Study) -> list[tuple[list[Experiment], Figure]]:
 
 
 def alike_but_for_rewards(experiments: Mapping[str, Record]) -> list[list[str]]:
-    """Return the groups of GRPO experiments, two or more, whose other settings are the same.
-
-    The thesis's Figure 1 is such a pair.
-    """
+    """Return the groups of GRPO experiments, two or more, whose other settings are the same."""
     groups = defaultdict(list)
     for name, settings in experiments.items():
         if settings["method"] == "grpo" and "training" in settings:
@@ -156,10 +153,7 @@ def logged(history: Iterable[Record], key: str) -> Points:
 
 
 def lines_panel(
-    ident: str,
-    title: str,
-    curves: list[tuple[Experiment, Points]],
-    resumed: Iterable[float] = (),
+    ident: str, title: str, curves: list[tuple[Experiment, Points]], resumed: Iterable[float] = ()
 ) -> Markup:
     """Return a panel of curves on the same axes: logged values faint, running means strong.
 
@@ -169,7 +163,8 @@ def lines_panel(
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))
     axes = Axes(nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4))
-    drawn, described = [_interruption(axes.at((step, 0))[0]) for step in resumed], []
+    across, described = (axes.at((step, 0))[0] for step in resumed), []
+    drawn = [tag("line", x1=x, x2=x, y1=PLOT[1], y2=PLOT[3], class_="resumed") for x in across]
     for experiment, points in curves:
         shade, mean = svg.colour(experiment.index), running_mean(points)
         if mean != points:
@@ -180,10 +175,6 @@ def lines_panel(
         whose = f"{experiment.name}: from" if len(curves) > 1 else "From"
         described.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
     return axes.picture(ident, title, " ".join(described), drawn, "optimiser step")
-
-
-def _interruption(x: float) -> Markup:
-    return tag("line", x1=x, x2=x, y1=PLOT[1], y2=PLOT[3], class_="resumed")
 
 
 def running_mean(points: Points) -> Points:

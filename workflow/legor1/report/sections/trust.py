@@ -14,8 +14,7 @@ from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
-from legor1.report.sections import result_tables
-from legor1.report.study import Experiment, Score, Scored, Study
+from legor1.report.study import Experiment, Scored, Study
 from legor1.report.svg import Figure, nice_ticks
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, metric
@@ -23,10 +22,6 @@ from legor1.tasks.task import Shown
 
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
-READING = [
-    "Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %", "Interval",
-    "Cut off, %",
-]  # fmt: skip
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
 NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
@@ -43,11 +38,8 @@ class Audit:
 
 def confidence(study: Study) -> Cited:
     """Return the confidence of the intervals as whole percent, unbroken."""
-
-    def whole(fraction: float) -> str:
-        return f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-
-    return cite(study.config_file, study.config, "evaluation", "confidence", write=whole)
+    cited = partial(cite, study.config_file, study.config, "evaluation", "confidence")
+    return cited(write=lambda fraction: f"{100 * fraction:.0f}\N{NO-BREAK SPACE}%")
 
 
 def interval_method(study: Study) -> str:
@@ -59,11 +51,6 @@ def interval_method(study: Study) -> str:
             replicates = cite(file, scores, "interval", "replicates", write=count)
             return Markup("<bdi>{}</bdi>, {} replicates").format(how, replicates)
     return "bootstrap"
-
-
-def headline(study: Study, protocol: str) -> Figure:
-    """Return the panel of the first metric."""
-    return intervals(study, protocol, "headline", METRICS[:1])
 
 
 def intervals(
@@ -90,15 +77,14 @@ def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
     ticks = nice_ticks(0, max([*ends, 1]), 5)
     rows = []
     for e, score in scored:
-        bar = (100 * score.low, 100 * score.high) if score.bounded else None
-        rows.append((e, 100 * score.value, percent(score.value), _span(score), bar))
+        bar, span = None, "no interval"
+        if score.bounded:
+            bar = 100 * score.low, 100 * score.high
+            span = f"{percent(score.low)}–{percent(score.high)}"
+        rows.append((e, 100 * score.value, percent(score.value), span, bar))
     description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
     title = f"{label} by experiment"
     return svg.chart("intervals", ident, title, description, ticks=ticks, rows=rows)
-
-
-def _span(score: Score) -> str:
-    return f"{percent(score.low)}–{percent(score.high)}" if score.bounded else "no interval"
 
 
 def differences(study: Study) -> Table:
@@ -125,7 +111,7 @@ def free_baselines(study: Study, protocol: str) -> Table:
     """
     rows: list[list[str]] = []
     for shown in METRICS:
-        free = result_tables.free_scores(study, protocol, shown)
+        free = study.of_names(protocol, shown, baselines.NAMES)
         scores = [score for _, score in study.scored(protocol, shown)]
         best = max(scores, key=lambda score: shown.worth(score.value), default=None)
         if free:
@@ -136,10 +122,7 @@ def free_baselines(study: Study, protocol: str) -> Table:
 
 
 def rates(study: Study) -> Table:
-    """Return what share of the answers could be read, by experiment and task, in percent.
-
-    Instructions have no such rates: they are prose, of which all can be read.
-    """
+    """Return what share of the answers could be read, by experiment and task, in percent."""
     rows: list[list[str]] = []
     for experiment in study.experiments:
         asked = {row["task"] for row in study.predictions[experiment.name].values()}
@@ -147,7 +130,8 @@ def rates(study: Study) -> Table:
             number, cut_off = _counted(study, experiment, task)
             shares = _shares(study, experiment, task)
             rows.append([experiment.name, TASKS[task].title, number, *shares, cut_off])
-    return READING, rows
+    headings = ["Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %"]
+    return [*headings, "Interval", "Cut off, %"], rows
 
 
 def _counted(study: Study, experiment: Experiment, task: str) -> tuple[Cited, str]:
@@ -192,18 +176,11 @@ def _findings(file: str, audit: Record) -> Table:
     for i, finding in enumerate(audit["findings"]):
         cited = partial(cite, file, audit, "findings", i)
         ends = (cited(end, write=percent) for end in ("low", "high"))
-        rows.append(
-            [
-                finding["defect"],
-                finding["measured"],
-                finding["variant"] or "both",
-                cited("value", write=percent),
-                "–" if finding["low"] is None else Markup("{} to {}").format(*ends),
-                cited("chance", write=percent) if finding["chance"] else "–",
-                cited("n", write=count),
-                VERDICTS[finding["verdict"]],
-            ]
-        )
+        measured = [finding["defect"], finding["measured"], finding["variant"] or "both"]
+        interval = "–" if finding["low"] is None else Markup("{} to {}").format(*ends)
+        numbers = [cited("value", write=percent), interval]
+        numbers.append(cited("chance", write=percent) if finding["chance"] else "–")
+        rows.append([*measured, *numbers, cited("n", write=count), VERDICTS[finding["verdict"]]])
     return [*headings, "Verdict"], rows
 
 
@@ -212,12 +189,9 @@ def hashes(study: Study) -> Table:
 
     While the study is running there is none: files come and go.
     """
-    made_from_outputs = (".html", provenance.RECORD)
-    names = [
-        name
-        for name in ([] if study.missing else outputs.listed(study.folder))
-        if not name.endswith(made_from_outputs) and name not in NOT_INPUTS
-    ]
+    listed = [] if study.missing else outputs.listed(study.folder)
+    inputs = [name for name in listed if not name.endswith((".html", provenance.RECORD))]
+    names = [name for name in inputs if name not in NOT_INPUTS]
     rows: list[list[str]] = [
         [
             name,
