@@ -55,10 +55,11 @@ class Conversations:
         own = "" if "state_label_in_prompt" in defects else "step_"
         self._previous = f"{own}previous_instruction"
         self._as_filed = "frame_mismatch" in defects and object_format == "json"
-        divided = (name for side in SIDES for name in split[side])
+        divided = [name for side in SIDES for name in split[side]]
         check_known(divided, self._rows, "the split", "split")
-        mixed = "state_source_shortcut" in defects
-        self.doubles = frozenset() if mixed else self._doubles()
+        # True states of lego/ that step_dataset has a copy of: asked once, unless the thesis did.
+        once = set() if "state_source_shortcut" in defects else set(divided)
+        self.doubles = frozenset(name for name in once if f"{name}{COPY}" in once)
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
         names = sorted(name for side in sides for name in self._asked(side))
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
@@ -72,11 +73,6 @@ class Conversations:
 
     def _asked(self, side: str) -> list[str]:
         return [name for name in self._split[side] if name not in self.doubles]
-
-    def _doubles(self) -> frozenset[str]:
-        """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
-        sides = {name for side in SIDES for name in self._split[side]}
-        return frozenset(name for name in sides if f"{name}{COPY}" in sides)
 
     def conversation(self, name: str) -> dict[str, Record]:
         """Return the conversation about an instance by variant."""
@@ -98,10 +94,7 @@ class Conversations:
         if "missing_directive" in self._defects:
             turns = [_tagged(turn) for turn in turns]
         asked = {"variant": "reasoning", "prompt": self._prompt(row, "reasoning")}
-        return {
-            "plain": plain,
-            "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
-        }
+        return {"plain": plain, "reasoning": _tagged(plain) | asked | {"demonstrations": turns}}
 
     def _frame(self, row: Record) -> str:
         """Return the frame in which the row's boxes are shown, and an answer to it is read."""
@@ -142,11 +135,7 @@ def _tagged(turn: Record) -> Record:
 
 
 def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:
-    """Write ``out``/{plain,reasoning}/{train,test}.jsonl.
-
-    Returns:
-        How many rows each side has, and how many ``doubles`` were left out.
-    """
+    """Write ``out``/{plain,reasoning}/{train,test}.jsonl; return the rows a side, and doubles."""
     from orjson import OPT_APPEND_NEWLINE, dumps
 
     counts = {}

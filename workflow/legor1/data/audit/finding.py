@@ -49,12 +49,10 @@ def share(
         chance: without the defect, the mean; the verdict is whether the interval leaves it. None:
             no case should be, and one is enough.
     """
-
-    def mean(sums: np.ndarray) -> np.ndarray:
-        return sums[..., 0] / sums[..., 1]
-
     features = np.array([[flag, 1] for flag in flags], dtype=float).reshape(-1, 2)
-    finding = _finding(defect, variant, measured, features, manuals, mean, chance or 0.0)
+    finding = _finding(
+        defect, variant, measured, features, manuals, lambda s: s[..., 0] / s[..., 1], chance or 0.0
+    )
     if chance is None and finding["value"] is not None:
         finding["verdict"] = "found" if finding["value"] > 0 else "none"
     return finding
