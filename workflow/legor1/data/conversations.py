@@ -23,15 +23,13 @@ from legor1.data.instances import COPY, Record, check_known
 from legor1.tasks import prompts
 
 SIDES = ("train", "test")
-SCHEMA_VERSION = 1
 
 
 class Conversations:
     """The conversations of a dataset under one protocol.
 
     Args:
-        records: the rows of instances.parquet.
-        split: the content of split.json.
+        records, split: the rows of instances.parquet, and the content of split.json.
         seed: decides the demonstrations and the order.
         defects: those of ``defects.SWITCHES`` that are on.
         object_format: one of ``defects.OBJECT_FORMATS``.
@@ -80,7 +78,7 @@ class Conversations:
         shown = self._shown.choose(row, "plain")
         turns = [*map(self._turn, shown)]
         plain = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": 1,
             "instance_id": row["instance_id"],
             "task": row["task"],
             "manual": row["manual"],

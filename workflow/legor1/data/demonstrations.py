@@ -25,10 +25,7 @@ ATTEMPTS = 8  # of a draw, before all that may be drawn is listed
 class Demonstrations:
     """Chooses what is shown before a query.
 
-    Args:
-        rows: what may be shown, as ``asked`` returns them.
-        seed: decides the choice, for each query by itself.
-        defects: those of ``defects.SWITCHES`` that are on.
+    ``rows`` may be shown, as ``asked`` returns them; each choice is by ``seed`` and query alone.
     """
 
     def __init__(self, rows: Iterable[Record], seed: int, defects: Collection[str]) -> None:

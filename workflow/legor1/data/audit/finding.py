@@ -42,9 +42,7 @@ def share(
     """Return a finding whose value is the mean of ``flags``.
 
     Args:
-        defect: one of ``defects.SWITCHES``.
         variant: of the conversations; None where both are the same in this.
-        measured: what the mean is of, in words.
         flags: one number a case; ``manuals`` has the manual of each.
         chance: without the defect, the mean; the verdict is whether the interval leaves it. None:
             no case should be, and one is enough.

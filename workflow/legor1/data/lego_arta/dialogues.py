@@ -15,17 +15,11 @@ _NOT_BLANK = re.compile(r"\S")
 
 
 class Dialogue(NamedTuple):
-    """The first question and answer of one dialogue, and where it stands.
+    """The first question and answer of one dialogue, stripped, and where it stands."""
 
-    Attributes:
-        file: the file's posix path relative to the tree.
-        position: the dialogue's number in its file, counted from 1.
-        image: the image's URI as written; ``prompt`` and ``answer`` likewise, stripped.
-    """
-
-    file: str
-    position: int
-    image: str
+    file: str  # posix path relative to the tree
+    position: int  # in its file, counted from 1
+    image: str  # its URI as written
     prompt: str
     answer: str
 

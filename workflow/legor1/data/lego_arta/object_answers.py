@@ -187,10 +187,9 @@ def _literal(answer: str) -> list:
 
 
 def _pair(item: object) -> tuple[str, object]:
-    label = item.get("label") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(label, str):
-        raise Rejected(NOT_UNDERSTOOD)
-    return label, item.get("bbox_2d")
+    if isinstance(item, dict) and isinstance(label := item.get("label"), str):
+        return label, item.get("bbox_2d")
+    raise Rejected(NOT_UNDERSTOOD)
 
 
 def _box(value: object) -> Box:
