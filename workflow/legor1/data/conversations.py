@@ -23,15 +23,13 @@ from legor1.data.instances import COPY, Record, check_known
 from legor1.tasks import prompts
 
 SIDES = ("train", "test")
-SCHEMA_VERSION = 1
 
 
 class Conversations:
     """The conversations of a dataset under one protocol.
 
     Args:
-        records: the rows of instances.parquet.
-        split: the content of split.json.
+        records, split: the rows of instances.parquet, and the content of split.json.
         seed: decides the demonstrations and the order.
         defects: those of ``defects.SWITCHES`` that are on.
         object_format: one of ``defects.OBJECT_FORMATS``.
@@ -55,10 +53,11 @@ class Conversations:
         own = "" if "state_label_in_prompt" in defects else "step_"
         self._previous = f"{own}previous_instruction"
         self._as_filed = "frame_mismatch" in defects and object_format == "json"
-        divided = (name for side in SIDES for name in split[side])
+        divided = [name for side in SIDES for name in split[side]]
         check_known(divided, self._rows, "the split", "split")
-        mixed = "state_source_shortcut" in defects
-        self.doubles = frozenset() if mixed else self._doubles()
+        # True states of lego/ that step_dataset has a copy of: asked once, unless the thesis did.
+        once = set() if "state_source_shortcut" in defects else set(divided)
+        self.doubles = frozenset(name for name in once if f"{name}{COPY}" in once)
         sides = SIDES if "test_demos_in_training" in defects else SIDES[:1]
         names = sorted(name for side in sides for name in self._asked(side))
         self._shown = Demonstrations((self._rows[name] for name in names), seed, defects)
@@ -73,18 +72,13 @@ class Conversations:
     def _asked(self, side: str) -> list[str]:
         return [name for name in self._split[side] if name not in self.doubles]
 
-    def _doubles(self) -> frozenset[str]:
-        """Return the true states of ``lego/`` that ``step_dataset`` has a copy of."""
-        sides = {name for side in SIDES for name in self._split[side]}
-        return frozenset(name for name in sides if f"{name}{COPY}" in sides)
-
     def conversation(self, name: str) -> dict[str, Record]:
         """Return the conversation about an instance by variant."""
         row = self._rows[name]
         shown = self._shown.choose(row, "plain")
         turns = [*map(self._turn, shown)]
         plain = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": 1,
             "instance_id": row["instance_id"],
             "task": row["task"],
             "manual": row["manual"],
@@ -98,10 +92,7 @@ class Conversations:
         if "missing_directive" in self._defects:
             turns = [_tagged(turn) for turn in turns]
         asked = {"variant": "reasoning", "prompt": self._prompt(row, "reasoning")}
-        return {
-            "plain": plain,
-            "reasoning": _tagged(plain) | asked | {"demonstrations": turns},
-        }
+        return {"plain": plain, "reasoning": _tagged(plain) | asked | {"demonstrations": turns}}
 
     def _frame(self, row: Record) -> str:
         """Return the frame in which the row's boxes are shown, and an answer to it is read."""
@@ -142,11 +133,7 @@ def _tagged(turn: Record) -> Record:
 
 
 def write_conversations(conversations: Conversations, out: Path) -> dict[str, int]:
-    """Write ``out``/{plain,reasoning}/{train,test}.jsonl.
-
-    Returns:
-        How many rows each side has, and how many ``doubles`` were left out.
-    """
+    """Write ``out``/{plain,reasoning}/{train,test}.jsonl; return the rows a side, and doubles."""
     from orjson import OPT_APPEND_NEWLINE, dumps
 
     counts = {}

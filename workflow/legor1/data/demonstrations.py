@@ -8,6 +8,7 @@ that then draw on it. Each of these rules has a defect that breaks it.
 
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import TypeVar
 
 from legor1.core.seeding import pick, rank
@@ -24,10 +25,7 @@ ATTEMPTS = 8  # of a draw, before all that may be drawn is listed
 class Demonstrations:
     """Chooses what is shown before a query.
 
-    Args:
-        rows: what may be shown, as ``asked`` returns them.
-        seed: decides the choice, for each query by itself.
-        defects: those of ``defects.SWITCHES`` that are on.
+    ``rows`` may be shown, as ``asked`` returns them; each choice is by ``seed`` and query alone.
     """
 
     def __init__(self, rows: Iterable[Record], seed: int, defects: Collection[str]) -> None:
@@ -111,11 +109,7 @@ class Demonstrations:
 
 
 class Manual:
-    """What one manual has to show for a task.
-
-    Args:
-        mixed: whether a true state may be shown beside a falsified one of another step or size.
-    """
+    """What one manual has to show; ``mixed`` lets states of other steps and sizes be paired."""
 
     def __init__(self, mixed: bool) -> None:
         self.rows: list[Record] = []
@@ -148,7 +142,11 @@ class Manual:
         if self._mixed:
             return trues, twins
         paired = [row for row in trues if row["step"] in twins]
-        alike = {row["step"]: [f for f in twins[row["step"]] if _alike(f, row)] for row in paired}
+        size = itemgetter("image_width", "image_height")
+        alike = {
+            row["step"]: [twin for twin in twins[row["step"]] if size(twin) == size(row)]
+            for row in paired
+        }
         chosen = [row for row in paired if alike[row["step"]]]
         return (chosen, alike) if chosen else (paired, twins)
 
@@ -176,7 +174,3 @@ def _grouped(rows: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
-
-
-def _alike(row: Record, other: Record) -> bool:
-    return all(row[side] == other[side] for side in ("image_width", "image_height"))

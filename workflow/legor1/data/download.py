@@ -72,10 +72,7 @@ def fetch(
 
     What is there and right is kept; what is there and wrong is downloaded again. A branch is
     looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
-
-    Args:
-        kind, repo, revision, endpoint, wait: see ``Hub``.
-        folder: gets the files.
+    The arguments are those of ``Hub``, and the folder that gets the files.
 
     Raises:
         UserError: no network, no such repository or revision, no right to read it, too little

@@ -45,8 +45,7 @@ def write_export(
         conversations: JSONL files of ``legor1 convert``; the name of each names its part.
         tree: the dataset tree that they were made from.
         out: the folder; an earlier export there is replaced.
-        format: one of ``FORMATS``.
-        budget: see ``write_llamafactory``, the only format that takes one.
+        budget: see ``write_llamafactory``, the only one of the ``FORMATS`` that takes one.
 
     Raises:
         UserError: a file, row, image or argument that cannot be used.
@@ -122,8 +121,7 @@ def _check_text(turn: Record) -> None:
         if placeholder in turn["prompt"] + turn["response"]:
             raise UserError(
                 f"{turn['instance_id']}: its text holds {placeholder}, which LLaMA-Factory would "
-                "take for an image, a video or a sound. Remedy: leave the row out, or change its "
-                "text."
+                "take for media. Remedy: leave the row out, or change its text."
             )
 
 
@@ -139,8 +137,7 @@ def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
         UserError: an image cannot be used.
     """
     for side, rows in sides.items():
-        lines = (_metadata(row, images, side) for row in rows)
-        write_jsonl(folder / side / "metadata.jsonl", lines)
+        write_jsonl(folder / side / "metadata.jsonl", (_metadata(r, images, side) for r in rows))
     splits = "".join(f'  - split: {side}\n    path: "{side}/**"\n' for side in sides)
     card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
     write_text(folder / "README.md", card + "\nExported by `legor1 export`.\n")
@@ -182,11 +179,10 @@ def write_coco(sides: Sides, images: Images, folder: Path) -> None:
         )
     categories = {label: number for number, label in enumerate(sorted(labels), 1)}
     for side, rows in truths.items():
-        annotations = list(_annotations([boxes for _, boxes in rows], categories))
         content = {
             "info": {"description": f"LEGO-ARTA, object task, {side}", "version": "1"},
             "images": [_image(number, row, images) for number, (row, _) in enumerate(rows, 1)],
-            "annotations": annotations,
+            "annotations": list(_annotations([boxes for _, boxes in rows], categories)),
             "categories": [{"id": n, "name": label} for label, n in categories.items()],
         }
         write_json(folder / "annotations" / f"{side}.json", content)
@@ -194,8 +190,7 @@ def write_coco(sides: Sides, images: Images, folder: Path) -> None:
 
 def _truth(row: Record) -> list[Detection]:
     """Return the true objects, boxes in pixels of the original image."""
-    truth = parse_objects(row["response"])
-    if truth is None:
+    if (truth := parse_objects(row["response"])) is None:
         raise UserError(
             f"{row['instance_id']}: its response holds no boxes: {row['response'][:80]!r}. "
             "Remedy: make the conversations again by 'legor1 convert'."
@@ -225,8 +220,4 @@ def _annotations(truths: list[list[Detection]], categories: dict[str, int]) -> I
         }
 
 
-FORMATS = {
-    "llamafactory": write_llamafactory,
-    "huggingface": write_huggingface,
-    "coco": write_coco,
-}
+FORMATS = {"llamafactory": write_llamafactory, "huggingface": write_huggingface, "coco": write_coco}

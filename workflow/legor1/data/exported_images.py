@@ -18,28 +18,17 @@ TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "heig
 
 
 class Images:
-    """Puts images of a dataset tree into an export's folder, each once.
-
-    Args:
-        tree: the dataset tree.
-        folder: the export's folder.
-        budget: images are resized to what it makes of them; none leaves them as they are.
-    """
+    """Puts images of a dataset tree into an export's folder, each once, resized to a ``budget``."""
 
     def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
         self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
         self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
 
     def place(self, turn: Record, below: str = "images") -> str:
-        """Put the image of a query or demonstration into the export, if it is not there yet.
+        """Put the image of a query or demonstration into the export; return its posix path there.
 
-        Args:
-            turn: has ``image``, ``width`` and ``height``.
-            below: the folder, relative to the export's, that stands for the tree. Resized images
-                have a folder of their own; those written anew have one in it.
-
-        Returns:
-            The image's posix path relative to the export's folder.
+        The folder ``below`` stands for the tree. Resized images have a folder of their own; those
+        written anew have one in it.
 
         Raises:
             UserError: there is no such image in the tree, or it has another size.
@@ -85,11 +74,7 @@ class Images:
 
 
 def check_rows(rows: list[Record], path: Path) -> None:
-    """Check what all formats rely on.
-
-    Raises:
-        UserError: names the first row that is no conversation, or that there are none.
-    """
+    """Raise a UserError if there are no rows, or naming the first that is no conversation."""
     if not rows:
         raise UserError(f"{path} has no conversations. Remedy: make it again by 'legor1 convert'.")
     for number, row in enumerate(rows, 1):
@@ -115,9 +100,8 @@ def _refused(turn: Record, why: str) -> UserError:
 
 
 def _link(source: Path, path: Path) -> None:
-    """Give the file a second name, which takes no space, or copy it where that cannot be."""
     try:
-        os.link(source, path)
+        os.link(source, path)  # which takes no space
     except OSError:
         shutil.copyfile(source, path)
 

@@ -115,8 +115,8 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
         pq.write_table(table, temporary)
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
-    seconds = time.monotonic() - began
-    return {"images": len(rows), "blank": blank, "broken": broken, "seconds": seconds}
+    counts = {"images": len(rows), "blank": blank, "broken": broken}
+    return counts | {"seconds": time.monotonic() - began}
 
 
 def read_images(path: Path) -> list[Record]:

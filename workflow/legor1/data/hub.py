@@ -32,21 +32,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Hub:
-    """One repository at one revision; nothing is asked of the hub before it must be.
+    """One repository at one revision; nothing is asked of the hub before it must be."""
 
-    Attributes:
-        kind: ``dataset`` or ``model``.
-        repo: owner/name.
-        revision: a commit, tag or branch.
-        endpoint: the hub's address, ``HF_ENDPOINT`` by default.
-        wait: called with the seconds to wait before a retry.
-    """
-
-    kind: str
-    repo: str
-    revision: str
-    endpoint: str | None = None
-    wait: Callable[[float], object] = time.sleep
+    kind: str  # ``dataset`` or ``model``
+    repo: str  # owner/name
+    revision: str  # a commit, tag or branch
+    endpoint: str | None = None  # the hub's address, ``HF_ENDPOINT`` by default
+    wait: Callable[[float], object] = time.sleep  # called with the seconds before a retry
 
     def wanted(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
         """Return those of the items whose names are wanted of such a repository."""
@@ -86,8 +78,7 @@ class Hub:
         commit = self._patiently(resolve)
         wanted = {file.path: file for file in self._patiently(files)}
         if not wanted:
-            patterns = ", ".join(PATTERNS[self.kind])
-            reason = f"it has no file among {patterns}"
+            reason = f"it has no file among {', '.join(PATTERNS[self.kind])}"
             raise self._failure(reason, "check the name and the revision")
         return commit, wanted
 

@@ -71,11 +71,7 @@ def _array(kind: "pa.DataType", values: Iterable[object]) -> "pa.Array":
 
 
 def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
-    """Read instances.parquet as dictionaries of plain Python values, sorted by instance id.
-
-    Args:
-        path: instances.parquet.
-        columns: what each dictionary holds, in this order; fewer take less time and memory.
+    """Read instances.parquet as dictionaries of these columns in this order, by instance id.
 
     Raises:
         UserError: the file is missing, is not Parquet, or lacks a column.

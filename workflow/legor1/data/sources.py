@@ -16,15 +16,9 @@ from legor1.core.progress import Progress
 from legor1.data.lego_arta.dialogues import storable
 
 # What the pipeline reads; the hub's repositories hold more.
+FOLDERS = ("json_data", "qwen_data", "lego", "object_dataset", "step_dataset", "train_test_example")
 PATTERNS = {
-    "dataset": [
-        "json_data/**",
-        "qwen_data/**",
-        "lego/**",
-        "object_dataset/**",
-        "step_dataset/**",
-        "train_test_example/**",
-    ],
+    "dataset": [f"{folder}/**" for folder in FOLDERS],
     "model": ["*.json", "*.safetensors", "*.txt", "*.jinja"],
 }
 # Hidden files are no part of a tree, nor is what `..` leads to. Here * stands for / too.
@@ -106,10 +100,8 @@ def describe_model(
     The path is relative to ``out``'s folder, so that both can move together.
 
     Args:
-        folder: holds the model.
         source: owner/name on the hub, or a folder.
         revision: commit, tag or branch as it was asked for, if it was downloaded.
-        out: the file to write.
         record: the download's manifest, if it was downloaded; its files were just checked.
 
     Raises:
@@ -232,12 +224,6 @@ def for_each(names: Iterable[str], act: Callable[[str], T]) -> dict[str, T]:
 
 
 def _entries(root: Path, names: Iterable[str]) -> dict[str, Entry]:
-    """Return the entries of files below the resolved ``root``.
-
-    Raises:
-        UserError: a file is missing, leads out of ``root``, or cannot be read.
-    """
-
     def entry(name: str) -> Entry:
         try:
             path = locate(root, name)

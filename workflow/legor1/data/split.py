@@ -45,9 +45,7 @@ def split(
 
     Args:
         instances: rows with the ``COLUMNS``.
-        protocol: one of ``PROTOCOLS``.
-        switches: exceptions to it; ``row_split`` decides here: by row, or by manual.
-        seed: decides what is tested on.
+        switches: exceptions to the protocol; ``row_split`` decides here: by row, or by manual.
         test_fraction: share of test rows, met as nearly as whole manuals allow in every task.
         images: rows of images.parquet, by which manuals that show the same picture are known.
         tree: where the images lie, to take their fingerprints if there are no ``images``; where
@@ -116,12 +114,7 @@ def choose(counts: Mapping[str, Counter[str]], fraction: float, seed: int) -> se
     """Return which groups are tested on, at least one and not all.
 
     In the order of their ranks, each group is taken that brings the test share of the tasks nearer
-    to ``fraction`` (least squares over tasks).
-
-    Args:
-        counts: group → task → its number of rows.
-        fraction: the share of rows wanted in the test set.
-        seed: of the ranks.
+    to ``fraction`` (least squares over tasks). ``counts`` is group → task → its number of rows.
     """
     totals = sum(counts.values(), Counter())
     missing = dict.fromkeys(totals, fraction)
@@ -140,10 +133,9 @@ def write_split(split: Record, out: Path) -> Record:
     """Write split.json; return how many are on each side or left out, and what was compared."""
     files.write_json(out, split)
     counts = {side: len(split[side]) for side in ("train", "test", "left_out")}
-    groups = (
-        {key: split["groups"][key] for key in ("groups", "compared")} if "groups" in split else {}
-    )
-    return counts | groups | split.get("authors", {})
+    groups = split.get("groups", {})
+    compared = {key: groups[key] for key in ("groups", "compared") if key in groups}
+    return counts | compared | split.get("authors", {})
 
 
 class Groups(NamedTuple):
@@ -167,12 +159,7 @@ class Groups(NamedTuple):
 
 
 def group(manual_of: dict[str, str], images: Sequence[Record]) -> Groups:
-    """Return the groups of manuals.
-
-    Args:
-        manual_of: image → manual, of all instances.
-        images: rows of images.parquet for these images; none if only manuals are looked at.
-    """
+    """Return the groups of manuals; ``images`` are rows of images.parquet, or none to compare."""
     from scipy.cluster.hierarchy import DisjointSet
 
     sets, links = DisjointSet(manual_of.values()), []

@@ -41,8 +41,7 @@ def vision_operations(arch: Architecture, visual: float) -> float:
 
 def language(arch: Architecture, tokens: float, length: float, machine: Machine) -> float:
     """Return the seconds of a forward pass through the language model."""
-    operations = language_operations(arch, tokens, length)
-    return operations / (machine.speed * assumed("language_mfu"))
+    return language_operations(arch, tokens, length) / (machine.speed * assumed("language_mfu"))
 
 
 def vision(arch: Architecture, visual: float, machine: Machine) -> float:
@@ -72,9 +71,8 @@ def writing(arch: Architecture, passed: Pass, job: Job, machine: Machine) -> flo
 
 def starting(arch: Architecture, precision: str) -> float:
     """Return the seconds until a job begins to work."""
-    return assumed("start_seconds") + (
-        arch.parameters() * BYTES[precision] / assumed("load_bandwidth")
-    )
+    weights = arch.parameters() * BYTES[precision]
+    return assumed("start_seconds") + weights / assumed("load_bandwidth")
 
 
 def steps(training: Training, processes: int, rows: int) -> int:
@@ -86,10 +84,8 @@ def steps(training: Training, processes: int, rows: int) -> int:
         return training.steps
     together = training.batch_size * training.accumulation * processes
     if isinstance(training, GrpoTraining):
-        each = rows // (together // training.generations)
-    else:
-        each = ceil(rows / together)
-    return ceil(each * training.epochs)
+        return ceil(rows // (together // training.generations) * training.epochs)
+    return ceil(ceil(rows / together) * training.epochs)
 
 
 def training(arch: Architecture, job: TrainingJob, load: Load, machine: Machine) -> Seconds:
@@ -120,8 +116,7 @@ def _grpo(
     """Return the seconds of ``number`` steps of GRPO, by part.
 
     Each completion reads its prompt anew, or a group reads it once, and then its images are
-    encoded in the rollout alone. In either case they are opened once a prompt. Rollouts are taken
-    to run to their limit, since a batch goes on until its longest ends.
+    encoded in the rollout alone. Rollouts are taken to run to their limit.
     """
     new, prompt = settings.max_new_tokens, load.prompt.mean
     drawn = settings.batch_size * settings.accumulation
@@ -142,11 +137,7 @@ def _grpo(
 
 
 def predict(
-    arch: Architecture,
-    job: PredictionJob,
-    shards: int,
-    loads: Mapping[str, Load],
-    machine: Machine,
+    arch: Architecture, job: PredictionJob, shards: int, loads: Mapping[str, Load], machine: Machine
 ) -> Seconds:
     """Return the seconds of all shards of an experiment's predictions, by part.
 

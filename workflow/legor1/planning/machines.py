@@ -20,16 +20,14 @@ class Machine:
     bandwidth: float
 
 
-GPUS = {
-    one.name: one
-    for one in (
-        Machine("A100-80", 79.1 * GIB, 312e12, 2039e9),
-        Machine("A100-40", 39.4 * GIB, 312e12, 1555e9),
-        Machine("A40", 44.4 * GIB, 149.7e12, 696e9),
-        Machine("H100", 79.1 * GIB, 989e12, 3350e9),
-        Machine("L4", 21.9 * GIB, 121e12, 300e9),
-    )
-}
+_KNOWN = (
+    Machine("A100-80", 79.1 * GIB, 312e12, 2039e9),
+    Machine("A100-40", 39.4 * GIB, 312e12, 1555e9),
+    Machine("A40", 44.4 * GIB, 149.7e12, 696e9),
+    Machine("H100", 79.1 * GIB, 989e12, 3350e9),
+    Machine("L4", 21.9 * GIB, 121e12, 300e9),
+)
+GPUS = {gpu.name: gpu for gpu in _KNOWN}
 # What the rules ask for, where no GPU is named.
 TRAIN_ON, PREDICT_ON = "A100-80", "A40"
 

@@ -150,11 +150,6 @@ def prefill(arch: Architecture, passed: Pass, precision: str) -> float:
     return tokens * (BYTES[precision] * (3 * f + 3 * h) + FLOAT * h)
 
 
-def next_logits(arch: Architecture, passed: Pass) -> float:
-    """Return the logits of the next token, as ``generate`` copies and samples them."""
-    return 3 * FLOAT * passed.sequences * arch.text.vocab_size
-
-
 def standing(arch: Architecture, job: TrainingJob) -> Parts:
     """Return what lies there through a training under ZeRO-2.
 
@@ -190,11 +185,9 @@ def update(arch: Architecture, passed: Pass, job: TrainingJob) -> dict[str, Part
     """Return what forward and backward add to what lies there, moment by moment."""
     left = {"activations": kept(arch, passed, job), "pixels": pixels(arch, passed)}
     more = left["activations"] + backward(arch, passed, job)
+    seen = {"vision activations": vision(arch, passed, job.precision), "pixels": left["pixels"]}
     return {
-        "vision": {
-            "vision activations": vision(arch, passed, job.precision),
-            "pixels": left["pixels"],
-        },
+        "vision": seen,
         "loss": left | {"logits": logits(arch, passed)},
         "backward": left | {"activations": more},
     }
@@ -219,17 +212,15 @@ def generation(
 
     Where ``shared`` sequences have one prompt, it is read once and its keys and values are copied.
     """
-    seen = {"pixels": pixels(arch, passed)}
-    read = packed(passed, shared)
-    return {
-        "images": seen | {"vision activations": vision(arch, read, precision)},
-        "prompts": seen
-        | {
-            "KV cache": cache(arch, passed, precision),
-            "activations": prefill(arch, read, precision),
-            "logits": next_logits(arch, passed),
-        },
+    seen, read = {"pixels": pixels(arch, passed)}, packed(passed, shared)
+    answering = {
+        "KV cache": cache(arch, passed, precision),
+        "activations": prefill(arch, read, precision),
+        # Of the next token alone, as ``generate`` copies and samples them.
+        "logits": 3 * FLOAT * passed.sequences * arch.text.vocab_size,
     }
+    images = seen | {"vision activations": vision(arch, read, precision)}
+    return {"images": images, "prompts": seen | answering}
 
 
 def _whole(parts: Parts, job: Job) -> Parts:

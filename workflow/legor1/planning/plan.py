@@ -15,6 +15,7 @@ from legor1.planning.machines import GIB, GPUS, Machine
 from legor1.planning.preflight import TINY_BASE
 
 VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
+NEEDED = ("task", "width", "height", "prompt", "response", "demonstrations")
 
 
 class Needs(TypedDict):
@@ -115,8 +116,7 @@ class _Planner:
             share = 1 - tested if side == "train" else tested
             dataset = self.config.dataset
             return "assumed", tokens.assumed(dataset, share, budget, demonstrations=shown)
-        needed = ["task", "width", "height", "prompt", "response", "demonstrations"]
-        rows = read_jsonl(path, needed)
+        rows = read_jsonl(path, NEEDED)
         if not rows:
             raise UserError(f"{path} holds no conversation. Remedy: run `legor1 convert` again.")
         return path.as_posix(), tokens.measured(rows, budget, self.count, demonstrations=shown)
@@ -146,8 +146,7 @@ class _Planner:
         most = job.rows_per_task
         load = tokens.together(replace(each, rows=min(each.rows, most)) for each in chosen)
         machine = self._machine(job, machines.TRAIN_ON)
-        moments = memory.training(self.arch, job, load)
-        new = memory.written(job, load)
+        moments, new = memory.training(self.arch, job, load), memory.written(job, load)
         return {
             "stage": "train",
             "lengths": source,
@@ -188,17 +187,17 @@ class _Planner:
         """Return what a stage takes, and why it does not fit if it does not."""
         fullest, needed = memory.fullest(moments)
         longest, limit = load.prompt.most + new, job.max_tokens or self.arch.context
-        problem = ""
+        problem, capacity = "", machine.memory
         if longest > limit:
             problem = (
                 f"meets prompts of {longest:,} tokens with their answer, the limit is {limit:,}. "
                 f"Remedy: lower {memory.PIXELS}, show no demonstrations, or raise max_tokens."
             )
-        elif needed > machine.memory:
+        elif needed > capacity:
+            remedy = memory.remedy(moments, machine, where, job)
             problem = (
                 f"needs {needed / GIB:.1f} GiB at its fullest ({fullest}), {machine.name} has "
-                f"{machine.memory / GIB:.1f}. "
-                f"Remedy: {memory.remedy(moments, machine, where, job)}."
+                f"{capacity / GIB:.1f}. Remedy: {remedy}."
             )
         lengths = {"visual": load.visual, "prompt": load.prompt, "answer": load.answer}
         return {
@@ -208,14 +207,13 @@ class _Planner:
             "memory": moments,
             "fullest": fullest,
             "needed": needed,
-            "capacity": machine.memory,
+            "capacity": capacity,
             "fits": not problem,
             "problem": problem,
         }
 
 
 def _base_folder(base: Base, described: Path | None) -> Path | None:
-    """Return where the base model lies, if it is here."""
     if described is not None and described.is_file():
         return described.parent / read_json(described)["path"]
     return TINY_BASE if base.source == "shipped" else None

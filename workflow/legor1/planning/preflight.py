@@ -52,9 +52,11 @@ def missing(config: Config, results: Path, rules: Collection[str]) -> Iterator[s
     yield from _no_dataset(config.dataset, rules)
     yield from _no_base(config.base, rules)
     if any(rule.startswith(MODEL_RULES) for rule in rules):
-        yield from _no_packages()
-        if config.device == "cuda":
-            yield from _too_few_gpus(config.processes)
+        if absent := [name for name in STACK if find_spec(name) is None]:
+            yield f"Python packages are missing ({', '.join(absent)}): make setup"
+        wanted = config.processes
+        if config.device == "cuda" and (found := _count_gpus()) < wanted:
+            yield f"{wanted} NVIDIA GPU(s) needed, {found} found: use a machine or cluster with one"
 
 
 def _unwritable(results: Path) -> Iterator[str]:
@@ -121,18 +123,6 @@ def _no_hub(kind: str, hub: Hub) -> Iterator[str]:
             else "run `snakemake fetch` where there is network"
         )
         yield f"{repo} is to be downloaded, but {address} is out of reach ({reason}): {remedy}"
-
-
-def _no_packages() -> Iterator[str]:
-    absent = [name for name in STACK if find_spec(name) is None]
-    if absent:
-        yield f"Python packages are missing ({', '.join(absent)}): make setup"
-
-
-def _too_few_gpus(wanted: int) -> Iterator[str]:
-    found = _count_gpus()
-    if found < wanted:
-        yield f"{wanted} NVIDIA GPU(s) needed, {found} found: use a machine or cluster with one"
 
 
 def _count_gpus() -> int:

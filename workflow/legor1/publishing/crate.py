@@ -95,13 +95,9 @@ class _Crate:
         self._add_workflow(_version(last))
         for path, record in records.items():
             self._add_stage(path, record)
-        self._add_action(
-            "#run",
-            self.workflow,
-            ("Run of the pipeline", "From the config to the report, over all records."),
-            [*records.values()],
-            ([run / IN_RUN.config], [run / name for name in RESULTS]),
-        )
+        texts = "Run of the pipeline", "From the config to the report, over all records."
+        files = [run / IN_RUN.config], [run / name for name in RESULTS]
+        self._add_action("#run", self.workflow, texts, [*records.values()], files)
 
     def _describe_root(self, licence: str, end: datetime) -> None:
         config, root = read_json(self.run / IN_RUN.config), self.metadata.root_dataset
@@ -128,12 +124,11 @@ class _Crate:
         )
         patterns = ("config.yaml", "workflow/Snakefile", "workflow/rules/*.smk", "envs/*.txt")
         parts = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+        files = [self._add_file(path, path.relative_to(ROOT).as_posix()) for path in parts]
         self.workflow["name"] = "legor1"
         self.workflow["encodingFormat"] = "text/plain"
         self.workflow["version"] = version
-        self.workflow["hasPart"] = [
-            self._add_file(path, path.relative_to(ROOT).as_posix()) for path in parts
-        ]
+        self.workflow["hasPart"] = files
 
     def _add_stage(self, path: Path, record: Record) -> None:
         """Add the action that a record tells of, with the files that it took and made."""
@@ -145,16 +140,10 @@ class _Crate:
                     f"{file} is not what {path} says it is. Remedy: remove it and run again."
                 )
         settings = json.dumps(record["settings"], sort_keys=True)
-        taken, made = (
-            [Path(file["path"]) for file in record[key]] for key in ("inputs", "outputs")
-        )
-        self._add_file(path)["about"] = self._add_action(
-            f"#{name}",
-            self._stage(record),
-            (f"{record['stage']}: {Path(name).name}", f"Settings: {settings}"),
-            [record],
-            (taken, made),
-        )
+        taken, made = ([Path(f["path"]) for f in record[key]] for key in ("inputs", "outputs"))
+        texts = f"{record['stage']}: {Path(name).name}", f"Settings: {settings}"
+        action = self._add_action(f"#{name}", self._stage(record), texts, [record], (taken, made))
+        self._add_file(path)["about"] = action
 
     def _add_action(
         self,

@@ -49,9 +49,7 @@ def dvc(*arguments: str) -> str:
         UserError: it failed; says why, and the remedy.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
     text = (done.stderr or done.stdout).partition("Having any troubles?")[0]
@@ -74,16 +72,11 @@ def require_remote() -> None:
 def fetch(run: Path, wanted: Mapping[str, str]) -> dict[str, Path]:
     """Bring the objects of published outputs into this clone's cache, and return where they lie.
 
-    Nothing is written elsewhere yet. DVC would later follow any path in a folder's list of files,
-    so each is checked here to stay below the run's folder.
-
-    Args:
-        run: the run's folder.
-        wanted: output → hash.
+    ``wanted`` is output → hash. Nothing is written elsewhere yet. DVC would later follow any path
+    in a folder's list of files, so each is checked here to stay below the run's folder.
 
     Raises:
-        UserError: there is no remote, or it lacks some objects; names the files that they are of.
-            Or a file would be written elsewhere.
+        UserError: there is no remote, it lacks objects, or a file would be written elsewhere.
     """
     require_remote()
     failure = None
@@ -107,11 +100,7 @@ def fetch(run: Path, wanted: Mapping[str, str]) -> dict[str, Path]:
 
 
 def _check_places(run: Path, paths: Iterable[str], cache: Path) -> None:
-    """Refuse files that would not lie below the run's folder.
-
-    Raises:
-        UserError: names the first.
-    """
+    """Refuse files that would not lie below the run's folder."""
     paths = list(paths)
     if (wrong := misplaced(paths)) is not None:
         raise UserError(
@@ -131,11 +120,7 @@ def _check_places(run: Path, paths: Iterable[str], cache: Path) -> None:
 
 
 def verify(run: Path, wanted: Mapping[str, str]) -> None:
-    """Check that outputs on disk are those that were published.
-
-    Args:
-        run: the run's folder.
-        wanted: output → hash.
+    """Check that outputs on disk are those that were published: ``wanted`` is output → hash.
 
     Raises:
         UserError: names the first file that is missing or differs.
@@ -154,9 +139,8 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     published = _files(run, wrong, cache)
     paths = published.keys() | here.keys()
     path = min(path for path in paths if published.get(path) != here.get(path))
-    damaged = ""
-    if path in published:
-        damaged = f" and {_object(cache, published[path])}, which may be damaged,"
+    md5 = published.get(path)
+    damaged = f" and {_object(cache, md5)}, which may be damaged," if md5 else ""
     raise UserError(
         f"{run / path} is not what was published. Remedy: delete it{damaged} and restore again; "
         "if that changes nothing, publish again where the run was made."
@@ -168,11 +152,10 @@ def _lacking(run: Path, wanted: Mapping[str, str], cache: Path) -> Iterator[str]
 
     A folder's list of files is among them: where it is, DVC takes its files to be there too.
     """
-    remote = Path("files/md5")
     for name, listing in wanted.items():
         for path, md5 in _files(run, {name: listing}, cache).items():
             if not _object(cache, md5).exists():
-                objects = {str(_object(remote, each)) for each in (md5, listing)}
+                objects = {str(_object(Path("files/md5"), each)) for each in (md5, listing)}
                 yield f"{run / path} ({', '.join(sorted(objects))})"
 
 
@@ -180,9 +163,6 @@ def _files(run: Path, wanted: Mapping[str, str], cache: Path) -> dict[str, str]:
     """Return file, as it stands in the lists → hash as it was published.
 
     A folder whose list of files cannot be had stands for its files.
-
-    Raises:
-        UserError: a list is damaged.
     """
     known: dict[str, str] = {}
     for name, md5 in wanted.items():
@@ -194,11 +174,7 @@ def _files(run: Path, wanted: Mapping[str, str], cache: Path) -> dict[str, str]:
 
 
 def _entries(listing: Path, folder: Path) -> dict[str, str]:
-    """Return path → hash of a folder's list of files, each path as it stands there.
-
-    Raises:
-        UserError: it is no such list, or has a path twice.
-    """
+    """Return path → hash of a folder's list of files, each path as it stands there."""
     try:
         rows = json.loads(listing.read_text(encoding="utf-8"))
         entries = {row["relpath"]: row["md5"] for row in rows if row.keys() == ENTRY}

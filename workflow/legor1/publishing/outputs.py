@@ -28,13 +28,7 @@ READERS = 4  # threads; hashing and reading both let other threads run
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a run: what DVC calls it.
-
-    Attributes:
-        md5: of the file, or of the folder's listing (then it ends in ``.dir``).
-        size: bytes of all its files.
-        files: posix path below a folder → MD5; the file itself is ``.``.
-    """
+    """One output of a run: its hash, its bytes, and posix path below it → MD5 (a file is ``.``)."""
 
     md5: str
     size: int
@@ -85,7 +79,6 @@ def within(run: Path) -> str:
 
 
 def _is_output(name: str) -> bool:
-    """Return whether ``listed`` could have named it."""
     first, *more = parts = name.split("/")
     shaped = len(more) == (first in SPLIT) and not any(part.startswith(".") for part in parts)
     return shaped and files.is_plain(name) and (name == RECORDS or first not in LOCAL)
@@ -129,7 +122,9 @@ def hashed(run: Path, names: Iterable[str]) -> dict[str, Output]:
             files = files_of(run / name)
             paths = [run / name / file for file in files]
             each = dict(zip(files, pool.map(_md5, paths), strict=True))
-            md5 = each["."] if (run / name).is_file() else _listing(each)
+            if not (md5 := each.get(".")):
+                listing = json.dumps([{"md5": own, "relpath": file} for file, own in each.items()])
+                md5 = hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
             outputs[name] = Output(md5, sum(path.stat().st_size for path in paths), each)
     return outputs
 
@@ -144,12 +139,6 @@ def files_of(path: Path) -> list[str]:
         for name in names
     ]
     return sorted(below)
-
-
-def _listing(each: dict[str, str]) -> str:
-    """Return DVC's hash of a folder."""
-    entries = [{"md5": md5, "relpath": name} for name, md5 in each.items()]
-    return hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _md5(path: Path) -> str:

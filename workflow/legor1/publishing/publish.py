@@ -1,9 +1,7 @@
 """Publish a finished run to a DVC remote, and restore one in another clone.
 
-Snakemake's records of how the files were made go with them: a rule's settings, its command and the
-hashes of its inputs. With them a restored run is judged by content, as it was where it was made:
-changed code or settings rerun what they reach, and the time of a checkout reruns nothing. Without
-them every file of the code, newer than what it made, would.
+Snakemake's records of how the files were made go with them, so that a restored run is judged by
+content, as it was where it was made: the time of a checkout reruns nothing.
 """
 
 import contextlib
@@ -19,16 +17,9 @@ from snakemake.persistence.file import FilePersistence
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
+from legor1.publishing import outputs
 from legor1.publishing.dvc import alone, dvc, fetch, require_remote, verify
-from legor1.publishing.outputs import (
-    RECORDS,
-    files_of,
-    listed,
-    misplaced,
-    pointer,
-    published,
-    within,
-)
+from legor1.publishing.outputs import RECORDS, pointer, published
 
 END_OF_TIME = 2**33  # in seconds since 1970
 FINISHED = (IN_RUN.config, IN_RUN.table, IN_RUN.report)
@@ -52,9 +43,10 @@ def publish(run: Path) -> dict[str, str | int]:
     with alone():
         require_remote()
         save_records(run)
-        names = [*listed(run), RECORDS]
-        times = _times(run, names)
-        _check_names(run, times)
+        names = [*outputs.listed(run), RECORDS]
+        paths = [run / name / file for name in names for file in outputs.files_of(run / name)]
+        times = {path: path.stat().st_mtime_ns for path in paths}
+        _check_names(run, paths)
         _point(run, names)
         dvc("commit", "--force", str(pointer(run)))
         for path, time in times.items():  # DVC puts another file in a file's place
@@ -86,18 +78,17 @@ def restore(run: Path) -> dict[str, str | int]:
     return {"outputs": len(wanted), "restored and checked": str(run)}
 
 
-def _point(run: Path, names: Iterable[str]) -> None:
+def _point(run: Path, names: list[str]) -> None:
     """Write which outputs DVC is to keep, unless it is known; DVC adds their hashes."""
-    path, names = pointer(run), list(names)
     with contextlib.suppress(UserError):  # none yet, or one that an interrupted DVC left
         if list(published(run)) == names:
             return
-    content = {"wdir": within(run), "outs": [{"path": name} for name in names]}
-    files.write_text(path, yaml.safe_dump(content, sort_keys=False))
+    content = {"wdir": outputs.within(run), "outs": [{"path": name} for name in names]}
+    files.write_text(pointer(run), yaml.safe_dump(content, sort_keys=False))
 
 
 def _check_names(run: Path, paths: Iterable[Path]) -> None:
-    if (wrong := misplaced(path.relative_to(run).as_posix() for path in paths)) is not None:
+    if (wrong := outputs.misplaced(path.relative_to(run).as_posix() for path in paths)) is not None:
         raise UserError(
             f"{run / wrong} cannot be restored everywhere: its name means something to git, or is "
             "another file's where case and accents do not count. Remedy: remove or rename it; if "
@@ -116,8 +107,8 @@ def _elsewhere(run: Path) -> Iterator[str]:
         )
     dataset = _value(run / IN_RUN.config, "dataset")
     if isinstance(dataset, dict) and dataset.get("source") == "directory":
-        folder = str(dataset.get("directory"))
-        if not Path(folder).exists():
+        folder = Path(str(dataset.get("directory")))
+        if not folder.exists():
             yield (
                 f"dataset.directory {folder} is not here; before Snakemake runs, "
                 f"make it a link to {run / 'data/tree'}"
@@ -128,12 +119,6 @@ def _value(path: Path, key: str) -> object:
     """Return what a JSON file has under ``key``, None if it has no such thing."""
     content = files.read_json(path)
     return content.get(key) if isinstance(content, dict) else None
-
-
-def _times(run: Path, names: Iterable[str]) -> dict[Path, int]:
-    """Return when each file of the outputs was written, in nanoseconds."""
-    paths = [run / name / file for name in names for file in files_of(run / name)]
-    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 def save_records(run: Path) -> None:
@@ -151,20 +136,14 @@ def save_records(run: Path) -> None:
             "Remedy: publish from the folder where it was run; if the results are up to date and "
             "only .snakemake/ was lost: snakemake --touch --forceall, with the run's config."
         )
-    plain = {path: record.model_dump() for path, record in records.items()}
-    files.write_json(run / RECORDS, plain)
+    files.write_json(run / RECORDS, {path: record.model_dump() for path, record in records.items()})
 
 
 def read_records(path: Path, run: Path, names: Collection[str]) -> dict[str, MetadataRecord]:
-    """Return file → its record, from what ``save_records`` wrote.
-
-    Args:
-        path: the records, wherever they lie.
-        run: the run's folder.
-        names: its outputs; each record must be of one of them or of a file in one.
+    """Return file → its record, from what ``save_records`` wrote to ``path``.
 
     Raises:
-        UserError: they are no such records.
+        UserError: they are no such records, or one is not of the outputs ``names`` of the run.
     """
     content = files.read_json(path)
     if not isinstance(content, dict):

@@ -18,9 +18,7 @@ OF_THE_MACHINE = ("device", "precision", "attention", "processes", "threads")
 def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
     """Return the experiments whose adapter here is not the published one.
 
-    Args:
-        run: the run's folder.
-        recipes: experiment → the recipe it would be trained by.
+    ``recipes`` is experiment → the recipe it would be trained by.
 
     Raises:
         UserError: an adapter was not published, or was trained by another recipe.
@@ -35,11 +33,7 @@ def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
 
 
 def pull(folder: Path, recipe: Recipe) -> None:
-    """Put the published adapter into ``folder``, in place of what is there, and check it.
-
-    Args:
-        folder: ``results/<run>/adapters/<experiment>``.
-        recipe: that it must have been trained by, the machine aside.
+    """Put the published adapter into ``results/<run>/adapters/<experiment>``, and check it.
 
     Raises:
         UserError: it was not published, is missing or damaged in the remote, or was trained by
@@ -76,8 +70,7 @@ def _check_recipe(folder: Path, recipe: Recipe) -> None:
             f"{folder / 'run.json'} holds no recipe. Remedy: set `adapters: train`, or publish "
             "the adapter again where it was trained."
         )
-    names = sorted((recipe.keys() | trained.keys()) - set(OF_THE_MACHINE))
-    for name in names:
+    for name in sorted((recipe.keys() | trained.keys()) - set(OF_THE_MACHINE)):
         if recipe.get(name) != trained.get(name):
             raise UserError(
                 f"the published {folder} was trained with {name} {trained.get(name)}, but the "

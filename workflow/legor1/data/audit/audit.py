@@ -13,8 +13,6 @@ from legor1.data.audit import leaks, shortcuts
 from legor1.data.audit.finding import CONFIDENCE, REPLICATES, SEED
 from legor1.data.audit.material import read
 
-SCHEMA_VERSION = 2
-
 
 def write_audit(
     instances: Path,
@@ -28,9 +26,7 @@ def write_audit(
     """Audit a prepared dataset and write audit.json; return how many findings have each verdict.
 
     Args:
-        instances, split: instances.parquet and split.json.
         conversations: the folder of {plain,reasoning}/{train,test}.jsonl.
-        out: audit.json.
         tree: the dataset's folder; without it the files' bytes are not measured.
         images: images.parquet of ``fingerprint``; without it duplicates are not measured, and
             images are the same if their paths are.
@@ -40,15 +36,14 @@ def write_audit(
     """
     material = read(instances, split, conversations, tree, images)
     findings = leaks.findings(material) + shortcuts.findings(material) + leaks.duplicates(material)
-    interval = {
-        "method": "percentile bootstrap, clustered by manual",
-        "replicates": REPLICATES,
-        "confidence": CONFIDENCE,
-        "seed": SEED,
-    }
     content = {
-        "schema_version": SCHEMA_VERSION,
-        "interval": interval,
+        "schema_version": 2,
+        "interval": {
+            "method": "percentile bootstrap, clustered by manual",
+            "replicates": REPLICATES,
+            "confidence": CONFIDENCE,
+            "seed": SEED,
+        },
         "defects_found": sorted({f["defect"] for f in findings if f["verdict"] == "found"}),
         "findings": findings,
     }

@@ -42,19 +42,15 @@ def share(
     """Return a finding whose value is the mean of ``flags``.
 
     Args:
-        defect: one of ``defects.SWITCHES``.
         variant: of the conversations; None where both are the same in this.
-        measured: what the mean is of, in words.
         flags: one number a case; ``manuals`` has the manual of each.
         chance: without the defect, the mean; the verdict is whether the interval leaves it. None:
             no case should be, and one is enough.
     """
-
-    def mean(sums: np.ndarray) -> np.ndarray:
-        return sums[..., 0] / sums[..., 1]
-
     features = np.array([[flag, 1] for flag in flags], dtype=float).reshape(-1, 2)
-    finding = _finding(defect, variant, measured, features, manuals, mean, chance or 0.0)
+    finding = _finding(
+        defect, variant, measured, features, manuals, lambda s: s[..., 0] / s[..., 1], chance or 0.0
+    )
     if chance is None and finding["value"] is not None:
         finding["verdict"] = "found" if finding["value"] > 0 else "none"
     return finding

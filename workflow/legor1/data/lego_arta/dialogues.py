@@ -11,21 +11,15 @@ from legor1.tasks.discovery import TASKS
 
 FILES = {file: task.name for task in TASKS.values() for file in task.rows.files}
 ROLES = ("user", "assistant")
-_BLANK = re.compile(r"\s*")
+_NOT_BLANK = re.compile(r"\S")
 
 
 class Dialogue(NamedTuple):
-    """The first question and answer of one dialogue, and where it stands.
+    """The first question and answer of one dialogue, stripped, and where it stands."""
 
-    Attributes:
-        file: the file's posix path relative to the tree.
-        position: the dialogue's number in its file, counted from 1.
-        image: the image's URI as written; ``prompt`` and ``answer`` likewise, stripped.
-    """
-
-    file: str
-    position: int
-    image: str
+    file: str  # posix path relative to the tree
+    position: int  # in its file, counted from 1
+    image: str  # its URI as written
     prompt: str
     answer: str
 
@@ -43,16 +37,14 @@ def read_values(path: Path) -> Iterator[object]:
     After such a stretch, reading goes on at the next line that begins with a bracket.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace")
-    decoder = json.JSONDecoder()
-    position = _skip_blank(text, 0)
-    while position < len(text):
+    decoder, position = json.JSONDecoder(), 0
+    while begin := _NOT_BLANK.search(text, position):
         try:
-            value, position = decoder.raw_decode(text, position)
+            value, position = decoder.raw_decode(text, begin.start())
         except (ValueError, RecursionError):
             value = Rejected("not JSON")
-            position = text.find("\n[", position + 1) + 1 or len(text)
+            position = text.find("\n[", begin.end()) + 1 or len(text)
         yield value
-        position = _skip_blank(text, position)
 
 
 def dialogue(value: object, file: str, position: int) -> Dialogue:
@@ -90,8 +82,3 @@ def _content(turn: dict) -> tuple[list[str], str]:
         if isinstance(value, str) and value:
             (images if kind == "image" else texts).append(storable(value))
     return images, "\n".join(texts).strip()
-
-
-def _skip_blank(text: str, position: int) -> int:
-    match = _BLANK.match(text, position)
-    return match.end() if match else position

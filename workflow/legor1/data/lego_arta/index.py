@@ -108,7 +108,6 @@ class Reader:
         raise Rejected("image missing")
 
     def _keep(self, task: str, dialogue: Dialogue, prefix: str, below: str, size: Size) -> None:
-        """Enter a row whose image was found."""
         step = true_step = self.manuals.step(below)
         if step.step_class not in TASKS[task].rows.classes:
             raise Rejected(f"class {step.step_class or 'unknown'} is not of the {task} task")
@@ -173,11 +172,7 @@ class Reader:
 
 
 def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
-    """Return the task and the image's path below its prefix, without ``.png``.
-
-    A true state has its image from ``lego/``; the copy of it that ``step_dataset`` may have is
-    another instance, marked as such.
-    """
+    """Return the task and the image's path below its prefix; a copied true state is marked."""
     copied = task == "state" and prefix != "lego" and not falsified
     return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
 

@@ -4,7 +4,6 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from legor1.core.boxes import PERCENT, Box, Size, rescale
@@ -24,7 +23,6 @@ LARGE, MOST_SMALL, FEWEST_SMALL = 300, 0.25, 5
 
 _NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
 _OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
-_HUGE = 1e9
 
 
 class Objects(NamedTuple):
@@ -163,19 +161,14 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
         boxes.append((x1, y1, x2, y2))
-    return _text(objects.labels, boxes)
+    return as_filed(objects._replace(boxes=tuple(boxes)))
 
 
 def as_filed(objects: Objects) -> str:
     """Return the answer as JSON text, with the numbers that the dataset's file has."""
-    return _text(objects.labels, objects.boxes)
-
-
-def _text(labels: Iterable[str], boxes: Iterable[Box]) -> str:
-    pairs = zip(boxes, labels, strict=True)
-    return json.dumps(
-        [{"bbox_2d": box, "label": label} for box, label in pairs], ensure_ascii=False
-    )
+    pairs = zip(objects.boxes, objects.labels, strict=True)
+    rows = [{"bbox_2d": box, "label": label} for box, label in pairs]
+    return json.dumps(rows, ensure_ascii=False)
 
 
 def _number(text: str) -> float:
@@ -194,16 +187,15 @@ def _literal(answer: str) -> list:
 
 
 def _pair(item: object) -> tuple[str, object]:
-    label = item.get("label") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or not isinstance(label, str):
-        raise Rejected(NOT_UNDERSTOOD)
-    return label, item.get("bbox_2d")
+    if isinstance(item, dict) and isinstance(label := item.get("label"), str):
+        return label, item.get("bbox_2d")
+    raise Rejected(NOT_UNDERSTOOD)
 
 
 def _box(value: object) -> Box:
     if not isinstance(value, list | tuple) or len(value) != 4:
         raise Rejected(NOT_UNDERSTOOD)
-    if not all(type(number) in (int, float) and abs(number) < _HUGE for number in value):
+    if not all(type(number) in (int, float) and abs(number) < 1e9 for number in value):
         raise Rejected(NOT_UNDERSTOOD)
     x1, y1, x2, y2 = value
     if min(x1, y1) < 0:

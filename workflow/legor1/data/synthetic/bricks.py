@@ -1,7 +1,5 @@
 """Bricks drawn as a building booklet draws them: seen from above at an angle, studs and all.
 
-A booklet's look is its camera, paper, ink and paints; the names of its colours are always the same.
-
 Space is measured in studs; x runs to the right and towards the viewer, y to the left and towards
 the viewer, z up in plates (a brick is three plates high). Everything is drawn ``OVERSAMPLING``
 times too large and reduced at the end, for smooth edges.
@@ -209,8 +207,8 @@ class Picture:
         self._line([top[2], left[2]], mix(base, 0.25), self.line * 0.7)
         outline = camera.silhouette(brick)
         self._line([*outline, *outline[:2]], self._ink(base), self.line)
-        for x, y in brick.studs():
-            self._stud(x, y, brick.top, camera, base)
+        for stud in brick.studs():
+            self._stud(*stud, brick.top, camera, base)
 
     def shadow(self, bricks: Sequence[Brick], camera: Camera, blur: float) -> None:
         """Darken the ground beside one or more bricks, with an edge ``blur`` studs soft."""
@@ -232,15 +230,8 @@ class Picture:
 
     def text(self, position: Point, text: str, height: float) -> None:
         """Write bold ``text`` with its lower left corner at ``position``."""
-        self.draw.text(
-            position,
-            text,
-            fill=self.look.ink,
-            font=_font(round(height)),
-            anchor="ls",
-            stroke_width=height / 40,
-            stroke_fill=self.look.ink,
-        )
+        ink, font, stroke = self.look.ink, _font(round(height)), height / 40
+        self.draw.text(position, text, ink, font, "ls", stroke_width=stroke, stroke_fill=ink)
 
     def finish(self) -> Image.Image:
         """Return the picture at its true size."""

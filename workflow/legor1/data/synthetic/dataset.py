@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,14 +71,8 @@ class Manual:
 
     def illustrate(self, text: list[str], image: str, step_class: str, number: int) -> None:
         """Add the next instruction, with an image; some step numbers are strings."""
-        self.instruct(
-            text,
-            {
-                "img_path": f"arta/lego/{self.name}/images/{image}",
-                "step_class": step_class,
-                "step_num": str(number) if number % 3 == 0 else number,
-            },
-        )
+        path, step = f"arta/lego/{self.name}/images/{image}", number if number % 3 else str(number)
+        self.instruct(text, {"img_path": path, "step_class": step_class, "step_num": step})
 
     def ask(self, task: str, image: str, prompt: str, answer: str) -> None:
         """Add a dialogue."""
@@ -121,9 +115,7 @@ def synthesize(
     Args:
         root: the tree's folder; one that an earlier call made is replaced.
         manuals: how many manuals; each is independent of how many there are.
-        steps: step images a manual, each with a falsified one.
-        objects: part call-outs a manual.
-        seed: of all random choices.
+        steps, objects: step images, each with a falsified one, and part call-outs a manual.
         image_sizes: (width, height) in pixels; each image has one of them.
         look: one of ``bricks.LOOKS``.
         workers: processes to draw with; the tree is the same however many.
@@ -134,11 +126,10 @@ def synthesize(
     root, plan = Path(root).resolve(), Plan(steps, objects, seed, tuple(image_sizes), look)
     _check(plan, manuals, workers)
     with atomic_folder(root, MARKER) as temporary:
-        drawn = list(_draw_all(temporary, plan, manuals, workers))
+        drawn = _draw_all(temporary, plan, manuals, workers)
         _add_oddities(temporary, plan, drawn[0])
         _write_texts(temporary, drawn)
-        settings = {"schema_version": 1, "manuals": manuals, **vars(plan)}
-        write_json(temporary / MARKER, settings)
+        write_json(temporary / MARKER, {"schema_version": 1, "manuals": manuals, **vars(plan)})
 
 
 def _check(plan: Plan, manuals: int, workers: int) -> None:
@@ -164,25 +155,25 @@ def _check_sizes(sizes: Sequence[Size]) -> None:
             )
 
 
-def _draw_all(root: Path, plan: Plan, manuals: int, workers: int) -> Iterator[Manual]:
+def _draw_all(root: Path, plan: Plan, manuals: int, workers: int) -> list[Manual]:
     names = [f"lego-demo-{number:03d}" for number in range(1, manuals + 1)]
     draw = partial(_draw_manual, root, plan)
     progress = partial(Progress, total=manuals, desc="Drawing", unit="manuals")
     if workers == 1:
-        yield from progress(map(draw, names))
-        return
+        return list(progress(map(draw, names)))
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from progress(pool.map(draw, names))
+        return list(progress(pool.map(draw, names)))
 
 
 def _draw_manual(root: Path, plan: Plan, name: str) -> Manual:
     manual = Manual(name)
     manual.instruct(["Welcome. Lay out the parts before you build."], None)
     for number in range(1, plan.objects + 1):
-        labels = [box["label"] for box in _draw_object(root, plan, manual, number)]
-        page = [f"Find {label}." for label in labels]
+        page = [f"Find {box['label']}." for box in _draw_object(root, plan, manual, number)]
         manual.illustrate(page, f"{number}_eop.png", "eop", number)
-    for number, step in zip(range(1, plan.steps + 1), _grow(plan, name), strict=False):
+    models = (generator(plan.seed, "model", f"{name}/{number}") for number in count(1))
+    grown = chain.from_iterable(scenes.grow_model(rng, plan.look) for rng in models)
+    for number, step in zip(range(1, plan.steps + 1), grown, strict=False):
         if not step.before:
             manual.instruct(["Take an empty baseplate."], None)
         manual.illustrate([step.text], f"{number}_step.png", "step", number)
@@ -199,11 +190,6 @@ def _draw_object(root: Path, plan: Plan, manual: Manual, number: int) -> list[di
     boxes = [{"bbox_2d": list(box), "label": label} for box, label in parts]
     manual.ask("object", image, PROMPTS["object"], json.dumps(boxes))
     return boxes
-
-
-def _grow(plan: Plan, name: str) -> Iterator[scenes.Step]:
-    models = (generator(plan.seed, "model", f"{name}/{number}") for number in count(1))
-    return chain.from_iterable(scenes.grow_model(rng, plan.look) for rng in models)
 
 
 def _draw_step(root: Path, plan: Plan, manual: Manual, number: int, step: scenes.Step) -> None:
@@ -227,10 +213,7 @@ def _save(picture: Image, path: Path) -> None:
 
 
 def _add_oddities(root: Path, plan: Plan, manual: Manual) -> None:
-    """Put one of each of the real dataset's oddities into a manual.
-
-    Those that cost a row are rows of their own, so the rows that were asked for all stay good.
-    """
+    """Put each of the real dataset's oddities into a manual; those that cost a row add one."""
     grounding, objects, state = (manual.dialogues[task] for task in FILES)
     first = json.loads(objects[0][1]["content"][0]["text"])
     objects[0][1]["content"][0]["text"] = repr(first)  # a Python literal, not JSON

@@ -9,19 +9,7 @@ from PIL import Image, ImageDraw
 
 from legor1.core.boxes import Size
 from legor1.data.synthetic import bricks
-from legor1.data.synthetic.bricks import (
-    BASEPLATE,
-    BOARD,
-    COLOURS,
-    HIGHEST,
-    KINDS,
-    LOOKS,
-    OVERSAMPLING,
-    Brick,
-    Camera,
-    Colour,
-    Picture,
-)
+from legor1.data.synthetic.bricks import BASEPLATE, COLOURS, LOOKS, Brick, Camera, Picture
 
 SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
 PLACES = {  # phrase: which end of x and of y
@@ -70,19 +58,14 @@ def draw_part(rng: np.random.Generator, counts: Sequence[float]) -> Part:
         count=1 + int(rng.choice(len(counts), p=counts)),
         colour=str(rng.choice(COLOURS)),
         size=SIZES[rng.integers(len(SIZES))],
-        kind=str(rng.choice(list(KINDS))),
+        kind=str(rng.choice(list(bricks.KINDS))),
     )
 
 
 def draw_call_out(
     rng: np.random.Generator, size: Size, look: str
 ) -> tuple[Image.Image, list[tuple[Box, str]]]:
-    """Draw a part call-out.
-
-    Returns:
-        The picture, and the (x1, y1, x2, y2) in its pixels and the label of each part, row by
-        row and from left to right.
-    """
+    """Draw a part call-out; return it, and the box in its pixels and the label of each part."""
     parts: dict[tuple, Part] = {}
     wanted = 1 + int(rng.choice(4, p=(0.4, 0.3, 0.2, 0.1)))
     while len(parts) < wanted:
@@ -140,7 +123,7 @@ def _put(
     picture.brick(brick, camera)
     picture.text((x, y + tall * scale + letters * 0.76), f"{part.count}x", letters)
     a, b, c, d = camera.extent(brick)
-    half, k = (picture.line + 1) / 2, OVERSAMPLING  # a line may be a pixel wider than asked
+    half, k = (picture.line + 1) / 2, bricks.OVERSAMPLING  # a line may be a pixel wider than asked
     return (
         max(0, int((a - half) // k)),
         max(0, int((b - half) // k)),
@@ -153,8 +136,7 @@ def grow_model(rng: np.random.Generator, look: str) -> Iterator[Step]:
     """Yield the steps of one model, three to six of them on a baseplate that was empty."""
     standing: tuple[Brick, ...] = ()
     for _ in range(int(rng.integers(3, 7))):
-        step = _next_step(rng, standing, look)
-        if step is None:
+        if (step := _next_step(rng, standing, look)) is None:
             return
         yield step
         standing += step.added
@@ -168,7 +150,9 @@ def _next_step(rng: np.random.Generator, standing: tuple[Brick, ...], look: str)
         phrase, where = _draw_place(rng, standing)
         added = _place(part, bool(rng.integers(2)), where)
         if added and _fits(standing, added, look):
-            return Step(_words(part, phrase), standing, added)
+            verb = "Stack" if isinstance(where, Brick) else "Place" if part.count == 1 else "Put"
+            text = f"{verb} {part.label}{'s' if part.count > 1 else ''} {phrase}."
+            return Step(text, standing, added)
     return None  # a crowded board: the model is done
 
 
@@ -192,21 +176,16 @@ def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
         x, y, z = where.x, where.y, where.top
     else:
         ends = PLACES[where]
-        x, y, z = round(ends[0] * (BOARD - wide)), round(ends[1] * (BOARD - deep)), 0
+        x, y, z = round(ends[0] * (bricks.BOARD - wide)), round(ends[1] * (bricks.BOARD - deep)), 0
     numbers = range(part.count)
     return tuple(replace(brick, x=x + i * step[0], y=y + i * step[1], z=z) for i in numbers)
 
 
 def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: str) -> bool:
     clear = all(a.before(b) or b.before(a) for a in added for b in standing)
-    low = max(brick.top for brick in added) <= HIGHEST
+    low = max(brick.top for brick in added) <= bricks.HIGHEST
     together = [*standing, *added]
     return clear and low and bricks.visible_share(together, added, LOOKS[look]) > 0.7
-
-
-def _words(part: Part, phrase: str) -> str:
-    verb = "Stack" if phrase.startswith("on top") else "Place" if part.count == 1 else "Put"
-    return f"{verb} {part.label}{'s' if part.count > 1 else ''} {phrase}."
 
 
 def falsify(rng: np.random.Generator, step: Step, look: str) -> tuple[Brick, ...]:
@@ -214,8 +193,7 @@ def falsify(rng: np.random.Generator, step: Step, look: str) -> tuple[Brick, ...
     how = str(rng.choice(FALSIFICATIONS))
     first = step.added[0]
     if how == "recoloured":
-        others = [colour for colour in COLOURS if colour != first.colour]
-        colour = str(rng.choice(others))
+        colour = str(rng.choice([name for name in COLOURS if name != first.colour]))
         return tuple(replace(brick, colour=colour) for brick in step.added)
     if how == "moved":
         part = Part(len(step.added), first.colour, (first.width, first.depth), first.kind)
@@ -242,7 +220,7 @@ def draw_step(
     return picture.finish()
 
 
-def _gradient(size: Size, ends: tuple[Colour, Colour]) -> Image.Image:
+def _gradient(size: Size, ends: tuple[bricks.Colour, bricks.Colour]) -> Image.Image:
     """Return a picture that runs from one colour at the top to another at the bottom."""
     ramp = Image.linear_gradient("L").resize((1, size[1])).resize(size)
     top, bottom = (Image.new("RGB", size, colour) for colour in ends)
@@ -252,7 +230,7 @@ def _gradient(size: Size, ends: tuple[Colour, Colour]) -> Image.Image:
 @lru_cache(maxsize=16)
 def empty_panel(size: Size, look: str) -> Image.Image:
     """Return the part call-out of a picture of ``size`` with nothing in it, oversampled."""
-    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
+    style, large = LOOKS[look], (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
     page, panel = _gradient(large, style.page), _gradient(large, style.panel)
     unit = min(large) / 100
     box = (unit * 2, unit * 2, large[0] - unit * 2, large[1] - unit * 2)
@@ -266,7 +244,7 @@ def empty_panel(size: Size, look: str) -> Image.Image:
 @lru_cache(maxsize=16)
 def empty_board(size: Size, look: str) -> Image.Image:
     """Return the bare baseplate of a step picture of ``size``, oversampled."""
-    style, large = LOOKS[look], (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
+    style, large = LOOKS[look], (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
     camera = board_camera(size, look)
     picture = Picture(_gradient(large, style.page), style)
     picture.shadow([BASEPLATE], camera, blur=0.5)
@@ -279,8 +257,8 @@ def board_camera(size: Size, look: str) -> Camera:
     style = LOOKS[look]
     unit = Camera(style.yaw, style.pitch)
     left, top, right, bottom = unit.extent(BASEPLATE)
-    top -= unit.project(0, 0, 0)[1] - unit.project(0, 0, HIGHEST)[1]
-    width, height = (side * OVERSAMPLING for side in size)
+    top -= unit.project(0, 0, 0)[1] - unit.project(0, 0, bricks.HIGHEST)[1]
+    width, height = (side * bricks.OVERSAMPLING for side in size)
     scale = 0.92 * min(width / (right - left), height / (bottom - top))
     x = width / 2 - scale * (left + right) / 2
     y = height / 2 - scale * (top + bottom) / 2
