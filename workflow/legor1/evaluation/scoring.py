@@ -113,11 +113,7 @@ def score(
 
 
 def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> Row:
-    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores.
-
-    Raises:
-        UserError: as ``score``, and if the file cannot be read.
-    """
+    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores."""
     scores, frame = score(read_jsonl(path, REQUIRED), source=path, **options)
     with atomic(Path(out_dir) / "per_example.parquet") as temporary:
         frame.to_parquet(temporary, index=False)

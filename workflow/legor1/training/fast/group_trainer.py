@@ -115,9 +115,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         backbone = self._base(model).model
         packed = pack(rows, partial(placed, backbone))
         mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["shared_prompts/token_ratio"].append(
-            packed.layout.length / int(rows.mask.sum())
-        )
+        ratio = packed.layout.length / int(rows.mask.sum())
+        self._metrics[mode]["shared_prompts/token_ratio"].append(ratio)
         with self.accelerator.autocast():
             outputs = model(
                 input_ids=packed.ids,
@@ -187,13 +186,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         pixels, grids = map(multimodal_fields.get, ("pixel_values", "image_grid_thw"))
         counts = [len(row or []) for row in images or []]
         shown = images_of_rows(pixels, grids, counts, len(prompt_ids))
-        groups = runs(
-            len(prompt_ids),
-            lambda row: (
-                prompt_ids[row] == prompt_ids[row - 1]
-                and (images is None or images[row] == images[row - 1])
-            ),
-        )
+        asked = [*zip(prompt_ids, images or [None] * len(prompt_ids), strict=True)]
+        groups = runs(len(asked), lambda row: asked[row] == asked[row - 1])
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -214,11 +208,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return [until_end(ids, self.eos_token_ids) for ids in completions.tolist()], None
 
     def _sample(
-        self,
-        model: Model,
-        prompts: list[Tensor],
-        images: list[list[Image]],
-        prompt_of_row: list[int],
+        self, model: Model, prompts: list[Tensor], images: list[list[Image]], prompt_of: list[int]
     ) -> Tensor:
         """Return sampled completions, (rows, tokens), each of the prompt that its row names.
 
@@ -239,7 +229,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             logits_to_keep=1,
             **self._vision(backbone, [image for shown in images for image in shown]),
         ).past_key_values
-        rows = torch.tensor(prompt_of_row, device=device)
+        rows = torch.tensor(prompt_of, device=device)
         cache.batch_select_indices(rows)
         # How far the positions are ahead of the number of tokens; `generate` continues from there.
         ahead = [end - len(prompt) for (_, end), prompt in zip(places, prompts, strict=True)]
