@@ -44,13 +44,10 @@ READ = {  # of a task, by the stages that read any of it
 
 
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:
-    """Return a digest of the code of ``stages``, in 64 hexadecimal digits.
+    """Return a digest of the code of ``stages``, names of ``STAGES``, in 64 hexadecimal digits.
 
-    The report and its figure depend on their templates too.
-
-    Args:
-        stages: names of ``STAGES``.
-        files: other files that count as code, by bytes or, if they are Python, by meaning.
+    The report and its figure depend on their templates too. ``files`` are other files that count as
+    code: by bytes or, if they are Python, by meaning.
 
     Raises:
         KeyError: there is no such stage.

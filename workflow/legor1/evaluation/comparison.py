@@ -120,7 +120,6 @@ def _read(named: Named) -> tuple[str, dict[str, Seeds]]:
 
 
 def _protocol(folders: list[Path]) -> str:
-    """Return the protocol that all folders' scores are under."""
     protocols = {folder: read_json(folder / "scores.json").get("protocol") for folder in folders}
     protocol, *others = set(protocols.values())
     if others:

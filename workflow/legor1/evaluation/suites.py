@@ -160,7 +160,6 @@ def _module_file(name: str, module: str) -> Path:
 
 
 def _module(name: str, path: Path) -> ModuleType:
-    """Run the module or the file that a reward's name begins with."""
     place = name.rpartition(":")[0]
     if not place.endswith(".py"):
         return importlib.import_module(place)

@@ -101,9 +101,8 @@ def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
     sampling: Mapping[str, float] | None = recipe.get("sampling")
     if not sampling:
         return greedy
-    warpers = warping.LogitsProcessorList(
-        [warping.TemperatureLogitsWarper(float(sampling["temperature"]))]
-    )
+    temperature = warping.TemperatureLogitsWarper(float(sampling["temperature"]))
+    warpers = warping.LogitsProcessorList([temperature])
     if sampling.get("top_k"):
         warpers.append(warping.TopKLogitsWarper(int(sampling["top_k"])))
     warpers.append(warping.TopPLogitsWarper(float(sampling.get("top_p", 1.0))))

@@ -99,7 +99,6 @@ class Predictor:
     """Turns conversations into predictions by the recipe's engine."""
 
     def __init__(self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None) -> None:
-        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         self.recipe = recipe
         self.budget = family_of(base).budget(**recipe["pixel_budget"])
         self.processor = loading.load_processor(base, self.budget, padding_side="left")

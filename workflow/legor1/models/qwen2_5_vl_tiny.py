@@ -67,10 +67,10 @@ def make_model(
     """Return an untrained model with the given ``text`` and ``vision`` sizes."""
     token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     ends = {"eos_token_id": token["<|im_end|>"], "pad_token_id": token["<|endoftext|>"]}
-    text = {"vocab_size": -(-len(tokenizer) // 64) * 64, "max_position_embeddings": 4096}
-    text |= {"tie_word_embeddings": True, "bos_token_id": None}
+    vocabulary = -(-len(tokenizer) // 64) * 64
+    text = {"vocab_size": vocabulary, "max_position_embeddings": 4096, "tie_word_embeddings": True}
     config = Qwen2_5_VLConfig(
-        text_config=text | ends | sizes["text"],
+        text_config={**text, "bos_token_id": None, **ends, **sizes["text"]},
         vision_config={"out_hidden_size": sizes["text"]["hidden_size"], **sizes["vision"]},
         image_token_id=token["<|image_pad|>"],
         video_token_id=token["<|video_pad|>"],

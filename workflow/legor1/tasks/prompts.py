@@ -57,8 +57,6 @@ def chat_messages(conversation: Row, budget: PixelBudget, *, demonstrations: boo
     Args:
         conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels; beside
             them the file's own numbers, where those are shown).
-        budget: decides the processed size of each image.
-        demonstrations: whether they are shown before the query.
 
     Returns:
         Turns whose content is a list of parts; an image part carries the image's path in the

@@ -38,10 +38,8 @@ def obstacle(model: Model, adapters: Iterable[PeftConfig]) -> str | None:
     family, text = family_of_model(model), model.config.get_text_config()
     if not family.shares_prompts:
         return f"they share it in families that were proven to allow it, not {family.title}"
-    if text._attn_implementation not in SHARED:
-        return (
-            f"they share it in the attention {' or '.join(SHARED)}, not {text._attn_implementation}"
-        )
+    if (attention := text._attn_implementation) not in SHARED:
+        return f"they share it in the attention {' or '.join(SHARED)}, not {attention}"
     if {*text.layer_types} != {"full_attention"}:
         return f"they share it in full attention, not {', '.join(sorted({*text.layer_types}))}"
     if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
@@ -83,7 +81,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Model) -> Any:
-        """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
     def _get_per_token_logps_and_entropies(
@@ -108,10 +105,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return logps, entropies, None
 
     def _score(self, model: Model, rows: Rows) -> tuple[Tensor, Any]:
-        """Return log-probabilities and entropies, (rows, completion) each.
-
-        There are no entropies where the model's fused head gives none.
-        """
+        """Return log-probabilities and entropies, if the head has any, (rows, completion) each."""
         backbone = self._base(model).model
         packed = pack(rows, partial(placed, backbone))
         mode = "train" if self.model.training else "eval"

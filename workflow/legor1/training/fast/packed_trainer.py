@@ -189,7 +189,6 @@ class PackedSFTTrainer(SFTTrainer):
         self.pictures = Pictures(processor.image_processor, patch_bytes)
 
     def _base(self, model: Model) -> Model:
-        """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
