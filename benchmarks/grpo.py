@@ -121,8 +121,7 @@ def make_trainer(case: Case, ours: bool, out: str) -> Any:
     from legor1.evaluation.suites import SUITES
     from legor1.models.registry import DEFAULT
     from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer
-    from legor1.training.grpo import batched
-    from legor1.training.grpo import by_path
+    from legor1.training.grpo import batched, by_path
 
     studied = [batched(name, SUITES["sound"]) for name in ("format", "object")]
     processor = AutoProcessor.from_pretrained(models.TINY, padding_side="left")
