@@ -21,7 +21,7 @@ def test_an_attempt_that_made_no_progress_ends_the_tries(tmp_path):
         said = str(failed.value)
         assert said.startswith(f"attempt {attempt} is at step 3, where attempt 2 began")
         assert str(tmp_path) in said
-        assert f"stands in {tmp_path}/sft.log" in said
+        assert f"is in {tmp_path}/sft.log" in said
         assert "Remedy: " in said
     work_folder.begin(tmp_path, 1)  # a run by hand begins anew
     work_folder.note_failure(tmp_path)

@@ -105,9 +105,8 @@ def training_job(config: Config, experiment: str) -> TrainingJob:
     for name in (*ELSEWHERE, "pixel_budget"):  # which is here as it comes out
         own.pop(name, None)
     shared = {"processes": config.processes, "seed": config.seed}
-    job: TrainingJob = TypeAdapter(TRAINED).validate_python(
-        _numerics(config, experiment) | shared | own
-    )
+    recipe = _numerics(config, experiment) | shared | own
+    job: TrainingJob = TypeAdapter(TRAINED).validate_python(recipe)
     return job
 
 
@@ -154,7 +153,6 @@ def checked(recipe: object, job: str) -> Recipe:
 
 
 def _contradictions(job: TrainingJob | PredictionJob | BaseTraining) -> Iterator[str]:
-    """Yield what is wrong between keys of a recipe that are right one by one."""
     if job.pixel_budget.min_pixels > job.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
     if isinstance(job, BaseTraining) and not any(job.mixture.values()):

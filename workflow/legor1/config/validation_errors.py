@@ -99,7 +99,6 @@ def _find(of: object, location: Iterable[int | str]) -> Place:
 
 
 def _members(of: object) -> list[object]:
-    """Return the types that a value may have."""
     if get_origin(of) is Annotated:
         return _members(get_args(of)[0])
     if get_origin(of) in (Union, UnionType):

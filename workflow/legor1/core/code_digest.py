@@ -44,13 +44,10 @@ READ = {  # of a task, by the stages that read any of it
 
 
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:
-    """Return a digest of the code of ``stages``, in 64 hexadecimal digits.
+    """Return a digest of the code of ``stages``, names of ``STAGES``, in 64 hexadecimal digits.
 
-    The report and its figure depend on their templates too.
-
-    Args:
-        stages: names of ``STAGES``.
-        files: other files that count as code, by bytes or, if they are Python, by meaning.
+    The report and its figure depend on their templates too. ``files`` are other files that count as
+    code: by bytes or, if they are Python, by meaning.
 
     Raises:
         KeyError: there is no such stage.
@@ -66,11 +63,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
 
 
 def modules(*stages: str) -> set[Path]:
-    """Return the files of the package that ``stages`` import, directly or not.
-
-    Raises:
-        KeyError: there is no such stage.
-    """
+    """Return the package's files that ``stages`` import, or their imports; raises KeyError."""
     reached: set[Path] = set()
     new = {_file(f"{PACKAGE.name}.{name}") for stage in stages for name in STAGES[stage]}
     new |= {path for read in _read(*stages) for path in _imported(*read)}
@@ -88,10 +81,7 @@ def _read(*stages: str) -> set[tuple[Path, tuple[str, ...]]]:
 
 @cache
 def _meaning(module: Path, fields: tuple[str, ...] = ()) -> str:
-    """Return a digest of a module, in which what it imports from here counts by content.
-
-    Of a task's module, only what is behind ``fields`` counts.
-    """
+    """Return a digest of a module, or of what is behind ``fields``; imports count by content."""
     tokens, imported = _parsed(module, fields)
     return _hash(tokens, {n: f"{_shape(file)} {name}" for n, (file, name) in imported.items()})
 
@@ -135,11 +125,7 @@ def _tree(module: Path) -> ast.Module:
 
 
 def _write(node: object, tokens: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
-    """Append a syntax tree as tokens, names marked, but neither docstrings nor what is ``ours``.
-
-    Args:
-        imports: gets the imports from this package instead.
-    """
+    """Append a syntax tree as tokens without docstrings; ``imports`` gets those of this package."""
     if isinstance(node, ast.Name):
         tokens.append(MARK + node.id)
     elif isinstance(node, list):
@@ -152,9 +138,7 @@ def _write(node: object, tokens: list[str], imports: list[ast.Import | ast.Impor
         tokens.append("]")
     elif isinstance(node, ast.AST):
         tokens.append(type(node).__name__)
-        documented = (
-            isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
-        )
+        documented = isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None
         for field in node._fields:
             value = getattr(node, field, None)
             if value is not None and value != []:  # as other releases of Python leave them out

@@ -60,13 +60,12 @@ def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
     Raises:
         UserError: nothing can be written there, or something else is there.
     """
-    if marker and path.exists():
-        ours = path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
-        if not ours:
-            raise UserError(
-                f"{path} exists and was not written by this command, so it is not replaced. "
-                "Remedy: name another folder, or move this one away."
-            )
+    empty = path.is_dir() and not any(path.iterdir())
+    if marker and path.exists() and not (empty or (path / marker).is_file()):
+        raise UserError(
+            f"{path} exists and was not written by this command, so it is not replaced. "
+            "Remedy: name another folder, or move this one away."
+        )
     with _beside(path, folder=True) as temporary:
         yield temporary
         sync(temporary)
@@ -192,9 +191,8 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path} does not exist. Remedy: run the stage that makes it first."
-        ) from error
+        missing = f"{path} does not exist. Remedy: run the stage that makes it first."
+        raise UserError(missing) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}. {REMAKE}") from error
 
@@ -209,11 +207,7 @@ def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
 
 
 def stream_jsonl(path: Path | str, require: Iterable[str] = ()) -> Iterator[tuple[int, dict]]:
-    """Yield the number and the row of each line that is not blank, one at a time.
-
-    Raises:
-        UserError: as ``read_jsonl``.
-    """
+    """Yield the number and row of each line that is not blank; raises as ``read_jsonl``."""
     require = list(require)
     try:
         with Path(path).open(encoding="utf-8", newline="\n") as lines:
@@ -296,15 +290,9 @@ def sha256(path: Path | str) -> str:
 
 
 def fingerprint(recipe: Mapping[str, object], files: Iterable[Path], code: str) -> str:
-    """Return a name for a piece of work: interrupted work is resumed only under the same one.
+    """Return 16 hexadecimal digits: interrupted work is resumed only where they are the same.
 
-    Args:
-        recipe: its settings.
-        files: its inputs, which count by content.
-        code: the digest of its code.
-
-    Returns:
-        16 hexadecimal digits.
+    They depend on the settings, the contents of the input files, and the digest of the code.
     """
     facts = json.dumps([recipe, [sha256(path) for path in files], code], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -62,11 +62,7 @@ def open_image(path: Path) -> "Image":
 
 
 def decode(file: BinaryIO) -> Decoded:
-    """Decode the image in an open file; of an animation, the first frame.
-
-    Raises:
-        Rejected: as ``image_size``.
-    """
+    """Decode an open file, of an animation the first frame; raises as ``image_size``."""
     from PIL import ExifTags, ImageOps
 
     with _opened(file) as image:
@@ -99,10 +95,6 @@ def _opened(file: BinaryIO) -> "Iterator[ImageFile]":
 
 def image_size(descriptor: int, length: int) -> Size:
     """Return (width, height) in pixels of the upright image in an open file, and close it.
-
-    Args:
-        descriptor: of the file.
-        length: of the file, in bytes.
 
     Raises:
         Rejected: the file is no image or not a whole one, claims more pixels than is safe to

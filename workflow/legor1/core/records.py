@@ -103,7 +103,6 @@ def _paths(value: object) -> list[Path]:
 
 
 def _listed(given: list[tuple[list[Path], Role]]) -> list[File]:
-    """Return each option's files, in order."""
     files: list[File] = []
     for paths, role in given:
         listed = {file: facts for path in paths for file, facts in _files(path, role)}

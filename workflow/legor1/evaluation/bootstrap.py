@@ -24,12 +24,9 @@ def cluster_sums(features: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
 
 
 def resampled(sums: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (replicates, k): the sums of as many clusters as there are, drawn with replacement.
+    """Return (replicates, k): ``sums`` (clusters, k) of as many clusters, drawn with replacement.
 
     Fewer than two clusters show no variation: then there is no replicate, (0, k).
-
-    Args:
-        sums: (clusters, k), of each cluster.
     """
     clusters = len(sums)
     if clusters < 2:

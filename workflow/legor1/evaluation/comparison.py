@@ -120,7 +120,6 @@ def _read(named: Named) -> tuple[str, dict[str, Seeds]]:
 
 
 def _protocol(folders: list[Path]) -> str:
-    """Return the protocol that all folders' scores are under."""
     protocols = {folder: read_json(folder / "scores.json").get("protocol") for folder in folders}
     protocol, *others = set(protocols.values())
     if others:
@@ -282,10 +281,7 @@ def swapped_p(
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p of McNemar's test, which takes examples as independent.
-
-    It depends on how many examples only the first, and only the second system got right.
-    """
+    """Return McNemar's exact two-sided p, given how many only the one or the other got right."""
     from scipy.stats import binomtest
 
     discordant = only_first + only_second
@@ -293,10 +289,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p of each test, to compare with the level of the whole family.
-
-    Undefined ones (NaN) stay so, and do not count as tests.
-    """
+    """Return Holm's adjusted p of each test of a family; NaN stays so, and counts as none."""
     defined = sorted((value, i) for i, value in enumerate(p) if np.isfinite(value))
     adjusted, largest = [np.nan] * len(p), 0.0
     for rank, (value, i) in enumerate(defined):

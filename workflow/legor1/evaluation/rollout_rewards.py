@@ -25,10 +25,8 @@ def write_rewards(
     the solution; in ``thesis`` always. All its fields are kept, and the rewards are added under
     their names: null where a sample is left out (``sound``, a task that is not the reward's own).
 
-    Args:
-        name: one of ``SUITES``.
-        own: the user's own rewards besides, as ``suites`` names them; a line has what they ask for
-            under the same name, ``image`` as a path.
+    ``own`` are the user's own rewards besides, as ``suites`` names them; a line has what they ask
+    for under the same name, ``image`` as a path.
 
     Returns:
         ``completions``, how many there are, then the mean of each reward that some line has.

@@ -81,8 +81,7 @@ def score(
     """Score predictions; return what goes into ``scores.json``, and a row an example.
 
     Args:
-        predictions: rows with the keys in ``REQUIRED``; ``manual`` is the cluster of the
-            bootstrap, and a row without one is its own.
+        predictions: rows with the keys in ``REQUIRED``, and perhaps ``manual``.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
         replicates, confidence, seed: see ``Bootstrap``.
         source: the file that errors name.
@@ -113,11 +112,7 @@ def score(
 
 
 def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> Row:
-    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores.
-
-    Raises:
-        UserError: as ``score``, and if the file cannot be read.
-    """
+    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores."""
     scores, frame = score(read_jsonl(path, REQUIRED), source=path, **options)
     with atomic(Path(out_dir) / "per_example.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
@@ -150,7 +145,6 @@ def _metrics(task: Scoring, totals: np.ndarray) -> dict[str, float | None]:
 def _intervals(
     name: str, examples: "pd.DataFrame", settings: Bootstrap
 ) -> dict[str, dict[str, float | None]]:
-    """Return metric → the ends of both its intervals."""
     task, rng = SOUND[name], generator(settings.seed, "bootstrap", name)
     features = examples[list(task.features)].to_numpy()
     sums = bootstrap.cluster_sums(features, examples["manual"].tolist())

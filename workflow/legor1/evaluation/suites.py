@@ -48,12 +48,7 @@ def label(name: str) -> str:
 
 
 def reward(suite: Suite, name: str) -> Reward:
-    """Return a reward of a suite, or the user's own.
-
-    Raises:
-        UserError: the user's cannot be used.
-        KeyError: the suite has none of this name.
-    """
+    """Return a reward of a suite (KeyError if it has none), or the user's own, as ``load``."""
     return load(name) if is_own(name) else suite.rewards[name]
 
 
@@ -111,11 +106,7 @@ def sources(names: Iterable[str]) -> list[Path]:
 
 
 def run_by(options: Mapping[str, object]) -> list[Path]:
-    """Return the files of the user's own rewards that a command with these options runs.
-
-    Args:
-        options: of a training, which has them in its ``recipe``, or of ``legor1 reward``.
-    """
+    """Return the files of the user's own rewards that ``train`` or ``reward`` runs with options."""
     recipe, own = options.get("recipe"), options.get("own") or ()
     if isinstance(recipe, dict):
         own = recipe.get("training", {}).get("rewards", ())
@@ -169,7 +160,6 @@ def _module_file(name: str, module: str) -> Path:
 
 
 def _module(name: str, path: Path) -> ModuleType:
-    """Run the module or the file that a reward's name begins with."""
     place = name.rpartition(":")[0]
     if not place.endswith(".py"):
         return importlib.import_module(place)

@@ -42,11 +42,7 @@ def write_table(scores: Named, out: Path | str) -> None:
 
 
 def rows(experiment: str, path: Path | str) -> list[Entry]:
-    """Return the rows of one ``scores.json``, as ``COLUMNS`` name them; None for no number.
-
-    Raises:
-        UserError: it is missing or holds no scores.
-    """
+    """Return the rows of one ``scores.json``, None for no number; raises as ``table``."""
     scores = read_json(path)
     try:
         return [

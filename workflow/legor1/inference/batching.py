@@ -19,13 +19,10 @@ def batches(
 
 
 def room(longest: int, new: int, size: int | None = None, tokens: int | None = None) -> int:
-    """Return how many prompts fit into a batch.
+    """Return how many prompts fit into a batch: its ``size``, or as many as its ``tokens`` hold.
 
-    Args:
-        longest: tokens of the longest prompt; all others are padded to it.
-        new: tokens that an answer has at most.
-        size: prompts per batch, or
-        tokens: tokens per batch, padding and answers included. A prompt that takes more is alone.
+    Each takes the tokens of the ``longest``, to which it is padded, and of an answer, at most
+    ``new``. A prompt that takes more than ``tokens`` is alone.
 
     Raises:
         ValueError: both or neither of ``size`` and ``tokens`` are given.

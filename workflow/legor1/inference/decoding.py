@@ -87,10 +87,7 @@ def decode(
 
 
 def penalised(scores: Tensor, penalty: float, input_ids: Tensor, padding: Tensor) -> Tensor:
-    """Return the scores (rows, vocabulary), lower for tokens that a row already has.
-
-    A row's padding on the left does not count, although it may consist of end tokens.
-    """
+    """Return scores (rows, vocabulary), lower for tokens that a row has, its padding left out."""
     if penalty == 1:
         return scores
     return warping.RepetitionPenaltyLogitsProcessor(penalty, padding)(input_ids, scores)
@@ -104,9 +101,8 @@ def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
     sampling: Mapping[str, float] | None = recipe.get("sampling")
     if not sampling:
         return greedy
-    warpers = warping.LogitsProcessorList(
-        [warping.TemperatureLogitsWarper(float(sampling["temperature"]))]
-    )
+    temperature = warping.TemperatureLogitsWarper(float(sampling["temperature"]))
+    warpers = warping.LogitsProcessorList([temperature])
     if sampling.get("top_k"):
         warpers.append(warping.TopKLogitsWarper(int(sampling["top_k"])))
     warpers.append(warping.TopPLogitsWarper(float(sampling.get("top_p", 1.0))))
@@ -127,16 +123,10 @@ def greedy(scores: Tensor, rows: Sequence[int]) -> Tensor:
 
 
 def prefill(
-    model: Model,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    position_ids: Tensor,
+    model: Model, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor,
     features: Sequence[Sequence[Tensor]],
-) -> tuple[Tensor, DynamicCache]:
-    """Return the scores of each row's next token, (rows, vocabulary), and the cache of all rows.
-
-    Args are those of ``decode``.
-    """
+) -> tuple[Tensor, DynamicCache]:  # fmt: skip
+    """Return each row's next scores, (rows, vocabulary), and the cache of all; as ``decode``."""
     feature_inputs = family_of_model(model).feature_inputs
     lengths = attention_mask.sum(1).tolist()
     logits, caches = [], []

@@ -99,7 +99,6 @@ class Predictor:
     """Turns conversations into predictions by the recipe's engine."""
 
     def __init__(self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None) -> None:
-        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         self.recipe = recipe
         self.budget = family_of(base).budget(**recipe["pixel_budget"])
         self.processor = loading.load_processor(base, self.budget, padding_side="left")
@@ -135,13 +134,11 @@ class Predictor:
             limit=self.recipe.get("max_tokens") or self.context,
             new_tokens=self.recipe["max_new_tokens"],
         )
-        prompts = []
+        prompts, template = [], self.processor.apply_chat_template
         for row, tokens in zip(rows, lengths, strict=True):
             turns = chat_messages(row, self.budget, demonstrations=demonstrations)
             shown = [*(row["demonstrations"] if demonstrations else []), row]
-            text = self.processor.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
+            text = template(turns, tokenize=False, add_generation_prompt=True)
             pictures = [Picture(turn["image"], (turn["width"], turn["height"])) for turn in shown]
             prompts.append(Prompt(row["instance_id"], text, tuple(pictures), tokens))
         return prompts

@@ -94,12 +94,10 @@ class TransformersEngine:
         tokenizer = self.processor.tokenizer
         texts = tokenizer([prompt.text for prompt in prompts])["input_ids"]
         image = self.backbone.config.image_token_id
-        rows = [
-            with_visual_tokens(
-                ids, image, (self.budget.visual_tokens(p.size) for p in prompt.pictures)
-            )
-            for ids, prompt in zip(texts, prompts, strict=True)
-        ]
+        rows = []
+        for ids, prompt in zip(texts, prompts, strict=True):
+            counts = (self.budget.visual_tokens(picture.size) for picture in prompt.pictures)
+            rows.append(with_visual_tokens(ids, image, counts))
         padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
         return padded["input_ids"], padded["attention_mask"]
 

@@ -113,10 +113,7 @@ class VllmEngine:
         return int(generator(self.recipe["seed"], "sampling", prompt.instance).integers(2**31))
 
     def _request(self, prompt: Prompt) -> dict[str, object]:
-        images = [open_image(self.tree / picture.path) for picture in prompt.pictures]
         paths = [picture.path for picture in prompt.pictures]
-        return {
-            "prompt": prompt.text,
-            "multi_modal_data": {"image": images},
-            "multi_modal_uuids": {"image": paths},
-        }
+        images = {"image": [open_image(self.tree / path) for path in paths]}
+        ids = {"image": paths}
+        return {"prompt": prompt.text, "multi_modal_data": images, "multi_modal_uuids": ids}

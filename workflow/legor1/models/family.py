@@ -49,14 +49,11 @@ class Text:
         attention = {"q_proj": (h, h), "k_proj": (h, kv), "v_proj": (h, kv), "o_proj": (h, h)}
         return attention | {"gate_proj": (h, f), "up_proj": (h, f), "down_proj": (f, h)}
 
-    def layer_parameters(self) -> int:
-        """Parameters of one layer: linear maps, biases of query, key and value, two norms."""
-        weights = sum(inner * outer for inner, outer in self.linear_layers().values())
-        return weights + 3 * self.hidden_size + 2 * self.key_value_size
-
     def matrix_parameters(self) -> int:
         """Weights that every token is multiplied with, the head left out."""
-        return self.num_hidden_layers * self.layer_parameters()
+        maps = sum(inner * outer for inner, outer in self.linear_layers().values())
+        biases_and_norms = 3 * self.hidden_size + 2 * self.key_value_size
+        return self.num_hidden_layers * (maps + biases_and_norms)
 
 
 @dataclass(frozen=True)
@@ -109,15 +106,10 @@ class Architecture:
     tied: bool
     context: int
 
-    @property
-    def head_parameters(self) -> int:
-        """Weights of the output head (the embedding's own where they are tied)."""
-        return self.text.vocab_size * self.text.hidden_size
-
     def parameters(self) -> int:
-        """Parameters of the whole model, tied ones counted once."""
-        embeddings = self.head_parameters * (1 if self.tied else 2)
+        """Parameters of the whole model; an embedding tied to the output head counts once."""
         norm = self.text.hidden_size
+        embeddings = self.text.vocab_size * norm * (1 if self.tied else 2)
         return embeddings + self.text.matrix_parameters() + norm + self.vision.parameters()
 
     def lora_parameters(self, rank: int) -> int:

@@ -18,10 +18,7 @@ Images = tuple[Tensor, Tensor]  # patches of all (n, width), grids (images, 3)
 
 
 class FeatureCache:
-    """The tensors of the images used last, ``limit`` bytes of them.
-
-    They are kept on ``device``; None leaves each where it was made.
-    """
+    """The images' tensors used last, ``limit`` bytes, on ``device`` (None: where each was made)."""
 
     def __init__(self, limit: int, device: str | None = None) -> None:
         self.limit, self.device = limit, device
@@ -52,12 +49,9 @@ class FeatureCache:
 
 
 def vision_inputs(
-    backbone: Model,
-    keys: Sequence[Key],
-    load: Callable[[Sequence[Key]], Images],
-    cache: FeatureCache,
-    precision: AbstractContextManager,
-) -> dict[str, object]:
+    backbone: Model, keys: Sequence[Key], load: Callable[[Sequence[Key]], Images],
+    cache: FeatureCache, precision: AbstractContextManager,
+) -> dict[str, object]:  # fmt: skip
     """Return the model's arguments for images: features if its tower is frozen, else pixels.
 
     Equal images have equal ``keys``; ``load`` returns the images of some keys, on the device of the

@@ -19,7 +19,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.models.family import Model, ModelFamily, Processor, Recipe
 from legor1.models.registry import family_of, family_of_model
-from legor1.tasks.prompts import answer, chat_messages
+from legor1.tasks.prompts import answer, assistant, chat_messages
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Large, small, portrait, landscape and long: they reach each branch of the rule under any budget.
@@ -146,21 +146,13 @@ def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) ->
 
 
 def check_lengths(
-    rows: Sequence[dict],
-    processor: Processor,
-    budget: PixelBudget,
-    *,
-    demonstrations: bool,
-    limit: int,
-    new_tokens: int | None,
-) -> list[int]:
+    rows: Sequence[dict], processor: Processor, budget: PixelBudget,
+    *, demonstrations: bool, limit: int, new_tokens: int | None,
+) -> list[int]:  # fmt: skip
     """Return the number of tokens of each conversation's prompt.
 
-    Args:
-        rows, processor, budget, demonstrations: as of ``lengths``.
-        limit: the model's context, or fewer.
-        new_tokens: room for the completion; None where the true answer follows the prompt and is
-            counted with it.
+    ``limit`` is the model's context, or fewer; ``new_tokens`` is room for the completion, None if
+    the true answer follows the prompt and is counted with it. Others are those of ``lengths``.
 
     Raises:
         UserError: a prompt with what follows it exceeds ``limit``; names the longest.
@@ -182,25 +174,19 @@ def check_lengths(
 
 
 def lengths(
-    rows: Sequence[dict],
-    processor: Processor,
-    budget: PixelBudget,
-    demonstrations: bool,
-    *,
-    answered: bool,
-) -> Iterator[int]:
+    rows: Sequence[dict], processor: Processor, budget: PixelBudget, demonstrations: bool,
+    *, answered: bool,
+) -> Iterator[int]:  # fmt: skip
     """Yield the number of tokens of each row's prompt, without opening its images.
 
     With ``answered`` the true answer follows as the assistant's turn, otherwise its opening.
     """
+    template = processor.apply_chat_template
     for row in rows:
         turns = chat_messages(row, budget, demonstrations=demonstrations)
         if answered:
-            truth = [{"type": "text", "text": answer(row, budget)}]
-            turns.append({"role": "assistant", "content": truth})
-        text = processor.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=not answered
-        )
+            turns.append(assistant(answer(row, budget)))
+        text = template(turns, tokenize=False, add_generation_prompt=not answered)
         shown = [row, *(row["demonstrations"] if demonstrations else [])]
         visual = sum(budget.visual_tokens((turn["width"], turn["height"])) for turn in shown)
         # The text has one token for each image, which its visual tokens replace.

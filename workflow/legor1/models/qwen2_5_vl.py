@@ -76,9 +76,8 @@ class Qwen25VL(ModelFamily):
         from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
 
         settings = processor.to_dict()
-        fast, slow = (
-            kind.from_dict(settings) for kind in (Qwen2VLImageProcessor, Qwen2VLImageProcessorPil)
-        )
+        fast = Qwen2VLImageProcessor.from_dict(settings)
+        slow = Qwen2VLImageProcessorPil.from_dict(settings)
         shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
         (resized,), _ = process_vision_info(shown, image_patch_size=processor.patch_size)
         return super().realised_sizes(processor, image) | {

@@ -30,12 +30,9 @@ QWEN_SPLIT = (
 def make_tokenizer(texts: list[str], vocabulary: int, single: list[str]) -> Qwen2Tokenizer:
     """Train a byte-level BPE as Qwen2's on ``texts``; each text of ``single`` is one token."""
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    split = pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe.train_from_iterator(
         sorted(set(texts)),
@@ -60,14 +57,8 @@ def make_processor(
 ) -> Qwen2_5_VLProcessor:
     """Return the processor, which normalises every colour channel by ``mean`` and ``std``."""
     template = files("trl").joinpath("chat_templates/qwen2_5_vl.jinja").read_text()
-    return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(
-            **image_settings, image_mean=[mean] * 3, image_std=[std] * 3
-        ),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(),
-        chat_template=template,
-    )
+    images = Qwen2VLImageProcessor(**image_settings, image_mean=[mean] * 3, image_std=[std] * 3)
+    return Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
 
 
 def make_model(
@@ -75,21 +66,12 @@ def make_model(
 ) -> Qwen2_5_VLForConditionalGeneration:
     """Return an untrained model with the given ``text`` and ``vision`` sizes."""
     token: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
-    end, pad = token["<|im_end|>"], token["<|endoftext|>"]
+    ends = {"eos_token_id": token["<|im_end|>"], "pad_token_id": token["<|endoftext|>"]}
+    vocabulary = -(-len(tokenizer) // 64) * 64
+    text = {"vocab_size": vocabulary, "max_position_embeddings": 4096, "tie_word_embeddings": True}
     config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": -(-len(tokenizer) // 64) * 64,
-            "max_position_embeddings": 4096,
-            "tie_word_embeddings": True,
-            "bos_token_id": None,
-            "eos_token_id": end,
-            "pad_token_id": pad,
-            **sizes["text"],
-        },
-        vision_config={
-            "out_hidden_size": sizes["text"]["hidden_size"],
-            **sizes["vision"],
-        },
+        text_config={**text, "bos_token_id": None, **ends, **sizes["text"]},
+        vision_config={"out_hidden_size": sizes["text"]["hidden_size"], **sizes["vision"]},
         image_token_id=token["<|image_pad|>"],
         video_token_id=token["<|video_pad|>"],
         vision_start_token_id=token["<|vision_start|>"],
@@ -97,5 +79,5 @@ def make_model(
         tie_word_embeddings=True,
     )
     model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
+    model.generation_config = GenerationConfig(**ends)
     return model

@@ -43,9 +43,7 @@ def family_of_base(base: Mapping, folder: Path | None = None) -> ModelFamily:
 
 
 def architecture_of_base(base: Mapping, folder: Path | None) -> Architecture:
-    """Return the architecture of the config's ``base`` block.
-
-    The ``config.json`` in the model's ``folder``, if it is here, goes before what is known.
+    """Return the architecture of the config's ``base``: of its ``folder``, if here, else as known.
 
     Raises:
         UserError: the model is neither here nor known, or of no known family.

@@ -10,6 +10,7 @@ Only the scoring of the ``thesis`` protocol imports this; the other metrics know
 
 import json
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -113,12 +114,16 @@ def _theme_f1(words: list[str], true_words: list[str]) -> float:
     return 2 * len(present & truly) / total if total else 0.0
 
 
-def _measure_object(prediction: str, reference: str) -> dict[str, float]:
-    return dict(zip(_OBJECT, (*object_scores(prediction, reference), 1), strict=True))
+def _by_means(
+    scores: Callable[[str, str], tuple[float, ...]], names: tuple[str, ...], *secondary: str
+) -> Scoring:
+    """Return the scoring by the means of an example's ``scores``, the first of them the main."""
+    features = (*names, "counted")
 
+    def measure(prediction: str, reference: str) -> dict[str, float]:
+        return dict(zip(features, (*scores(prediction, reference), 1), strict=True))
 
-def _measure_grounding(prediction: str, reference: str) -> dict[str, float]:
-    return dict(zip(_GROUNDING, (*grounding_scores(prediction, reference), 1), strict=True))
+    return Scoring(features, measure, means(*names), main=names[0], secondary=secondary)
 
 
 def _measure_state(prediction: str, reference: str) -> dict[str, float]:
@@ -128,23 +133,11 @@ def _measure_state(prediction: str, reference: str) -> dict[str, float]:
     return dict(zip(_STATE, (*binary.confusion(predicted, true), 1), strict=True))
 
 
-_OBJECT = ("iou", "f1_object", "counted")
-_GROUNDING = ("f1_theme", *ROUGE, "bleu", "counted")
 _STATE = (*binary.CELLS, "counted")
 SCORING = {  # the thesis has these tasks alone
-    "object": Scoring(
-        features=_OBJECT,
-        measure=_measure_object,
-        metrics=means(*_OBJECT[:-1]),
-        main="iou",
-        secondary=("f1_object",),
-    ),
-    "grounding": Scoring(
-        features=_GROUNDING,
-        measure=_measure_grounding,
-        metrics=means(*_GROUNDING[:-1]),
-        main="f1_theme",
-        secondary=("rouge1", "rougeL", "bleu"),
+    "object": _by_means(object_scores, ("iou", "f1_object"), "f1_object"),
+    "grounding": _by_means(
+        grounding_scores, ("f1_theme", *ROUGE, "bleu"), "rouge1", "rougeL", "bleu"
     ),
     "state": Scoring(
         features=_STATE,

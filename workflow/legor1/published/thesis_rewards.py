@@ -215,12 +215,9 @@ def _matched_means(predicted: list[Item], true: list[Item]) -> tuple[float, floa
     with np.errstate(invalid="ignore", over="ignore"):
         ious = iou_matrix([box for box, _ in predicted], [box for box, _ in true])
     pairs = linear_sum_assignment(1 - ious)
-    labels = [_label_rouge1(predicted[i][1], true[j][1]) for i, j in np.transpose(pairs)]
-    return float(ious[pairs].mean()), sum(labels) / len(labels)
-
-
-def _label_rouge1(label: str, true: str) -> float:
-    return _rouge1(label, true) if label and true else float(label == true)
+    labels = [(predicted[i][1], true[j][1]) for i, j in np.transpose(pairs)]
+    rouge = [_rouge1(a, b) if a and b else float(a == b) for a, b in labels]
+    return float(ious[pairs].mean()), sum(rouge) / len(rouge)
 
 
 @functools.lru_cache(maxsize=1 << 14)  # the package is slow, and labels recur

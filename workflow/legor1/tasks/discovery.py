@@ -8,21 +8,15 @@ from legor1.core.errors import UserError
 from legor1.tasks.task import Kind, Shown, Task
 
 
-def task_modules(folder: Path) -> list[Path]:
-    """Return the modules in ``folder`` that define a ``TASK``, found without running them."""
-    return sorted(path for path in folder.glob("*.py") if "\nTASK = " in path.read_text("utf-8"))
-
-
 def discover(folder: Path) -> dict[str, Task]:
     """Return name → task, of each module in ``folder``, which is this package's.
 
     Raises:
         UserError: two modules define a task of one name.
     """
-    defined = [
-        (importlib.import_module(f"{__package__}.{path.stem}").TASK, path)
-        for path in task_modules(folder)
-    ]
+    # The other modules of the folder import this one, so they are told apart by their text.
+    paths = sorted(path for path in folder.glob("*.py") if "\nTASK = " in path.read_text("utf-8"))
+    defined = [(importlib.import_module(f"{__package__}.{path.stem}").TASK, path) for path in paths]
     tasks: dict[str, Task] = {}
     for task, path in sorted(defined, key=lambda pair: (pair[0].order, pair[0].name)):
         if task.name in tasks:

@@ -103,13 +103,11 @@ def measure(prediction: str, reference: str) -> Mapping[str, float]:
 
 def _micro(suffix: str) -> dict[str, Metric]:
     """Return precision, recall and F1 of the boxes of all images together."""
-    matched = f"matched_{suffix}"
+    matched, predicted, true = f"matched_{suffix}", "predicted_boxes", "true_boxes"
     return {
-        f"precision_{suffix}": lambda sums: ratio(sums[matched], sums["predicted_boxes"]),
-        f"recall_{suffix}": lambda sums: ratio(sums[matched], sums["true_boxes"]),
-        f"f1_{suffix}": lambda sums: ratio(
-            2 * sums[matched], sums["predicted_boxes"] + sums["true_boxes"]
-        ),
+        f"precision_{suffix}": lambda sums: ratio(sums[matched], sums[predicted]),
+        f"recall_{suffix}": lambda sums: ratio(sums[matched], sums[true]),
+        f"f1_{suffix}": lambda sums: ratio(2 * sums[matched], sums[predicted] + sums[true]),
     }
 
 

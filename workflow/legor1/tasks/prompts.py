@@ -57,8 +57,6 @@ def chat_messages(conversation: Row, budget: PixelBudget, *, demonstrations: boo
     Args:
         conversation: a row of ``train.jsonl`` or ``test.jsonl`` (boxes in original pixels; beside
             them the file's own numbers, where those are shown).
-        budget: decides the processed size of each image.
-        demonstrations: whether they are shown before the query.
 
     Returns:
         Turns whose content is a list of parts; an image part carries the image's path in the
@@ -66,9 +64,7 @@ def chat_messages(conversation: Row, budget: PixelBudget, *, demonstrations: boo
     """
     turns: list[Turn] = []
     for shown in conversation["demonstrations"] if demonstrations else []:
-        text = answer(shown, budget, conversation["box_frame"])
-        turns.append(_user(shown))
-        turns.append({"role": "assistant", "content": [{"type": "text", "text": text}]})
+        turns += [_user(shown), assistant(answer(shown, budget, conversation["box_frame"]))]
     return [*turns, _user(conversation)]
 
 
@@ -90,6 +86,11 @@ def answer(turn: Row, budget: PixelBudget, frame: str | None = None) -> str:
         return turn["file_response"]
     size = turn["width"], turn["height"]
     return to_shown(turn["response"], size, budget, frame or turn["box_frame"])
+
+
+def assistant(text: str) -> Turn:
+    """Return the turn in which the model says ``text``."""
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
 
 
 def _user(row: Row) -> Turn:

@@ -107,11 +107,6 @@ class Plan:
     drawn: Callable[[Mapping[str, int]], int] = lambda scenes: 0
 
 
-def no_summary(rows: list[Row], totals: np.ndarray) -> Row:
-    """Return nothing: the task's metrics say it all."""
-    return {}
-
-
 @dataclass(frozen=True)
 class Task:
     """One task, wholly."""
@@ -130,7 +125,7 @@ class Task:
     # Whether a true answer is one to this task; None for the task of all that no other claims.
     is_solution: Callable[[str], bool] | None = None
     # From (rows, sums of the features), what ``scores.json`` says besides metrics.
-    summary: Callable[[list[Row], np.ndarray], Row] = no_summary
+    summary: Callable[[list[Row], np.ndarray], Row] = lambda rows, totals: {}
     # By name, from the train conversations: those that need no model.
     baselines: Mapping[str, Callable[[list[Row]], Answer]] = field(default_factory=dict)
     order: int = 100  # in tables, before the name

@@ -29,9 +29,9 @@ METHODS = {
 TEMPLATE = """---
 {front}
 ---
-# {experiment}: a LoRA adapter of {base}
+# {experiment}: a LoRA adapter of {base[source]}
 
-Trained by legor1 with {method} on {rows} rows of the tasks {tasks}. It adapts the linear layers of
+Trained by legor1 with {how} on {rows} rows of the tasks {tasks}. It adapts the linear layers of
 the language model; the vision tower is the base model's.
 
 ## How to load it
@@ -40,7 +40,7 @@ the language model; the vision tower is the base model's.
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
-base = AutoModelForImageTextToText.from_pretrained({base!r}{revision})
+base = AutoModelForImageTextToText.from_pretrained({base[source]!r}{revision})
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 ```
 
@@ -53,17 +53,17 @@ in that frame.
 | --- | --- |
 {metrics}
 
-{steps} steps; {trainable:,} of {total:,} parameters trained.
+{steps} steps; {trainable_parameters:,} of {total_parameters:,} parameters trained.
 
 Recipe:
 
 ```json
-{recipe}
+{settings}
 ```
 
 ## Data
 
-- conversations: SHA-256 `{conversations}`
+- conversations: SHA-256 `{data[conversations]}`
 - manifest of the dataset's files: {manifest}
 
 ## Made with
@@ -171,20 +171,14 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
     changed = " with changes" if made["dirty"] else ""
     licence = LICENCES.get(base["source"])
     return TEMPLATE.format(
+        **facts,
         front="\n".join(_front(facts)),
-        experiment=facts["experiment"],
-        base=base["source"],
-        method=METHODS[facts["method"]],
-        rows=facts["rows"],
+        how=METHODS[facts["method"]],
         tasks=", ".join(recipe["tasks"]),
         revision=f", revision={revision!r}" if revision else "",
         **recipe["pixel_budget"],
         metrics="\n".join(f"| {name} | {value:.4g} |" for name, value in _last(history).items()),
-        steps=facts["steps"],
-        trainable=facts["trainable_parameters"],
-        total=facts["total_parameters"],
-        recipe=json.dumps(recipe, indent=2),
-        conversations=facts["data"]["conversations"],
+        settings=json.dumps(recipe, indent=2),
         manifest=f"SHA-256 `{facts['data']['manifest']}`" if facts["data"]["manifest"] else "none",
         commit=f"legor1, commit `{made['commit']}`{changed}",
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),

@@ -119,12 +119,11 @@ def trainer_for(
 
     Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
-    if not settings.get("share_prompts", True):
-        return GRPOTrainer
-    reason = obstacle(model, [lora])
-    if reason is None:
+    wanted = settings.get("share_prompts", True)
+    reason = obstacle(model, [lora]) if wanted else None
+    if wanted and not reason:
         return partial(SharedPromptGRPOTrainer, check=settings.get("check_sharing", False))
-    if not quiet:
+    if reason and not quiet:
         print(f"Prompts are computed again for each completion: {reason}.", file=sys.stderr)
     return GRPOTrainer
 
@@ -133,15 +132,13 @@ def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
     settings = job.settings
     suite, names = SUITES[settings["suite"]], list(settings["rewards"])
+    same = {name: settings[name] for name in ("temperature", "beta", "loss_type", "scale_rewards")}
     arguments = GRPOConfig(
         num_generations=settings["generations"],
         max_completion_length=settings["max_new_tokens"],
-        temperature=settings["temperature"],
         repetition_penalty=float(settings["repetition_penalty"]),
-        beta=settings["beta"],
-        loss_type=settings["loss_type"],
-        scale_rewards=settings["scale_rewards"],
         reward_weights=[settings["rewards"][name] for name in names],
+        **same,
         **job.arguments(),
     )
     columns: dict[str, Callable[[dict], object]] = {
@@ -160,8 +157,7 @@ def run(job: Job) -> None:
             "Remedy: lower training.batch_size or training.accumulation, or add rows."
         )
     model, lora = job.model(), job.lora()
-    quiet = arguments.process_index > 0
-    trainer = trainer_for(model, lora, settings, quiet=quiet)(
+    trainer = trainer_for(model, lora, settings, quiet=arguments.process_index > 0)(
         model=model,
         reward_funcs=[batched(name, suite) for name in names],
         args=arguments,

@@ -49,10 +49,8 @@ class Job:
         facts = read_json(path)
         self.recipe: dict = facts["recipe"]
         self.settings: dict = self.recipe["training"]
-        paths = ("conversations", "tree", "base", "work", "out")
-        self.conversations, self.tree, self.base, self.work, self.out = (
-            Path(facts[name]) for name in paths
-        )
+        paths = [Path(facts[name]) for name in ("conversations", "tree", "base", "work", "out")]
+        self.conversations, self.tree, self.base, self.work, self.out = paths
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
         self.deadline: float | None = facts.get("deadline")
 
@@ -201,11 +199,10 @@ class Job:
                 raise meaning from error
             raise
         to_full_precision(trainer.model)
-        if not trainer.is_world_process_zero():
-            pass
-        elif stops.reason:
-            note_stop(self.work, trainer.state.global_step, trainer.state.max_steps, stops.reason)
-        else:
+        first, state = trainer.is_world_process_zero(), trainer.state
+        if first and stops.reason:
+            note_stop(self.work, state.global_step, state.max_steps, stops.reason)
+        elif first:
             publish(self, trainer, checkpoints.seconds())
             live.end()
         trainer.accelerator.end_training()

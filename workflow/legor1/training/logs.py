@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
@@ -140,17 +141,9 @@ class Curves(TrainerCallback):
             for log in state.log_history:
                 self._write(log, int(log["step"]))
 
-    def on_log(
-        self,
-        args: Arguments,
-        state: State,
-        control: Control,
-        *,
-        logs: dict | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
         """Write what was logged, so that it can be seen at once."""
-        self._write(logs or {}, state.global_step)
+        self._write(given["logs"], state.global_step)
 
     def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """End the event file."""

@@ -12,7 +12,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from legor1.core.images import open_image
-from legor1.tasks.prompts import chat_messages, image_paths
+from legor1.tasks.prompts import assistant, chat_messages, image_paths
 from legor1.training.stopping import Job, diverged
 
 ROWS = 2  # each is computed three times, which takes a large model on a CPU minutes
@@ -74,11 +74,10 @@ def _judge(trained: Tensor, saved: Tensor, merged: Tensor, precision: str) -> di
 def _probe(job: Job, row: dict, device: torch.device) -> tuple[dict[str, Tensor], int]:
     """Return the model's inputs of a row with its true answer, and the answer's length."""
     turns = chat_messages(row, job.budget, demonstrations=job.recipe["demonstrations"])
-    truth = {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
     images = [open_image(job.tree / path) for path in image_paths(turns)]
     processor = job.processor
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = processor.apply_chat_template([*turns, truth], tokenize=False)
+    whole = processor.apply_chat_template([*turns, assistant(job.answer(row))], tokenize=False)
     answer = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
     inputs = processor(text=[whole], images=images, return_tensors="pt")
     return dict(inputs.to(device)), answer

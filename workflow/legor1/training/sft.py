@@ -9,6 +9,7 @@ from datasets import List
 from trl import SFTConfig, SFTTrainer
 
 from legor1.models.family import Model, Recipe
+from legor1.tasks.prompts import assistant
 from legor1.training.fast.packed_trainer import PackedSFTTrainer, obstacle
 from legor1.training.job import Job, main
 from legor1.training.sft_examples import Upright
@@ -19,14 +20,11 @@ def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[
 
     Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
     """
-    if not settings.get("pack_examples", True):
-        return SFTTrainer
-    reason = obstacle(model)
-    if reason is None:
-        return PackedSFTTrainer
-    if not quiet:
+    wanted = settings.get("pack_examples", True)
+    reason = obstacle(model) if wanted else None
+    if reason and not quiet:
         print(f"Examples are padded, and prepared again in each epoch: {reason}.", file=sys.stderr)
-    return SFTTrainer
+    return PackedSFTTrainer if wanted and not reason else SFTTrainer
 
 
 def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
@@ -40,14 +38,9 @@ def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
 
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
-    dataset = job.dataset(
-        completion=lambda row: [
-            {"role": "assistant", "content": [{"type": "text", "text": job.answer(row)}]}
-        ]
-    )
+    dataset = job.dataset(completion=lambda row: [assistant(job.answer(row))])
     model = job.model()
-    # A cut prompt would lose image tokens.
-    arguments = SFTConfig(max_length=None, **job.arguments())
+    arguments = SFTConfig(max_length=None, **job.arguments())  # a cut prompt loses image tokens
     trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(
         model=model,
         args=arguments,

@@ -23,7 +23,7 @@ from legor1.models.family import Model, Processor, Recipe
 from legor1.models.qwen2_5_vl_tiny import make_model, make_processor, make_tokenizer
 from legor1.models.registry import DEFAULT
 from legor1.tasks.discovery import TASKS
-from legor1.tasks.prompts import REASONING, answer, chat_messages, image_paths
+from legor1.tasks.prompts import REASONING, answer, assistant, chat_messages, image_paths
 
 NUMBERS = 512  # coordinates and counts below this are one token each
 DIRECTIVES = [task.prompt.directive for task in TASKS.values()]
@@ -54,9 +54,8 @@ class Examples:
         self.pools: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
             self.pools[row["task"]].append(row)
-        tokenizer = processor.tokenizer
-        self.start = tokenizer("<|im_start|>assistant\n")["input_ids"]
-        self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self.start = processor.tokenizer("<|im_start|>assistant\n")["input_ids"]
+        self.end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
 
     def batch(self, rows: list[dict], *, demonstrations: bool) -> dict[str, Tensor]:
         """Return model inputs with labels on every assistant turn (demonstrations too)."""
@@ -64,22 +63,19 @@ class Examples:
         for row in rows:
             turns = chat_messages(row, self.budget, demonstrations=demonstrations)
             shown = [self._image(path) for path in image_paths(turns)]
-            truth = [{"type": "text", "text": answer(row, self.budget)}]
-            turns.append({"role": "assistant", "content": truth})
+            turns.append(assistant(answer(row, self.budget)))
             first, *rest = self.processor.apply_chat_template(turns, tokenize=False).split(IMAGE)
             merged = self.processor.image_processor.merge_size**2
             pads = [IMAGE * int(grid.prod() // merged) for _, grid in shown]
             texts.append(first + "".join(map("".join, zip(pads, rest, strict=True))))
             images += shown
-        inputs = self.processor.tokenizer(
-            texts, padding=True, padding_side="right", return_tensors="pt"
-        )
+        tokenizer = self.processor.tokenizer
+        inputs = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
         ids = inputs["input_ids"]
-        image_token = self.processor.tokenizer.convert_tokens_to_ids(IMAGE)
         return {
             "input_ids": ids,
             "attention_mask": inputs["attention_mask"],
-            "mm_token_type_ids": (ids == image_token).long(),
+            "mm_token_type_ids": (ids == self.processor.image_token_id).long(),
             "pixel_values": torch.cat([pixels for pixels, _ in images]).float(),
             "image_grid_thw": torch.cat([grid for _, grid in images]),
             "labels": self._labels(ids),
@@ -87,8 +83,7 @@ class Examples:
 
     def _image(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self.images:
-            picture = open_image(self.tree / name)
-            picture = _tinted(picture, generator(self.seed, "tint", name))
+            picture = _tinted(open_image(self.tree / name), generator(self.seed, "tint", name))
             processed = self.processor.image_processor(images=[picture], return_tensors="pt")
             self.images[name] = (processed["pixel_values"].half(), processed["image_grid_thw"])
         return self.images[name]
@@ -212,8 +207,7 @@ def _train(model: Model, examples: Examples, recipe: Recipe) -> list[dict[str, f
 def _draw(examples: Examples, recipe: Recipe, step: int) -> tuple[str, dict[str, Tensor]]:
     """Return the step's task and batch: one task a step, with demonstrations or without."""
     random = generator(recipe["seed"], "batch", str(step))
-    tasks = list(recipe["mixture"])
-    weights = np.array([recipe["mixture"][task] for task in tasks])
+    tasks, weights = list(recipe["mixture"]), np.array(list(recipe["mixture"].values()))
     task = tasks[random.choice(len(tasks), p=weights / weights.sum())]
     shown = bool(random.random() < recipe["demonstrations"])
     pool = examples.pools[task]

@@ -67,9 +67,8 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
     whole = newest(folder)
     step = step_of(whole) if whole else 0
     note = folder / ATTEMPT
-    before = read_json(note) if note.exists() else None
-    failed = (folder / FAILED).exists()
-    if before and failed and before["attempt"] < attempt and before["step"] >= step:
+    before = read_json(note) if note.exists() and (folder / FAILED).exists() else None
+    if before and before["attempt"] < attempt and before["step"] >= step:
         raise UserError(
             f"attempt {attempt} is at step {step}, where attempt {before['attempt']} began: "
             f"it made no whole checkpoint in {folder}. The reason is in {log or 'its log'}. "

@@ -17,12 +17,8 @@ def confusion(predicted: bool | None, true: bool) -> tuple[int, int, int, int]:
     None, an answer that is neither yes nor no, is a miss: FN for a true Yes, FP for a true No.
     """
     hit = predicted is true
-    return (
-        int(true and hit),
-        int(not true and not hit),
-        int(true and not hit),
-        int(not true and hit),
-    )
+    yes, no = int(true), int(not true)
+    return yes * hit, no * (not hit), yes * (not hit), no * hit
 
 
 def f1(counts: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ FRAMES = ("original", "processed", "converted_twice")
 MOST_SIZES = 20  # image sizes listed, the most frequent first
 MOST_POINTS = 1000  # of a robust fit, whose time is quadratic in them
 
-Pairs = Sequence[tuple[Sequence[Box], Sequence[Box]]]
+Pairs = Sequence[tuple[Sequence[Box], Sequence[Box]]]  # predicted and true boxes of each image
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,7 @@ class Image:
 
 
 def average_precision(images: Pairs) -> dict[str, float]:
-    """Return AP over IoU 0.50:0.05:0.95, at 0.50 and at 0.75; NaN where there is no true box.
-
-    Args:
-        images: (predicted boxes, true boxes) of each image.
-    """
+    """Return AP over IoU 0.50:0.05:0.95, at 0.50 and at 0.75; NaN where there is no true box."""
     if not any(true for _, true in images):
         return dict.fromkeys(MEASURES, np.nan)
     evaluation = _evaluator(images)

@@ -21,8 +21,7 @@ Detections = Sequence[Detection]
 def match(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and columns of the one-to-one matching of greatest total gain (Hungarian).
 
-    Args:
-        gain: (rows, columns), finite; the smaller side is matched in full.
+    ``gain`` is (rows, columns), finite; the smaller side is matched in full.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -61,13 +61,9 @@ def bleu(prediction: str, reference: str) -> tuple[float, dict[str, float]]:
 
 
 def corpus_bleu(counts: np.ndarray) -> np.ndarray:
-    """Return BLEU as a fraction from sums of ``BLEU_COUNTS``, as sacrebleu does for a corpus.
+    """Return BLEU as a fraction from sums (..., 10) of ``BLEU_COUNTS``, as sacrebleu for a corpus.
 
-    Args:
-        counts: (..., 10), in the order of ``BLEU_COUNTS``.
-
-    Returns:
-        (...), 0 where no token is right or the predictions have no run of four.
+    It is 0 where no token is right or the predictions have no run of four.
     """
     predicted, true = counts[..., 0], counts[..., 1]
     total, right = counts[..., 2:6], counts[..., 6:]

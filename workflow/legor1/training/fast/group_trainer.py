@@ -38,10 +38,8 @@ def obstacle(model: Model, adapters: Iterable[PeftConfig]) -> str | None:
     family, text = family_of_model(model), model.config.get_text_config()
     if not family.shares_prompts:
         return f"they share it in families that were proven to allow it, not {family.title}"
-    if text._attn_implementation not in SHARED:
-        return (
-            f"they share it in the attention {' or '.join(SHARED)}, not {text._attn_implementation}"
-        )
+    if (attention := text._attn_implementation) not in SHARED:
+        return f"they share it in the attention {' or '.join(SHARED)}, not {attention}"
     if {*text.layer_types} != {"full_attention"}:
         return f"they share it in full attention, not {', '.join(sorted({*text.layer_types}))}"
     if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
@@ -83,7 +81,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Model) -> Any:
-        """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
     def _get_per_token_logps_and_entropies(
@@ -108,16 +105,12 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return logps, entropies, None
 
     def _score(self, model: Model, rows: Rows) -> tuple[Tensor, Any]:
-        """Return log-probabilities and entropies, (rows, completion) each.
-
-        There are no entropies where the model's fused head gives none.
-        """
+        """Return log-probabilities and entropies, if the head has any, (rows, completion) each."""
         backbone = self._base(model).model
         packed = pack(rows, partial(placed, backbone))
         mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["shared_prompts/token_ratio"].append(
-            packed.layout.length / int(rows.mask.sum())
-        )
+        ratio = packed.layout.length / int(rows.mask.sum())
+        self._metrics[mode]["shared_prompts/token_ratio"].append(ratio)
         with self.accelerator.autocast():
             outputs = model(
                 input_ids=packed.ids,
@@ -187,13 +180,8 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         pixels, grids = map(multimodal_fields.get, ("pixel_values", "image_grid_thw"))
         counts = [len(row or []) for row in images or []]
         shown = images_of_rows(pixels, grids, counts, len(prompt_ids))
-        groups = runs(
-            len(prompt_ids),
-            lambda row: (
-                prompt_ids[row] == prompt_ids[row - 1]
-                and (images is None or images[row] == images[row - 1])
-            ),
-        )
+        asked = [*zip(prompt_ids, images or [None] * len(prompt_ids), strict=True)]
+        groups = runs(len(asked), lambda row: asked[row] == asked[row - 1])
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -214,11 +202,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         return [until_end(ids, self.eos_token_ids) for ids in completions.tolist()], None
 
     def _sample(
-        self,
-        model: Model,
-        prompts: list[Tensor],
-        images: list[list[Image]],
-        prompt_of_row: list[int],
+        self, model: Model, prompts: list[Tensor], images: list[list[Image]], prompt_of: list[int]
     ) -> Tensor:
         """Return sampled completions, (rows, tokens), each of the prompt that its row names.
 
@@ -239,7 +223,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
             logits_to_keep=1,
             **self._vision(backbone, [image for shown in images for image in shown]),
         ).past_key_values
-        rows = torch.tensor(prompt_of_row, device=device)
+        rows = torch.tensor(prompt_of, device=device)
         cache.batch_select_indices(rows)
         # How far the positions are ahead of the number of tokens; `generate` continues from there.
         ahead = [end - len(prompt) for (_, end), prompt in zip(places, prompts, strict=True)]

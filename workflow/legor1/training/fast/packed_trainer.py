@@ -136,12 +136,7 @@ def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Calla
 
 
 def attend_scored(
-    attention: Model,
-    hidden: Tensor,
-    packing: Packing,
-    cos: Tensor,
-    sin: Tensor,
-    family: ModelFamily,
+    layer: Model, hidden: Tensor, packing: Packing, cos: Tensor, sin: Tensor, family: ModelFamily
 ) -> Tensor:
     """Return an attention layer's output at the scored tokens, (1, scored tokens, width).
 
@@ -149,22 +144,17 @@ def attend_scored(
     """
 
     def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        return projected.unflatten(-1, (-1, layer.head_dim)).transpose(1, 2)
 
     at, cos, sin = packing.scored, cos[:, None], sin[:, None]
-    query = heads(attention.q_proj(hidden[:, at]))
+    query = heads(layer.q_proj(hidden[:, at]))
     query = family.rotate(query, cos[:, :, at], sin[:, :, at])
-    key = family.rotate(heads(attention.k_proj(hidden)), cos, sin)
-    output, _ = PACKED[attention.config._attn_implementation](
-        attention,
-        query,
-        key,
-        heads(attention.v_proj(hidden)),
-        packing,
-        dropout=attention.attention_dropout if attention.training else 0.0,
-        scaling=attention.scaling,
-    )
-    return attention.o_proj(output.flatten(2))
+    key = family.rotate(heads(layer.k_proj(hidden)), cos, sin)
+    value = heads(layer.v_proj(hidden))
+    dropout = layer.attention_dropout if layer.training else 0.0
+    attend = PACKED[layer.config._attn_implementation]
+    output, _ = attend(layer, query, key, value, packing, dropout=dropout, scaling=layer.scaling)
+    return layer.o_proj(output.flatten(2))
 
 
 class PackedSFTTrainer(SFTTrainer):
@@ -199,7 +189,6 @@ class PackedSFTTrainer(SFTTrainer):
         self.pictures = Pictures(processor.image_processor, patch_bytes)
 
     def _base(self, model: Model) -> Model:
-        """Return the model without DDP, DeepSpeed and PEFT around it."""
         return without_adapter(self.accelerator.unwrap_model(model))
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
