@@ -123,9 +123,12 @@ def greedy(scores: Tensor, rows: Sequence[int]) -> Tensor:
 
 
 def prefill(
-    model: Model, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor,
+    model: Model,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor,
     features: Sequence[Sequence[Tensor]],
-) -> tuple[Tensor, DynamicCache]:  # fmt: skip
+) -> tuple[Tensor, DynamicCache]:
     """Return each row's next scores, (rows, vocabulary), and the cache of all; as ``decode``."""
     feature_inputs = family_of_model(model).feature_inputs
     lengths = attention_mask.sum(1).tolist()

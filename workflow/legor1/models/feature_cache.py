@@ -49,9 +49,12 @@ class FeatureCache:
 
 
 def vision_inputs(
-    backbone: Model, keys: Sequence[Key], load: Callable[[Sequence[Key]], Images],
-    cache: FeatureCache, precision: AbstractContextManager,
-) -> dict[str, object]:  # fmt: skip
+    backbone: Model,
+    keys: Sequence[Key],
+    load: Callable[[Sequence[Key]], Images],
+    cache: FeatureCache,
+    precision: AbstractContextManager,
+) -> dict[str, object]:
     """Return the model's arguments for images: features if its tower is frozen, else pixels.
 
     Equal images have equal ``keys``; ``load`` returns the images of some keys, on the device of the

@@ -146,9 +146,14 @@ def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) ->
 
 
 def check_lengths(
-    rows: Sequence[dict], processor: Processor, budget: PixelBudget,
-    *, demonstrations: bool, limit: int, new_tokens: int | None,
-) -> list[int]:  # fmt: skip
+    rows: Sequence[dict],
+    processor: Processor,
+    budget: PixelBudget,
+    *,
+    demonstrations: bool,
+    limit: int,
+    new_tokens: int | None,
+) -> list[int]:
     """Return the number of tokens of each conversation's prompt.
 
     ``limit`` is the model's context, or fewer; ``new_tokens`` is room for the completion, None if
@@ -174,9 +179,13 @@ def check_lengths(
 
 
 def lengths(
-    rows: Sequence[dict], processor: Processor, budget: PixelBudget, demonstrations: bool,
-    *, answered: bool,
-) -> Iterator[int]:  # fmt: skip
+    rows: Sequence[dict],
+    processor: Processor,
+    budget: PixelBudget,
+    demonstrations: bool,
+    *,
+    answered: bool,
+) -> Iterator[int]:
     """Yield the number of tokens of each row's prompt, without opening its images.
 
     With ``answered`` the true answer follows as the assistant's turn, otherwise its opening.

@@ -93,9 +93,15 @@ def sdpa_packed(
 
 
 def flash_packed(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing,
-    dropout: float = 0.0, scaling: float | None = None, **_: object,
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: object,
+) -> tuple[Tensor, Tensor | None]:
     """Attend as ``sdpa_packed`` by FlashAttention, in one call."""
     form = packing.flash_all if query.size(2) == key.size(2) else packing.flash_scored
     return flash_attention_forward(
@@ -201,9 +207,12 @@ class PackedSFTTrainer(SFTTrainer):
         return self.family.prompt_positions(backbone, ids, grids)[0][:, 0]
 
     def compute_loss(
-        self, model: Model, inputs: Any, return_outputs: bool = False,
+        self,
+        model: Model,
+        inputs: Any,
+        return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
-    ) -> Tensor | tuple:  # fmt: skip
+    ) -> Tensor | tuple:
         """Return the loss as the stock method computes it, from a packed row.
 
         Raises:
