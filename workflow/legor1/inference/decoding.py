@@ -37,18 +37,15 @@ def decode(
     """Return each row's new tokens, an end token last if there is one; for ``custom_generate``.
 
     Args:
-        model: for causal generation.
         input_ids: (rows, prompt), padded on the left.
         logits_processor: changes the next token's scores, after the penalty.
         generation_config: gives the end tokens and the maximum length.
         penalty: of tokens that a row has read or written already; 1 is none.
-        choice: of each row's next token.
         features: of each row's images, (tokens, hidden) each.
-        given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt).
-            Not named as parameters, or ``generate`` would leave them as they are.
+        given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt);
+            ``generate`` prepares them only if they are no named parameters.
     """
     attention_mask, position_ids = given["attention_mask"], given["position_ids"]
-    ends = generation_config._eos_token_tensor
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
@@ -63,7 +60,7 @@ def decode(
         for row, token, over in zip(rows.tolist(), tokens.tolist(), ended.tolist(), strict=True):
             if not over:
                 answers[row].append(token)
-        ended |= torch.isin(tokens, ends)
+        ended |= torch.isin(tokens, generation_config._eos_token_tensor)
         if ended.all() or not left:
             break
         input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
