@@ -40,7 +40,6 @@ def decode(
         input_ids: (rows, prompt), padded on the left.
         logits_processor: changes the next token's scores, after the penalty.
         generation_config: gives the end tokens and the maximum length.
-        penalty: of tokens that a row has read or written already; 1 is none.
         features: of each row's images, (tokens, hidden) each.
         given: attention_mask (rows, prompt), None without padding; position_ids (3, rows, prompt);
             ``generate`` prepares them only if they are no named parameters.
