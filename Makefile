@@ -56,10 +56,10 @@ test-slow: setup
 	@$(PYTEST) -m slow
 
 test-chaos: setup
-	@$(BIN)/python -m pytest -m chaos -s
+	@$(BIN)/python -m pytest -m chaos -s tests/chaos
 
 test-cluster: setup
-	@$(BIN)/python -m pytest -m cluster
+	@$(BIN)/python -m pytest -m cluster tests/cluster
 
 test-browser: setup
 	@$(BIN)/python -m pytest -m browser tests/browser

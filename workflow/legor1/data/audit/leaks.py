@@ -15,7 +15,6 @@ from legor1.data.instances import Record
 from legor1.tasks import prompts
 from legor1.tasks.discovery import TASKS, of_kind
 
-_UNSEEN = ("original", "percent_json")  # frames of boxes that are not of the image as it is seen
 _DIRECTIVES = {
     name: tuple(filter(None, (task.prompt.directive, task.prompt.tags)))
     for name, task in TASKS.items()
@@ -174,11 +173,13 @@ def _of_the_texts(material: Material) -> Iterator[Finding]:
         wrong = "prompts with the directive of another task"
         unseen = "object prompts whose boxes are not in the pixels of the image that is seen"
         yield _share("task_by_substring", variant, wrong, rows, _has_wrong_directive)
-        yield _share(
-            "frame_mismatch", variant, unseen, objects, lambda r: r["box_frame"] in _UNSEEN
-        )
+        yield _share("frame_mismatch", variant, unseen, objects, _is_unseen)
 
 
 def _has_wrong_directive(row: Record) -> bool:
     others = [texts for task, texts in _DIRECTIVES.items() if task != row["task"]]
     return any(text in row["prompt"] for texts in others for text in texts)
+
+
+def _is_unseen(row: Record) -> bool:
+    return row["box_frame"] in ("original", "percent_json")  # not of the image as it is seen
