@@ -55,7 +55,7 @@ def hub(tmp_path_factory):
 
 
 def run(study: Study, *arguments: str) -> None:
-    """Run Snakemake to a good end and say how long it took."""
+    """Run Snakemake until it succeeds, and print how long it took."""
     started = time.monotonic()
     if isinstance(study, SiteStudy) and arguments != ("fetch",):
         study.finish(*arguments)

@@ -54,7 +54,7 @@ class SiteStudy(Study):
         path.write_text(yaml.safe_dump(profile))
 
     def submit(self, *arguments: str) -> "Submission":
-        """Start Snakemake on the cluster; its words go to a file of their own."""
+        """Start Snakemake on the cluster; its output goes to a file of its own."""
         self.submissions.append(Submission(self, ["--workflow-profile", "slurm", *arguments]))
         return self.submissions[-1]
 
@@ -70,7 +70,7 @@ class SiteStudy(Study):
                 os.kill(process, signal.SIGKILL)
 
     def finish(self, *arguments: str) -> str:
-        """Run Snakemake on the cluster to a good end, and return what it said."""
+        """Run Snakemake on the cluster until it succeeds, and return its output."""
         submission = self.submit(*arguments)
         assert submission.wait() == 0, submission.said()
         return submission.said()

@@ -1,4 +1,4 @@
-"""Every resizer held against the pixel budget, and prompts that are too long."""
+"""Every resizer compared with the pixel budget, and prompts that are too long."""
 
 import json
 from pathlib import Path

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def start(data, folder, recipe, *options) -> subprocess.Popen:
-    """Start ``legor1 train``, its words going to ``folder/log``."""
+    """Start ``legor1 train``, its output going to ``folder/log``."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(recipe)]
     for name, path in data.items():

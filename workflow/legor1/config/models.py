@@ -315,9 +315,9 @@ class Config(Settings):
     report: Report = Field(default_factory=Report)
 
     def inference_of(self, experiment: str) -> Inference:
-        """Return how an experiment answers: as the run does, but for what it has of its own."""
+        """Return how an experiment answers: its own settings over the run's."""
         return self.inference.but(self.experiments[experiment].inference)
 
     def pixel_budget_of(self, experiment: str) -> PixelBudget:
-        """Return an experiment's pixel budget: the run's, but for what it has of its own."""
+        """Return an experiment's pixel budget: its own over the run's."""
         return self.pixel_budget.but(self.experiments[experiment].pixel_budget)

@@ -111,12 +111,12 @@ def typed(config: Mapping[str, object]) -> Config:
 
 
 def family(config: Mapping[str, Any], experiment: str) -> str:
-    """Return the experiment that ``experiment`` is once more, with another seed; else itself."""
+    """Return the experiment that ``experiment`` repeats with another seed; itself if none."""
     return str(config["experiments"].get(experiment, {}).get("repeats", experiment))
 
 
 def _repeats(config: Config) -> dict[str, Experiment]:
-    """Return each training once more for each further seed, as in ``sft_seed43``."""
+    """Return a repeat of each training for each further seed, such as ``sft_seed43``."""
     return {
         f"{name}_seed{seed}": experiment.model_copy(update={"seed": seed, "repeats": name})
         for name, experiment in config.experiments.items()

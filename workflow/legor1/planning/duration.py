@@ -52,7 +52,7 @@ def vision(arch: Architecture, visual: float, machine: Machine) -> float:
 def cache_passes(job: Job, sequences: int) -> int:
     """Return how often all keys and values are read or written for one further token.
 
-    vLLM reads them where they lie. transformers copies them all to add the token, and once more
+    vLLM reads them where they lie. transformers copies them all to add the token, and again
     for FlashAttention, which wants sequences of unequal length without their padding.
     """
     if isinstance(job, PredictionJob) and job.engine == "vllm":

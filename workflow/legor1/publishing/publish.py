@@ -97,7 +97,7 @@ def _check_names(run: Path, paths: Iterable[Path]) -> None:
 
 
 def _elsewhere(run: Path) -> Iterator[str]:
-    """Yield what a restored run leans on that is not part of it and not here."""
+    """Yield what a restored run depends on that is neither part of it nor here."""
     model = run / IN_RUN.base_model
     path = _value(model, "path") if model.exists() else None
     if isinstance(path, str) and not (model.parent / path).exists():
