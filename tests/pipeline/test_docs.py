@@ -58,7 +58,7 @@ SUBSTITUTES = [  # each that fits is applied, in this order
         "trains for minutes, or needs a GPU, a cluster or the network",
     ),
     Substitute(r"scancel .*", "", CLUSTER, "tests/cluster/*.py", "scancel"),
-    Substitute(r"grep .*SLURM run ID.*", "", CLUSTER, "tests/cluster/*.py", "SLURM run ID"),
+    Substitute(r"grep .*SLURM run ID.*", "", CLUSTER, "tests/support/*.py", "SLURM run ID"),
     Substitute(r"squeue .*", "", CLUSTER, "profiles/slurm/config.yaml", "squeue"),
     Substitute(r"(sinfo|sacctmgr|tmux) .*", "", "asks the site, or is the user's own terminal"),
     Substitute(r"export .*", "", "each command has a shell of its own here"),
@@ -67,7 +67,11 @@ SUBSTITUTES = [  # each that fits is applied, in this order
     Substitute(r"\.venv\S*/bin/pip install .*", "", INDEX),
     Substitute(r"\.venv-report/bin/(.*)", r".venv/bin/\1", "all stages share one environment here"),
     Substitute(
-        r".*/rocrate-validator .*", "", "fetches a JSON-LD context", "tests/crates.py", "rocrate"
+        r".*/rocrate-validator .*",
+        "",
+        "fetches a JSON-LD context",
+        "tests/support/crates.py",
+        "rocrate",
     ),
     Substitute(r"tail -f (.*)", r"tail \1", "would not end"),
     Substitute(r"(\S+/tensorboard) (.*)", r"\1 --inspect \2", "would not end"),

@@ -180,7 +180,11 @@ class PackedSFTTrainer(SFTTrainer):
     """
 
     def __init__(
-        self, *args: Any, feature_bytes: int = 4 * 2**30, patch_bytes: int = 2**28, **kwargs: Any
+        self,
+        *args: Any,
+        feature_bytes: int = 4 * 2**30,
+        patch_bytes: int = 2**30 // 4,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         reason = obstacle(self._base(self.model)) or unfit(self)
