@@ -6,6 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from legor1.publishing.publish import publish
+
 ROOT = Path(__file__).parents[2]
 RUN = Path("results/tiny")
 CONTENT = {
@@ -60,6 +64,15 @@ def finish_run(folder: Path) -> None:
     )
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"rule": "compile_table", "endtime": 1e9 + 0.5}))
+
+
+def publish_run(folder: Path) -> Path:
+    """Publish the run of the clone ``folder``, and commit its pointer; return the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        publish(RUN)
+    commit(folder)
+    return folder
 
 
 def objects(remote: Path, text: str) -> list[Path]:

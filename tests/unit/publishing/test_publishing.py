@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import CONTENT, RUN, commit, finish_run, git, objects, start
+from clones import CONTENT, RUN, finish_run, git, objects, publish_run, start
 
 from legor1.core.errors import UserError
 from legor1.publishing import dvc, pull_adapter
@@ -24,20 +24,7 @@ def origin(tmp_path_factory, own_dvc):
     folder = tmp_path_factory.mktemp("origin") / "clone"
     start(folder)
     finish_run(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        publish(RUN)
-    commit(folder)
-    return folder
-
-
-@pytest.fixture
-def clone(origin, tmp_path, monkeypatch):
-    """A fresh clone with a remote of its own, which is the working directory."""
-    git(tmp_path, "clone", "--quiet", str(origin), "clone")
-    shutil.copytree(origin.parent / "legor1-published", tmp_path / "legor1-published")
-    monkeypatch.chdir(tmp_path / "clone")
-    return tmp_path / "clone"
+    return publish_run(folder)
 
 
 @pytest.fixture

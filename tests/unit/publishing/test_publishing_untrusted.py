@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from clones import RUN, commit, finish_run, git, start
+from clones import RUN, finish_run, publish_run, start
 
 from legor1.core.errors import UserError
 from legor1.publishing import dvc, pull_adapter
@@ -44,19 +43,7 @@ def origin(tmp_path_factory, own_dvc):
     finish_run(folder)
     (folder / "workflow").mkdir()
     (folder / "workflow/code.py").write_text("honest = True\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        publish(RUN)
-    commit(folder)
-    return folder
-
-
-@pytest.fixture
-def clone(origin, tmp_path, monkeypatch):
-    git(tmp_path, "clone", "--quiet", str(origin), "clone")
-    shutil.copytree(origin.parent / "legor1-published", tmp_path / "legor1-published")
-    monkeypatch.chdir(tmp_path / "clone")
-    return tmp_path / "clone"
+    return publish_run(folder)
 
 
 def add(content: bytes, suffix: str = "") -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from legor1.config import strict_yaml
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
 from legor1.config.validation_errors import alternatives, describe, dotted
-from legor1.core.errors import UserError
+from legor1.core.errors import UserError, nearest
 from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.published import defects
@@ -153,7 +153,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     for name in config.columns or ():
         if name not in config.experiments:
             known = ", ".join(config.experiments)
-            near = defects.nearest(name, config.experiments)
+            near = nearest(name, config.experiments)
             yield (
                 f"columns: there is no experiment {name!r}. Did you mean {near}? "
                 f"Remedy: name some of {known}."
@@ -206,7 +206,7 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
 
 
 def _no_protocol(where: str, protocol: str, known: Collection[str]) -> str:
-    near = f" Did you mean {defects.nearest(protocol, known)}?" if known else ""
+    near = f" Did you mean {nearest(protocol, known)}?" if known else ""
     return (
         f"{where}.protocol: there is no {protocol!r} among protocols.{near} "
         f"Remedy: name one of {', '.join(known) or 'protocols, which is empty'}, or add it there."
@@ -249,7 +249,7 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
             missing = f"{path}: the suite {training.suite} has no reward {name!r}"
             yield (
                 f"{missing if elsewhere else f'unknown key {path}.{name}'}. "
-                f"Did you mean {defects.nearest(name, known)}? Remedy: use {alternatives(known)}, "
+                f"Did you mean {nearest(name, known)}? Remedy: use {alternatives(known)}, "
                 "another suite, or one of your own by path/to/file.py:function."
             )
     labels = [suites.label(name) for name in names]
@@ -262,5 +262,5 @@ def _unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
         if task not in TASKS:
             yield (
                 f"{path}: there is no task {task!r}. Did you mean "
-                f"{defects.nearest(task, TASKS)}? Remedy: choose {alternatives(TASKS)}."
+                f"{nearest(task, TASKS)}? Remedy: choose {alternatives(TASKS)}."
             )

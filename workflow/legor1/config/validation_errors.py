@@ -7,6 +7,8 @@ from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_o
 
 from pydantic import BaseModel, ValidationError
 
+from legor1.core.errors import nearest
+
 TAG = "method"  # which says what kind of experiment it is
 FOLLOWS = "default_factory_not_called"  # since a key that the default depends on is wrong
 WORDS: dict[object, str] = {
@@ -117,9 +119,8 @@ def _tags(kind: object) -> tuple[object, ...]:
 
 def _unknown(path: str, place: Place) -> str:
     known = list(place.model.model_fields) if place.model else []
-    near = difflib.get_close_matches(str(place.keys[-1]), known, 1, cutoff=0)
     return (
-        f"unknown key {path}. Did you mean {near[0]}? "
+        f"unknown key {path}. Did you mean {nearest(str(place.keys[-1]), known)}? "
         f"Remedy: correct or remove it; known here: {', '.join(known)}."
     )
 

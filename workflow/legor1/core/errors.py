@@ -1,4 +1,7 @@
-"""The exceptions that a user is meant to see."""
+"""The exceptions that a user is meant to see, and the name that a misspelt one resembles."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -14,3 +17,8 @@ class Stopped(Exception):
 
     The command line prints the message and exits with status 75 ("try again" in sysexits.h).
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that ``name`` resembles most."""
+    return difflib.get_close_matches(name, list(known), 1, cutoff=0)[0]

@@ -182,7 +182,7 @@ def _training(
 
 
 def _number(value: object) -> float | None:
-    """Return a finite number that is not beyond all measure; None for anything else."""
+    """Return a finite number of a plausible size; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if -1e15 < value < 1e15 and math.isfinite(value) else None

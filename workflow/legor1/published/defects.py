@@ -5,12 +5,11 @@ A protocol of data preparation is the set of defects that are on: all in ``thesi
 of the scoring; they are listed too, so that a report can say of each where it is switched.
 """
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from legor1.core.errors import UserError
+from legor1.core.errors import UserError, nearest
 
 Stage = Literal["prepare", "training", "evaluation"]
 
@@ -119,11 +118,6 @@ def task_by_substring(response: str) -> str:
     if "yes." in words or "no." in words:
         return "state"
     return "object" if "bbox_2d" in words else "grounding"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that ``name`` resembles most."""
-    return difflib.get_close_matches(name, list(known), 1, cutoff=0)[0]
 
 
 def _known(kind: str, names: Iterable[str], known: Collection[str]) -> None:

@@ -17,7 +17,7 @@ PLOT = (40.0, 8.0, 330.0, 124.0)
 
 Point = tuple[float, float]
 Points = list[Point]
-Panel = tuple[str, str, Markup]  # heading, what it says in small print, picture
+Panel = tuple[str, str, Markup]  # heading, caption, picture
 
 MARKERS: tuple[Points, ...] = (  # corners, in radii
     [],  # a circle

@@ -114,7 +114,7 @@ def read(tree: Path, name: str) -> "Image | None":
 
 
 def embedded(image: "Image | None", side: int = LONG_SIDE) -> str | None:
-    """Return the image as a data URI, ``side`` pixels long at most; None of none."""
+    """Return the image as a data URI, at most ``side`` pixels long; None if there is none."""
     if image is None:
         return None
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(image, side)).decode("ascii")
