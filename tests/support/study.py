@@ -34,6 +34,13 @@ class Study:
         if not with_base:
             self._put_a_stand_in_for_the_base()
 
+    @classmethod
+    def lying_in(cls, folder: Path, overlay: list[str]) -> "Study":
+        """Return the study whose copy of the workflow is in ``folder`` already."""
+        study = cls.__new__(cls)
+        study.folder, study.overlay = folder, overlay
+        return study
+
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake in the copy; standard error goes where standard output goes.
 
