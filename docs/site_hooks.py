@@ -2,6 +2,7 @@
 
 Some pages lie outside of ``docs``, and a fence may name the file that its text is for. Here every
 page gets its place in the site, links follow, and the name of a file becomes the fence's title.
+Badges become words, so that the site fetches nothing from elsewhere.
 """
 
 import posixpath
@@ -25,6 +26,7 @@ PLACES = {  # of pages that are not simply below docs/
 SOURCES = {place: source for source, place in PLACES.items()}
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^```(\w+) +(\S+)$", re.MULTILINE)
+BADGE = re.compile(r"!\[([^\]]+)\]\(https://img\.shields\.io/[^)]+\)")
 LINK = re.compile(r'(\]\(|\b(?:src|srcset|href)=")(?!\w+:|#)([^)"#\s]+)')
 
 
@@ -46,7 +48,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = place_of(_resolved(page.file, link[2]))
         return link[1] + posixpath.relpath(target, here or ".")
 
-    return _apart(markdown, relink)
+    return _apart(BADGE.sub(r"`\1`", markdown), relink)
 
 
 def place_of(path: str) -> str:
