@@ -155,6 +155,9 @@ def part() -> str:
     return f"""\
 {picture("card", "docs/demo", alt)}
 
+True boxes are solid, predicted ones dashed. What the study in miniature found, with a tiny model
+that says nothing about how the methods compare at 7 billion parameters:
+
 {chr(10).join(found)}
 
 {table(lines)}
@@ -194,14 +197,14 @@ def finding(shown: Shown, line: Line, better: list[str]) -> str:
     first, *others = (row for name, row in line.items() if row and name != WITHOUT)
     best, free = max((first, *others), key=_value), line[WITHOUT]
     if free and float(best["low"]) <= _value(free):
-        verdict = f"no experiment beats what needs no model ({_percent(free)})"
+        verdict = f"no experiment beats the best baseline without a model ({_percent(free)})"
     elif better:
         names = ", ".join(f"`{name}`" for name in better)
         verdict = f"{names} clearly better than `{first['experiment']}` ({_percent(first)})"
     else:
         verdict = f"no experiment clearly better than `{first['experiment']}` ({_percent(first)})"
-    title = TASKS[shown.task].title
-    return f"- **{title}** ({shown.label}): {verdict}; at best {_percent(best)}."
+    reached = f"best: `{best['experiment']}`, {_percent(best)}"
+    return f"- **{TASKS[shown.task].title}** ({shown.label}): {verdict}; {reached}."
 
 
 def table(lines: list[tuple[Shown, Line]]) -> str:

@@ -85,11 +85,12 @@ def test_what_was_found_follows_from_the_stored_numbers():
         of = {key[2]: row for key, row in rows.items() if key[:2] == (metric.task, metric.name)}
         trained = [row for name, row in of.items() if name not in NAMES]
         best = max(trained, key=lambda row: float(row["value"]))
-        assert verdict.endswith(f"at best {100 * float(best['value']):.1f} %.")
+        reached = f"{100 * float(best['value']):.1f} %"
+        assert verdict.endswith(f"; best: `{best['experiment']}`, {reached}.")
         free = best_without_a_model(metric)
         better = MADE["better"].get(f"{metric.task}.{metric.name}", [])
         if float(best["low"]) <= float(free["value"]):
-            assert "no experiment beats what needs no model" in verdict
+            assert "no experiment beats the best baseline without a model" in verdict
         elif better:
             assert verdict.startswith(", ".join(f"`{name}`" for name in better) + " clearly better")
             assert all(float(of[name]["value"]) > float(of[first]["value"]) for name in better)
