@@ -1,7 +1,8 @@
 """Draw docs/rules.svg, the graph of the rules, from what Snakemake says of the demo.
 
-Indirect links and ``all`` are omitted. ``PLACES`` says where a rule stands and what it makes;
-a rule without a place is an error, so that a new one is drawn too.
+Indirect links and ``all`` are omitted. A link between two trainings is dashed, since not every one
+needs it. ``PLACES`` says where a rule stands and what it makes; a rule without a place is an error,
+so that a new one is drawn too.
 """
 
 import re
@@ -51,6 +52,7 @@ STYLE = """\
   .data { fill: #fff4cc; stroke: #b58900 } .model { fill: #ddeeff; stroke: #2f6fb5 }
   .result { fill: #dff5e1; stroke: #2e8540 }
   path { fill: none; stroke: #818b98; stroke-width: 1.5 }
+  .may { stroke-dasharray: 4 3 }
   marker path { fill: #818b98; stroke: none }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117 } text { fill: #f0f6fc } .makes { fill: #9198a1 }
@@ -77,7 +79,7 @@ def drawn(graph: nx.DiGraph) -> str:
         sys.exit(
             f"Error: {', '.join(missing)} has no place. Remedy: add it to PLACES in {__file__}."
         )
-    links = sorted(nx.transitive_reduction(graph).edges)
+    links = shown_links(graph)
     width, height = (
         STEP[axis] * max(PLACES[name][axis] for name in graph) + BOX[axis] + 2 * MARGIN
         for axis in range(2)
@@ -90,11 +92,22 @@ def drawn(graph: nx.DiGraph) -> str:
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" '
             'markerHeight="6" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>',
             f'<rect class="page" width="{width}" height="{height}" rx="8"/>',
-            *(_arrow(PLACES[a], PLACES[b]) for a, b in links),
+            *(_arrow(PLACES[a], PLACES[b], may) for (a, b), may in sorted(links.items())),
             *(_box(name, PLACES[name]) for name in PLACES if name in graph),
             "</svg>\n",
         ]
     )
+
+
+def shown_links(graph: nx.DiGraph) -> dict[tuple[str, str], bool]:
+    """Return the direct links, and whether each is between rules that make the same.
+
+    Such a link joins only some of their jobs, so no other is indirect for its sake.
+    """
+    may = [(a, b) for a, b in graph.edges if PLACES[a].makes == PLACES[b].makes]
+    always = nx.DiGraph(graph.edges - set(may))
+    direct = dict.fromkeys(nx.transitive_reduction(always).edges, False)
+    return direct | dict.fromkeys(may, True)
 
 
 def _centre(place: Place) -> tuple[int, int]:
@@ -102,7 +115,7 @@ def _centre(place: Place) -> tuple[int, int]:
     return x, y
 
 
-def _arrow(source: Place, target: Place) -> str:
+def _arrow(source: Place, target: Place, may: bool) -> str:
     """Return a straight line along a row, else a curve from below one box to above the other."""
     (x1, y1), (x2, y2) = _centre(source), _centre(target)
     if source.row == target.row:
@@ -112,7 +125,8 @@ def _arrow(source: Place, target: Place) -> str:
         y1, y2 = y1 + BOX[1] // 2, y2 - BOX[1] // 2
         bend = (STEP[1] - BOX[1]) + 8
         line = f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"
-    return f'<path d="{line}" marker-end="url(#tip)"/>'
+    kind = ' class="may"' if may else ""
+    return f'<path{kind} d="{line}" marker-end="url(#tip)"/>'
 
 
 def _box(name: str, place: Place) -> str:

@@ -51,6 +51,13 @@ def test_rules_stand_apart_in_the_figure(script):
     assert len({(place.column, place.row) for place in places}) == len(places)
 
 
+def test_a_link_between_trainings_hides_no_other(script):
+    data, sft, grpo, answers = "convert_dataset", "train_sft", "train_grpo", "predict_shard"
+    links = [(data, sft), (data, grpo), (sft, answers), (grpo, answers), (data, answers)]
+    shown = script("rule_graph").shown_links(nx.DiGraph([*links, (sft, grpo)]))
+    assert shown == dict.fromkeys(links[:-1], False) | {(sft, grpo): True}
+
+
 def test_a_rule_without_a_place_is_named(script):
     graph = nx.DiGraph([("score_predictions", "sing")])
     with pytest.raises(SystemExit, match=r"Error: sing has no place\. Remedy: "):
