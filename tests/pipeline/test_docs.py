@@ -44,7 +44,7 @@ INDEX = "installs from a package index"
 SUBSTITUTES = [  # each that fits is applied, in this order
     Substitute(r"(.*)\bresults/study\b(.*)", r"\1results/demo\2", "the full study needs GPUs"),
     Substitute(
-        r"make (setup|lock|lint|test\S*|benchmark\S*)( .*)?",
+        r"make (setup|lock|lint|docs|test\S*|benchmark\S*)( .*)?",
         r"make --dry-run \1\2",
         "installs something, or is what runs this test",
     ),
