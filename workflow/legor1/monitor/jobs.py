@@ -39,6 +39,7 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
 }
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RULES.values()))
 TRAININGS = tuple(rule for rule in RULES if rule.startswith("train_"))
+LONG = (*TRAININGS, "predict_shard")  # the rules that a study spends its time on
 GOAL = "all"  # the rule that asks for the whole study
 
 

@@ -7,9 +7,11 @@ it last ended well, it waits; one that ends with an error failed, one that was i
 import contextlib
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
 from legor1.core.errors import UserError
@@ -93,6 +95,28 @@ class Run:
     def done(self) -> bool:
         """Tell whether all is done."""
         return bool(self.jobs) and len(self.of(DONE)) == len(self.jobs)
+
+    def left(self, lanes: int = 1) -> float | None:
+        """Estimate the seconds to the end of the study, with ``lanes`` jobs at once or more.
+
+        A job takes as long as those of its rule that are done, or trainings at their present speed.
+        None while a training or prediction has no such model; other jobs then count as nothing.
+        """
+        known: dict[str, list[float]] = defaultdict(list)
+        ahead, waiting = [0.0], []
+        for job, state, _ in self.jobs:
+            now = self.training(job.experiment) if job.rule in jobs.TRAININGS else Training()
+            if state == DONE:
+                known[job.rule] += run_files.seconds(self.folder / job.benchmark)
+            elif now.left is not None and now.seconds and now.steps:
+                known[job.rule].append(now.seconds * now.steps)
+                ahead.append(now.left)
+            else:
+                waiting.append(job.rule)
+        if any(rule in jobs.LONG and not known[rule] for rule in waiting):
+            return None
+        ahead += [mean(known[rule]) for rule in waiting if known[rule]]
+        return max(sum(ahead) / max(lanes, len(self.of(RUNNING)), 1), *ahead)
 
     def training(self, name: str) -> Training:
         """Return where the training of an experiment stands."""
