@@ -38,7 +38,7 @@ from legor1.core import code_digest
 from legor1.core.layout import DataLayout, RunLayout
 from legor1.evaluation import suites
 from legor1.monitor import jobs, slurm
-from legor1.monitor.console import CHATTER, Console
+from legor1.monitor.console import Console
 from legor1.planning import preflight
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
@@ -72,7 +72,12 @@ with user_errors():
 RUN = f"results/{config['run']}"
 layout = RunLayout(RUN)
 
-# Without `rules` under `quiet`, Snakemake's own log is wanted.
+# How Snakemake's lines about itself begin; `Nothing to be done` is none of them.
+CHATTER = (
+    *("Assuming unrestricted", "Building DAG", "Using shell", "Provided ", "Rules claiming"),
+    *("Conda environments", "Job stats", "Select jobs", "Complete log", "Elapsed time"),
+)
+# `--quiet host` asks for Snakemake's own log.
 if workflow.is_main_process and Quietness.RULES in workflow.output_settings.quiet:
     logger.addFilter(lambda it: workflow.dryrun or not str(it.msg).startswith(CHATTER))
     for handler in logger.handlers:

@@ -56,15 +56,10 @@ class Snakemake:
         self.log("progress", done=done, total=total)
         return self.stream.getvalue()[before:]
 
-    def fail(self, rule, *logs, message=None) -> str:
-        logs = [str(log) for log in logs]
-        about = {"rule_name": rule, "rule_msg": message, "log": logs}
-        self.log("job_error", jobid=self.number, **about)
-        return self.stream.getvalue()
-
 
 @pytest.fixture
-def study(tmp_path) -> Snakemake:
+def study(tmp_path, monkeypatch) -> Snakemake:
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     study_jobs.note(CONFIG, tmp_path)
     return Snakemake(tmp_path, io.StringIO())
 
@@ -118,27 +113,12 @@ def test_a_rule_of_another_workflow_has_its_name(study):
     assert study.end().endswith("count_rows: 0.0 s\n")
 
 
-def test_an_error_shows_the_end_of_the_log_and_where_it_is(study):
-    words = "".join(f"line {n}\n" for n in range(100))
-    words += "Traceback (most recent call last):\n  File x\nlegor1 score: no. Remedy: yes.\n"
-    study.begin("score_predictions", "s.log", words, experiment="sft", evaluation="sound")
-    said = study.fail("score_predictions", study.folder / "logs/s.log", message="OUT_OF_MEMORY")
-    first, *rest = said.splitlines()
-    assert first == "✗ failed: scores of sft, protocol sound"
-    assert rest[:2] == ["    OUT_OF_MEMORY", f"  The end of its log, {study.folder}/logs/s.log:"]
-    assert rest[-3:] == [
-        "    Traceback (most recent call last):",
-        "      File x",
-        "    legor1 score: no. Remedy: yes.",
-    ]
-    assert "line 99" in said and "line 10\n" not in said
+def test_an_error_is_left_to_snakemake_which_shows_the_log(study):
+    study.begin("score_predictions", "s.log", experiment="sft", evaluation="sound")
+    study.logger.error("Error in rule", extra={"event": "job_error", "jobid": 1})
+    study.logger.error("Error in rule", extra={"event": "job_error", "jobid": 1})
+    assert study.stream.getvalue() == 2 * "Error in rule\n"
     assert study.console.running == {}
-
-
-def test_an_error_without_a_log_says_so(study):
-    assert "No such job" not in study.fail("other", study.folder / "none.log")
-    assert study.stream.getvalue().startswith("✗ failed: other\n")
-    assert study.stream.getvalue().endswith("none.log:\n    It is empty.\n")
 
 
 def test_what_is_not_about_a_job_passes_snakemakes_own_filters(study):

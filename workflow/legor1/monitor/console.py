@@ -1,6 +1,6 @@
-"""What a terminal shows of Snakemake's work: a line for each job that ends, and how others get on.
+"""What Snakemake's terminal shows of a study: a line for each job that ends, and running progress.
 
-It stands in for the lines that ``quiet: [rules]`` silences. The jobs' own words are in their logs.
+It replaces the lines that ``quiet: [rules]`` silences; the jobs' own output is in their logs.
 """
 
 import contextlib
@@ -16,123 +16,82 @@ from legor1.core.errors import UserError
 from legor1.core.format import duration
 from legor1.core.layout import IN_RUN
 from legor1.core.progress import TIMES
-from legor1.monitor import run_files
-from legor1.monitor.jobs import GOAL, RULES, TRAININGS, Job
+from legor1.monitor.jobs import GOAL, TRAININGS, Job
+from legor1.monitor.run_files import tail
 from legor1.monitor.study_state import Run
 
-# How Snakemake's lines about itself begin; `Nothing to be done` is none of them.
-CHATTER = (
-    *("Assuming unrestricted", "Building DAG", "Using shell", "Provided ", "Rules claiming"),
-    *("Conda environments", "Job stats", "Select jobs", "Execute ", "Complete log", "Elapsed"),
-)
 ERASE = "\x1b[2K"  # the line that the cursor is in
 REDRAWN, REPEATED = 2, 60  # seconds between two looks at the running jobs: in a terminal, elsewhere
-ERROR_LINES = 20  # of a failed job's log
-
-
-class Begun:
-    """A job at work, as Snakemake announces it."""
-
-    def __init__(self, record: logging.LogRecord) -> None:
-        facts = vars(record)
-        self.rule, self.wildcards = facts["rule_name"], facts["wildcards"]
-        self.logs = [Path(path) for path in facts["log"]]
-        self.since, self.told = time.monotonic(), ""
-
-    def __str__(self) -> str:
-        if self.rule not in RULES:  # a target, or a rule of another workflow
-            return str(self.rule)
-        return str(Job(rule=self.rule, wildcards=self.wildcards, outputs=(), log="", benchmark=""))
-
-    def news(self) -> str:
-        """Return its last line of progress, if that is new."""
-        *_, last = ["", *filter(TIMES.search, self._words())]
-        before, self.told = self.told, last
-        return last if last != before else ""
-
-    def result(self, run: Run) -> str:
-        """Return the main numbers of what it made; empty if it has none."""
-        if self.rule == GOAL:
-            return str(run.folder / IN_RUN.report)
-        if self.rule in TRAININGS:
-            known = run.training(self.wildcards["experiment"])
-            name, values = ("reward", known.rewards) if known.rewards else ("loss", known.losses)
-            return f"{name} {values[-1]:.3g}" if values else ""
-        *_, last = ["", *self._words()]
-        return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 90, placeholder=" …")
-
-    def _words(self) -> list[str]:
-        return [line for log in self.logs for line in run_files.tail(log)]
 
 
 class Console(logging.Filterer):
-    """Takes the place of the filters of ``handler``, Snakemake's own, for the study in ``run``."""
+    """Filters of ``handler``, Snakemake's own, before those that it has, in the study ``run``."""
 
     def __init__(self, handler: "logging.StreamHandler[TextIO]", run: Path) -> None:
         super().__init__()
         self.stream, self.run = handler.stream, run
         self.filters, handler.filters = handler.filters, [self]
-        self.started = time.monotonic()
-        self.running: dict[int, Begun] = {}
-        self.most = 0  # jobs at once
-        self.ended: list[Begun] = []  # those whose number is not yet known
-        self.events = {"job_started": self._follow, "job_info": self._begin}
-        self.events |= {"job_finished": self._end, "progress": self._count, "job_error": self._fail}
+        self.started, self.most = time.monotonic(), 0  # jobs at once
+        self.running: dict[int, tuple[Job, float]] = {}  # and since when
+        self.ended: list[tuple[Job, float]] = []  # those whose number is not yet known
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say what is to be said of a job; return whether Snakemake is to show another record."""
-        if act := self.events.get(getattr(record, "event", None) or ""):
-            act(record)
-            return False
-        self._say("")
-        return bool(super().filter(record))
+        """Note what a record says of a job; return whether Snakemake is to show it."""
+        facts, now = vars(record), time.monotonic()
+        match facts.get("event"):
+            case "job_info":
+                rule, wildcards, log = facts["rule_name"], facts["wildcards"], "".join(facts["log"])
+                job = Job.model_construct(rule=rule, wildcards=wildcards, log=log)
+                self.running[facts["jobid"]] = job, now
+                self.most = max(self.most, len(self.running))
+            case "job_started" if not self.most:  # the first of all
+                threading.Thread(target=self._follow, daemon=True).start()
+            case "job_finished":
+                self.ended += [self.running.pop(facts["job_id"])]
+            case "progress":
+                self._count(f"{facts['done']}/{facts['total']}", now)
+            case "job_error":  # Snakemake shows it in full, with its log
+                self.running.pop(facts["jobid"], None)
+                self._say("")
+                return True
+            case event:
+                self._say("")
+                return event != "job_started" and bool(super().filter(record))
+        return False
 
     def _say(self, text: str) -> None:
         self.stream.write((ERASE if self.stream.isatty() else "") + text)
         self.stream.flush()
 
-    def _begin(self, record: logging.LogRecord) -> None:
-        self.running[vars(record)["jobid"]] = Begun(record)
-        self.most = max(self.most, len(self.running))
-
-    def _end(self, record: logging.LogRecord) -> None:
-        if job := self.running.pop(vars(record)["job_id"], None):
-            self.ended.append(job)
-
-    def _count(self, record: logging.LogRecord) -> None:
-        done, total = (f"{vars(record)[name]}" for name in ("done", "total"))
-        run, elapsed, left = Run(self.run), duration(time.monotonic() - self.started), None
+    def _count(self, done: str, now: float) -> None:
+        run, left = Run(self.run), None
         with contextlib.suppress(UserError):
             left = run.left(self.most)
         about = f"about {duration(left)} left" if left else ""
-        for job in self.ended:
-            head = f"{done:>{len(total)}}/{total}  {elapsed:>11}  {about:<22}"
-            facts = duration(time.monotonic() - job.since), job.result(run)
-            self._say(f"{head}  {job}: {', '.join(filter(None, facts))}\n")
+        head = f"{done:>7}  {duration(now - self.started):>11}  {about:<22}"
+        for job, since in self.ended:
+            facts = filter(None, (duration(now - since), _result(job, run)))
+            self._say(f"{head}  {job}: {', '.join(facts)}\n")
         self.ended = []
 
-    def _fail(self, record: logging.LogRecord) -> None:
-        facts = vars(record)
-        self._say(f"✗ failed: {self.running.pop(facts['jobid'], facts['rule_name'])}\n")
-        if message := facts["rule_msg"]:
-            self._say(textwrap.indent(f"{message}\n", "    "))
-        for log in map(Path, facts["log"]):
-            end = run_files.content(log, run_files.TAIL).decode("utf-8", "replace").splitlines()
-            shown = "\n".join(end[-ERROR_LINES:]) or "It is empty."
-            self._say(f"  The end of its log, {log}:\n{textwrap.indent(shown, '    ')}\n")
-
-    def _follow(self, record: logging.LogRecord) -> None:
-        if not self.most:  # the first
-            threading.Thread(target=self._look, daemon=True).start()
-
-    def _look(self) -> None:
-        watched = self.stream.isatty()
+    def _follow(self) -> None:
+        before: set[str] = set()
         while True:
-            time.sleep(REDRAWN if watched else REPEATED)
-            jobs = [*self.running.values()]
-            news = [line for job in jobs if (line := job.news())]
-            if watched:
-                line = "   ".join(job.told for job in jobs if job.told)
-                self._say(line[: shutil.get_terminal_size().columns - 1] + "\r")
-            elif news:
-                self._say("\n".join(news) + "\n")
+            time.sleep(REDRAWN if self.stream.isatty() else REPEATED)
+            logs = [tail(Path(job.log)) for job, _ in [*self.running.values()]]
+            lines = [progress[-1] for log in logs if (progress := [*filter(TIMES.search, log)])]
+            if self.stream.isatty():
+                self._say("   ".join(lines)[: shutil.get_terminal_size().columns - 1] + "\r")
+            else:
+                self._say("".join(f"{line}\n" for line in lines if line not in before))
+            before = {*lines}
+
+
+def _result(job: Job, run: Run) -> str:
+    """Return the main numbers of what a job made; empty if it has none."""
+    if job.rule == GOAL:
+        return str(run.folder / IN_RUN.report)
+    if job.rule in TRAININGS:
+        return run.training(job.experiment).reached
+    *_, last = ["", *tail(Path(job.log))]
+    return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 90, placeholder=" …")

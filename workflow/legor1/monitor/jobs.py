@@ -94,7 +94,7 @@ class Job(BaseModel, frozen=True):
     def what(self) -> str:
         """What it makes, in words."""
         whose = " of the base model's scenes" if "base/" in self.wildcards.get("data", "") else ""
-        return RULES[self.rule][1] + whose
+        return RULES.get(self.rule, ("", self.rule))[1] + whose  # a target, or another workflow's
 
     @property
     def of(self) -> str:

@@ -95,13 +95,6 @@ def tail(path: Path) -> list[str]:
     return [line for line in map(clean, lines) if line]
 
 
-def seconds(benchmark: Path) -> list[float]:
-    """Return the seconds that Snakemake noted of a job; none if it has not."""
-    with contextlib.suppress(IndexError, ValueError):
-        return [float(tail(benchmark)[-1].split()[0])]
-    return []
-
-
 def lines(path: Path) -> int:
     """Return how many whole lines a file has; it is read again only if it has changed."""
     try:

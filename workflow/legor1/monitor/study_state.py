@@ -46,6 +46,12 @@ class Training:
     left: float | None = None
     note: str = ""
 
+    @property
+    def reached(self) -> str:
+        """The last reward, or else the last loss; empty without either."""
+        name, values = ("reward", self.rewards) if self.rewards else ("loss", self.losses)
+        return f"{name} {values[-1]:.3g}" if values else ""
+
 
 class Seen(NamedTuple):
     """A job, its state, and when it last gave a sign of life, in seconds since 1970."""
@@ -106,11 +112,11 @@ class Run:
         ahead, waiting = [0.0], []
         for job, state, _ in self.jobs:
             now = self.training(job.experiment) if job.rule in jobs.TRAININGS else Training()
-            if state == DONE:
-                known[job.rule] += run_files.seconds(self.folder / job.benchmark)
-            elif now.left is not None and now.seconds and now.steps:
+            if now.left is not None and now.seconds and now.steps:
                 known[job.rule].append(now.seconds * now.steps)
                 ahead.append(now.left)
+            elif state == DONE:
+                known[job.rule] += self._took(job)
             else:
                 waiting.append(job.rule)
         if any(rule in jobs.LONG and not known[rule] for rule in waiting):
@@ -133,6 +139,12 @@ class Run:
         pace = seconds / taken if seconds and taken > 0 else None
         why = run_files.clean(str(stop.get("why", "")))
         return _training(run_files.rows(folder / work_folder.HISTORY), done, steps, pace, why)
+
+    def _took(self, job: Job) -> list[float]:
+        """Return the seconds that Snakemake noted of a job; none if it has not."""
+        with contextlib.suppress(IndexError, ValueError):
+            return [float(run_files.tail(self.folder / job.benchmark)[-1].split()[0])]
+        return []
 
     def answers(self, name: str) -> Answers:
         """Return how far the predictions of an experiment are."""
