@@ -78,7 +78,7 @@ CHATTER = (
     *("Conda environments", "Job stats", "Select jobs", "Complete log", "Elapsed time"),
 )
 # `--quiet host` asks for Snakemake's own log.
-if workflow.is_main_process and Quietness.RULES in workflow.output_settings.quiet:
+if workflow.is_main_process and Quietness.RULES in (workflow.output_settings.quiet or ()):
     logger.addFilter(lambda it: workflow.dryrun or not str(it.msg).startswith(CHATTER))
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":

@@ -47,7 +47,7 @@ class Console(logging.Filterer):
             case "job_started" if not self.most:  # the first of all
                 threading.Thread(target=self._follow, daemon=True).start()
             case "job_finished":
-                self.ended += [self.running.pop(facts["job_id"])]
+                self.ended += filter(None, [self.running.pop(facts["job_id"], None)])
             case "progress":
                 self._count(f"{facts['done']}/{facts['total']}", now)
             case "job_error":  # Snakemake shows it in full, with its log
