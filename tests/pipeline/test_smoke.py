@@ -66,7 +66,7 @@ def rows(path):
 def test_each_job_is_a_line_and_the_last_one_names_the_report(first):
     _, said = first
     lines = said.splitlines()
-    heads = [line for line in lines if re.match(r" ?\d+/37 +\d", line)]
+    heads = [line for line in lines if re.match(r" +\d+/37 +\d", line)]
     assert [int(line.partition("/")[0]) for line in heads] == [*range(1, 38)]
     assert len(lines) <= 2 * len(heads)
     assert lines[-1].endswith(" s, results/smoke/report.html")

@@ -143,6 +143,8 @@ def test_the_time_left_of_the_study_is_shown_once_it_is_known(study):
     write_json(study.folder / "work/a/progress.json", note)
     study.begin("compile_table", "t.log")
     assert "  about 54 s left  " in study.end()  # 6 steps of 4 s, then answers for 30 s
+    study.begin("compile_table", "t.log")
+    assert " left " not in study.end(20, 20)  # a part of the study was asked for
 
 
 def finish(folder, rule, experiment, seconds):

@@ -49,7 +49,7 @@ class Console(logging.Filterer):
             case "job_finished":
                 self.ended += filter(None, [self.running.pop(facts["job_id"], None)])
             case "progress":
-                self._count(f"{facts['done']}/{facts['total']}", now)
+                self._count(facts["done"], facts["total"], now)
             case "job_error":  # Snakemake shows it in full, with its log
                 self.running.pop(facts["jobid"], None)
                 self._say("")
@@ -63,12 +63,12 @@ class Console(logging.Filterer):
         self.stream.write((ERASE if self.stream.isatty() else "") + text)
         self.stream.flush()
 
-    def _count(self, done: str, now: float) -> None:
+    def _count(self, done: int, total: int, now: float) -> None:
         run, left = Run(self.run), None
         with contextlib.suppress(UserError):
             left = run.left(self.most)
-        about = f"about {duration(left)} left" if left else ""
-        head = f"{done:>7}  {duration(now - self.started):>11}  {about:<22}"
+        about = f"about {duration(left)} left" if left and done < total else ""
+        head = f"{f'{done}/{total}':>7}  {duration(now - self.started):>11}  {about:<22}"
         for job, since in self.ended:
             facts = filter(None, (duration(now - since), _result(job, run)))
             self._say(f"{head}  {job}: {', '.join(facts)}\n")
