@@ -97,6 +97,11 @@ def test_every_recipe_of_a_config_is_taken_as_it_is():
         ("train", {"lora": {"r": 8}}, "lora.alpha is missing"),
         ("train", {"seed": None}, "seed: None is not a whole number"),
         ("build-base", {"mixture": {"object": 0}}, "mixture: no task is ever drawn"),
+        (
+            "build-base",
+            {"mixture": {"objct": 1}},
+            "mixture: there is no task 'objct'. Did you mean object",
+        ),
         ("build-base", {"model": {}}, "model.text is missing"),
     ],
 )

@@ -22,7 +22,7 @@ from legor1.config.models import (
     Trained,
     Training,
 )
-from legor1.config.settings import beyond, training_contradictions
+from legor1.config.settings import beyond, training_contradictions, unknown_tasks
 from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
 
@@ -155,8 +155,10 @@ def checked(recipe: object, job: str) -> Recipe:
 def _contradictions(job: TrainingJob | PredictionJob | BaseTraining) -> Iterator[str]:
     if job.pixel_budget.min_pixels > job.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    if isinstance(job, BaseTraining) and not any(job.mixture.values()):
-        yield "mixture: no task is ever drawn. Remedy: give one a share above 0."
+    if isinstance(job, BaseTraining):
+        yield from unknown_tasks("mixture", job.mixture)
+        if not any(job.mixture.values()):
+            yield "mixture: no task is ever drawn. Remedy: give one a share above 0."
     if isinstance(job, PredictionJob):
         if (job.batch_size is None) == (job.batch_tokens is None):
             yield "batch_size: give either it or batch_tokens. Remedy: write null for the other."

@@ -149,7 +149,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config.pixel_budget.min_pixels > config.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    yield from _unknown_tasks("base.rebuild.training.mixture", config.base.rebuild.training.mixture)
+    yield from unknown_tasks("base.rebuild.training.mixture", config.base.rebuild.training.mixture)
     for name in config.columns or ():
         if name not in config.experiments:
             known = ", ".join(config.experiments)
@@ -199,7 +199,7 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
                 f"{where}.repeats: there is no experiment {experiment.repeats!r}. "
                 "Remedy: name one of the config, or leave it out."
             )
-        yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
+        yield from unknown_tasks(f"{where}.tasks", experiment.tasks)
         yield from training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
@@ -257,7 +257,8 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
         yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."
 
 
-def _unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
+def unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
+    """Yield an error for each of the names at ``path`` that is no task's."""
     for task in tasks:
         if task not in TASKS:
             yield (
