@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,8 @@ SECTIONS = (  # whose functions the templates call
     answer_figures, costs, defect_list, overview, provenance_view, result_tables, summary,
     training_curves, trust, unfinished,
 )  # fmt: skip
+
+NUMERIC = re.compile(r"[▼<−+\-\s]*\d|–$")  # how a cell begins that is set to the right
 
 Context = dict[str, object]  # the names in a template
 
@@ -94,6 +97,7 @@ def environment() -> Environment:
     made = publishable.environment()
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
     titles = {name: task.title for name, task in TASKS.items()}
+    made.tests["numeric"] = lambda cell: bool(NUMERIC.match(Markup(cell).striptags()))
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     made.globals |= {"reasons": REASONS, "tasks": titles}
     return made

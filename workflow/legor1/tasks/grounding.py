@@ -70,7 +70,7 @@ def previous_instruction(train: list[Row]) -> Answer:
 TASK = Task(
     name="grounding",
     title="Say what to do",
-    purpose="say what to do",
+    purpose="say exactly what to do",
     answer="words",
     order=2,
     rows=Rows(files=("grounding_qwen.jsonl",), prefix="lego", classes=frozenset({"step"})),

@@ -178,7 +178,7 @@ SCORING = Scoring(
 TASK = Task(
     name="object",
     title="Find the parts",
-    purpose="find the parts",
+    purpose="find and name the parts",
     answer="boxes",
     order=1,
     rows=Rows(
@@ -200,8 +200,8 @@ TASK = Task(
     scoring=SCORING,
     summary=summary,
     shown=(
-        Shown("f1_50_labelled", "F1 of box and label", "IoU of at least 0.5 and the right label"),
-        Shown("f1_50", "F1 of the box alone", "IoU of at least 0.5, whatever the label"),
+        Shown("f1_50_labelled", "F1 of box and label", "IoU 0.5 or more and the right label"),
+        Shown("f1_50", "F1 of the box alone", "IoU 0.5 or more, whatever the label"),
         Shown(
             "iou",
             "Mean IoU",

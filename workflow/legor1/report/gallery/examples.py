@@ -97,6 +97,11 @@ class Example:
     parts: list[tuple[str, str]] | None
     answers: list[Answer]
 
+    @property
+    def at_random(self) -> bool:
+        """Whether it was drawn whatever its scores."""
+        return "lot" in self.reasons
+
 
 def examples(
     study: Study, chosen: dict[str, Choice], folder: Path | None

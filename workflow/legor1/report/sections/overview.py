@@ -11,7 +11,7 @@ from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, counted, pointer
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
-from legor1.report.study import Study
+from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
 SIDES = ("train", "test")
@@ -57,14 +57,40 @@ def base_size(study: Study) -> str:
     return ""
 
 
+def taught(study: Study, experiment: Experiment) -> list[str]:
+    """Return the names of the tasks that an experiment is trained on."""
+    if experiment.method == "baseline":
+        return []
+    return [*study.settings(experiment).get("tasks", TASKS)]
+
+
+def preparation(study: Study, experiment: Experiment) -> list[str]:
+    """Return in a few words each what an experiment is trained on, how much, and from where."""
+    settings = study.settings(experiment)
+    if experiment.method == "baseline":
+        shown = settings.get("demonstrations")
+        return ["not trained", "worked examples in the prompt" if shown else "no worked examples"]
+    tasks, facts = taught(study, experiment), study.trainings[experiment.name].facts
+    named = "all tasks" if {*tasks} >= {*TASKS} else " and ".join(tasks) + " alone"
+    words = [f"trained on {named}"]
+    if "rows" in facts and "steps" in facts:
+        cited = partial(cite, IN_RUN.training(experiment.name), facts, write=count)
+        what = "prompts" if experiment.method == "grpo" else "rows"
+        words.append(Markup("{} {}, {} steps").format(cited("rows"), what, cited("steps")))
+    if start := settings.get("start_from"):
+        words.append(f"from {start}")
+    return words
+
+
 def recipes(study: Study) -> Rows:
-    """Return one row a setting: its name, then every experiment's value."""
+    """Return one row a setting in which experiments differ: its name, then every one's value."""
     blocks = [
         _flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
         for e in study.experiments
     ]
     names = dict.fromkeys(name for block in blocks for name in block)
-    return [[name, *(block.get(name, "–") for block in blocks)] for name in names]
+    rows = [[name, *(block.get(name, "–") for block in blocks)] for name in names]
+    return [row for row in rows if len({*row[1:]} - {"–"}) > 1]
 
 
 def _flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
