@@ -60,7 +60,8 @@ def render(
     if gallery:
         shown = gallery_page.context(study, chosen, gallery, out)
         style = environment().get_template("gallery.css.j2").render(shown)
-        _write("gallery.html.j2", _page(study, style) | shown, gallery)
+        script = (TEMPLATES / "gallery.js").read_text(encoding="utf-8")
+        _write("gallery.html.j2", _page(study, style, script) | shown, gallery)
     if tables_dir:
         table_export.write(study, tables_dir)
 
@@ -116,9 +117,9 @@ def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, ou
     }
 
 
-def _page(study: Study, more: str = "") -> Context:
-    """Return what stands at a page's head and foot, and its style, with ``more``."""
-    return _style(more) | {
+def _page(study: Study, more: str = "", script: str = "") -> Context:
+    """Return what stands at a page's head and foot, its style, with ``more``, and its script."""
+    return _style(more, script) | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
         "seed": cite(study.config_file, study.config, "seed"),
@@ -126,12 +127,18 @@ def _page(study: Study, more: str = "") -> Context:
     }
 
 
-def _style(more: str = "") -> Context:
-    """Return what a page needs: its style, with ``more``, and a policy that allows it alone."""
+def _style(more: str = "", script: str = "") -> Context:
+    """Return what a page needs: style, with ``more``, script, and a policy that allows no other."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + more
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    scripts = f"script-src {_digest(script)}; " if script else ""
     return {
         "style": Markup(style),
-        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "script": Markup(script),
+        "policy": f"default-src 'none'; img-src data:; style-src {_digest(style)}; {scripts}"
         "base-uri 'none'; form-action 'none'",
     }
+
+
+def _digest(text: str) -> str:
+    """Return what a policy calls an element of just this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -20,7 +20,7 @@ from legor1.monitor import run_files
 from legor1.report.citation import Record, cite
 from legor1.report.gallery import pictures
 from legor1.report.gallery.pictures import MOST_BOXES, Scene, digit, letter
-from legor1.report.gallery.selection import Choice, mark, reasons, score
+from legor1.report.gallery.selection import Choice, mark, measured, reasons
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
@@ -80,6 +80,7 @@ class Example:
 
     Attributes:
         anchor: its id in a page, the same in every report.
+        question: what was asked, without the directive; empty where that was not stored.
         reference: the true answer, boxes in pixels of the original image.
         picture: the bare image of a task without boxes.
         large: file name of the image in its own size, or empty.
@@ -91,16 +92,12 @@ class Example:
     task: str
     reasons: list[str]
     asked: list[Asked]
+    question: str
     reference: str
     picture: Markup | None
     large: str
     parts: list[tuple[str, str]] | None
     answers: list[Answer]
-
-    @property
-    def at_random(self) -> bool:
-        """Whether it was drawn whatever its scores."""
-        return "lot" in self.reasons
 
 
 def examples(
@@ -129,12 +126,14 @@ def _example(
     task, true = first["task"], None
     if TASKS[task].answer == "boxes":
         true = parse_objects(first["reference"]) or []
+    asked = prompts.asked(ident, list(answered), f"{anchor}-asked")
     return Example(
         anchor=anchor,
         instance_id=ident,
         task=task,
         reasons=why,
-        asked=prompts.asked(ident, list(answered), f"{anchor}-asked"),
+        asked=asked,
+        question=asked[0].prompt.removesuffix(TASKS[task].prompt.directive) if asked else "",
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=pictures.write_large(image, folder) if folder else "",
@@ -154,7 +153,7 @@ def _answer(
     return Answer(
         experiment=experiment,
         scores=_scores(study, experiment, row),
-        mark=mark(row, score(study, experiment.name, row)),
+        mark=mark(row, measured(study, experiment.name, row, TASKS[row["task"]].scoring.main)),
         judged=TASKS[row["task"]].gallery.verdict is not None,
         picture=picture,
         parts=tagged,
