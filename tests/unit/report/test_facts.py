@@ -1,5 +1,5 @@
 import pytest
-from report_run import SCRIPT
+from report_run import EXPERIMENTS, SCRIPT
 
 from legor1.report.sections import overview
 from legor1.report.study import read
@@ -15,11 +15,14 @@ def test_what_was_run_and_what_not(full):
     assert overview.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
 
 
-def test_recipes_stand_side_by_side(run):
+def test_settings_that_differ_stand_side_by_side(run):
+    experiments = EXPERIMENTS | {
+        "grpo": {"method": "grpo", "lora": {"r": 16}, "demonstrations": True}
+    }
+    run.configure(experiments=experiments)
     assert overview.recipes(read(run.folder)) == [
         ["method", "baseline", "sft", "grpo"],
-        ["demonstrations", "yes", "–", "–"],
-        ["lora.r", "–", "8", "8"],
+        ["lora.r", "–", "8", "16"],  # demonstrations are alike
     ]
 
 

@@ -25,6 +25,7 @@ from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.prompts import chat_messages
+from legor1.tasks.task import Task
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _CLOSING = re.compile(r"</think>", re.I)
@@ -50,6 +51,10 @@ class Asked:
     experiments: list[Experiment]
     demonstrations: list[Demonstration]
     prompt: str
+
+    def question(self, task: Task) -> str:
+        """Return the prompt without the task's words on how to answer."""
+        return self.prompt.removesuffix(task.prompt.directive).strip()
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,9 @@ def _example(
         task=task,
         reasons=why,
         asked=asked,
-        question=asked[0].prompt.removesuffix(TASKS[task].prompt.directive) if asked else "",
+        question=asked[0].prompt.removesuffix(TASKS[task].prompt.directive).strip()
+        if asked
+        else "",
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=pictures.write_large(image, folder) if folder else "",

@@ -24,7 +24,8 @@ EXTRA = "extra"
 ABOUT_FATES = (
     "Every true box is one of these: right (IoU 0.5 or more and the right label), misnamed (in "
     "its place, another label), misplaced (overlaps by less), missed (met by no box), or "
-    "unreadable (so is the answer). Extra are the predicted boxes that meet no true one."
+    "unreadable (so is the answer). Extra boxes, which meet no true "
+    "one, are in the table, as a share of the true."
 )
 MOST_PARTS = 6  # images with so many parts or more are one group
 BY_PARTS = {"_labelled": "Box and label", "": "Box alone"}  # by the end of a feature's name
@@ -92,12 +93,7 @@ def failures(study: Study) -> Figure:
     title = "What became of the parts"
     picture = svg.chart("stacked", "failures", title, described, bars=bars, fates=FATES)
     panels = [("True boxes by what became of them", "percent", picture)] if bars else []
-    headings = [
-        "Experiment",
-        *(f"{fate}, %" for fate in FATES),
-        f"{EXTRA}, % of true",
-        "True boxes",
-    ]
+    headings = ["Experiment", *(f"{fate}, %" for fate in (*FATES, EXTRA)), "True boxes"]
     return Figure(panels, headings, rows, title, ABOUT_FATES)
 
 

@@ -59,7 +59,13 @@ def intervals(study: Study, protocol: str) -> list[Panel]:
         if scored := study.scored(protocol, shown):
             free = result_tables.free_best(study, protocol, shown)
             picture = interval_panel(f"headline-{shown.name}", shown.label, scored, free)
-            panels.append((TASKS[shown.task].title, f"{shown.label}, percent", picture))
+            panels.append(
+                (
+                    TASKS[shown.task].title,
+                    f"{shown.label}, percent; dashed: best answer without a model",
+                    picture,
+                )
+            )
     return panels
 
 
