@@ -18,7 +18,6 @@ import pyarrow.parquet
 from reading_records import EVERY_RECORD, of_records, used
 
 from legor1.core.boxes import iou_matrix
-from legor1.published.defects import DEFECTS
 from legor1.tasks.metrics.detection import agreement, match
 from legor1.tasks.parsing import extract, parse_objects, parse_state
 
@@ -97,8 +96,7 @@ class Report(HTMLParser):
     def uncited(self) -> list[str]:
         """Return the texts that have a number in them, and no source."""
         cells = [text for text in self.first_cells if not GROUPS.fullmatch(text)]
-        prose = {one.meaning for one in DEFECTS.values()} | {*DEFECTS}
-        ours = [text for text in self.others + cells if text not in prose]
+        ours = self.others + cells
         return [text for text in ours if re.search(r"\d", NAMES.sub("", text))]
 
 

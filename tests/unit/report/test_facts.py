@@ -1,6 +1,7 @@
 import pytest
 from report_run import EXPERIMENTS, SCRIPT
 
+from legor1.core.format import duration
 from legor1.report.sections import overview
 from legor1.report.study import read
 
@@ -9,7 +10,7 @@ def test_what_was_run_and_what_not(full):
     study = read(full.folder)
     assert overview.counts(study)[0] == ["Find the parts (object)", "1", "1"]
     assert overview.quarantine(study) == [["odd " + SCRIPT, "2"]]
-    assert ["Wall time", "not recorded", "1 min 05 s"] in overview.costs(study)
+    assert "1 min 05 s" in full.page().text.partition("What it cost")[2]
     not_run = full.page().text.partition("Not run")[2]
     assert "The real LEGO-ARTA" in not_run and "but with 1.6 million parameters" in not_run
     assert overview.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
@@ -30,4 +31,4 @@ def test_settings_that_differ_stand_side_by_side(run):
     ("seconds", "text"), [(59.4, "59 s"), (60, "1 min 00 s"), (3720, "1 h 02 min")]
 )
 def test_duration(seconds, text):
-    assert overview.duration(seconds) == text
+    assert duration(seconds) == text

@@ -21,7 +21,6 @@ from legor1.report.publishable import TEMPLATES
 from legor1.report.sections import (
     answer_figures,
     costs,
-    defect_list,
     overview,
     provenance_view,
     result_tables,
@@ -34,7 +33,7 @@ from legor1.report.study import Experiment, Study, Training
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
-    answer_figures, costs, defect_list, overview, provenance_view, result_tables, summary,
+    answer_figures, costs, overview, provenance_view, result_tables, summary,
     training_curves, trust, unfinished,
 )  # fmt: skip
 

@@ -138,9 +138,7 @@ def _example(
         task=task,
         reasons=why,
         asked=asked,
-        question=asked[0].prompt.removesuffix(TASKS[task].prompt.directive).strip()
-        if asked
-        else "",
+        question=asked[0].question(TASKS[task]) if asked else "",
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=pictures.write_large(image, folder) if folder else "",

@@ -1,30 +1,18 @@
 """What was run, with what, and what was not: plain facts about a study."""
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 from markupsafe import Markup
 
-from legor1.core.format import count, duration, large, size
+from legor1.core.format import count, large, size
 from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, counted, pointer
-from legor1.report.sections.costs import mib
-from legor1.report.sections.provenance_view import UNKNOWN, commit
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
 SIDES = ("train", "test")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
-COSTS: dict[str, tuple[str, Callable[..., str]]] = {  # label → key in run.json, how it is written
-    "Wall time": ("seconds", duration),
-    "Peak memory": ("peak_memory_mib", mib),
-    "Optimiser steps": ("steps", count),
-    "Training rows": ("rows", count),
-    "Trained parameters": ("trainable_parameters", count),
-    "All parameters": ("total_parameters", count),
-    "Commit": ("provenance", commit),
-}
 
 Rows = list[list[str]]
 
@@ -110,22 +98,6 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return "none" if value is None else str(value)
-
-
-def costs(study: Study) -> Rows:
-    """Return one row a fact about the trainings, with the value of each of them."""
-    names = [experiment.name for experiment in study.trained]
-    return [
-        [label, *(_cost(study, name, *fact) for name in names)] for label, fact in COSTS.items()
-    ]
-
-
-def _cost(study: Study, name: str, key: str, write: Callable[..., str]) -> str:
-    try:
-        text = cite(IN_RUN.training(name), study.trainings[name].facts, key, write=write)
-    except (KeyError, TypeError, ValueError):
-        return UNKNOWN
-    return text if text != UNKNOWN else UNKNOWN  # which needs no source
 
 
 def counts(study: Study) -> Rows:

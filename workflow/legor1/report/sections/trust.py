@@ -59,13 +59,8 @@ def intervals(study: Study, protocol: str) -> list[Panel]:
         if scored := study.scored(protocol, shown):
             free = result_tables.free_best(study, protocol, shown)
             picture = interval_panel(f"headline-{shown.name}", shown.label, scored, free)
-            panels.append(
-                (
-                    TASKS[shown.task].title,
-                    f"{shown.label}, percent; dashed: best answer without a model",
-                    picture,
-                )
-            )
+            note = f"{shown.label}, percent; dashed: best answer without a model"
+            panels.append((TASKS[shown.task].title, note, picture))
     return panels
 
 
