@@ -180,8 +180,9 @@ def test_the_command_says_each_difference_and_its_adjusted_p(folder, tmp_path, c
     first, second = folder("first", boxes(0.2, 1)), folder("second", boxes(0.9, 2))
     given = [f"few={first}", f"sft={second}", "--out", str(tmp_path / "c.json"), "--replicates"]
     assert run_command(["compare", *given, "20"]) == 0
-    main = read_json(tmp_path / "c.json")["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
-    told = f"iou {main['difference']:.3f}, adjusted p {main['p_holm']:.3f}"
+    (compared,) = read_json(tmp_path / "c.json")["comparisons"]
+    main = compared["tasks"]["object"]["metrics"]["f1_50_labelled"]
+    told = f"f1_50_labelled {main['difference']:.3f}, adjusted p {main['p_holm']:.3f}"
     assert "compare sft against few object: n 60, " in (said := capsys.readouterr().out)
     assert told in said
 
