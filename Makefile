@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BENCHMARKS := data rewards scoring sft grpo inference report
 
 .PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu rehearsal benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
-	lint lock setup crate publish restore shop-window clean help
+	docs lint lock setup crate publish restore shop-window clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-large  run the real 3B and 7B architectures with random weights: 19 GiB of memory"
 	@echo "make test-gpu    run the tests that need a GPU"
 	@echo "make lint        run formatters, linters and the type checker"
+	@echo "make docs        build the documentation as a site: site/index.html"
 	@echo "make publish     push a finished run to the DVC remote: RUN=study, or RUN=demo and so on"
 	@echo "make restore     bring a published run back and check it; likewise"
 	@echo "make shop-window show a finished demo in the README: RUN=demo"
@@ -93,6 +94,10 @@ lint: setup
 	$(BIN)/snakemake --lint --configfile workflow/configs/demo.yaml
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html"
 
 lock: setup
 	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)

@@ -1,112 +1,241 @@
-"""What the README opens with, from a finished demo: pictures of its report, and its results.
+"""What the docs show of a finished demo: pictures, its results, and what was found.
 
-``make shop-window RUN=demo`` takes the pictures, keeps them with the run's ``table.csv`` and its
-commit and date in ``docs/demo``, and writes the README's part between its two markers.
+``make shop-window RUN=demo`` takes the pictures, keeps them in ``docs/demo`` with the run's
+``table.csv`` and what it was made of, and writes the README's part between its two markers and
+``docs/results.md``. Without a run, it writes these two again from what is kept.
 """
 
 import csv
-import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from legor1.core.errors import UserError
+from legor1.core.files import read_json, write_json
 from legor1.core.format import percent
 from legor1.tasks.baselines import NAMES
-from legor1.tasks.discovery import METRICS, TASKS
+from legor1.tasks.discovery import METRICS, TASKS, main_metric
+from legor1.tasks.task import Shown
 
 ROOT = Path(__file__).parents[1]
-KEPT, README = ROOT / "docs/demo", ROOT / "README.md"
+KEPT, README, RESULTS = ROOT / "docs/demo", ROOT / "README.md", ROOT / "docs/results.md"
 PART = re.compile(r"(?<=<!-- demo: by make shop-window -->\n).*?(?=<!-- end of demo -->)", re.S)
 SCHEMES = ("light", "dark")
 VIEW = {"width": 1200, "height": 1000}  # CSS pixels
 COLOURS = 160
+NEEDED = ("report.html", "gallery.html", "comparison.json", "table.csv")
+# The gallery's card that shows most: many parts, answered well by all; of equal ones the first.
+BEST_CARD = """cards => cards.map(card => {
+  const scores = [...card.querySelectorAll('.score b')].map(b => parseFloat(b.textContent))
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length
+  return [card.id, mean * card.querySelectorAll('.truth li').length]
+}).reduce((best, card) => card[1] > best[1] ? card : best)[0]"""
+WITHOUT = "best without a model"
+RESULTS_PAGE = """\
+# The demo's results
+
+Written by `make shop-window` from a finished `make {run}`, made on {date} by commit `{commit:.12}`:
+{examples} from {manuals} test manuals, {trained}.
+
+{picture}
+
+In percent, with 95 % intervals that resample whole manuals. All numbers are in
+[table.csv](demo/table.csv), and defined in [metrics.md](metrics.md). The base model is tiny: this
+shows that the methods work, and says nothing about how they compare at 7 billion parameters.
+
+{table}
+"""
 
 Row = dict[str, str]
+Line = dict[str, Row | None]  # experiment, or ``WITHOUT`` → its row of ``table.csv``
+Facts = dict[str, Any]
 
 
 def main(run: Path) -> None:
-    """Keep a finished run's table and pictures, and write the README's part.
+    """Keep a finished run's table, facts and pictures, and write what shows them.
 
     Raises:
         UserError: the run is not finished, or its code was no commit.
     """
-    needed = [run / name for name in ("report.html", "table.csv", "table.csv.provenance.json")]
-    for path in needed:
+    for path in (run / name for name in (*NEEDED, "table.csv.provenance.json")):
         if not path.exists():
             raise UserError(f"{path} does not exist. Remedy: finish the run first: make demo.")
-    record = json.loads(needed[2].read_text(encoding="utf-8"))
+    record = read_json(run / "table.csv.provenance.json")
     if not record["commit"] or record["dirty"]:
         raise UserError(f"{run} was made by code of no commit. Remedy: commit, and run it again.")
     KEPT.mkdir(exist_ok=True)
-    take_pictures(needed[0])
-    shutil.copyfile(needed[1], KEPT / "table.csv")
+    take_pictures(run)
+    shutil.copyfile(run / "table.csv", KEPT / "table.csv")
+    compared = read_json(run / "comparison.json")
+    tasks = compared["comparisons"][0]["tasks"].values()
     made = {"run": run.name, "commit": record["commit"], "date": record["started"][:10]}
-    (KEPT / "made.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    made |= {"manuals": max(task["clusters"] for task in tasks)}
+    made |= {"seeds": max(compared["seeds"].values()), "better": clearly_better(compared)}
+    write_json(KEPT / "made.json", made)
+    write()
+
+
+def write() -> None:
+    """Write the README's part and the page of results, from what is kept in ``docs/demo``."""
     text = README.read_text(encoding="utf-8")
     README.write_text(PART.sub(lambda _: part(), text), encoding="utf-8")
+    RESULTS.write_text(page(), encoding="utf-8")
 
 
-def take_pictures(report: Path) -> None:
-    """Take the report's first screen, light and dark."""
+def clearly_better(compared: Facts) -> dict[str, list[str]]:
+    """Return metric, as ``task.name`` → the experiments that are clearly better than the first.
+
+    As in the report: the interval of the paired difference lies above zero, and its test agrees.
+    """
+    better: dict[str, list[str]] = {}
+    least = round(1 - compared["interval"]["confidence"], 9)
+    first = [p for p in compared["comparisons"] if p["baseline"] == compared["baseline"]]
+    for pair in first:
+        for task, differences in pair["tasks"].items():
+            for name, facts in differences["metrics"].items():
+                if facts["p_holm"] is not None and facts["p_holm"] < least and facts["low"] > 0:
+                    better.setdefault(f"{task}.{name}", []).append(pair["experiment"])
+    return better
+
+
+def take_pictures(run: Path) -> None:
+    """Take the report's first screen and the gallery's best card, light and dark."""
     from playwright.sync_api import sync_playwright
 
     finder = ROOT / "tests/browser/chromium.sh"
     chromium = subprocess.run([finder], stdout=subprocess.PIPE, text=True, check=True).stdout
     with sync_playwright() as driver, tempfile.TemporaryDirectory() as folder:
+        taken = Path(folder) / "taken.png"
         browser = driver.chromium.launch(executable_path=chromium.strip())
         for scheme in SCHEMES:
             page = browser.new_page(viewport=VIEW, color_scheme=scheme, device_scale_factor=1.5)
-            page.goto(report.resolve().as_uri())
-            taken = Path(folder) / "taken.png"
+            page.goto((run / "report.html").resolve().as_uri())
             page.screenshot(path=taken)
-            with Image.open(taken) as image:
-                few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            few.save(KEPT / f"report-{scheme}.png", optimize=True)
+            keep(taken, f"report-{scheme}.png")
+            page.goto((run / "gallery.html").resolve().as_uri())
+            best = page.eval_on_selector_all("article.object", BEST_CARD)
+            page.locator(f"article#{best}").screenshot(path=taken)
+            keep(taken, f"card-{scheme}.png")
         browser.close()
+
+
+def keep(taken: Path, name: str) -> None:
+    """Keep a picture in few colours."""
+    with Image.open(taken) as image:
+        few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(KEPT / name, optimize=True)
+
+
+def kept() -> tuple[Facts, list[Row]]:
+    """Return what the demo was made of, and its rows under the sound protocol."""
+    with (KEPT / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["protocol"] == "sound"]
+    made = read_json(KEPT / "made.json")
+    sizes = {row["task"]: int(row["n"]) for row in rows}
+    seeds = "one training seed" if made["seeds"] == 1 else f"{made['seeds']} training seeds"
+    return made | {"examples": f"{sum(sizes.values()):,} examples", "trained": seeds}, rows
 
 
 def part() -> str:
     """Return the README's part, from what is kept in ``docs/demo``."""
-    made = json.loads((KEPT / "made.json").read_text(encoding="utf-8"))
-    with (KEPT / "table.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["protocol"] == "sound"]
+    made, rows = kept()
+    lines = measured(rows, [main_metric(task) for task in TASKS])
+    better = made["better"]
+    found = [
+        finding(shown, line, better.get(f"{shown.task}.{shown.name}", [])) for shown, line in lines
+    ]
+    alt = "A card of the gallery: one image with its true boxes and what each experiment answered"
     return f"""\
-<picture>
-  <source media="(prefers-color-scheme: dark)" srcset="docs/demo/report-dark.png">
-  <img src="docs/demo/report-light.png" alt="The report of the demo: its answer in a few sentences,
-  and the first lines of its results">
-</picture>
+{picture("card", "docs/demo", alt)}
 
-{table(rows)}
+True boxes are solid, predicted ones dashed. What the study in miniature found, with a tiny model
+that says nothing about how the methods compare at 7 billion parameters:
 
-The report of `make {made["run"]}`, and its results in percent, with their 95 % intervals. Made on
-{made["date"]} by commit {made["commit"][:12]}; all numbers: [table.csv](docs/demo/table.csv).
+{chr(10).join(found)}
+
+{table(lines)}
+
+In percent, with 95 % intervals: {made["examples"]} from {made["manuals"]} test manuals,
+{made["trained"]}. Made by `make {made["run"]}` on {made["date"]}, by commit {made["commit"][:12]}.
+[All results](docs/results.md).
 
 """
 
 
-def table(rows: list[Row]) -> str:
+def page() -> str:
+    """Return the page of results, from what is kept in ``docs/demo``."""
+    made, rows = kept()
+    alt = "The first screen of the report: its answer in a few sentences, and its first results"
+    shown = {"picture": picture("report", "demo", alt), "table": table(measured(rows, METRICS))}
+    return RESULTS_PAGE.format(**made | shown)
+
+
+def measured(rows: list[Row], metrics: Iterable[Shown]) -> list[tuple[Shown, Line]]:
+    """Return each metric that the rows have, with its row of each experiment and ``WITHOUT``."""
+    experiments = dict.fromkeys(row["experiment"] for row in rows if row["experiment"] not in NAMES)
+    lines = []
+    for shown in metrics:
+        of = [row for row in rows if (row["task"], row["metric"]) == (shown.task, shown.name)]
+        named = {row["experiment"]: row for row in of if row["value"]}
+        free = [row for name, row in named.items() if name in NAMES]
+        best = max(free, key=lambda row: shown.worth(float(row["value"])), default=None)
+        if named:
+            line = {name: named.get(name) for name in experiments} | {WITHOUT: best}
+            lines.append((shown, line))
+    return lines
+
+
+def finding(shown: Shown, line: Line, better: list[str]) -> str:
+    """Return in one line what was found of a task, given who is clearly better than the first."""
+    first, *others = (row for name, row in line.items() if row and name != WITHOUT)
+    best, free = max((first, *others), key=_value), line[WITHOUT]
+    if free and float(best["low"]) <= _value(free):
+        verdict = f"no experiment beats the best baseline without a model ({_percent(free)})"
+    elif better:
+        names = ", ".join(f"`{name}`" for name in better)
+        verdict = f"{names} clearly better than `{first['experiment']}` ({_percent(first)})"
+    else:
+        verdict = f"no experiment clearly better than `{first['experiment']}` ({_percent(first)})"
+    reached = f"best: `{best['experiment']}`, {_percent(best)}"
+    return f"- **{TASKS[shown.task].title}** ({shown.label}): {verdict}; {reached}."
+
+
+def table(lines: list[tuple[Shown, Line]]) -> str:
     """Return the results in Markdown: a line a metric, a column an experiment."""
-    names = [name for name in dict.fromkeys(row["experiment"] for row in rows) if name not in NAMES]
-    lines = [["", *names, "best without a model"], ["---", *("--:" for _ in names), "--:"]]
-    for one in METRICS:
-        found = {row["experiment"]: row for row in rows if row["metric"] == one.name}
-        turned = 1 if one.higher else -1
-        free = [found[name] for name in NAMES if name in found and found[name]["value"]]
-        best = max(free, key=lambda row: turned * float(row["value"]), default=None)
-        label = f"{TASKS[one.task].title}: {one.label} {'↑' if one.higher else '↓'}"
-        lines.append([label, *(_cell(found.get(name)) for name in names), _cell(best)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    names = list(lines[0][1])
+    cells = [["", *names], ["---", *("--:" for _ in names)]]
+    for shown, line in lines:
+        label = f"{TASKS[shown.task].title}: {shown.label} {'↑' if shown.higher else '↓'}"
+        cells.append([label, *map(_cell, line.values())])
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def picture(name: str, folder: str, alt: str) -> str:
+    """Return a picture that follows the reader's light or dark."""
+    return f"""\
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="{folder}/{name}-dark.png">
+  <img src="{folder}/{name}-light.png" alt="{alt}">
+</picture>"""
+
+
+def _value(row: Row) -> float:
+    return float(row["value"])
+
+
+def _percent(row: Row) -> str:
+    return f"{percent(_value(row))} %"
 
 
 def _cell(row: Row | None) -> str:
-    if row is None or not row["value"]:
+    if row is None:
         return "–"
     value, *ends = (percent(float(row[key])) for key in ("value", "low", "high") if row[key])
     return f"**{value}** {'–'.join(ends)}"
@@ -114,6 +243,6 @@ def _cell(row: Row | None) -> str:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1])) if sys.argv[1:] else write()
     except UserError as error:
         sys.exit(f"Error: {error}")

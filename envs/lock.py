@@ -14,6 +14,7 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 STAGES = ("prepare", "train", "infer", "report")
+PARTS = (*STAGES, "docs")  # each has a lock of its own
 # vLLM asks for other releases of the first, and works with ours; and it works without the others.
 VLLM_WITH = ("numpy", "torch", "torchvision", "transformers")
 VLLM_WITHOUT = ("intel-openmp", "numba", "torchaudio", "torchcodec")
@@ -49,9 +50,9 @@ def main() -> None:
     """Renew every lock; with ``--upgrade`` to the newest releases, else as few as are needed."""
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
     universal, pinned = ["--universal"], ["--constraint", str(ENVS / "all.txt")]
-    lock("all", [*STAGES, "workflow"], ["dev"], [*universal, *upgrade])
-    for stage in STAGES:
-        lock(stage, [stage], [], [*universal, *pinned])
+    lock("all", [*PARTS, "workflow"], ["dev"], [*universal, *upgrade])
+    for part in PARTS:
+        lock(part, [part], [], [*universal, *pinned])
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
         versions = (pin.partition(" ")[0] for pin in pins("all"))
         ours = [pin for pin in versions if name_of(pin) in VLLM_WITH]

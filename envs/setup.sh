@@ -23,8 +23,15 @@ command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.
 [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -gt 9000000 ] ||
   fail "less than 9 GB of disk are free here" "free some space"
 
-echo "Setting up .venv, once: about 5 minutes and 7 GB of disk."
+echo "Setting up .venv, once: about 5 minutes and 7 GB of disk; pip writes to .venv/setup.log."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r envs/all.txt
-.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+install() {
+  .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r envs/all.txt &&
+    .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+}
+if ! install >.venv/setup.log 2>&1; then
+  tail -n 20 .venv/setup.log >&2
+  fail "pip failed; its last lines are above, the others in .venv/setup.log" "see to what it names, and run again"
+fi
+echo "$(grep -c '^[^ #].*==' envs/all.txt) packages, $(du -sh .venv | cut -f 1), $((SECONDS / 60)) min $((SECONDS % 60)) s."
 echo "$key" >.venv/ready

@@ -14,14 +14,16 @@ CUT_OFF = """() => [...document.querySelectorAll('.scroll, pre, svg, td, th')]
   .map(one => one.outerHTML.slice(0, 100))"""
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
 @pytest.mark.parametrize("study", ["plain", "odd"])
-def test_nothing_stands_out_of_the_page(visits, request, study, width):
+def test_nothing_stands_out_of_the_page(visits, request, study):
     for path in request.getfixturevalue(study).values():
-        visit = visits(path, viewport={"width": width, "height": 800})
-        assert visit.overflow() == [], path.name
-        visit.unfold()
-        assert visit.overflow() == [], f"{path.name}, unfolded"
+        visit = visits(path)
+        for unfold in (False, True):
+            if unfold:
+                visit.unfold()
+            for width in (320, 390, 768, 1280):
+                visit.page.set_viewport_size({"width": width, "height": 800})
+                assert visit.overflow() == [], f"{path.name}, {width} wide, {unfold=}"
 
 
 def test_nothing_is_asked_for_and_nothing_complains(visits, plain):
@@ -70,9 +72,10 @@ def test_pictures_are_taken_to_look_at(visits, plain, odd, pictures):
     light = {}
     for study, pages in {"": plain, "odd-": odd}.items():
         for path in pages.values():
-            for view, settings in VIEWS.items():
+            wide, narrow = (visits(path, **VIEWS[view]).page for view in ("light", "phone"))
+            for view, page in {"light": wide, "phone": narrow, "dark": wide}.items():
+                page.emulate_media(color_scheme="dark" if view == "dark" else "light")
                 target = pictures / f"{study}{path.stem}-{view}.png"
-                page = visits(path, **settings).page
                 page.screenshot(path=target, full_page=study == "")
                 with Image.open(target) as image:
                     light[target.stem] = ImageStat.Stat(image.convert("L")).mean[0]

@@ -1,7 +1,7 @@
 """The small study, killed again and again in every stage, ends as an undisturbed one does.
 
 A seed draws where and when; it is printed, and LEGOR1_CHAOS_SEED repeats it, as far as the machine
-is as fast.
+is as fast. LEGOR1_CHAOS_KILLS asks for fewer or more kills than 50.
 """
 
 import os
@@ -16,8 +16,9 @@ from study import Study
 
 from legor1.core.files import sha256
 
-KILLS, MOST = 50, 200  # at least, and attempts at most
-EACH = 3  # kills of every stage, at least
+KILLS = int(os.environ.get("LEGOR1_CHAOS_KILLS", 50))  # at least
+EACH = 3 if KILLS >= 50 else 1  # kills of every stage, at least
+MOST = 200  # attempts
 LAST = "render_report"  # is killed until there are enough
 ANYWHERE, SECONDS = 0.1, 5  # of the kills come at any moment of Snakemake's first seconds
 ALONE = 0.2  # of the kills leave the jobs alive

@@ -4,7 +4,7 @@ A page's commands are run in its order, in a copy of the project, after the file
 page itself gives. ``SUBSTITUTES`` says which of them cannot run here, and why; all others run as
 they stand, so that a command that does not exist fails. What a page prints below a command must be
 in its output. Commands that need a finished run have one in the slow tests: the demo, made as small
-as the smoke test.
+as the smoke test; commands that need none run there no second time.
 """
 
 import os
@@ -14,13 +14,17 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import cloned_study
 import clones
 import documents
 import pytest
+import yaml
+from cloned_study import PULLING, REPORT
 from documents import PAGES
 from study import ROOT, Study
 
 from legor1.config.settings import load
+from legor1.core.provenance import RECORD
 
 DOCS = [page for page in PAGES if page.startswith("docs/")]
 
@@ -40,7 +44,7 @@ INDEX = "installs from a package index"
 SUBSTITUTES = [  # each that fits is applied, in this order
     Substitute(r"(.*)\bresults/study\b(.*)", r"\1results/demo\2", "the full study needs GPUs"),
     Substitute(
-        r"make (setup|lock|lint|test\S*|benchmark\S*)( .*)?",
+        r"make (setup|lock|lint|docs|test\S*|benchmark\S*)( .*)?",
         r"make --dry-run \1\2",
         "installs something, or is what runs this test",
     ),
@@ -79,6 +83,20 @@ SUBSTITUTES = [  # each that fits is applied, in this order
 NEED_A_RUN = (
     r"--report |\bresults\b|\bpublished\b|adapters=pull|make (demo|crate|publish|restore)\b|git "
 )
+
+
+def needs_a_run(command: str, printed: str) -> bool:
+    plans = "snakemake" in command and printed
+    return bool(plans or re.search(NEED_A_RUN, command))
+
+
+PAGES_ON_A_RUN = [
+    page
+    for page in PAGES
+    if any(
+        needs_a_run(*each) for block in documents.blocks(page) for each in documents.commands(block)
+    )
+]
 # Commands that end with an error on purpose: what the user can put right.
 REFUSED = {r".*/legor1 check": "there may be no GPU", r".*/legor1 plan --gpu A100-40": "too small"}
 
@@ -127,11 +145,37 @@ def test_the_commands_of_a_page_run(page, project, planned, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGES_ON_A_RUN)
 def test_the_commands_of_a_page_run_where_the_demo_is_finished(page, finished, tmp_path):
     folder = copy(finished, tmp_path)
     for command, printed in prepared(page, folder):
-        check(folder, command, printed)
+        if needs_a_run(command, printed):
+            check(folder, command, printed)
+
+
+@pytest.mark.slow
+def test_the_finished_demo_goes_on_in_a_fresh_clone(finished, tmp_path):
+    overlay = ["--configfile", "workflow/configs/demo.yaml"]
+    study = Study.lying_in(copy(finished, tmp_path), overlay)
+    cloned_study.publish(study, "results/demo")
+    assert study.plan() == {}
+
+    report = (study.folder / "results/demo/report.html").read_text()
+    outs = yaml.safe_load((study.folder / "published/demo.dvc").read_text())["outs"]
+    hidden = {one["path"] for one in outs if one["md5"] not in report}
+    results = {path for path in hidden if not path.endswith(RECORD)}
+    beside = {"gallery.html", "gallery_images", "tables"}
+    assert results == {"report.html", "snakemake.json"} | beside
+
+    clone = cloned_study.clone(study, tmp_path / "clone")
+    cloned_study.legor1(clone, "restore", "results/demo")
+    assert clone.plan() == {}
+    assert clone.plan(*PULLING) == REPORT
+    more = "evaluation={replicates: 99}"
+    done = clone.snakemake("--config", more)
+    assert done.returncode == 0, done.stdout
+    assert not (clone.folder / "results/demo/work").exists()
+    assert clone.plan("--config", more) == {}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -224,11 +268,6 @@ def plan_of(page: str, command: str, printed: str) -> tuple | None:
         return None
     given = [one for one in documents.blocks(page) if one.language == "diff" or one.file]
     return command, *(one for one in given if not one.file or one.file in command)
-
-
-def needs_a_run(command: str, printed: str) -> bool:
-    plans = "snakemake" in command and printed
-    return bool(plans or re.search(NEED_A_RUN, command))
 
 
 def run(folder: Path, command: str, text: str = "") -> subprocess.CompletedProcess:

@@ -4,45 +4,19 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
-import yaml
+from cloned_study import PULLING, REPORT, clone, command, legor1, publish
 from reruns import IN_A_CLONE, jobs, rows
 from study import ROOT, Study
 
-from legor1.core.provenance import RECORD
-
-PULLING = ("--config", "adapters=pull")
 RUN = "results/demo"
-REPORT = {"render_report": 1}
 GOES_ON = (
     "title of the report",
     "metric: bootstrap samples",
     "one experiment added",
     "learning rate",
 )
-
-
-class Clone(Study):
-    """A git clone of a study."""
-
-    def __init__(self, origin: Study, folder):
-        self.folder, self.overlay = folder, origin.overlay
-        command(folder.parent, "git", "clone", "--quiet", str(origin.folder), str(folder))
-
-
-def command(folder, *words: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(folder / "workflow")}
-    done = subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def legor1(study: Study, *words: str) -> None:
-    command(study.folder, sys.executable, "-m", "legor1.cli.main", *words)
 
 
 def fill(study: Study, name: str, content: dict) -> None:
@@ -69,13 +43,6 @@ def start_git(study: Study) -> None:
     command(study.folder, "git", "init", "--quiet")
 
 
-def publish(study: Study, run: str) -> None:
-    legor1(study, "publish", run)
-    command(study.folder, "git", "add", "--all")
-    who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-    command(study.folder, "git", *who, "commit", "--quiet", "--message", "x")
-
-
 @pytest.fixture(scope="module")
 def published(tmp_path_factory, own_dvc):
     study = Study(tmp_path_factory.mktemp("published") / "study", "demo")
@@ -93,18 +60,18 @@ def published(tmp_path_factory, own_dvc):
 
 @pytest.fixture(scope="module")
 def restored(published):
-    clone = Clone(published, published.folder.parent / "restored")
-    legor1(clone, "restore", RUN)
-    return clone
+    study = clone(published, published.folder.parent / "restored")
+    legor1(study, "restore", RUN)
+    return study
 
 
 @pytest.fixture(scope="module")
 def pulled(published):
     """A clone that has pulled the adapters alone."""
-    clone = Clone(published, published.folder.parent / "pulled")
-    done = clone.snakemake(*PULLING, "--until", "pull_adapter")
+    study = clone(published, published.folder.parent / "pulled")
+    done = study.snakemake(*PULLING, "--until", "pull_adapter")
     assert done.returncode == 0, done.stdout
-    return clone
+    return study
 
 
 def test_publishing_reruns_nothing(published):
@@ -140,7 +107,7 @@ def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, rest
 
 
 def test_adapters_are_pulled_in_place_of_training(published, pulled):
-    plan = Clone(published, published.folder.parent / "bare").plan(*PULLING)
+    plan = clone(published, published.folder.parent / "bare").plan(*PULLING)
     assert plan["pull_adapter"] == 2 and plan["predict_shard"] == 3
     assert not [rule for rule in plan if rule.startswith("train_")]
     for name in ("sft", "grpo"):
@@ -183,30 +150,3 @@ def test_without_a_published_run_there_is_nothing_to_pull(tmp_path):
     done = Study(tmp_path, "demo").snakemake("--dry-run", *PULLING)
     assert "Error: published/demo.dvc does not exist" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-@pytest.mark.slow
-def test_a_real_study_goes_on_in_a_fresh_clone(tmp_path, own_dvc):
-    study = Study(tmp_path / "study", "smoke", with_base=True)
-    start_git(study)
-    done = study.snakemake()
-    assert done.returncode == 0, done.stdout
-    publish(study, "results/smoke")
-    assert study.plan() == {}
-
-    report = (study.folder / "results/smoke/report.html").read_text()
-    outs = yaml.safe_load((study.folder / "published/smoke.dvc").read_text())["outs"]
-    hidden = {one["path"] for one in outs if one["md5"] not in report}
-    results = {path for path in hidden if not path.endswith(RECORD)}
-    beside = {"gallery.html", "gallery_images", "tables"}
-    assert results == {"report.html", "snakemake.json"} | beside
-
-    clone = Clone(study, tmp_path / "clone")
-    legor1(clone, "restore", "results/smoke")
-    assert clone.plan() == {}
-    assert clone.plan(*PULLING) == REPORT
-    more = "evaluation={replicates: 99}"
-    done = clone.snakemake("--config", more)
-    assert done.returncode == 0, done.stdout
-    assert not (clone.folder / "results/smoke/work").exists()
-    assert clone.plan("--config", more) == {}

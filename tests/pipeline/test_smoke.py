@@ -49,10 +49,17 @@ def _variable(page: str, name: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def first(tmp_path_factory):
+    """A study that was run once, and what that said."""
     study = Study(tmp_path_factory.mktemp("smoke"), "smoke", with_base=True)
     done = study.snakemake()
     assert done.returncode == 0, done.stdout
+    return study, done.stdout
+
+
+@pytest.fixture(scope="module")
+def smoke(first):
+    study, _ = first
     return study
 
 
@@ -63,6 +70,32 @@ def run(smoke):
 
 def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_job_is_a_line_and_the_last_one_names_the_report(first):
+    _, said = first
+    lines = said.splitlines()
+    heads = [line for line in lines if re.match(r" +\d+/37 +\d", line)]
+    assert [int(line.partition("/")[0]) for line in heads] == [*range(1, 38)]
+    assert len(lines) <= 2 * len(heads)
+    assert lines[-1].endswith(" s, results/smoke/report.html")
+    assert max(map(len, lines)) < 180
+    assert not re.search("Finished jobid|Warning|Job stats|Select jobs|mismatch|\\[rank", said)
+    for shown in (
+        r"training of sft: .*, loss \d",
+        r"training of grpo: .*, reward ",
+        r"answers of sft, shard 1: .*, 13/13 answers",
+        r"scores of grpo, protocol sound: .*, object \w+ \d\.\d{3}, grounding \w+ .*, state \w+ ",
+        r"comparison: .*, tests 9, significant \d",
+        r"/37 .* about .* left +scores of ",
+    ):
+        assert re.search(shown, said), (shown, said)
+
+
+def test_what_the_terminal_lacks_is_in_the_logs(run):
+    logs = {path: path.read_text() for path in (run / "logs").rglob("*.log")}
+    assert re.search(r"^sft: 2/2 steps, loss=\S+, ", logs[run / "logs/train/sft.log"], re.MULTILINE)
+    assert "Warning" in "".join(logs.values())  # of libraries
 
 
 def test_the_table_has_every_experiment_and_metric(run):
@@ -236,3 +269,16 @@ def test_a_killed_shard_goes_on_where_it_stopped(smoke, run):
     done = smoke.snakemake("--", str(shard.relative_to(smoke.folder)))
     assert done.returncode == 0, done.stdout
     assert sorted(shard.read_text().splitlines()) == sorted(whole.splitlines())
+
+
+def test_a_job_that_fails_shows_its_error_and_its_log(smoke, run):
+    predictions = run / "predictions" / "always_yes.jsonl"
+    whole, target = predictions.read_text(), "results/smoke/scores/always_yes/sound/scores.json"
+    predictions.write_text('{"instance_id": "cut')
+    done = smoke.snakemake("--allowed-rules", "score_predictions", "--force", "--", target)
+    predictions.write_text(whole)
+    assert done.returncode != 0
+    assert "Error in rule score_predictions:\n" in done.stdout
+    assert "Logfile results/smoke/logs/score/always_yes/sound.log:\n" in done.stdout
+    complaint = r"^legor1 score: .*always_yes.jsonl, line 1.*Remedy: "
+    assert re.search(complaint, done.stdout, re.MULTILINE)

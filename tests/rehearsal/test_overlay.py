@@ -18,7 +18,8 @@ REHEARSED = {  # an overlay and what it is merged onto
     "overlay_first.yaml": ROOT / "workflow/configs/thesis_first.yaml",
 }
 DEVICE = {"device": "cpu", "precision": "float32", "attention": "sdpa", "threads": 1}
-SIZES = {"rows_per_task", "steps", "epochs", "shards", "replicates", "max_new_tokens", "max_pixels"}
+SIZES = {"rows_per_task", "steps", "epochs", "accumulation", "shards", "replicates"}
+SIZES |= {"max_new_tokens", "max_pixels"}
 
 
 def leaves(value, *path):

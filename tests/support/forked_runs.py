@@ -1,22 +1,20 @@
 """Run trainings one after the other, each forked from a process that has loaded everything.
 
-python forked_runs.py RUNS.json        each: job, processes, changes, and fate
-
 A program of its own, since loading takes longer than a training of the tiny model, and a process
-that has trained must not fork.
+that has trained must not fork. A run names the function that each of its ranks calls.
 """
 
 import functools
-import json
+import importlib
 import os
 import resource
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 
 import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401  (half of what a training loads)
+from loaded import fork, serve
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -54,7 +52,7 @@ class Fate(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(folder: Path, fate, config) -> int:
+def train(job_file: str, fate, config) -> int:
     """Train in this process, with changes to TRL's config; return the exit status."""
     grpo.GRPOConfig = functools.partial(GRPOConfig, **config)
     run = job.Job.run
@@ -64,7 +62,7 @@ def train(folder: Path, fate, config) -> int:
         run(self, trainer)
 
     job.Job.run = fated
-    loaded = job.Job(folder)
+    loaded = job.Job(Path(job_file))
     try:
         {"sft": sft, "grpo": grpo}[loaded.recipe["method"]].run(loaded)
     except UserError as error:
@@ -73,25 +71,17 @@ def train(folder: Path, fate, config) -> int:
     return 0
 
 
-def fork(run, rank: int, port: int) -> int:
-    """Start one process of a training; return its id."""
-    process = os.fork()
-    if process:
-        return process
-    status = 1
-    try:
-        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": run["processes"]}
-        ranks |= {"LOCAL_WORLD_SIZE": run["processes"], "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in ranks.items()})
-        log = os.open(run["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        status = train(Path(run["job"]), run["fate"], run["config"])
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
+def start(run, rank: int, port: int) -> int:
+    """Start one process of a run; return its id."""
+    module, function = run["call"]
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": run["processes"]}
+    ranks |= {"LOCAL_WORLD_SIZE": run["processes"], "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    changes = {name: str(value) for name, value in (ranks | run["environment"]).items()}
+
+    def call() -> int | None:
+        return getattr(importlib.import_module(module), function)(*run["arguments"])
+
+    return fork(call, run["log"], dict(os.environ) | changes)
 
 
 def free_port() -> int:
@@ -100,25 +90,25 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def main(plan: Path) -> None:
-    """Print the exit status of each run; the first process that fails takes the others along."""
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
-    statuses = []
-    for run in json.loads(plan.read_text()):
-        port = free_port()
-        living = {fork(run, rank, port) for rank in range(run["processes"])}
-        worst = 0
-        while living:
-            process, status = os.wait()
-            living.discard(process)
-            code = os.waitstatus_to_exitcode(status)
-            if code and not worst:
-                worst = code
-                for other in living:
-                    os.kill(other, signal.SIGKILL)
-        statuses.append(worst)
-    print(json.dumps(statuses))
+def run_all(runs) -> list[int]:
+    """Return the exit status of each run; the first process that fails takes the others along."""
+    return [run_one(run) for run in runs]
+
+
+def run_one(run) -> int:
+    port = free_port()
+    living = {start(run, rank, port) for rank in range(run["processes"])}
+    worst = 0
+    while living:
+        process, status = os.wait()
+        living.discard(process)
+        code = os.waitstatus_to_exitcode(status)
+        if code and not worst:
+            worst = code
+            for other in living:
+                os.kill(other, signal.SIGKILL)
+    return worst
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    serve(run_all)

@@ -1,9 +1,5 @@
-"""Train GRPO with ZeRO-2 on the ranks that torchrun starts: a program of its own.
+"""GRPO with ZeRO-2 on one of two ranks, which forked_runs.py starts."""
 
-torchrun … grpo_ranks.py stock|shared FOLDER        FOLDER gets numbers.json and a checkpoint
-"""
-
-import sys
 from pathlib import Path
 
 from grpo_cases import numbers, trainer
@@ -12,11 +8,14 @@ from trainer_cases import train_a_rank
 from legor1.training.job import DEEPSPEED
 
 
-def main(kind: str, out: Path) -> None:
-    """Two steps of two groups a rank, in two forward passes."""
+def main(kind: str, out: str) -> None:
+    """Take two steps of two groups a rank, in two forward passes.
+
+    ``out`` gets numbers.json and a checkpoint.
+    """
     made = trainer(
         kind == "shared",
-        out,
+        Path(out),
         per_device_train_batch_size=4,
         gradient_accumulation_steps=2,
         gradient_checkpointing=True,
@@ -27,7 +26,3 @@ def main(kind: str, out: Path) -> None:
         deepspeed=DEEPSPEED,
     )
     train_a_rank(made, numbers)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,17 +1,16 @@
-"""Measure the memory that one training step of the tiny base takes, in bytes: a program of its own.
+"""Measure the memory that a training step of the tiny base takes, in bytes: a program of its own.
 
-    python measure_step.py '{"sequences": 32, "text": 64, "visual": 16, "checkpointing": false, …}'
-
-It prints JSON: the growth of resident memory over what was there before the step, at its peak.
-Pages go back to the system as they are freed, or the peak of the warm-up would hide the step's.
+A request has the sizes of a step: ``{"sequences": 32, "text": 64, "visual": 16, …}``. A fork takes
+the step, and leaves the growth of resident memory over what was there before it, at its peak. Pages
+go back to the system as they are freed, or the peak of the warm-up would hide the step's.
 """
 
 import gc
-import json
-import sys
+import os
 from pathlib import Path
 
 import torch
+from loaded import fork, serve
 from peft import get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
@@ -73,8 +72,14 @@ def main(given: dict) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     step(batch(given, base.config))
-    print(json.dumps({"bytes": resident("VmHWM") - before}))
+    Path(given["result"]).write_text(str(resident("VmHWM") - before))
+
+
+def measure(given: dict) -> int:
+    """Return the exit status of a fork that measures a step."""
+    _, status = os.waitpid(fork(lambda: main(given), given["log"], dict(os.environ)), 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    serve(measure)

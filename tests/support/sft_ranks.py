@@ -1,9 +1,5 @@
-"""Train SFT with ZeRO-2 on the ranks that torchrun starts: a program of its own.
+"""SFT with ZeRO-2 on one of two ranks, which forked_runs.py starts."""
 
-torchrun … sft_ranks.py stock|packed FOLDER        FOLDER gets numbers.json and a checkpoint
-"""
-
-import sys
 from pathlib import Path
 
 from sft_cases import dataset, numbers, trainer
@@ -12,11 +8,11 @@ from trainer_cases import train_a_rank
 from legor1.training.job import DEEPSPEED
 
 
-def main(kind: str, out: Path) -> None:
-    """Three steps of two batches a rank."""
+def main(kind: str, out: str) -> None:
+    """Take three steps of two batches a rank; ``out`` gets numbers.json and a checkpoint."""
     made = trainer(
         kind == "packed",
-        out,
+        Path(out),
         dataset(8),
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
@@ -28,7 +24,3 @@ def main(kind: str, out: Path) -> None:
         deepspeed=DEEPSPEED,
     )
     train_a_rank(made, numbers)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,11 +1,8 @@
-"""Train two steps of four rows each, split in some way; a program of its own for two ranks.
-
-torchrun … split_ranks.py METHOD-TRAINER FOLDER        each rank takes two rows, one by one
+"""Trainings of two steps of four rows each, split in some way; also on one of two ranks.
 
 GRPO gets completions that are fixed, so that each split of a step has the same ones.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +46,8 @@ def adapter(made: Any) -> list[float]:
     return torch.cat([*lora_weights(made).values()]).tolist()
 
 
-if __name__ == "__main__":
-    train_a_rank(
-        make(
-            sys.argv[1],
-            Path(sys.argv[2]),
-            1,
-            2,
-            save_strategy="steps",
-            save_steps=2,
-            ddp_backend="gloo",
-            deepspeed=DEEPSPEED,
-        ),
-        adapter,
-    )
+def main(kind: str, out: str) -> None:
+    """Train on one of two ranks: each takes two rows, one by one."""
+    saved = {"save_strategy": "steps", "save_steps": 2}
+    parallel = {"ddp_backend": "gloo", "deepspeed": DEEPSPEED}
+    train_a_rank(make(kind, Path(out), 1, 2, **saved, **parallel), adapter)

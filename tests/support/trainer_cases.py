@@ -1,9 +1,6 @@
 """What the small SFT and GRPO trainings have in common, which compare stock trainers with ours."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ import numpy as np
 import torch
 from peft import LoraConfig
 from PIL import Image as Picture
+from trainings import run_forked
 from transformers import AutoProcessor
 
 from legor1.models.loading import load_model
@@ -75,26 +73,24 @@ def lora_weights(trainer: Any) -> dict[str, torch.Tensor]:
     return {name: p.detach().flatten() for name, p in named if p.requires_grad}
 
 
-def run_ranks(program: str, kinds: tuple[str, ...], folder: Path, steps: int) -> list[Any]:
-    """Return the numbers that a program of two ranks leaves, of each kind; ZeRO-2 must be on."""
-    logs = []
+def run_ranks(module: str, kinds: tuple[str, ...], folder: Path, steps: int) -> list[Any]:
+    """Return the numbers that two ranks of a module leave, of each kind; ZeRO-2 must be on."""
     for kind in kinds:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        fixed = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        path = Path(__file__).with_name(program)
-        done = subprocess.run(
-            [*command, "--nproc_per_node", "2", path, kind, folder / kind],
-            env=os.environ | fixed,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        logs.append(json.loads((folder / kind / "numbers.json").read_text()))
-        checkpoint = folder / kind / f"checkpoint-{steps}"
-        assert [*checkpoint.glob(f"global_step{steps}/zero_pp_rank_1*")]
-    return logs
+        (folder / kind).mkdir(parents=True)
+    runs = [
+        {
+            "call": (module, "main"),
+            "arguments": [kind, str(folder / kind)],
+            "processes": 2,
+            "environment": {},
+            "log": str(folder / kind / "log"),
+        }
+        for kind in kinds
+    ]
+    for kind, status in zip(kinds, run_forked(runs), strict=True):
+        assert status == 0, (folder / kind / "log").read_text()[-3000:]
+        assert [*(folder / kind).glob(f"checkpoint-{steps}/global_step{steps}/zero_pp_rank_1*")]
+    return [json.loads((folder / kind / "numbers.json").read_text()) for kind in kinds]
 
 
 def train_a_rank(made: Any, numbers: Callable[[Any], Any]) -> None:

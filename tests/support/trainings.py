@@ -1,19 +1,20 @@
 """Trainings of the tiny model in a few steps: their data, their jobs, and what they leave."""
 
+import functools
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from drawn_rows import conversations, draw_turns
+from loaded import Loaded
 
 from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.launch import environment
 
-HERE = Path(__file__).parent
 SIZES = [(240, 180), (180, 240), (210, 210), (270, 150), (240, 180)] * 2
 RECIPE = {
     "seed": 7,
@@ -93,31 +94,34 @@ def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:
 
     ``config`` in a fate changes what TRL is given.
     """
-    plan = [
+    compiled = folder / "compiled"
+    statuses = run_forked(
         {
-            "job": str(job),
-            "config": fate.get("config", {}),
-            "fate": {name: step for name, step in fate.items() if name != "config"},
+            "call": ("forked_runs", "train"),
+            "arguments": [
+                str(job),
+                {name: step for name, step in fate.items() if name != "config"},
+                fate.get("config", {}),
+            ],
             "processes": json.loads(job.read_text())["recipe"]["processes"],
+            "environment": {"TORCH_EXTENSIONS_DIR": str(compiled)},
             "log": str(job.with_name("log")),
         }
         for job, fate in runs
-    ]
-    write_json(folder / "runs.json", plan)
-    compiled = folder / "compiled"
-    changes = {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    changes["TORCH_EXTENSIONS_DIR"] = str(compiled)
-    done = subprocess.run(
-        [sys.executable, HERE / "forked_runs.py", folder / "runs.json"],
-        env=environment(RECIPE) | changes,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
     assert not compiled.exists()  # a training that is killed while it compiles would leave a lock
-    return json.loads(done.stdout.splitlines()[-1])
+    return statuses
+
+
+@functools.cache
+def _loaded() -> Loaded:
+    path = {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    return Loaded("forked_runs.py", environment(RECIPE) | path)
+
+
+def run_forked(runs: Iterable[dict]) -> list[int]:
+    """Have ``forked_runs.py`` run these; return their exit statuses."""
+    return _loaded().ask([*runs])
 
 
 def log(job: Path) -> str:

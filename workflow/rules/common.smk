@@ -10,6 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.settings.enums import Quietness
+
 # Not workflow.basedir: where another workflow takes these rules as a module, that is its own folder.
 HERE = workflow.current_basedir
 if not isinstance(HERE, os.PathLike):
@@ -31,14 +33,12 @@ os.environ.update(
 # for something newer would wait there for minutes.
 if workflow.remote_exec:
     os.environ.update(HF_HUB_OFFLINE="1")
-# Two lines before each job that would drown the stages' own lines of progress.
-logger.addFilter(lambda record: not str(record.msg).startswith(("Select jobs", "Execute ")))
-
 from legor1.config import job_params
 from legor1.core import code_digest
 from legor1.core.layout import DataLayout, RunLayout
 from legor1.evaluation import suites
 from legor1.monitor import jobs, slurm
+from legor1.monitor.console import Console
 from legor1.planning import preflight
 from legor1.published import defects
 from legor1.tasks.baselines import NAMES as BASELINES
@@ -71,6 +71,19 @@ with user_errors():
 
 RUN = f"results/{config['run']}"
 layout = RunLayout(RUN)
+
+# How Snakemake's lines about itself begin; `Nothing to be done` is none of them.
+CHATTER = (
+    *("Assuming unrestricted", "Building DAG", "Using shell", "Provided ", "Rules claiming"),
+    *("Conda environments", "Job stats", "Select jobs", "Complete log", "Elapsed time"),
+)
+# `--quiet host` asks for Snakemake's own log.
+if workflow.is_main_process and Quietness.RULES in (workflow.output_settings.quiet or ()):
+    logger.addFilter(lambda it: workflow.dryrun or not str(it.msg).startswith(CHATTER))
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            Console(handler, Path(RUN))
+
 a_dataset = DataLayout(f"{RUN}/{{data}}")  # the study's, or that of the tiny base model
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]

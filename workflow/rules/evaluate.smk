@@ -25,7 +25,7 @@ rule answer_without_model:
         code=code("baselines"),
     shell:
         "legor1 baselines --train {input.train:q} --test {input.test:q} --out {params.out:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"
 
 
 rule score_predictions:
@@ -53,7 +53,7 @@ rule score_predictions:
         code=code("score"),
     shell:
         "legor1 score {input.predictions:q} --protocol {wildcards.evaluation} {params.intervals}"
-        " --out {params.out:q} 2>&1 | tee {log:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 rule compile_table:
@@ -85,7 +85,7 @@ rule compile_table:
         scores=lambda wildcards, input: [f"{Path(path).parts[-3]}={path}" for path in input.scores],
         code=code("table"),
     shell:
-        "legor1 table {params.scores:q} --out {output.table:q} 2>&1 | tee {log:q}"
+        "legor1 table {params.scores:q} --out {output.table:q} > {log:q} 2>&1"
 
 
 rule compare_experiments:
@@ -120,4 +120,4 @@ rule compare_experiments:
         code=code("compare"),
     shell:
         "legor1 compare {params.scores:q} {params.intervals} --out {output.comparison:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"

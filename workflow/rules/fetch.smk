@@ -23,7 +23,7 @@ if config["dataset"]["source"] == "synthetic":
             code=code("synthesize", "manifest"),
         shell:
             "(legor1 synthesize {params.tree:q} {params.scenes} --workers {threads}"
-            " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
+            " && legor1 manifest {params.tree:q} --out {output.manifest:q}) > {log:q} 2>&1"
 
 else:
 
@@ -50,7 +50,7 @@ else:
             code=code("fetch", "manifest"),
         shell:
             "(legor1 fetch dataset {params.source} --out {params.tree:q}"
-            " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
+            " && legor1 manifest {params.tree:q} --out {output.manifest:q}) > {log:q} 2>&1"
 
 
 rule fetch_base:
@@ -73,7 +73,7 @@ rule fetch_base:
         source=source_options(config["base"], "model"),
         code=code("fetch"),
     shell:
-        "legor1 fetch model {params.source} --out {output.model:q} 2>&1 | tee {log:q}"
+        "legor1 fetch model {params.source} --out {output.model:q} > {log:q} 2>&1"
 
 
 rule draw_base_scenes:
@@ -95,4 +95,4 @@ rule draw_base_scenes:
         code=code("synthesize", "manifest"),
     shell:
         "(legor1 synthesize {params.tree:q} {params.scenes} --workers {threads}"
-        " && legor1 manifest {params.tree:q} --out {output.manifest:q}) 2>&1 | tee {log:q}"
+        " && legor1 manifest {params.tree:q} --out {output.manifest:q}) > {log:q} 2>&1"

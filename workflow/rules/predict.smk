@@ -34,7 +34,7 @@ rule predict_shard:
     shell:
         "legor1 predict --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --base {input.base:q} {params.adapter}"
-        " --shard {wildcards.shard}/{params.shards} --out {output.predictions:q} 2>&1 | tee {log:q}"
+        " --shard {wildcards.shard}/{params.shards} --out {output.predictions:q} > {log:q} 2>&1"
 
 
 rule gather_predictions:
@@ -60,4 +60,4 @@ rule gather_predictions:
     params:
         code=code("gather"),
     shell:
-        "legor1 gather {input.shards:q} --out {output.predictions:q} 2>&1 | tee {log:q}"
+        "legor1 gather {input.shards:q} --out {output.predictions:q} > {log:q} 2>&1"

@@ -25,7 +25,7 @@ rule index_dataset:
         code=code("index"),
     shell:
         "legor1 index {params.tree:q} --out {output.instances:q}"
-        " --quarantine {output.quarantine:q} 2>&1 | tee {log:q}"
+        " --quarantine {output.quarantine:q} > {log:q} 2>&1"
 
 
 rule fingerprint_images:
@@ -49,7 +49,7 @@ rule fingerprint_images:
         code=code("fingerprint"),
     shell:
         "legor1 fingerprint {input.instances:q} --tree {params.tree:q} --workers {threads}"
-        " --out {output.images:q} 2>&1 | tee {log:q}"
+        " --out {output.images:q} > {log:q} 2>&1"
 
 
 rule split_dataset:
@@ -77,7 +77,7 @@ rule split_dataset:
     shell:
         "legor1 split {input.instances:q} --images {input.images:q} {params.protocol}"
         " --seed {params.seed} --test-fraction {params.fraction} --out {output.split:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"
 
 
 rule convert_dataset:
@@ -109,7 +109,7 @@ rule convert_dataset:
         code=code("convert"),
     shell:
         "legor1 convert {input.instances:q} {input.split:q} {params.protocol}"
-        " --seed {params.seed} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --seed {params.seed} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule audit_dataset:
@@ -141,4 +141,4 @@ rule audit_dataset:
         code=code("audit"),
     shell:
         "legor1 audit {input.instances:q} {input.split:q} {params.conversations:q}"
-        " --tree {params.tree:q} --images {input.images:q} --out {output.audit:q} 2>&1 | tee {log:q}"
+        " --tree {params.tree:q} --images {input.images:q} --out {output.audit:q} > {log:q} 2>&1"

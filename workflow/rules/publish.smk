@@ -47,4 +47,4 @@ rule pull_adapter:
         out=lambda wildcards, output: Path(output.run).parent,
         code=code("pull"),
     shell:
-        "legor1 pull {params.out:q} --recipe {params.recipe:q} 2>&1 | tee {log:q}"
+        "legor1 pull {params.out:q} --recipe {params.recipe:q} > {log:q} 2>&1"

@@ -66,7 +66,7 @@ rule render_report:
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"
         " && legor1 report {params.run:q} --out {output.report:q} --tables {params.tables:q}"
-        " --gallery {output.gallery:q}) 2>&1 | tee {log:q}"
+        " --gallery {output.gallery:q}) > {log:q} 2>&1"
 
 
 rule draw_figure1:
@@ -94,4 +94,4 @@ rule draw_figure1:
         trainings=[f"{name}={RUN}/adapters/{name}" for name in SIDE_BY_SIDE],
         code=code("figure1"),
     shell:
-        "legor1 figure1 {params.trainings:q} --out {output.figure:q} 2>&1 | tee {log:q}"
+        "legor1 figure1 {params.trainings:q} --out {output.figure:q} > {log:q} 2>&1"

@@ -45,13 +45,13 @@ rule train_sft:
         out=lambda wildcards, output: Path(output.run).parent,
         code=training_code,
     shell:
-        # A signal that ends the job is for the training alone: it takes a step to stop, and needs
-        # someone to talk to. What an earlier attempt said stays in the log.
+        # A signal that ends the job is for the training alone, which takes a step to stop. What an
+        # earlier attempt said stays in the log.
         "trap '' TERM;"
         " legor1 train --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --manifest {input.manifest:q} --base {input.base:q}"
         " --work {params.work:q} --out {params.out:q} --minutes {resources.wall_minutes}"
-        " --attempt {resources.attempt} --log {log:q} 2>&1 | tee -a {log:q}"
+        " --attempt {resources.attempt} --log {log:q} >> {log:q} 2>&1"
 
 
 use rule train_sft as train_grpo with:
@@ -94,4 +94,4 @@ rule build_tiny_base:
         code=code("build-base"),
     shell:
         "legor1 build-base --recipe {params.recipe:q} --conversations {input.conversations:q}"
-        " --tree {params.tree:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --tree {params.tree:q} --out {params.out:q} > {log:q} 2>&1"

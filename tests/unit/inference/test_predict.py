@@ -269,32 +269,39 @@ def predict_here(folder, tree, shard, out, code=""):
 ONE_BY_ONE = RECIPE | {"batch_size": 1, "batch_tokens": None}
 
 
-@pytest.fixture
-def many(rows, tmp_path):
+@pytest.fixture(scope="module")
+def many(rows, tmp_path_factory):
     """A folder with the inputs of a stage: more conversations than are answered in no time."""
-    tree, conversations = rows
+    (tree, conversations), folder = rows, tmp_path_factory.mktemp("many")
     copies = [
         r | {"instance_id": f"{r['instance_id']}/{n}"} for n in range(4) for r in conversations
     ]
-    write_jsonl(tmp_path / "test.jsonl", copies)
-    describe_model(TINY_BASE, "tiny", None, tmp_path / "model.json")
-    return tmp_path, tree
+    write_jsonl(folder / "test.jsonl", copies)
+    describe_model(TINY_BASE, "tiny", None, folder / "model.json")
+    return folder, tree
 
 
-def test_shards_together_equal_a_single_run(many):
+@pytest.fixture(scope="module")
+def whole(many):
+    """The answers of a single, undisturbed run."""
     folder, tree = many
     predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
+    return folder / "whole.jsonl"
+
+
+def test_shards_together_equal_a_single_run(many, whole):
+    folder, tree = many
     shards = [folder / f"shards/{number}.jsonl" for number in range(3)]
     for number, out in enumerate(shards):
         predict_here(folder, tree, (number, 3), out)
     gather(shards, folder / "gathered.jsonl")
-    gather([folder / "whole.jsonl"], folder / "expected.jsonl")
+    gather([whole], folder / "expected.jsonl")
     assert (folder / "gathered.jsonl").read_bytes() == (folder / "expected.jsonl").read_bytes()
-    ids = [row["instance_id"] for row in read_jsonl(folder / "whole.jsonl")]
+    ids = [row["instance_id"] for row in read_jsonl(whole)]
     assert ids == [row["instance_id"] for row in read_jsonl(folder / "test.jsonl")]
 
 
-def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
+def test_a_shard_killed_outright_goes_on_at_the_next_example(many, whole, monkeypatch):
     folder, tree = many
     write_json(folder / "recipe.json", ONE_BY_ONE)
     out = folder / "killed.jsonl"
@@ -319,8 +326,7 @@ def test_a_shard_killed_outright_goes_on_at_the_next_example(many, monkeypatch):
     )
     predict_here(folder, tree, (0, 1), out, digest("predict"))
     assert left > 0 and len(asked) == 20 - left
-    predict_here(folder, tree, (0, 1), folder / "whole.jsonl")
-    assert out.read_bytes() == (folder / "whole.jsonl").read_bytes()
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_two_processes_do_not_answer_one_shard(many, monkeypatch):

@@ -2,12 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from loaded import Loaded
 
 from legor1.config.job_params import PredictionJob, TrainingJob
 from legor1.config.models import GrpoTraining, Lora, SftTraining
@@ -22,7 +20,6 @@ from legor1.training.job import DEEPSPEED
 
 TINY = DEFAULT.architecture("tiny", json.loads((TINY_BASE / "config.json").read_text()))
 QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
-MEASURE = Path(__file__).parents[2] / "support/measure_step.py"
 # What is measured is resident memory of a whole process: pages, not tensors.
 TOLERANCE = 0.25
 PAGES = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -44,6 +41,12 @@ def load(visual=5200, text=300, answer=200):
     return Load(500, *(Spread(n, n) for n in (visual, text, answer)))
 
 
+@pytest.fixture(scope="module")
+def measure():
+    """What measures the memory of a step: it has loaded all but the model."""
+    return Loaded("measure_step.py", os.environ | PAGES)
+
+
 @pytest.mark.parametrize(
     ("head", "checkpointing", "dropout", "text", "visual"),
     [
@@ -54,14 +57,15 @@ def load(visual=5200, text=300, answer=200):
         (False, True, 0.0, 16, 100),  # in the tower
     ],
 )
-def test_a_step_takes_what_the_model_says(head, checkpointing, dropout, text, visual):
+def test_a_step_takes_what_the_model_says(
+    measure, head, checkpointing, dropout, text, visual, tmp_path
+):
     lora = LORA | {"dropout": dropout}
     given = {"sequences": 32, "text": text, "visual": visual, "head": head, "lora": lora}
-    command = [sys.executable, str(MEASURE), json.dumps(given | {"checkpointing": checkpointing})]
-    done = subprocess.run(
-        command, env=os.environ | PAGES, capture_output=True, text=True, check=True
-    )
-    measured = json.loads(done.stdout.splitlines()[-1])["bytes"]  # DeepSpeed speaks first
+    files = {name: str(tmp_path / name) for name in ("result", "log")}
+    status = measure.ask(given | {"checkpointing": checkpointing} | files)
+    assert status == 0, (tmp_path / "log").read_text()
+    measured = int((tmp_path / "result").read_text())
     passed = memory.Pass(32, text + visual, visual, new=0, scored=text + visual)
     on_cpu = {"device": "cpu", "precision": "float32", "lora": Lora(**lora)}
     step = {"gradient_checkpointing": checkpointing}

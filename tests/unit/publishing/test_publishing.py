@@ -27,6 +27,25 @@ def origin(tmp_path_factory, own_dvc):
     return publish_run(folder)
 
 
+@pytest.fixture(scope="module")
+def restored_once(origin, tmp_path_factory):
+    """A clone of ``origin`` with its run and its remote; not to be changed."""
+    folder = tmp_path_factory.mktemp("restored")
+    git(folder, "clone", "--quiet", str(origin), "clone")
+    shutil.copytree(origin.parent / "legor1-published", folder / "legor1-published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "clone")
+        restore(RUN)
+    return folder
+
+
+@pytest.fixture
+def restored(restored_once, tmp_path, monkeypatch):
+    """A copy of that clone: the working directory."""
+    shutil.copytree(restored_once, tmp_path / "restored", symlinks=True)
+    monkeypatch.chdir(tmp_path / "restored/clone")
+
+
 @pytest.fixture
 def remote(clone):
     return clone.parent / "legor1-published"
@@ -86,8 +105,7 @@ def test_publishing_again_changes_nothing(origin, monkeypatch):
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
-def test_publishing_goes_on_after_it_was_interrupted(clone):
-    restore(RUN)
+def test_publishing_goes_on_after_it_was_interrupted(restored):
     path = Path("published/tiny.dvc")
     before = path.read_text()
     path.write_text("".join(line for line in before.splitlines(True) if "md5" not in line))
@@ -153,8 +171,7 @@ def test_results_that_are_not_the_published_ones_are_kept(clone):
     assert (RUN / "table.csv").read_text() == "mine"
 
 
-def test_a_file_that_is_not_what_was_published_is_named(clone):
-    restore(RUN)
+def test_a_file_that_is_not_what_was_published_is_named(restored):
     (RUN / PICTURE).write_text("something else")
     with pytest.raises(UserError, match=rf"{RUN}/{PICTURE} is not what was published\. Remedy"):
         dvc.verify(RUN, published(RUN))
@@ -193,15 +210,13 @@ def test_an_unfinished_run_is_not_published(clone):
         publish(Path("results/other"))
 
 
-def test_a_run_that_snakemake_does_not_know_is_not_published(clone):
-    restore(RUN)
+def test_a_run_that_snakemake_does_not_know_is_not_published(restored):
     shutil.rmtree(".snakemake/metadata")
     with pytest.raises(UserError, match=r"no record of any file in results/tiny.*Remedy"):
         publish(RUN)
 
 
-def test_of_two_at_once_each_waits_for_its_turn(clone):
-    restore(RUN)
+def test_of_two_at_once_each_waits_for_its_turn(restored):
     commands = [
         [sys.executable, "-m", "legor1.cli.main", word, str(RUN)] for word in ("publish", "restore")
     ]

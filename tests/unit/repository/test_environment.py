@@ -17,7 +17,8 @@ from legor1.core import code_digest
 ROOT = Path(__file__).parents[3]
 ENVS = ROOT / "envs"
 STAGES = ("prepare", "train", "infer", "report")
-LOCKS = ("all", *STAGES, "s3", "vllm")
+PARTS = (*STAGES, "docs")
+LOCKS = ("all", *PARTS, "s3", "vllm")
 ELSEWHERE = {"vllm"}  # imported where it is asked for alone, and in an environment of its own
 WITH_A_MODEL = ("train", "predict", "build-base")
 RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
@@ -83,9 +84,9 @@ def test_the_tests_run_in_the_locked_environment():
         assert wanted[name] == f"=={metadata.version(name)}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_has_the_pins_of_the_whole(stage):
-    assert pins(stage).items() <= pins("all").items()
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_has_the_pins_of_the_whole(part):
+    assert pins(part).items() <= pins("all").items()
 
 
 @pytest.mark.parametrize("environment", sorted(stages_by_environment()))
@@ -111,8 +112,8 @@ def declared(*extras: str) -> list[Requirement]:
     return declared(*extras, *own) if own else [one for one in wanted if one.name != "legor1"]
 
 
-ASKED = {stage: (stage,) for stage in STAGES}
-ASKED |= {"all": (*STAGES, "workflow", "dev"), "vllm": ("vllm", "test-vllm")}
+ASKED = {part: (part,) for part in PARTS}
+ASKED |= {"all": (*PARTS, "workflow", "dev"), "vllm": ("vllm", "test-vllm")}
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -1,6 +1,6 @@
 """No answer raises, gives NaN or leaves a score's range: neither drawn, nor mutated, nor hostile.
 
-``LEGOR1_FUZZ`` is the number of answers of the slow test, a million by default.
+``LEGOR1_FUZZ`` is the number of answers of the slow test, 300,000 by default.
 """
 
 import json
@@ -260,11 +260,11 @@ def test_a_seed_gives_the_same_answers():
 
 
 @pytest.mark.slow
-def test_a_million_answers():
+def test_many_answers():
     """Every answer is read in every way, and scored by one target: in turn, the costly less."""
     rng, texts = random.Random(0), fixtures()
     names = [name for name in TARGETS for _ in range(1 if name in COSTLY else 4)]
-    for index in range(int(os.environ.get("LEGOR1_FUZZ", "1000000"))):
+    for index in range(int(os.environ.get("LEGOR1_FUZZ", "300000"))):
         text, other = mutated(rng, texts), rng.choice(texts)
         try:
             check_answers(text)
@@ -295,7 +295,7 @@ def test_ten_times_the_text_takes_about_ten_times_as_long(function):
     ]
     for unit in units:
         for frame in ("{}", "[{}]", "<think>{}", "{{'bbox': [0, 0, 1, 1], 'label': '{}"):
-            short, long = (frame.format(unit * (n // len(unit))) for n in (100_000, 1_000_000))
-            limit = 40 * seconds(function, short) + 0.2  # quadratic would be 100
+            short, long = (frame.format(unit * (n // len(unit))) for n in (30_000, 300_000))
+            limit = 40 * seconds(function, short) + 0.1  # quadratic would be 100
             # A busy machine may disturb one call, but not three.
             assert any(seconds(function, long) < limit for _ in range(3)), (unit, frame)

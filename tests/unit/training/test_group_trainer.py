@@ -272,5 +272,5 @@ def test_dropout_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_of_zero_2_train_as_the_stock_trainer_does(tmp_path):
-    expected, found = run_ranks("grpo_ranks.py", ("stock", "shared"), tmp_path, steps=2)
+    expected, found = run_ranks("grpo_ranks", ("stock", "shared"), tmp_path, steps=2)
     assert_same_numbers(found, expected, in_parts=True)

@@ -187,5 +187,5 @@ def test_the_stock_trainer_is_one_setting_away_and_taken_where_it_must_be(pair, 
 
 @pytest.mark.slow
 def test_two_ranks_of_zero_2_train_as_the_stock_trainer_does(tmp_path):
-    expected, found = run_ranks("sft_ranks.py", ("stock", "packed"), tmp_path, steps=3)
+    expected, found = run_ranks("sft_ranks", ("stock", "packed"), tmp_path, steps=3)
     assert_same_numbers(found, expected)

@@ -44,6 +44,6 @@ def test_a_mean_of_each_forward_pass_is_not(tmp_path, kind):
 @pytest.mark.slow
 def test_two_processes_take_the_step_of_one(tmp_path):
     kinds = ("sft-packed", "sft-stock", "dapo-shared", "grpo-stock", "dr_grpo-shared")
-    ranks = run_ranks("split_ranks.py", kinds, tmp_path, steps=2)
+    ranks = run_ranks("split_ranks", kinds, tmp_path, steps=2)
     for kind, found in zip(kinds, ranks, strict=True):
         assert apart(trained(kind, tmp_path, 4, 1), torch.tensor(found)) < TOLERANCE

@@ -15,6 +15,7 @@ from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
+from legor1.core.format import p_value
 from legor1.core.layout import REPORTED
 from legor1.core.records import Role
 from legor1.evaluation import suites
@@ -28,8 +29,9 @@ Switches = Sequence[tuple[str, bool]]
 def _silence_libraries() -> None:
     """Keep libraries from printing between the stages' own lines of progress."""
     os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    warnings.simplefilter("ignore")
+    if sys.stderr.isatty():  # a log keeps their warnings
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        warnings.simplefilter("ignore")
 
 
 @command(
@@ -80,7 +82,8 @@ def index(tree: Path, out: Path, quarantine: Path) -> Facts:
     """Read a dataset tree into one row an instance."""
     from legor1.data.lego_arta.index import write_index
 
-    return write_index(tree, out, quarantine)
+    summary = write_index(tree, out, quarantine)
+    return {"instances": sum(summary["rows"].values())} | summary
 
 
 @command(
@@ -259,13 +262,12 @@ def pull(adapter: Path, recipe: Recipe) -> Facts:
     *p.BOOTSTRAP,
     p.out(p.INTO, "scores.json", "per_example.parquet"),
 )
-def score(predictions: Path, out: Path, **given: Any) -> None:
+def score(predictions: Path, out: Path, **given: Any) -> Facts:
     """Score predictions under one protocol; sound has bootstrap intervals, thesis its quirks."""
-    from legor1.evaluation.scoring import write_scores
+    from legor1.evaluation.scoring import PROTOCOLS, write_scores
 
-    for task, metrics in write_scores(predictions, out, **given)["tasks"].items():
-        values = {name: value for name, value in metrics.items() if isinstance(value, float)}
-        say(f"score {predictions.stem} {task}", values)
+    scores, main = write_scores(predictions, out, **given)["tasks"], PROTOCOLS[given["protocol"]]
+    return {f"{task} {main[task].main}": scores[task][main[task].main] for task in scores}
 
 
 @command(
@@ -281,17 +283,21 @@ def score(predictions: Path, out: Path, **given: Any) -> None:
     *p.BOOTSTRAP,
     p.OUT,
 )
-def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> None:
+def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
     """Test whether experiments differ, pair by pair, on the instances that both answered."""
     from legor1.evaluation.comparison import write_comparison
 
+    adjusted = []
     for pair in write_comparison(scores, out, **given)["comparisons"]:
         for task, compared in pair["tasks"].items():
             main = compared["metrics"][compared["main"]]
             missing = {f"missing in {name}": n for name, n in compared["missing"].items()}
             facts = {"n": compared["n"], **missing, compared["main"]: main["difference"]}
-            facts["adjusted p"] = main["p_holm"]
+            facts["adjusted p"] = p_value(main["p_holm"])
             say(f"compare {pair['experiment']} against {pair['baseline']} {task}", facts)
+            adjusted.append(main["p_holm"])
+    significant = sum(p is not None and p < 1 - given["confidence"] for p in adjusted)
+    return {"tests": len(adjusted), "significant": significant}
 
 
 @command(

@@ -1,5 +1,6 @@
 """Progress of long work on stderr: a bar in a terminal, now and then a line in a log."""
 
+import re
 import sys
 import time
 
@@ -7,6 +8,7 @@ from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10  # in a log, where a bar cannot be drawn over itself
 LINE = "{desc}: {n_fmt}/{total_fmt} {unit}{postfix}, {elapsed} elapsed, {remaining} left"
+TIMES = re.compile(r", [\d:]+ elapsed, [\d:?]+ left$")  # the end of such a line
 
 
 class Progress(tqdm):

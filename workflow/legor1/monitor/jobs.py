@@ -39,6 +39,7 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
 }
 STAGES = tuple(dict.fromkeys(stage for stage, _ in RULES.values()))
 TRAININGS = tuple(rule for rule in RULES if rule.startswith("train_"))
+LONG = (*TRAININGS, "predict_shard")  # the rules that a study spends its time on
 GOAL = "all"  # the rule that asks for the whole study
 
 
@@ -93,7 +94,7 @@ class Job(BaseModel, frozen=True):
     def what(self) -> str:
         """What it makes, in words."""
         whose = " of the base model's scenes" if "base/" in self.wildcards.get("data", "") else ""
-        return RULES[self.rule][1] + whose
+        return RULES.get(self.rule, ("", self.rule))[1] + whose  # a target, or another workflow's
 
     @property
     def of(self) -> str:

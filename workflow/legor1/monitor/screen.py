@@ -96,6 +96,8 @@ def _heading(run: Run, now: float) -> Text:
     for other in (FAILED, STOPPED):
         if number := len(run.of(other)):
             line.append(f", {number} {other}", STYLES[other])
+    if left := run.left():
+        line.append(f", about {duration(left)} left")
     return line if run.done else line.append(_sign(run.alive, now))
 
 

@@ -7,9 +7,11 @@ it last ended well, it waits; one that ends with an error failed, one that was i
 import contextlib
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
 from legor1.core.errors import UserError
@@ -43,6 +45,12 @@ class Training:
     seconds: float | None = None
     left: float | None = None
     note: str = ""
+
+    @property
+    def reached(self) -> str:
+        """The last reward, or else the last loss; empty without either."""
+        name, values = ("reward", self.rewards) if self.rewards else ("loss", self.losses)
+        return f"{name} {values[-1]:.3g}" if values else ""
 
 
 class Seen(NamedTuple):
@@ -94,6 +102,28 @@ class Run:
         """Tell whether all is done."""
         return bool(self.jobs) and len(self.of(DONE)) == len(self.jobs)
 
+    def left(self, lanes: int = 1) -> float | None:
+        """Estimate the seconds to the end of the study, with ``lanes`` jobs at once or more.
+
+        A job takes as long as those of its rule that are done, or trainings at their present speed.
+        None while a training or prediction has no such model; other jobs then count as nothing.
+        """
+        known: dict[str, list[float]] = defaultdict(list)
+        ahead, waiting = [0.0], []
+        for job, state, _ in self.jobs:
+            now = self.training(job.experiment) if job.rule in jobs.TRAININGS else Training()
+            if now.left is not None and now.seconds and now.steps:
+                known[job.rule].append(now.seconds * now.steps)
+                ahead.append(now.left)
+            elif state == DONE:
+                known[job.rule] += self._took(job)
+            else:
+                waiting.append(job.rule)
+        if any(rule in jobs.LONG and not known[rule] for rule in waiting):
+            return None
+        ahead += [mean(known[rule]) for rule in waiting if known[rule]]
+        return max(sum(ahead) / max(lanes, len(self.of(RUNNING)), 1), *ahead)
+
     def training(self, name: str) -> Training:
         """Return where the training of an experiment stands."""
         if facts := run_files.json_object(self.folder / IN_RUN.training(name)):
@@ -109,6 +139,12 @@ class Run:
         pace = seconds / taken if seconds and taken > 0 else None
         why = run_files.clean(str(stop.get("why", "")))
         return _training(run_files.rows(folder / work_folder.HISTORY), done, steps, pace, why)
+
+    def _took(self, job: Job) -> list[float]:
+        """Return the seconds that Snakemake noted of a job; none if it has not."""
+        with contextlib.suppress(IndexError, ValueError):
+            return [float(run_files.tail(self.folder / job.benchmark)[-1].split()[0])]
+        return []
 
     def answers(self, name: str) -> Answers:
         """Return how far the predictions of an experiment are."""

@@ -105,7 +105,8 @@ def supervise(command: list[str], environment: dict[str, str], folder: Path) -> 
 def environment(recipe: Recipe) -> dict[str, str]:
     """Return the environment of the job: threads and accelerator fixed, offline, untraced."""
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
-    fixed["PYTHONWARNINGS"] = "ignore"
+    if sys.stderr.isatty():  # a log keeps the warnings
+        fixed["PYTHONWARNINGS"] = "ignore"
     # DeepSpeed and others unpickle checkpoints: no file in one may run code.
     fixed |= {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
     fixed[work_folder.LAUNCHER] = str(os.getpid())

@@ -38,7 +38,7 @@ def numbers(log: Mapping[str, object]) -> dict[str, float]:
 
 
 class Steps(TrainerCallback):
-    """Says every few seconds how far the training is, with its latest loss and reward."""
+    """Says every few seconds how far the training is, with its latest reward, or else loss."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,9 +52,10 @@ class Steps(TrainerCallback):
             self.progress = Progress(initial=done, total=total, desc=self.name, unit="steps")
 
     def on_log(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Keep the latest loss and reward for the next line."""
+        """Keep the latest reward or loss for the next line."""
         logged = numbers(state.log_history[-1])
-        self.latest |= {name: logged[name] for name in ("loss", "reward") if name in logged}
+        shown = "reward" if "reward" in logged else "loss"  # GRPO's loss is about 0 by design
+        self.latest |= {name: logged[name] for name in (shown,) if name in logged}
 
     def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Count the step."""

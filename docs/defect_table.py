@@ -1,0 +1,49 @@
+"""Write docs/defects.md, the defects of the published protocol, from the package's own list."""
+
+from pathlib import Path
+
+from legor1.published.defects import DEFECTS, Stage
+from legor1.report.sections.defect_list import EVALUATION, TRAINING
+
+PAGE = Path(__file__).with_name("defects.md")
+HEAD = """\
+# Defects of the published protocol
+
+Written by `docs/defect_table.py` from `workflow/legor1/published/defects.py`. Each defect has a
+name, so that it can be switched on alone and its effect measured
+([experiment.md](experiment.md#another-protocol)); [concepts.md](concepts.md#protocols) says what
+`sound` and `thesis` are. The report of a run says where each is on and where it is off, and its
+audit says which were found in the prompts as they were written.
+"""
+TITLES: dict[Stage, str] = {
+    "prepare": "Data preparation",
+    "training": "Training",
+    "evaluation": "Evaluation",
+}
+
+
+def page() -> str:
+    """Return the text of the page."""
+    blocks = [HEAD]
+    for stage, title in TITLES.items():
+        rows = [
+            f"| `{name}` | {defect.meaning} | `{switch(name, stage)}` |"
+            for name, defect in DEFECTS.items()
+            if defect.stage == stage
+        ]
+        heading = [f"## {title}", "", "| defect | what happens | switch |", "| --- | --- | --- |"]
+        blocks.append("\n".join([*heading, *rows, ""]))
+    return "\n".join(blocks)
+
+
+def switch(name: str, stage: Stage) -> str:
+    """Return the key of the config that switches a defect."""
+    if stage == "prepare":
+        return "protocols.*.defects"
+    if stage == "training":
+        return TRAINING[name][0]
+    return EVALUATION[name][0] if name in EVALUATION else "evaluation.protocols"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
