@@ -14,7 +14,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_text
 from legor1.core.layout import IN_RUN
 from legor1.report import publishable, svg, table_export
-from legor1.report.citation import cite
+from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
 from legor1.report.gallery.selection import REASONS
 from legor1.report.publishable import TEMPLATES
@@ -37,7 +37,7 @@ SECTIONS = (  # whose functions the templates call
     training_curves, trust, unfinished,
 )  # fmt: skip
 
-NUMERIC = re.compile(r"[▼<−+\-\s]*\d|–$")  # how a cell begins that is set to the right
+INTERVAL = re.compile("^▼ <data |</data>(?: to <data| <small>)")
 
 Context = dict[str, object]  # the names in a template
 
@@ -97,10 +97,17 @@ def environment() -> Environment:
     made = publishable.environment()
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
     titles = {name: task.title for name, task in TASKS.items()}
-    made.tests["numeric"] = lambda cell: bool(NUMERIC.match(Markup(cell).striptags()))
+    made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     made.globals |= {"reasons": REASONS, "tasks": titles}
     return made
+
+
+def _numeric(cell: str) -> bool:
+    """Tell whether a cell of a table holds a number, by how it was made and not by what it says."""
+    if isinstance(cell, Cited):
+        return isinstance(cell.value, int | float)
+    return cell == "–" or (isinstance(cell, Markup) and bool(INTERVAL.search(cell)))
 
 
 def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, out: Path) -> Context:
