@@ -84,8 +84,8 @@ def test_the_headline_names_what_was_learnt_and_what_not(run):
     won, alike = (0.2, 0.002), (0.2, 0.2)
     tasks = {"object": "f1_50_labelled", "grounding": "exact", "state": "balanced_accuracy"}
     for state, ending in (
-        (won, ", in part to say exactly what to do and to check a step."),
-        (alike, ", in part to say exactly what to do, but not to check a step."),
+        (won, ", and in part to say exactly what to do and to check a step."),
+        (alike, ", and in part to say exactly what to do, but not to check a step."),
     ):
         numbers = [
             ("sft", *tasks_of, *(state if tasks_of[0] == "state" else won))
@@ -145,3 +145,5 @@ def test_what_each_was_trained_on_stands_below_its_name(run):
     assert "sft trained on object alone from grpo" in text
     assert "grpo trained on all tasks 1,220 prompts, 150 steps" in text
     assert "zero_shot not trained no worked examples" in text
+    assert "zero_shot (neither examples nor training)" in text
+    assert "sft (supervised fine-tuning, from grpo)" in text
