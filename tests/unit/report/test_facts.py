@@ -1,6 +1,7 @@
 import pytest
 from report_run import EXPERIMENTS, SCRIPT
 
+from legor1.core.files import write_json
 from legor1.core.format import duration
 from legor1.report.sections import overview
 from legor1.report.study import read
@@ -25,6 +26,18 @@ def test_settings_that_differ_stand_side_by_side(run):
         ["method", "baseline", "sft", "grpo"],
         ["lora.r", "–", "8", "16"],  # demonstrations are alike
     ]
+
+
+def test_the_steps_of_a_chain_are_added_up(run):
+    chained = {"method": "grpo", "start_from": "sft"}
+    untrained = {"method": "grpo", "start_from": "grpo"}
+    run.configure(experiments=EXPERIMENTS | {"sft_grpo": chained, "far": untrained})
+    for name, steps in (("sft", 1100), ("sft_grpo", 50), ("far", 1)):
+        write_json(run.folder / f"adapters/{name}/run.json", {"rows": 8, "steps": steps})
+    study = read(run.folder)
+    *_, chain, far = (overview.preparation(study, e)[-1] for e in study.experiments)
+    assert chain.striptags() == "from sft, 1,150 steps in all" and far == "from grpo"
+    assert "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps" in chain
 
 
 @pytest.mark.parametrize(

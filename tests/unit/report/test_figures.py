@@ -53,7 +53,7 @@ def test_curves_follow_the_reward_by_its_parts(run):
     study = read(run.folder)
     figure = training_curves.curves(study, study.experiments[1])
     # A GRPO loss is noise about 0
-    titles = ["Reward, weighted sum", "Reward: object", "KL divergence from the base model"]
+    titles = ["Reward, weighted sum", "Reward: object", "KL divergence from the reference model"]
     assert [title for title, _, _ in figure.panels] == titles
     assert figure.headings == ["Step", *titles]
     assert figure.rows == [["1", "0.4", "0.3", "0.1"]]

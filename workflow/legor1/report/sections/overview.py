@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from legor1.core.format import count, large, size
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, counted, pointer
+from legor1.report.citation import Cited, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
@@ -66,8 +66,22 @@ def preparation(study: Study, experiment: Experiment) -> list[str]:
         what = "prompts" if experiment.method == "grpo" else "rows"
         words.append(Markup("{} {}, {} steps").format(cited("rows"), what, cited("steps")))
     if start := settings.get("start_from"):
-        words.append(f"from {start}")
+        in_all = _steps_in_all(study, experiment.name)
+        more = Markup(", {} steps in all").format(in_all) if in_all else ""
+        words.append(Markup("from {}{}").format(start, more))
     return words
+
+
+def _steps_in_all(study: Study, name: str) -> Cited | None:
+    """Return the steps of a training and of those that it starts from, None if one is unknown."""
+    parts: list[Cited] = []
+    while name:
+        training = study.trainings.get(name)
+        if training is None or "steps" not in training.facts:
+            return None
+        parts.append(cite(IN_RUN.training(name), training.facts, "steps", write=count))
+        name = study.config["experiments"].get(name, {}).get("start_from") or ""
+    return total(parts, count)
 
 
 def recipes(study: Study) -> Rows:
