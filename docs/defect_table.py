@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from legor1.published.defects import DEFECTS, Stage
-from legor1.report.sections.defect_list import EVALUATION, TRAINING
 
 PAGE = Path(__file__).with_name("defects.md")
 HEAD = """\
@@ -12,9 +11,17 @@ HEAD = """\
 Written by `docs/defect_table.py` from `workflow/legor1/published/defects.py`. Each defect has a
 name, so that it can be switched on alone and its effect measured
 ([experiment.md](experiment.md#another-protocol)); [concepts.md](concepts.md#protocols) says what
-`sound` and `thesis` are. The report of a run says where each is on and where it is off, and its
-audit says which were found in the prompts as they were written.
+`sound` and `thesis` are. The report of a run says which are switched on in its data, and which the
+audit found in the prompts as they were written.
 """
+SWITCHES = {  # of the others: evaluation.protocols
+    "unequal_budget": "experiments.*: rows_per_task, tasks, lora, learning_rate",
+    "two_generations": "experiments.*.training.generations",
+    "truncated_thinking": "experiments.*.training.max_new_tokens",
+    "batch_task": "experiments.*.training.suite",
+    "matched_only_reward": "experiments.*.training.suite",
+    "sampled_vs_greedy": "experiments.*.inference.sampling",
+}
 TITLES: dict[Stage, str] = {
     "prepare": "Data preparation",
     "training": "Training",
@@ -40,9 +47,7 @@ def switch(name: str, stage: Stage) -> str:
     """Return the key of the config that switches a defect."""
     if stage == "prepare":
         return "protocols.*.defects"
-    if stage == "training":
-        return TRAINING[name][0]
-    return EVALUATION[name][0] if name in EVALUATION else "evaluation.protocols"
+    return SWITCHES.get(name, "evaluation.protocols")
 
 
 if __name__ == "__main__":

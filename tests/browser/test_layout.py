@@ -80,3 +80,41 @@ def test_pictures_are_taken_to_look_at(visits, plain, odd, pictures):
                 with Image.open(target) as image:
                     light[target.stem] = ImageStat.Stat(image.convert("L")).mean[0]
     assert light["report-light"] > 200 > 80 > light["report-dark"]
+
+
+def test_the_report_is_at_most_ten_screens_long(visits, plain):
+    page = visits(plain["report.html"], viewport={"width": 1440, "height": 900}).page
+    assert page.evaluate("document.documentElement.scrollHeight") <= 10 * 900
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_navigation_stays_in_sight(visits, plain, view):
+    page = visits(plain["report.html"], **VIEWS[view], reduced_motion="reduce").page
+    page.evaluate("scrollTo(0, 2500)")
+    link = page.locator("nav a").first.bounding_box()
+    assert 0 <= link["y"] < 80
+    page.locator("nav a", has_text="Run").click()
+    heading = page.locator("#run h2").bounding_box()
+    assert heading["y"] > link["y"] + link["height"]  # not beneath the navigation
+
+
+def test_a_table_that_scrolls_says_so(visits, plain):
+    page = visits(plain["report.html"], **VIEWS["phone"]).page
+    table = page.locator(".scroll:has(.results)").first
+    assert table.evaluate("one => one.scrollWidth > one.clientWidth")
+    edges = table.evaluate("one => getComputedStyle(one).backgroundAttachment.split(', ')")
+    assert edges.count("local") == 2 and edges.count("scroll") >= 2  # covers, and shadows
+    table.screenshot(path=(target := plain["report.html"].with_name("table.png")))
+    with Image.open(target) as image:
+        near = [image.crop((x, 60, x + 2, 90)).convert("L") for x in (image.width - 6, 300)]
+        edge, middle = (ImageStat.Stat(part).mean[0] for part in near)
+    assert edge < middle - 5  # a shadow
+
+
+def test_words_stand_to_the_left_and_numbers_to_the_right(visits, plain):
+    visit = visits(plain["report.html"])
+    visit.unfold()
+    cells = "[...document.querySelectorAll('.data td')].map(one => [one.innerText.trim(), "
+    aligned = visit.page.evaluate(cells + "getComputedStyle(one).textAlign])")
+    assert {side for text, side in aligned if text[:1].isalpha()} == {"left"}
+    assert ("40", "right") in map(tuple, aligned)

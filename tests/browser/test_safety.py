@@ -126,6 +126,9 @@ def test_the_policy_forbids_all_but_this_style_and_images_inside(plain):
         given = dict(one.strip().split(" ", 1) for one in policy.replace("&#39;", "'").split(";"))
         style = given.pop("style-src")
         assert re.fullmatch("'sha256-[^' ]+'", style)
+        script = given.pop("script-src", None)  # the gallery's own alone
+        assert (script is not None) == (path.name == "gallery.html")
+        assert script is None or re.fullmatch("'sha256-[^' ]+'", script)
         assert given == {
             "default-src": "'none'",
             "img-src": "data:",

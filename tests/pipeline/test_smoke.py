@@ -27,9 +27,18 @@ BASELINES = {
     "previous_instruction": {"grounding"},
 }
 METRICS = {
-    "object": {"iou", "f1_object"},
-    "grounding": {"f1_theme", "rouge1", "rouge2", "rougeL", "bleu"},
-    "state": {"f1_state", "fpr"},
+    "object": {"f1_50_labelled", "iou", "f1_object"},
+    "grounding": {
+        "exact",
+        "colour_right",
+        "place_right",
+        "f1_theme",
+        "rouge1",
+        "rouge2",
+        "rougeL",
+        "bleu",
+    },
+    "state": {"balanced_accuracy", "f1_state", "fpr"},
 }
 
 

@@ -14,13 +14,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet
 from reading_records import EVERY_RECORD, of_records, used
 
-from legor1.published.defects import DEFECTS
-from legor1.report.sections.answer_figures import Matched, matched
-from legor1.tasks.parsing import extract, parse_state
+from legor1.core.boxes import iou_matrix
+from legor1.tasks.metrics.detection import agreement, match
+from legor1.tasks.parsing import extract, parse_objects, parse_state
 
 ROOT = Path(__file__).parents[2]
 # Elements whose text is not the report's: drawings (their tables have the numbers), what was
@@ -33,8 +32,8 @@ NAMES = re.compile(
     r"|few_shot|float32|legor1"
 )
 # The first column of a table that has groups: they are no results.
-GROUPS = re.compile(r"0|[\d.]+ to [\d.]+|0\.\d\d")
-OF_ANSWERS = ("state: ", "F1 of boxes ", "mean IoU of true boxes ", "number of true boxes ")
+GROUPS = re.compile(r"\d|\d or more")
+FATES = r"share of (right|misnamed|misplaced|missed|unreadable|extra) boxes"
 UNITS = {
     "Wh": 1,
     "kWh": 1e3,
@@ -97,8 +96,7 @@ class Report(HTMLParser):
     def uncited(self) -> list[str]:
         """Return the texts that have a number in them, and no source."""
         cells = [text for text in self.first_cells if not GROUPS.fullmatch(text)]
-        prose = {one.meaning for one in DEFECTS.values()} | {*DEFECTS}
-        ours = [text for text in self.others + cells if text not in prose]
+        ours = self.others + cells
         return [text for text in ours if re.search(r"\d", NAMES.sub("", text))]
 
 
@@ -185,8 +183,12 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     content = files.content(file)
     if how == "examples of that page":
         return sum("/".join(keys) in true for true in content)
-    if how.startswith(OF_ANSWERS):
+    if how.startswith("state: ") or re.fullmatch(f"true boxes|{FATES}", how):
         return of_predictions(content, how)
+    if by_parts := re.fullmatch(r"F1 of box (and label|alone), (\d)( or more)? parts", how):
+        return f1_of_parts(content.values(), *by_parts.groups())
+    if how == "main tests":
+        return sum(len(pair["tasks"]) for pair in content[keys[0]])
     if file == EVERY_RECORD:
         return of_records(content, keys[0], how)
     if found := re.fullmatch(r"(?:hours × (\d+)|Wh of (\d+) × (\d+) W, PUE ([\d.]+))", how):
@@ -214,9 +216,6 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
     if reason := re.fullmatch("how many are (.*)", how, re.S):
         rows = content if isinstance(content, list) else content[keys[0]]
         return sum(row[keys[-1]] == reason[1] for row in rows)
-    if bounds := re.fullmatch(r"how many in (?:([\d.]+) to )?([\d.]+)", how):
-        ious = [row["iou"] for row in content.values() if row["task"] == "object"]
-        return sum(_in_bin(iou, bounds[1], bounds[2]) for iou in ious)
     raise KeyError(how)
 
 
@@ -230,29 +229,34 @@ def of_predictions(rows: list[dict], how: str) -> Any:
             if row["task"] == "state"
         ]
         return answers.count((said[words[1]], said[words[2]]))
-    boxes = matched([row for row in rows if row["task"] == "object"])
-    if at := re.fullmatch(r"F1 of boxes at IoU ([\d.]+)", how):
-        hits = sum(iou >= float(at[1]) for iou in boxes.ious.tolist())
-        return 2 * hits / (boxes.predicted + len(boxes.ious))
-    by_size = re.fullmatch(r"(mean IoU|number) of true boxes in group (\d+) of (\d+) by size", how)
-    ious = boxes.ious[_group(boxes, int(by_size[2]), int(by_size[3]))]
-    return len(ious) if by_size[1] == "number" else float(ious.mean())
+    fates = [fate for row in rows if row["task"] == "object" for fate in _fates(row)]
+    true = len(fates) - fates.count("extra")
+    share = re.fullmatch(FATES, how)
+    return fates.count(share[1]) / true if share else true
 
 
-def _group(boxes: Matched, i: int, of: int) -> np.ndarray:
-    """Return which boxes lie in a group by size; all experiments have the same true boxes."""
-    ordered = np.sort(boxes.areas)
-    largest = sorted({ordered[math.ceil(len(ordered) * part / 5) - 1] for part in range(1, 6)})
-    assert len(largest) == of
-    above = boxes.areas > largest[i - 2] if i > 1 else np.ones(len(ordered), dtype=bool)
-    return above & (boxes.areas <= largest[i - 1])
+def _fates(row: dict) -> Iterable[str]:
+    """Yield what became of each true box of an answer, and ``extra`` for each box that met none."""
+    true, predicted = parse_objects(row["reference"]) or [], parse_objects(row["prediction"])
+    if predicted is None:
+        yield from ["unreadable"] * len(true)
+        return
+    ious = iou_matrix([item.box for item in predicted], [item.box for item in true])
+    met = [
+        (ious[i, j], agreement(predicted, true)[i, j]) for i, j in zip(*match(ious), strict=True)
+    ]
+    met = [(iou, named) for iou, named in met if iou]
+    for iou, named in met:
+        yield "misplaced" if iou < 0.5 else "right" if named else "misnamed"
+    yield from ["missed"] * (len(true) - len(met)) + ["extra"] * (len(predicted) - len(met))
 
 
-def _in_bin(iou: float, low: str | None, high: str) -> bool:
-    if low is None:
-        return iou == 0
-    low, high = float(low), float(high)
-    return (low <= iou < high or iou == high == 1) and iou > 0
+def f1_of_parts(rows: Iterable[dict], kind: str, parts: str, more: str | None) -> float:
+    """Return the F1 of boxes over the scored examples with so many true ones."""
+    hits = {"and label": "matched_50_labelled", "alone": "matched_50"}[kind]
+    boxes = [(row["true_boxes"], row["predicted_boxes"], row[hits]) for row in rows]
+    kept = [one for one in boxes if one[0] == int(parts) or (more and one[0] > int(parts))]
+    return 2 * sum(one[2] for one in kept) / sum(one[0] + one[1] for one in kept)
 
 
 def running_mean(history: list[dict], i: int, key: str) -> float:

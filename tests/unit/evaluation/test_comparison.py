@@ -122,7 +122,8 @@ def test_the_order_of_rows_and_a_further_experiment_change_nothing(folder):
     adjusted = [{name: one.pop("p_holm") for name, one in found.items()} for found in metrics]
     assert tasks[0] == tasks[1]
     p = {name: one["p"] for name, one in metrics[0].items()}
-    assert adjusted[0]["iou"] == p["iou"] < adjusted[1]["iou"]  # of one test, and of three
+    main = "f1_50_labelled"
+    assert adjusted[0][main] == p[main] < adjusted[1][main]  # of one test, and of three
 
 
 def test_the_main_metrics_are_one_family_and_the_secondary_ones_another(folder):
@@ -131,7 +132,10 @@ def test_the_main_metrics_are_one_family_and_the_secondary_ones_another(folder):
         row["prediction"] = row["prediction"].replace(HALF, "[]")
     named = [(name, folder(name, some)) for name, some in zip("abc", rows, strict=True)]
     tests = [one["tasks"]["object"]["metrics"] for one in compare(named)["comparisons"]]
-    families = {"main": ["iou"], "secondary": list(PROTOCOLS["sound"]["object"].secondary)}
+    families = {
+        "main": ["f1_50_labelled"],
+        "secondary": list(PROTOCOLS["sound"]["object"].secondary),
+    }
     for names in families.values():
         found = [one[name] for one in tests for name in names]
         assert [one["p_holm"] for one in found] == holm([one["p"] for one in found])
@@ -176,8 +180,9 @@ def test_the_command_says_each_difference_and_its_adjusted_p(folder, tmp_path, c
     first, second = folder("first", boxes(0.2, 1)), folder("second", boxes(0.9, 2))
     given = [f"few={first}", f"sft={second}", "--out", str(tmp_path / "c.json"), "--replicates"]
     assert run_command(["compare", *given, "20"]) == 0
-    main = read_json(tmp_path / "c.json")["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
-    told = f"iou {main['difference']:.3f}, adjusted p {main['p_holm']:.3f}"
+    (compared,) = read_json(tmp_path / "c.json")["comparisons"]
+    main = compared["tasks"]["object"]["metrics"]["f1_50_labelled"]
+    told = f"f1_50_labelled {main['difference']:.3f}, adjusted p {main['p_holm']:.3f}"
     assert "compare sft against few object: n 60, " in (said := capsys.readouterr().out)
     assert told in said
 

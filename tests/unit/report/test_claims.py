@@ -5,7 +5,7 @@ import pytest
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.report.sections import summary
-from legor1.report.sections.result_tables import marks, results, standing
+from legor1.report.sections.result_tables import best, results, standing
 from legor1.report.study import read
 from legor1.tasks.discovery import metric
 
@@ -30,48 +30,68 @@ def compared(
 
 
 @pytest.mark.parametrize(
-    ("scores", "expected"),
+    "scores",
     [
-        ([(0.5, 0.4, 0.6), (0.8, 0.7, 0.9)], ["", "ahead"]),  # apart, but not tested
-        ([(0.5, 0.4, 0.7), (0.8, 0.7, 0.9)], ["", "ahead"]),
-        ([(0.8, 0.7, 0.9), (None, None, None), (0.5, 0.4, 0.6)], ["ahead", "", ""]),
-        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7)], ["", ""]),
-        ([(0.5, 0.4, 0.6), (0.5, 0.3, 0.7), (0.1, 0.0, 0.2)], ["ahead", "ahead", ""]),
-        ([(0.5, 0.4, 0.6)], [""]),
-        ([(0.5, math.nan, math.nan), (0.8, 0.7, 0.9)], ["", "ahead"]),
+        [(0.5, 0.4, 0.6), (0.8, 0.7, 0.9)],  # apart, but not tested
+        [(0.8, 0.7, 0.9), (None, None, None), (0.5, 0.4, 0.6)],
+        [(0.5, 0.4, 0.6), (0.5, 0.3, 0.7)],
+        [(0.5, 0.4, 0.6), (0.5, 0.3, 0.7), (0.1, 0.0, 0.2)],
+        [(0.5, 0.4, 0.6)],
+        [(0.5, math.nan, math.nan), (0.8, 0.7, 0.9)],
     ],
 )
-def test_marks_without_paired_differences(run, scores, expected):
+def test_without_paired_tests_there_is_no_star(run, scores):
     run.table({name: {"iou": numbers} for name, numbers in zip(NAMES, scores, strict=False)})
-    found = marks(read(run.folder), "sound", metric("object", "iou"))
-    assert [found.get(name, "") for name in NAMES[: len(scores)]] == expected
+    assert best(read(run.folder), "sound", metric("object", "iou")) is None
+    assert "★ 0" not in (text := run.page().text) and "★ 8" not in text and "★ 5" not in text
+
+
+@pytest.mark.parametrize(("free", "starred"), [(0.49, True), (0.5, False), (0.7, False)])
+def test_what_does_not_beat_an_answer_without_a_model_has_no_star(run, free, starred):
+    run.table(
+        {"few_shot": {"iou": (0.4, 0.2, 0.6)}, "sft": {"iou": (0.5, 0.3, 0.7)}}
+        | {"mean_box": {"iou": (free, free, free)}}
+    )
+    study = compared(run, "sft", iou=(0.1, 0.05, 0.15))
+    assert (best(study, "sound", metric("object", "iou")) is not None) == starred
+    assert ("★ 50.0" in run.page().text) == starred
 
 
 @pytest.mark.parametrize(
     ("ends", "expected"),
     [
-        ((0.01, 0.3), ("better", "worse", "best")),  # though the two intervals overlap
-        ((0.0, 0.3), ("unclear", "unclear", "ahead")),
-        ((-0.1, 0.3), ("unclear", "unclear", "ahead")),
+        ((0.01, 0.3), ("better", "worse", "sft")),  # though the two intervals overlap
+        ((0.0, 0.3), ("unclear", "unclear", None)),
+        ((-0.1, 0.3), ("unclear", "unclear", None)),
     ],
 )
 def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
-    run.table({"few_shot": {"iou": (0.4, 0.2, 0.6)}, "sft": {"iou": (0.5, 0.3, 0.7)}})
-    study = compared(run, "sft", iou=(0.1, *ends))
+    run.table(
+        {
+            "few_shot": {"f1_50_labelled": (0.4, 0.2, 0.6)},
+            "sft": {"f1_50_labelled": (0.5, 0.3, 0.7)},
+        }
+    )
+    study = compared(run, "sft", f1_50_labelled=(0.1, *ends))
     few_shot, sft = study.experiments[:2]
-    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == expected[0]
-    assert standing(study, "sound", metric("object", "iou"), few_shot, sft) == expected[1]
-    assert marks(study, "sound", metric("object", "iou")) == {"sft": expected[2]}
+    assert (
+        standing(study, "sound", metric("object", "f1_50_labelled"), sft, few_shot) == expected[0]
+    )
+    assert (
+        standing(study, "sound", metric("object", "f1_50_labelled"), few_shot, sft) == expected[1]
+    )
+    first = best(study, "sound", metric("object", "f1_50_labelled"))
+    assert (first and first.name) == expected[2]
     (said,) = summary.answers(study, "sound")
     assert ("is clearly better" in said) == (expected[0] == "better")
     assert ("no clear difference" in said) == (expected[0] == "unclear")
 
 
 def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
-    study = compared(run, "sft", iou=(0.25, -0.01, 0.5))  # 18–22 and 42–48 in the table
+    study = compared(run, "sft", f1_50_labelled=(0.25, -0.01, 0.5))  # 18–22 and 42–48 in the table
     few_shot, sft, grpo = study.experiments
-    assert standing(study, "sound", metric("object", "iou"), sft, few_shot) == "unclear"
-    assert standing(study, "sound", metric("object", "iou"), grpo, few_shot) == "unclear"
+    assert standing(study, "sound", metric("object", "f1_50_labelled"), sft, few_shot) == "unclear"
+    assert standing(study, "sound", metric("object", "f1_50_labelled"), grpo, few_shot) == "unclear"
     parts, *_ = summary.answers(study, "sound")
     assert "no clear difference between few_shot, sft and grpo" in parts.striptags()
 
@@ -98,11 +118,12 @@ def test_a_secondary_metric_is_judged_by_its_adjusted_p(run, p_holm, expected):
 
 
 def test_between_two_trainings_the_paired_interval_decides_too(run):
-    study = compared(run, "grpo", against="sft", iou=(-0.02, -0.03, -0.01))
+    study = compared(run, "grpo", against="sft", f1_50_labelled=(-0.02, -0.03, -0.01))
     _, sft, grpo = study.experiments
-    assert standing(study, "sound", metric("object", "iou"), grpo, sft) == "worse"
-    assert standing(study, "sound", metric("object", "iou"), sft, grpo) == "better"
-    assert marks(study, "sound", metric("object", "iou")) == {"sft": "ahead"}  # of the untested one
+    assert standing(study, "sound", metric("object", "f1_50_labelled"), grpo, sft) == "worse"
+    assert standing(study, "sound", metric("object", "f1_50_labelled"), sft, grpo) == "better"
+    first = best(study, "sound", metric("object", "f1_50_labelled"))
+    assert first is None  # few_shot was not compared
     parts, *_ = summary.answers(study, "sound")
     assert "sft is clearly better than grpo" in parts.striptags()
 

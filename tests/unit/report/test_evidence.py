@@ -64,12 +64,14 @@ def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
         },
     }
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
-    figure = frames(read(run.folder))
+    off, figure = frames(read(run.folder))
+    assert off == ["sft"]
     assert figure.rows == [["sft", "14.0", "90.0", "2.0", "0.800", "–", "1,200"]]
-    ((_, _, picture),) = figure.panels
-    # From (0, 0.1) to (1, 0.9) in a plot that reaches from 40 to 330 and from 124 up to 8.
-    assert '<polyline points="40,112.4 330,19.6" class="curve e1"' in picture
-    assert picture.count("<polyline") == 2  # the diagonal, and no line down, which has no slope
+    assert "▲ Frame. Rescaled to another frame, the boxes of sft score better" in run.page().text
+    frame["iou"]["original"] = 0.95
+    write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
+    assert frames(read(run.folder))[0] == []
+    assert "All predicted boxes are in the frame of the original image" in run.page().text
 
 
 def test_the_audit_says_what_was_found_and_what_is_switched_on(run):

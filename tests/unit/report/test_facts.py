@@ -1,6 +1,8 @@
 import pytest
-from report_run import SCRIPT
+from report_run import EXPERIMENTS, SCRIPT
 
+from legor1.core.files import write_json
+from legor1.core.format import duration
 from legor1.report.sections import overview
 from legor1.report.study import read
 
@@ -9,22 +11,37 @@ def test_what_was_run_and_what_not(full):
     study = read(full.folder)
     assert overview.counts(study)[0] == ["Find the parts (object)", "1", "1"]
     assert overview.quarantine(study) == [["odd " + SCRIPT, "2"]]
-    assert ["Wall time", "not recorded", "1 min 05 s"] in overview.costs(study)
+    assert "1 min 05 s" in full.page().text.partition("What it cost")[2]
     not_run = full.page().text.partition("Not run")[2]
     assert "The real LEGO-ARTA" in not_run and "but with 1.6 million parameters" in not_run
     assert overview.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
 
 
-def test_recipes_stand_side_by_side(run):
+def test_settings_that_differ_stand_side_by_side(run):
+    experiments = EXPERIMENTS | {
+        "grpo": {"method": "grpo", "lora": {"r": 16}, "demonstrations": True}
+    }
+    run.configure(experiments=experiments)
     assert overview.recipes(read(run.folder)) == [
         ["method", "baseline", "sft", "grpo"],
-        ["demonstrations", "yes", "–", "–"],
-        ["lora.r", "–", "8", "8"],
+        ["lora.r", "–", "8", "16"],  # demonstrations are alike
     ]
+
+
+def test_the_steps_of_a_chain_are_added_up(run):
+    chained = {"method": "grpo", "start_from": "sft"}
+    untrained = {"method": "grpo", "start_from": "grpo"}
+    run.configure(experiments=EXPERIMENTS | {"sft_grpo": chained, "far": untrained})
+    for name, steps in (("sft", 1100), ("sft_grpo", 50), ("far", 1)):
+        write_json(run.folder / f"adapters/{name}/run.json", {"rows": 8, "steps": steps})
+    study = read(run.folder)
+    *_, chain, far = (overview.preparation(study, e)[-1] for e in study.experiments)
+    assert chain.striptags() == "from sft, 1,150 steps in all" and far == "from grpo"
+    assert "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps" in chain
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(59.4, "59 s"), (60, "1 min 00 s"), (3720, "1 h 02 min")]
 )
 def test_duration(seconds, text):
-    assert overview.duration(seconds) == text
+    assert duration(seconds) == text

@@ -34,7 +34,10 @@ def test_running_mean_is_centred_and_leaves_short_curves_alone():
 
 def test_interval_panel_places_value_and_interval_on_its_axis():
     one = Experiment(1, "sft", "sft")
-    panel = trust.interval_panel("p", "IoU", [(one, Score(0.5, 0.25, 1.0, 9))])
+    scored = [(one, Score(0.5, 0.25, 1.0, 9))]
+    panel = trust.interval_panel("p", "IoU", scored, ("mean_box", Score(0.75, 0, 1, 9)))
+    (floor,) = re.findall(r'<line x1="([\d.]+)" [^>]*class="floor"', panel)
+    assert float(floor) == 8 + 324 * 0.75  # the best answer without a model
     bar = re.search(r'<line x1="([\d.]+)" x2="([\d.]+)" [^>]*class="bar e1"', panel)
     left, right = 8.0, 332.0  # where the axis of 0 to 100 begins and ends
     assert float(bar[1]) == left + (right - left) / 4
@@ -49,10 +52,11 @@ def test_curves_follow_the_reward_by_its_parts(run):
     write_jsonl(run.folder / "adapters/sft/history.jsonl", [log | noise, last])
     study = read(run.folder)
     figure = training_curves.curves(study, study.experiments[1])
-    titles = ["Loss", "Reward, weighted sum", "Reward: object", "KL divergence from the base model"]
+    # A GRPO loss is noise about 0
+    titles = ["Reward, weighted sum", "Reward: object", "KL divergence from the reference model"]
     assert [title for title, _, _ in figure.panels] == titles
     assert figure.headings == ["Step", *titles]
-    assert figure.rows == [["1", "1", "0.4", "0.3", "0.1"]]
+    assert figure.rows == [["1", "0.4", "0.3", "0.1"]]
 
 
 def test_where_a_training_was_taken_up_again_is_drawn_and_said(run):

@@ -1,8 +1,9 @@
-"""The figures that are made of predictions: overlaps, confusions, cost."""
+"""The figures that are made of predictions: fates of boxes, parts, confusions; and the cost."""
 
 import json
 import re
 
+import pandas as pd
 import pytest
 from report_run import BOXES, row
 
@@ -21,61 +22,84 @@ SMALL, LARGE = (0, 0, 40, 60), (100, 100, 300, 250)
 HALF = (0, 0, 40, 30)  # of SMALL: an IoU of 0.5
 
 
-def test_true_boxes_are_matched_as_the_metrics_do():
+def test_each_true_box_has_one_fate():
+    other = json.dumps([{"bbox_2d": list(LARGE), "label": "plate"}])
+    assert answer_figures.fates([row(prediction=boxes(SMALL), reference=boxes(SMALL))]) == {
+        "right": 1, "missed": 0, "extra": 0,
+    }  # fmt: skip
     rows = [
-        row(prediction=boxes(LARGE, HALF), reference=boxes(SMALL, LARGE)),
-        row(prediction="unreadable", reference=boxes(LARGE)),
+        row(prediction=other, reference=boxes(LARGE, SMALL)),  # misnamed, and one missed
+        row(prediction=boxes((0, 0, 40, 20), LARGE), reference=boxes(SMALL)),  # a third of it
+        row(prediction="[{", reference=boxes(SMALL, LARGE)),
     ]
-    found = answer_figures.matched(rows)
-    assert found.areas.tolist() == [0.02, 0.25, 0.25]
-    assert found.ious.tolist() == [0.5, 1.0, 0.0]
-    assert found.predicted == 2
-    assert found.f1(0.5) == 2 * 2 / 5 and found.f1(0.55) == 2 * 1 / 5
+    numbers = answer_figures.fates(rows)
+    assert {fate: numbers[fate] for fate in (*answer_figures.FATES, "extra")} == {
+        "right": 0, "misnamed": 1, "misplaced": 1, "missed": 1, "unreadable": 2, "extra": 1,
+    }  # fmt: skip
 
 
-def test_f1_at_a_half_is_the_tables_own():
+def test_right_boxes_are_those_of_the_main_metric():
     rows = [
         row("object/m/1", prediction=boxes(HALF, LARGE), reference=boxes(SMALL, LARGE)),
         row("object/m/2", prediction=boxes(HALF, SMALL), reference=boxes(LARGE)),
-        row("object/m/3", prediction="[{", reference=boxes(SMALL)),
     ]
     scores, _ = score(rows, replicates=10)
-    assert answer_figures.matched(rows).f1(0.5) == scores["tasks"]["object"]["f1_50"] > 0
+    right = answer_figures.fates(rows)["right"]
+    assert 2 * right / (4 + 3) == scores["tasks"]["object"]["f1_50_labelled"] > 0
 
 
-def test_overlap_figures_have_every_experiment_and_their_data(run):
-    few = row("object/m/1", prediction=boxes(HALF), reference=boxes(SMALL))
-    run.predict("few_shot", few, few | {"instance_id": "object/m/2"}, iou=[0.0, 0.31])
-    run.predict("sft", row("object/m/1", prediction=boxes(SMALL), reference=boxes(SMALL)), iou=[1])
-    spread, thresholds, sizes = answer_figures.overlaps(read(run.folder))
-    assert [name for name, *_ in spread.panels] == ["few_shot", "sft"]
-    counts = {label: cells for label, *cells in spread.rows}
-    assert counts["0"] == ["1", "0"] and counts["0.3 to 0.4"] == ["1", "0"]
-    assert counts["0.9 to 1.0"] == ["0", "1"]
-    assert [sum(map(int, column)) for column in zip(*counts.values(), strict=True)] == [2, 1]
-    by = {label: cells for label, *cells in thresholds.rows}
-    assert by["0.50"] == ["100.0", "100.0"] and by["0.55"] == ["0.0", "100.0"]
-    assert sizes.rows == [["2.00 to 2.00", "50.0", "2", "100.0", "1"]]
+def test_the_fates_are_drawn_for_every_experiment_and_their_shares_are_whole(run):
+    run.predict("few_shot", row("object/m/1", prediction="[{", reference=boxes(SMALL)))
+    answer = row(
+        "object/m/1", prediction=boxes(SMALL, LARGE), reference=boxes(SMALL, (0, 90, 9, 99))
+    )
+    run.predict("sft", answer)
+    figure = answer_figures.failures(read(run.folder))
+    assert figure.headings[1:] == [
+        "right, %", "misnamed, %", "misplaced, %", "missed, %", "unreadable, %", "extra, %",
+        "True boxes",
+    ]  # fmt: skip
+    assert figure.rows == [
+        ["few_shot", "0.0", "0.0", "0.0", "0.0", "100.0", "0.0", "1"],
+        ["sft", "50.0", "0.0", "0.0", "50.0", "0.0", "50.0", "2"],
+    ]
+    ((_, _, picture),) = figure.panels
+    drawn = re.findall(r'<rect [^>]*width="([\d.]+)" height="17"', picture)
+    assert [float(x) for x in drawn] == [0, 0, 0, 0, 324, 162, 0, 0, 162, 0]
 
 
-def test_larger_boxes_lie_to_the_right(run):
-    truth = boxes(SMALL, LARGE)
-    run.predict("sft", row(prediction=boxes(HALF, LARGE), reference=truth))
-    *_, sizes = answer_figures.overlaps(read(run.folder))
-    means = [(size, mean) for size, mean, n in sizes.rows if n != "0"]
-    assert [mean for _, mean in means] == ["50.0", "100.0"]
-    assert means[0][0].startswith("2.00") and means[1][0].endswith("25.00")
-    ((_, _, picture),) = sizes.panels
-    (line,) = re.findall(r'<polyline points="([^"]*)"', picture)
-    (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in line.split())
-    assert x1 < x2 and y1 > y2  # up is less in SVG
+def scored(run, name: str, *examples: tuple[int, int, int, int]) -> None:
+    """Write examples: (true boxes, predicted ones, hits, hits with the right label)."""
+    names = ("true_boxes", "predicted_boxes", "matched_50", "matched_50_labelled")
+    frame = pd.DataFrame([dict(zip(names, map(float, one), strict=True)) for one in examples])
+    frame["instance_id"] = [f"object/m/{i}" for i in range(len(frame))]
+    target = run.folder / f"scores/{name}/sound/per_example.parquet"
+    target.parent.mkdir(parents=True)
+    frame.to_parquet(target)
+
+
+def test_f1_by_the_number_of_parts_has_both_kinds_on_the_same_axes(run):
+    scored(run, "sft", (1, 1, 1, 1), (1, 1, 1, 0), (3, 5, 2, 1), (9, 9, 9, 0), (6, 6, 0, 0))
+    scored(run, "grpo", (1, 1, 0, 0))
+    figure = answer_figures.by_parts(read(run.folder))
+    assert figure.headings == [
+        "Parts", "sft, box and label", "sft, box alone", "grpo, box and label", "grpo, box alone",
+    ]  # fmt: skip
+    assert figure.rows == [
+        ["1", "50.0", "100.0", "0.0", "0.0"],
+        ["3", "25.0", "50.0", "–", "–"],
+        ["6 or more", "0.0", "60.0", "–", "–"],
+    ]
+    pictures = [picture for _, _, picture in figure.panels]
+    axes = [re.findall(r'class="tick[^"]*">([^<]+)<', picture) for picture in pictures]
+    assert axes[0] == axes[1] and "parts in an image" in axes[0]
 
 
 @pytest.mark.parametrize("answers", [[], [row("grounding/m/1", "grounding", prediction="x")]])
 def test_without_boxes_there_is_no_figure_of_them(run, answers):
     if answers:
         run.predict("sft", *answers, iou=[float("nan")])
-    assert answer_figures.overlaps(read(run.folder)) == []
+    assert answer_figures.figures(read(run.folder)) == []
 
 
 def test_confusions_count_unreadable_answers_apart(run):
@@ -103,15 +127,12 @@ def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):
         run.record(f"predictions/sft/shards/{shard}.jsonl", "predict", **facts)
     training = {"seconds": 3720, "peak_memory_mib": 2048.4}
     write_json(run.folder / "adapters/sft/run.json", training)
-    figure = costs.figure(read(run.folder))
-    assert [[row[1], row[3], row[6]] for row in figure.rows[:2]] == [
+    _, rows = costs.table(read(run.folder))
+    assert [[row[1], row[3], row[6]] for row in rows[:2]] == [
         ["training", "1 h 02 min", "2,048 MiB"],
         ["prediction", "2 min 05 s", "900 MiB"],
     ]
-    (_, _, times), *_ = figure.panels
-    long, short = (float(x) for x in re.findall(r'<rect [^>]*width="([\d.]+)"', times))
-    assert long == 324 and short == pytest.approx(324 * 125 / 3720, abs=0.01)
 
 
-def test_boxes_of_the_fixture_are_met_in_full():
-    assert answer_figures.matched([row(prediction=BOXES, reference=BOXES)]).ious.tolist() == [1.0]
+def test_boxes_of_the_fixture_are_right():
+    assert answer_figures.fates([row(prediction=BOXES, reference=BOXES)])["right"] == 1

@@ -69,11 +69,12 @@ def test_an_example_has_all_its_reasons():
 @pytest.mark.parametrize(
     ("task", "prediction", "score", "said"),
     [
-        ("object", "[]", 0.5, "right"),
-        ("object", "[]", 0.49, "wrong"),
+        ("object", "[]", 1.0, "right"),
+        ("object", "[]", 0.99, "wrong"),
         ("object", "[{", 0.0, "unreadable"),
         ("grounding", "<think>well", 0.0, "unreadable"),
-        ("grounding", "Place it.", 0.7, "right"),
+        ("grounding", "Place it.", 1.0, "right"),
+        ("grounding", "Place it.", 0.0, "wrong"),
         ("grounding", "Place it.", float("nan"), ""),  # not scored
         ("state", "No.", float("nan"), "right"),
         ("state", "Yes.", 1.0, "wrong"),

@@ -1,16 +1,19 @@
 """The gallery's page: its filters, its links, and the images beside it."""
 
+import base64
+import hashlib
 import re
 from collections import Counter
 
 import pytest
 from PIL import Image
 from reading_back import faults
-from report_run import BREAKOUT, SCRIPT, TEMPLATE, Page, row
+from report_run import BREAKOUT, SCRIPT, TEMPLATE, Page, conversation, row
 
 from legor1.core.errors import UserError
+from legor1.core.files import write_jsonl
 from legor1.report.gallery.gallery_page import gather
-from legor1.report.page import render
+from legor1.report.page import TEMPLATES, render
 from legor1.report.study import read
 
 
@@ -21,8 +24,13 @@ def policy_of(page: Page) -> str:
 def test_nothing_runs_nothing_is_requested_and_nothing_hostile_is_a_link(full):
     page = full.gallery()
     tags = Counter(tag for tag, _ in page.elements)
-    forbidden = "script img iframe object embed base audio video"
+    forbidden = "img iframe object embed base audio video"
     assert not set(tags) & set(forbidden.split())
+    assert tags["script"] == 1 and "'unsafe" not in policy_of(page)
+    script = re.search(r"<script>(.*?)</script>", page.source, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy_of(page)  # the page's own, and no other
+    assert script == (TEMPLATES / "gallery.js").read_text()  # nothing of the study is in it
     assert "form-action 'none'" in policy_of(page) and "default-src 'none'" in policy_of(page)
     for tag, given in page.elements:
         assert not [name for name in given if name.startswith("on") or name == "style"], tag
@@ -125,3 +133,19 @@ def test_same_run_same_page(full):
 def test_all_of_the_few_are_among_all(full):
     found = gather(read(full.folder), None)
     assert found.few == found.every  # without a page, no more is made ready than is shown
+
+
+def test_a_card_says_what_was_asked_without_the_directive(run):
+    asked = conversation("state/m/1", "state", prompt="Is it done? Just tell me Yes or No.")
+    run.predict("sft", row("state/m/1", "state", prediction="Yes.", reference="No."))
+    write_jsonl(run.folder / "data/sound/plain/test.jsonl", [asked])
+    assert "Question Is it done? True answer No." in run.gallery().text
+    (example,) = gather(read(run.folder), None).few["state"]
+    assert example.question == "Is it done?"
+
+
+def test_the_reports_first_example_is_the_one_at_random(run):
+    rows = [row(f"object/m/{i}") for i in range(30)]
+    run.predict("sft", *rows, iou=[i / 30 for i in range(30)])
+    few = gather(read(run.folder), None).few["object"]
+    assert "lot" in few[0].reasons and len({example.anchor for example in few}) == len(few)

@@ -112,20 +112,6 @@ def test_the_commands_are_those_of_the_last_commit(made):
     ]
 
 
-def test_each_seed_is_named_with_what_it_decided(made):
-    made.record("adapters/sft", "train", settings=RECIPE, seed=7, made=["adapters/sft/run.json"])
-    made.record("scores/sft", "score", "adapters/sft/run.json", made=["scores/sft/scores.json"],
-                seed=43)  # fmt: skip
-    headings, rows = provenance_view.seeds(read(made.folder))
-    assert headings == ["What was drawn", "Seed", "Stage", "For"]
-    assert [row[1:] for row in rows] == [
-        ["7", "train sft", "sft"],
-        ["42", "score", "grpo"],
-        ["43", "score", "sft"],
-        ["42", "report", ""],
-    ]
-
-
 def test_a_run_without_records_says_so(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     assert said(run) == "No record says how the results were made."

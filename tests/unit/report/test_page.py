@@ -126,7 +126,7 @@ def test_a_real_study_is_not_called_a_demonstration(run):
     )
     text = run.page().text
     assert "A demonstration" not in text and "The real LEGO-ARTA" not in text
-    assert "How well does o/Big-VL find the parts" in text
+    assert "How well does o/Big-VL find and name the parts" in text
     assert "A GPU" not in text
 
 

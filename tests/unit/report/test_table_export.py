@@ -59,7 +59,7 @@ def test_markdown_is_a_table_with_as_many_cells_in_every_row(tables):
         rows = [line for line in part.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1 < len(rows)
     assert re.search(r"^\| \*\*[^*\\]+ \(object, n = 40\)\*\* \|", text, re.M)
-    assert "| ☆ 45.0<br>42.0–48.0<br>better +25.0 (+20.0 to +30.0) |" in text
+    assert "| 45.0<br>42.0–48.0<br>better +25.0 (+20.0 to +30.0) |" in text
     assert "| 11.1<br>mean\\_box | 60.82 | 14.16 | 65.49 |" in text
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from report_run import EXPERIMENTS, SCORES
+from report_run import EXPERIMENTS, SCORES, plain
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
@@ -73,10 +73,10 @@ def test_results_in_percent_with_intervals_best_marked_by_a_sign(run):
     page = run.page()
     blocks = result_tables.results(read(run.folder), "sound")
     assert [block.task for block in blocks] == ["object", "grounding", "state"]
-    assert [cell.mark for cell in blocks[0].rows[0].cells] == ["", "ahead", ""]
-    assert [cell.mark for cell in blocks[1].rows[0].cells] == ["", "best", ""]
-    assert [cell.mark for cell in blocks[2].rows[0].cells] == ["", "best", ""]  # fpr: lower
-    assert "★ 70.0 65.0 – 75.0" in page.text and "☆ 45.0 42.0 – 48.0" in page.text
+    stars = {row.metric.name: [c.best for c in row.cells] for b in blocks for row in b.rows}
+    assert stars["iou"] == [False, False, False]  # ahead, but not tested
+    assert stars["f1_theme"] == stars["fpr"] == [False, True, False]  # of fpr, less is better
+    assert "★ 70.0 65.0 – 75.0" in page.text and "☆" not in page.text
 
 
 def test_experiments_keep_the_order_of_the_table_and_their_colour(run):
@@ -86,3 +86,18 @@ def test_experiments_keep_the_order_of_the_table_and_their_colour(run):
     assert study.baseline.name == "few_shot"
     assert "No results were found for few_shot." in run.page().text
     assert [svg.colour(one.index) for one in study.experiments] == ["e0", "e1", "e2"]
+
+
+def test_the_slots_of_an_instruction_stand_in_a_table_of_their_own(run):
+    with (run.folder / "table.csv").open("a") as file:
+        file.write("sft,sound,grounding,colour_right,0.75,0.7,0.8,40\n")
+        file.write("sft,sound,grounding,place_right,0.5,,,40\n")
+        file.write("copy_demonstration,sound,grounding,colour_right,0.25,0.2,0.3,40\n")
+    headings, rows = result_tables.slots(read(run.folder), "sound", "grounding")
+    assert headings == ["Experiment", "Count", "Colour", "Size", "Kind", "Place"]
+    assert plain(rows) == [
+        ["sft", "–", "75.0 70.0–80.0", "–", "–", "50.0"],
+        ["best without a model", "–", "25.0 20.0–30.0", "–", "–", "–"],
+    ]
+    assert "Say what to do: which part of the answer is right?" in run.page().text
+    assert result_tables.slots(read(run.folder), "sound", "object")[1] == []

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,14 +14,13 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_text
 from legor1.core.layout import IN_RUN
 from legor1.report import publishable, svg, table_export
-from legor1.report.citation import cite
+from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
 from legor1.report.gallery.selection import REASONS
 from legor1.report.publishable import TEMPLATES
 from legor1.report.sections import (
     answer_figures,
     costs,
-    defect_list,
     overview,
     provenance_view,
     result_tables,
@@ -33,9 +33,11 @@ from legor1.report.study import Experiment, Study, Training
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
-    answer_figures, costs, defect_list, overview, provenance_view, result_tables, summary,
+    answer_figures, costs, overview, provenance_view, result_tables, summary,
     training_curves, trust, unfinished,
 )  # fmt: skip
+
+INTERVAL = re.compile("^▼ <data |</data>(?: to <data| <small>)")
 
 Context = dict[str, object]  # the names in a template
 
@@ -57,7 +59,8 @@ def render(
     if gallery:
         shown = gallery_page.context(study, chosen, gallery, out)
         style = environment().get_template("gallery.css.j2").render(shown)
-        _write("gallery.html.j2", _page(study, style) | shown, gallery)
+        script = (TEMPLATES / "gallery.js").read_text(encoding="utf-8")
+        _write("gallery.html.j2", _page(study, style, script) | shown, gallery)
     if tables_dir:
         table_export.write(study, tables_dir)
 
@@ -94,9 +97,17 @@ def environment() -> Environment:
     made = publishable.environment()
     made.filters |= {"badge": svg.badge, "colour": svg.colour}
     titles = {name: task.title for name, task in TASKS.items()}
+    made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     made.globals |= {"reasons": REASONS, "tasks": titles}
     return made
+
+
+def _numeric(cell: str) -> bool:
+    """Tell whether a cell of a table holds a number, by how it was made and not by what it says."""
+    if isinstance(cell, Cited):
+        return isinstance(cell.value, int | float)
+    return cell == "–" or (isinstance(cell, Markup) and bool(INTERVAL.search(cell)))
 
 
 def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, out: Path) -> Context:
@@ -112,9 +123,9 @@ def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, ou
     }
 
 
-def _page(study: Study, more: str = "") -> Context:
-    """Return what stands at a page's head and foot, and its style, with ``more``."""
-    return _style(more) | {
+def _page(study: Study, more: str = "", script: str = "") -> Context:
+    """Return what stands at a page's head and foot, its style, with ``more``, and its script."""
+    return _style(more, script) | {
         "title": study.config["report"]["title"],
         "run": study.config["run"],
         "seed": cite(study.config_file, study.config, "seed"),
@@ -122,12 +133,18 @@ def _page(study: Study, more: str = "") -> Context:
     }
 
 
-def _style(more: str = "") -> Context:
-    """Return what a page needs: its style, with ``more``, and a policy that allows it alone."""
+def _style(more: str = "", script: str = "") -> Context:
+    """Return what a page needs: style, with ``more``, script, and a policy that allows no other."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + more
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    scripts = f"script-src {_digest(script)}; " if script else ""
     return {
         "style": Markup(style),
-        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "script": Markup(script),
+        "policy": f"default-src 'none'; img-src data:; style-src {_digest(style)}; {scripts}"
         "base-uri 'none'; form-action 'none'",
     }
+
+
+def _digest(text: str) -> str:
+    """Return what a policy calls an element of just this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

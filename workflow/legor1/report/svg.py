@@ -45,20 +45,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of a panel, from the first to the last of their ticks.
-
-    ``start`` is where the horizontal one begins, if that is before its first tick.
-    """
+    """The axes of a panel, from the first to the last of their ticks."""
 
     across: Sequence[float]
     up: Sequence[float]
-    start: float | None = None
 
     def at(self, point: Point) -> Point:
         """Return where a point of the data lies in the panel."""
         left, top, right, bottom = PLOT
-        first = self.across[0] if self.start is None else self.start
-        x = (point[0] - first) / (self.across[-1] - first)
+        x = (point[0] - self.across[0]) / (self.across[-1] - self.across[0])
         y = (point[1] - self.up[0]) / (self.up[-1] - self.up[0])
         return left + (right - left) * x, bottom - (bottom - top) * y
 

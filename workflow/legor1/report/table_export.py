@@ -22,16 +22,15 @@ COLUMNS = (
     "difference", "difference_low", "difference_high", "verdict",
 )  # fmt: skip
 FORMULA = tuple("=+-@\t\r")
-MARKS = {"best": "★ ", "ahead": "☆ ", "": ""}
 LEGEND = (
     "Percent. Below a value its interval, then the paired difference from {}, in points. "
-    "★ clearly the best; ☆ ahead, not clearly. Published figures come from another evaluation."
+    "★ clearly the best. Published figures come from another evaluation."
 )
 # What has a meaning in LaTeX, and what its fonts lack.
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\^{}", "~": r"\~{}", "−": "$-$", "–": "--",
-    "★": r"$\star$", "☆": r"$\circ$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "★": r"$\star$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
 }  # fmt: skip
 
 Number = dict[str, object]  # a row of the CSV and the JSON
@@ -120,7 +119,7 @@ def _cell(cell: result_tables.Cell) -> Iterable[str]:
     if cell.score is None:
         yield "–"
         return
-    yield MARKS[cell.mark] + percent(cell.score.value)
+    yield ("★ " if cell.best else "") + percent(cell.score.value)
     if cell.score.bounded:
         yield f"{percent(cell.score.low)}–{percent(cell.score.high)}"
     if cell.repeated:

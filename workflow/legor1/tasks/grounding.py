@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from legor1.tasks.metrics import text
+from legor1.tasks.metrics import slots, text
 from legor1.tasks.parsing import extract
 from legor1.tasks.rewards import reward
 from legor1.tasks.task import (
@@ -22,7 +22,7 @@ from legor1.tasks.task import (
     means,
 )
 
-FEATURES = ("f1_theme", *text.ROUGE, "bleu")
+FEATURES = ("exact", "f1_theme", *text.ROUGE, "bleu")
 
 _MARKUP = re.compile(r"[\[\]{}<>]")
 
@@ -47,7 +47,8 @@ def measure(prediction: str, reference: str) -> dict[str, float]:
     """Return the features of an example."""
     predicted, true = extract(prediction), extract(reference)
     bleu, counts = text.bleu(predicted, true)
-    measures = {"f1_theme": text.token_f1(predicted, true), **text.rouge(predicted, true)}
+    measures = {"exact": text.exact(predicted, true), "f1_theme": text.token_f1(predicted, true)}
+    measures |= text.rouge(predicted, true) | slots.compare(predicted, true)
     return measures | {"bleu": bleu, **counts, "counted": 1}
 
 
@@ -69,21 +70,24 @@ def previous_instruction(train: list[Row]) -> Answer:
 TASK = Task(
     name="grounding",
     title="Say what to do",
-    purpose="say what to do",
+    purpose="say exactly what to do",
     answer="words",
     order=2,
     rows=Rows(files=("grounding_qwen.jsonl",), prefix="lego", classes=frozenset({"step"})),
     prompt=Prompt(recalls=True),
     format=form,
     scoring=Scoring(
-        features=(*FEATURES, *text.BLEU_COUNTS, "counted"),
+        features=(*FEATURES, *slots.FEATURES, *text.BLEU_COUNTS, "counted"),
         measure=measure,
-        metrics=means(*FEATURES) | {"bleu_corpus": from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
-        main="f1_theme",
-        secondary=("rouge1", "rougeL", "bleu"),
+        metrics=means(*FEATURES)
+        | slots.metrics()
+        | {"bleu_corpus": from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
+        main="exact",
+        secondary=("f1_theme", "rouge1", "rougeL", "bleu"),
     ),
     summary=summary,
     shown=(
+        Shown("exact", "Exact instruction", "the same words in the same order"),
         Shown("f1_theme", "F1-theme", "words of the instruction", column="f1_theme"),
         Shown("rouge1", "ROUGE-1", "single words", column="rouge", note="kind not stated"),
         Shown(
@@ -91,7 +95,8 @@ TASK = Task(
         ),
         Shown("bleu", "BLEU", "runs of one to four words", column="bleu"),
     ),
-    gallery=Gallery(lambda text: bool(extract(text)), scores=("f1_theme", "rougeL")),
+    gallery=Gallery(lambda text: bool(extract(text)), scores=("f1_theme",)),
+    slots=tuple(slots.PATTERNS),
     plan=Plan(55, 50, instances=5612, drawn=lambda drawn: drawn["manuals"] * drawn["steps"]),
     baselines={"previous_instruction": previous_instruction},
 )

@@ -113,6 +113,7 @@ TASK = Task(
     ),
     summary=summary,
     shown=(
+        Shown("balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
         Shown(
             "f1_state",
             "F1-state",
@@ -128,7 +129,6 @@ TASK = Task(
             higher=False,
             published="wrong steps passed as right; unreadable answers left out",
         ),
-        Shown("balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
     ),
     gallery=Gallery(lambda text: parse_state(text) is not None, verdict=verdict),
     plan=Plan(

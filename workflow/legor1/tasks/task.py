@@ -49,7 +49,8 @@ class Scoring:
             reference that is no answer to the task.
         metrics: name → the metric from sums of the features; NaN where it is undefined. The same
             function gives the metric of one example, of all, and of every bootstrap replicate.
-        main: the metric that comparisons test first.
+        main: the strictest sensible metric, by which the report says what was learnt; comparisons
+            test it first.
         secondary: the other metrics of which the report says that one experiment is better.
         undefined: what a metric of all examples is where it is undefined.
     """
@@ -90,8 +91,9 @@ class Gallery:
     """How examples are shown."""
 
     readable: Callable[[str], bool]  # whether there is an answer in a completion at all
-    scores: tuple[str, ...] = ()  # the metrics of an example beside its answer
-    # Of (prediction, reference); without it, an answer is right if its main metric is at least ½.
+    # The metrics of an example beside its answer; the first decides which examples are chosen.
+    scores: tuple[str, ...] = ()
+    # Of (prediction, reference); without it, an answer is right if its main metric is 1.
     verdict: Callable[[str, str], Verdict] | None = None
 
 
@@ -122,6 +124,7 @@ class Task:
     shown: tuple[Shown, ...]
     gallery: Gallery
     plan: Plan
+    slots: tuple[str, ...] = ()  # of an answer; each has a metric ``<slot>_right``
     # Whether a true answer is one to this task; None for the task of all that no other claims.
     is_solution: Callable[[str], bool] | None = None
     # From (rows, sums of the features), what ``scores.json`` says besides metrics.

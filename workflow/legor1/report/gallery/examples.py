@@ -20,11 +20,12 @@ from legor1.monitor import run_files
 from legor1.report.citation import Record, cite
 from legor1.report.gallery import pictures
 from legor1.report.gallery.pictures import MOST_BOXES, Scene, digit, letter
-from legor1.report.gallery.selection import Choice, mark, reasons, score
+from legor1.report.gallery.selection import Choice, mark, measured, reasons
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.prompts import chat_messages
+from legor1.tasks.task import Task
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _CLOSING = re.compile(r"</think>", re.I)
@@ -50,6 +51,10 @@ class Asked:
     experiments: list[Experiment]
     demonstrations: list[Demonstration]
     prompt: str
+
+    def question(self, task: Task) -> str:
+        """Return the prompt without the task's words on how to answer."""
+        return self.prompt.removesuffix(task.prompt.directive).strip()
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Example:
 
     Attributes:
         anchor: its id in a page, the same in every report.
+        question: what was asked, without the directive; empty where that was not stored.
         reference: the true answer, boxes in pixels of the original image.
         picture: the bare image of a task without boxes.
         large: file name of the image in its own size, or empty.
@@ -91,6 +97,7 @@ class Example:
     task: str
     reasons: list[str]
     asked: list[Asked]
+    question: str
     reference: str
     picture: Markup | None
     large: str
@@ -124,12 +131,14 @@ def _example(
     task, true = first["task"], None
     if TASKS[task].answer == "boxes":
         true = parse_objects(first["reference"]) or []
+    asked = prompts.asked(ident, list(answered), f"{anchor}-asked")
     return Example(
         anchor=anchor,
         instance_id=ident,
         task=task,
         reasons=why,
-        asked=prompts.asked(ident, list(answered), f"{anchor}-asked"),
+        asked=asked,
+        question=asked[0].question(TASKS[task]) if asked else "",
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=pictures.write_large(image, folder) if folder else "",
@@ -149,7 +158,7 @@ def _answer(
     return Answer(
         experiment=experiment,
         scores=_scores(study, experiment, row),
-        mark=mark(row, score(study, experiment.name, row)),
+        mark=mark(row, measured(study, experiment.name, row, TASKS[row["task"]].scoring.main)),
         judged=TASKS[row["task"]].gallery.verdict is not None,
         picture=picture,
         parts=tagged,

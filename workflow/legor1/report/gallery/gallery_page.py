@@ -15,12 +15,12 @@ from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder
 from legor1.report.citation import Cited, counted, pointer
 from legor1.report.gallery.examples import Example, examples
-from legor1.report.gallery.selection import REASONS, choose
+from legor1.report.gallery.selection import REASONS, Choice, choose
 from legor1.report.study import Study
 from legor1.tasks.discovery import TASKS
 
 OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what pictures.write_large calls a file
-MARKS = ("right", "wrong", "unreadable")
+MARKS = {"right": "right in full", "wrong": "not right in full", "unreadable": "unreadable"}
 ALL = ("all", "")
 
 ByTask = dict[str, list[Example]]
@@ -29,7 +29,10 @@ Trait = tuple[str, str]  # a filter's name, and the key of one of its options
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen examples of each task: all, and the report's, the first for each reason."""
+    """The chosen examples of each task: all, and the report's, the first for each reason.
+
+    Of the report's, the one at random leads.
+    """
 
     every: ByTask
     few: ByTask
@@ -65,11 +68,15 @@ def gather(study: Study, page: Path | None) -> Gallery:
     if page:
         with contextlib.suppress(OSError):  # it is not empty, which DVC would not keep
             images_of(page).rmdir()
-    first = {
-        ident for choice in chosen.values() for idents in choice.values() for ident in idents[:1]
-    }
-    few = {task: [e for e in shown if e.instance_id in first] for task, shown in every.items()}
+    few = {task: _first(shown, chosen[task]) for task, shown in every.items()}
     return Gallery(every, few, _cited(page.name if page else "", ALL, _counts(every)))
+
+
+def _first(shown: list[Example], choice: Choice) -> list[Example]:
+    """Return the first example for each reason, that at random before the others."""
+    first = dict.fromkeys(idents[0] for idents in reversed(choice.values()) if idents)
+    by_ident = {example.instance_id: example for example in shown}
+    return [by_ident[ident] for ident in first]
 
 
 def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, object]:
@@ -101,7 +108,7 @@ def _filters(study: Study, every: ByTask, page: str) -> tuple[list[Filter], Filt
     single = [
         filter_of("task", "Task", ((task.name, task.title) for task in TASKS.values())),
         filter_of("reason", "Why it is here", REASONS.items()),
-        filter_of("mark", "An answer that is", zip(MARKS, MARKS, strict=True)),
+        filter_of("mark", "An answer that is", MARKS.items()),
     ]
     return single, filter_of("by", "Answers of", answered)
 

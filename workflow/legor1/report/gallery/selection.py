@@ -1,7 +1,7 @@
 """Which examples are shown, and why: a matter of the scores, the seed and the ids alone.
 
-A score is the task's main metric, or 1 or 0 where the task tells right from wrong. Examples of the
-same score are drawn at random by the seed.
+A score is the first metric that the task shows of an example, or 1 or 0 where the task tells right
+from wrong. Examples of the same score are drawn at random by the seed.
 """
 
 import math
@@ -13,7 +13,6 @@ from legor1.report.study import Study
 from legor1.tasks.discovery import TASKS
 
 REASONS = {"disputed": "in dispute", "best": "best", "worst": "worst", "lot": "at random"}
-HALF = 0.5  # a score from which on an answer counts as right
 
 Choice = dict[str, list[str]]  # reason → instance ids
 
@@ -35,20 +34,25 @@ def score(study: Study, experiment: str, row: Record) -> float:
     task = TASKS[row["task"]]
     if task.gallery.verdict:
         return float(task.gallery.verdict(row["prediction"], row["reference"]) == "right")
-    return study.examples[experiment].get(row["instance_id"], {}).get(task.scoring.main, math.nan)
+    return measured(study, experiment, row, task.gallery.scores[0])
 
 
-def mark(row: Record, scored: float) -> str:
+def measured(study: Study, experiment: str, row: Record, name: str) -> float:
+    """Return a metric of a prediction, a fraction; NaN if it was not scored."""
+    return study.examples[experiment].get(row["instance_id"], {}).get(name, math.nan)
+
+
+def mark(row: Record, main: float) -> str:
     """Return ``right``, ``wrong`` or ``unreadable``; empty if it was not scored.
 
-    Where the task has no verdict of its own, half the score and more is right.
+    Where the task has no verdict of its own, an answer is right if its ``main`` metric is 1.
     """
     gallery = TASKS[row["task"]].gallery
     if gallery.verdict:
         return gallery.verdict(row["prediction"], row["reference"])
     if not gallery.readable(row["prediction"]):
         return "unreadable"
-    return "" if math.isnan(scored) else "right" if scored >= HALF else "wrong"
+    return "" if math.isnan(main) else "right" if main >= 1 else "wrong"
 
 
 def _of_task(scores: dict[str, list[float]], most: int) -> Choice:

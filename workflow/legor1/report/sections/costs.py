@@ -13,7 +13,6 @@ from legor1.core.provenance import RECORD
 from legor1.report.citation import Cited, Table, cite, pointer, total
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.study import Study
-from legor1.report.svg import Figure, chart
 
 BOARDS = {"H100": 700, "H200": 700, "A100": 400, "L40": 350, "A40": 300}  # watts at their limit
 CORE = 10  # watts of a processor's core, with its share of memory and machine
@@ -21,11 +20,6 @@ PUE = 1.5  # what the building draws for each watt of its machines
 REST = "the other stages"
 NOT_KNOWN = "not known"
 HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory"]
-PANELS = {  # attribute of a use → title and note of its panel
-    "seconds": ("Time", "of the processes, wall clock"),
-    "memory": ("Peak memory", "of the GPU where there is one, else resident"),
-    "energy": ("Energy", "an estimate, see above"),
-}
 
 
 @dataclass(frozen=True)
@@ -54,23 +48,6 @@ def uses(study: Study) -> list[Use]:
     return [use for use in recorded if use]
 
 
-def figure(study: Study) -> Figure:
-    """Return a panel each for the time, the memory and the energy of trainings and predictions."""
-    known, panels = uses(study), []
-    owner = {name: e for e in study.experiments for name in (e.name, *study.repeats(e))}
-    for key, (title, note) in PANELS.items():
-        rows = [
-            (owner[use.experiment], f"{use.experiment}, {use.stage}", float(text.value), str(text))
-            for use in known
-            if (text := getattr(use, key)) is not None
-        ]
-        if rows:
-            ident = "cost-time" if key == "seconds" else f"cost-{key}"
-            description = "; ".join(f"{label}: {text}" for _, label, _, text in rows)
-            panels.append((title, note, chart("bars", ident, title, description, rows=rows)))
-    return Figure(panels, *table(study), "What it cost")
-
-
 def table(study: Study) -> Table:
     """Return the uses, their sum for each experiment, all other stages, and the whole."""
     known, rest, rows = uses(study), _rest(study), list[list[str]]()
@@ -81,7 +58,7 @@ def table(study: Study) -> Table:
         rows += [_sum(experiment.name, "together", own)] if len(own) > 1 else []
     rows += map(_row, rest)
     if len(known + rest) > 1:
-        rows.append(_sum("all", "the whole study", known + rest))
+        rows.append(_sum("all", "sum of all jobs", known + rest))
     return HEADINGS, rows
 
 

@@ -1,30 +1,18 @@
 """What was run, with what, and what was not: plain facts about a study."""
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 from markupsafe import Markup
 
-from legor1.core.format import count, duration, large, size
+from legor1.core.format import count, large, size
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, counted, pointer
-from legor1.report.sections.costs import mib
-from legor1.report.sections.provenance_view import UNKNOWN, commit
-from legor1.report.study import Study
+from legor1.report.citation import Cited, cite, counted, pointer, total
+from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
 SIDES = ("train", "test")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
-COSTS: dict[str, tuple[str, Callable[..., str]]] = {  # label → key in run.json, how it is written
-    "Wall time": ("seconds", duration),
-    "Peak memory": ("peak_memory_mib", mib),
-    "Optimiser steps": ("steps", count),
-    "Training rows": ("rows", count),
-    "Trained parameters": ("trainable_parameters", count),
-    "All parameters": ("total_parameters", count),
-    "Commit": ("provenance", commit),
-}
 
 Rows = list[list[str]]
 
@@ -57,14 +45,54 @@ def base_size(study: Study) -> str:
     return ""
 
 
+def taught(study: Study, experiment: Experiment) -> list[str]:
+    """Return the names of the tasks that an experiment is trained on."""
+    if experiment.method == "baseline":
+        return []
+    return [*study.settings(experiment).get("tasks", TASKS)]
+
+
+def preparation(study: Study, experiment: Experiment) -> list[str]:
+    """Return in a few words each what an experiment is trained on, how much, and from where."""
+    settings = study.settings(experiment)
+    if experiment.method == "baseline":
+        shown = settings.get("demonstrations")
+        return ["not trained", "worked examples in the prompt" if shown else "no worked examples"]
+    tasks, facts = taught(study, experiment), study.trainings[experiment.name].facts
+    named = "all tasks" if {*tasks} >= {*TASKS} else " and ".join(tasks) + " alone"
+    words = [f"trained on {named}"]
+    if "rows" in facts and "steps" in facts:
+        cited = partial(cite, IN_RUN.training(experiment.name), facts, write=count)
+        what = "prompts" if experiment.method == "grpo" else "rows"
+        words.append(Markup("{} {}, {} steps").format(cited("rows"), what, cited("steps")))
+    if start := settings.get("start_from"):
+        in_all = _steps_in_all(study, experiment.name)
+        more = Markup(", {} steps in all").format(in_all) if in_all else ""
+        words.append(Markup("from {}{}").format(start, more))
+    return words
+
+
+def _steps_in_all(study: Study, name: str) -> Cited | None:
+    """Return the steps of a training and of those that it starts from, None if one is unknown."""
+    parts: list[Cited] = []
+    while name:
+        training = study.trainings.get(name)
+        if training is None or "steps" not in training.facts:
+            return None
+        parts.append(cite(IN_RUN.training(name), training.facts, "steps", write=count))
+        name = study.config["experiments"].get(name, {}).get("start_from") or ""
+    return total(parts, count)
+
+
 def recipes(study: Study) -> Rows:
-    """Return one row a setting: its name, then every experiment's value."""
+    """Return one row a setting in which experiments differ: its name, then every one's value."""
     blocks = [
         _flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
         for e in study.experiments
     ]
     names = dict.fromkeys(name for block in blocks for name in block)
-    return [[name, *(block.get(name, "–") for block in blocks)] for name in names]
+    rows = [[name, *(block.get(name, "–") for block in blocks)] for name in names]
+    return [row for row in rows if len({*row[1:]} - {"–"}) > 1]
 
 
 def _flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
@@ -84,22 +112,6 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return "none" if value is None else str(value)
-
-
-def costs(study: Study) -> Rows:
-    """Return one row a fact about the trainings, with the value of each of them."""
-    names = [experiment.name for experiment in study.trained]
-    return [
-        [label, *(_cost(study, name, *fact) for name in names)] for label, fact in COSTS.items()
-    ]
-
-
-def _cost(study: Study, name: str, key: str, write: Callable[..., str]) -> str:
-    try:
-        text = cite(IN_RUN.training(name), study.trainings[name].facts, key, write=write)
-    except (KeyError, TypeError, ValueError):
-        return UNKNOWN
-    return text if text != UNKNOWN else UNKNOWN  # which needs no source
 
 
 def counts(study: Study) -> Rows:

@@ -1,4 +1,4 @@
-"""Where the results come from: stages, commits, versions, devices and seeds, by the records."""
+"""Where the results come from: stages, commits, versions and devices, by the records."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from markupsafe import Markup
 from legor1.core import provenance
 from legor1.core.format import count, duration
 from legor1.report import provenance_graph, svg
-from legor1.report.citation import Cited, Record, Table, cite, pointer
+from legor1.report.citation import Cited, Record, Table, pointer
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.sections.costs import device, mib
 from legor1.report.study import Study
@@ -20,18 +20,6 @@ WAYS: dict[str, Callable[[Step], object]] = {  # in which the jobs of a stage sh
     "code": lambda step: step.record["code_sha256"],
     "versions of packages": lambda step: step.record["versions"],
     "devices": device,
-}
-# What a stage draws by the seed in its record.
-DRAWN = {
-    "synthesize": "the manuals, as they are drawn",
-    "split": "which manuals are for testing",
-    "convert": "demonstrations, and the order of rows",
-    "build-base": "the tiny base model",
-    "train sft": "rows and their order, LoRA’s start, dropout",
-    "train grpo": "rows and their order, LoRA’s start, dropout, rollouts",
-    "predict": "answers, where they are sampled",
-    "score": "the bootstrap of intervals",
-    "compare": "the bootstrap and the swaps of comparisons",
 }
 PAGE = "this report"
 
@@ -122,25 +110,6 @@ def versions(study: Study) -> dict[str, str]:
     """Return the version of each package; several where the stages differ."""
     names = {name for step in study.steps for name in step.record["versions"]}
     return {name: _agreed(study.steps, _under("versions", name)) for name in sorted(names)}
-
-
-def seeds(study: Study) -> Table:
-    """Return what was drawn by a seed: by which seed, in which stage, for which results."""
-    rows: list[list[str]] = []
-    for stage, steps in provenance_graph.by_stage(study.steps).items():
-        seeded = [step for step in steps if stage in DRAWN and step.record["seed"] is not None]
-        for seed, group in _distinct(seeded, lambda step: step.cited("seed")):
-            results = dict.fromkeys(map(_made_for, group))
-            rows.append([DRAWN[stage], seed, stage, ", ".join(results)])
-    gallery = "examples of the gallery that are shown at random"
-    rows.append([gallery, cite(study.config_file, study.config, "seed"), "report", ""])
-    return ["What was drawn", "Seed", "Stage", "For"], rows
-
-
-def _made_for(step: Step) -> str:
-    """Return the experiment, or else the folder, that a result belongs to."""
-    parts = step.result.split("/")
-    return parts[1] if parts[0] in ("adapters", "predictions", "scores") else parts[0]
 
 
 def command(study: Study) -> str:

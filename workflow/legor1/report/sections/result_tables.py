@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from markupsafe import Markup
+
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
@@ -14,16 +16,16 @@ REVERSED = {"better": "worse", "worse": "better", "unclear": "unclear"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of this run, and how it stands beside the baseline's.
+    """A number of this run, and how it stands beside the others'.
 
-    ``mark`` is ``best`` (clearly), ``ahead`` (not clearly) or empty; ``difference`` is from the
-    baseline, on the same examples, and ``verdict`` (``better``, ``worse`` or ``unclear``) empty
-    without it; ``repeated`` is the same number of the training's repeats with other seeds.
+    ``best`` tells whether it is clearly the best, ``difference`` is from the baseline on the same
+    examples, and ``verdict`` (``better``, ``worse`` or ``unclear``) is empty without it;
+    ``repeated`` has the same number of the training's repeats with other seeds.
     """
 
     experiment: Experiment
     score: Score | None
-    mark: str
+    best: bool
     difference: Score | None
     verdict: str
     repeated: list[Score]
@@ -72,20 +74,21 @@ def standing(study: Study, protocol: str, metric: Shown, a: Experiment, b: Exper
     return "better" if (paired.value > 0) == metric.higher else "worse"
 
 
-def marks(study: Study, protocol: str, metric: Shown) -> dict[str, str]:
-    """Return experiment → ``best`` for the best, if it is clearly so, else ``ahead``.
-
-    Equal best scores are ahead together. There is no mark where all are equal, or only one.
-    """
+def best(study: Study, protocol: str, metric: Shown) -> Experiment | None:
+    """Return the experiment that is clearly better than every other, and than no model at all."""
     worth = {e: metric.worth(score.value) for e, score in study.scored(protocol, metric)}
-    best = [e for e in worth if worth[e] == max(worth.values())]
-    if len(worth) < 2 or len(best) == len(worth):
-        return {}
-    others = [e for e in worth if e not in best]
-    clearly = len(best) == 1 and all(
-        standing(study, protocol, metric, best[0], e) == "better" for e in others
-    )
-    return {e.name: "best" if clearly else "ahead" for e in best}
+    free = free_best(study, protocol, metric)
+    if len(worth) < 2 or (free and metric.worth(free[1].value) >= max(worth.values())):
+        return None
+    first, *others = sorted(worth, key=lambda e: -worth[e])
+    clearly = all(standing(study, protocol, metric, first, e) == "better" for e in others)
+    return first if clearly else None
+
+
+def free_best(study: Study, protocol: str, metric: Shown) -> tuple[str, Score] | None:
+    """Return the best of the baselines that need no model, with its number."""
+    free = study.of_names(protocol, metric, NAMES).items()
+    return max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
 
 
 def by_protocol(study: Study) -> dict[str, list[Block]]:
@@ -109,19 +112,18 @@ def results(study: Study, protocol: str) -> list[Block]:
 def _row(study: Study, protocol: str, metric: Shown) -> Row:
     if protocol == "thesis" and metric.published:
         metric = replace(metric, meaning=metric.published)
-    mark = marks(study, protocol, metric)
-    cells = [_cell(study, protocol, metric, e, mark.get(e.name, "")) for e in study.experiments]
-    free = study.of_names(protocol, metric, NAMES).items()
-    best = max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
-    return Row(metric, cells, best, [row.get(metric.column, "") for row in _thesis()])
+    first = best(study, protocol, metric)
+    cells = [_cell(study, protocol, metric, e, e == first) for e in study.experiments]
+    published = [row.get(metric.column, "") for row in _thesis()]
+    return Row(metric, cells, free_best(study, protocol, metric), published)
 
 
-def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, mark: str) -> Cell:
+def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, best: bool) -> Cell:
     score = study.score(protocol, metric.task, metric.name, own)
     difference = study.difference(protocol, metric, own, study.baseline)
     verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
     repeated = study.of_names(protocol, metric, study.repeats(own))
-    return Cell(own, score, mark, difference, verdict, [*repeated.values()])
+    return Cell(own, score, best, difference, verdict, [*repeated.values()])
 
 
 def thesis_headings() -> list[str]:
@@ -143,3 +145,27 @@ def paper() -> Table:
         if row["source"] == "lego_arta_paper"
     ]
     return ["Model", "Trained by", *headings], rows
+
+
+def slots(study: Study, protocol: str, task: str) -> Table:
+    """Return headings and rows: which share of each slot of a task is right, in percent.
+
+    A row for each experiment that has numbers, then the best answers without a model.
+    """
+    shown = [Shown(f"{slot}_right", slot.capitalize(), "", task=task) for slot in TASKS[task].slots]
+    rows: list[list[str]] = []
+    for experiment in study.experiments:
+        scores = [study.score(protocol, task, metric.name, experiment) for metric in shown]
+        if any(scores):
+            rows.append([experiment.name, *(_with_ends(score) for score in scores)])
+    free = [free_best(study, protocol, metric) for metric in shown]
+    if rows and any(free):
+        rows.append(["best without a model", *(_with_ends(best and best[1]) for best in free)])
+    return ["Experiment", *(metric.label for metric in shown)], rows
+
+
+def _with_ends(score: Score | None) -> str:
+    if not score:
+        return "–"
+    ends = Markup(" <small>{}–{}</small>").format(score.cited("low"), score.cited("high"))
+    return Markup("{}{}").format(score.cited(), ends if score.bounded else "")

@@ -5,6 +5,8 @@ from functools import partial
 
 from markupsafe import Markup
 
+from legor1.core.layout import IN_RUN
+from legor1.report.citation import Cited, cite, counted, pointer
 from legor1.report.sections import overview, result_tables
 from legor1.report.study import Scored, Study
 from legor1.report.svg import macros
@@ -12,6 +14,8 @@ from legor1.tasks.discovery import TASKS, main_metric
 from legor1.tasks.task import Shown
 
 TEMPLATE = "_summary.html.j2"
+# How far a score must lie from the best answer without a model, towards a perfect one.
+LEARNT, IN_PART = 0.5, 0.1
 
 
 def question(study: Study) -> Markup:
@@ -19,12 +23,70 @@ def question(study: Study) -> Markup:
     return macros(TEMPLATE)["question"](study, [task.purpose for task in TASKS.values()])
 
 
+def headline(study: Study, protocol: str) -> Markup:
+    """Return what training taught the model and what not; empty if no trained one was compared."""
+    lists: dict[str, list[str]] = {"learnt": [], "in_part": [], "not": []}
+    for name, task in TASKS.items():
+        if how := learnt(study, protocol, main_metric(name)):
+            lists[how].append(task.purpose)
+    return macros(TEMPLATE)["headline"](lists) if any(lists.values()) else Markup()
+
+
+def learnt(study: Study, protocol: str, metric: Shown) -> str:
+    """Return whether training taught a task: ``learnt``, ``in_part`` or ``not``.
+
+    It did if a trained experiment is clearly better than the baseline, its interval lies above the
+    best answer without a model, and its score leads far enough from there to a perfect one. Empty
+    where no trained experiment was compared.
+    """
+    trained = [
+        (e, score)
+        for e, score in study.scored(protocol, metric)
+        if e in study.trained and study.difference(protocol, metric, e, study.baseline)
+    ]
+    free = result_tables.free_best(study, protocol, metric)
+    floor = free[1].value if free else 0.0
+    gains = [
+        (score.value - floor) / (1 - floor)
+        for e, score in trained
+        if result_tables.standing(study, protocol, metric, e, study.baseline) == "better"
+        and score.low > floor
+    ]
+    most = max(gains, default=0.0)
+    levels = (("learnt", LEARNT), ("in_part", IN_PART), ("not", 0.0))
+    return next(name for name, least in levels if most >= least) if trained else ""
+
+
+def scope(study: Study, protocol: str) -> Markup:
+    """Return how much the answer rests on: examples, manuals, seeds of training and tests."""
+    metrics = [main_metric(task) for task in TASKS]
+    known = [scored[0][1] for metric in metrics if (scored := study.scored(protocol, metric))]
+    examples = [score.cited("n") for score in known]
+    pairs = study.comparison.get("comparisons", [])
+    tests = sum(len(pair["tasks"]) for pair in pairs)
+    source = pointer(IN_RUN.comparison, "comparisons")
+    return macros(TEMPLATE)["scope"](
+        examples,
+        manuals(study),
+        overview.training_seeds(study) if study.trained else [],
+        counted(tests, source, "main tests") if tests else None,
+    )
+
+
+def manuals(study: Study) -> list[Cited]:
+    """Return each number of manuals that the examples of a task come from, the smallest first."""
+    numbers: dict[int, Cited] = {}
+    for name, scores in study.scoring.items():
+        for task, facts in scores.get("tasks", {}).items():
+            if "clusters" in facts:
+                file = IN_RUN.scores(name, study.protocols[0])
+                numbers[facts["clusters"]] = cite(file, scores, "tasks", task, "clusters")
+    return [numbers[n] for n in sorted(numbers)]
+
+
 def answers(study: Study, protocol: str) -> list[Markup]:
     """Return a sentence or two for each task that has numbers, the main task first."""
     sentences = [_answer(study, protocol, main_metric(task)) for task in TASKS]
-    seeds = overview.training_seeds(study)
-    if len(seeds) > 1:
-        sentences.append(macros(TEMPLATE)["seeds"](seeds))
     return [sentence for sentence in sentences if sentence is not None]
 
 
@@ -36,7 +98,14 @@ def _answer(study: Study, protocol: str, metric: Shown) -> Markup | None:
     if not (label[1:2].isupper() or label[1:2].isdigit()):  # within a sentence
         label = label[0].lower() + label[1:]
     clauses = [*_clauses(study, protocol, metric, known)]
-    return macros(TEMPLATE)["answer"](TASKS[metric.task].title, label, clauses)
+    free = result_tables.free_best(study, protocol, metric)
+    untaught = [
+        (e, score)
+        for e, score in known
+        if e in study.trained and metric.task not in overview.taught(study, e)
+    ]
+    title, how = TASKS[metric.task].title, learnt(study, protocol, metric)
+    return macros(TEMPLATE)["answer"](title, how, label, clauses, free, untaught)
 
 
 def _clauses(study: Study, protocol: str, metric: Shown, known: Scored) -> Iterator[Markup]:

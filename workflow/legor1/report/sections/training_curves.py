@@ -18,7 +18,7 @@ from legor1.report.svg import PLOT, Axes, Figure, Points, nice_ticks, path, tag
 CURVES = {
     "loss": "Loss",
     "reward": "Reward, weighted sum",
-    "kl": "KL divergence from the base model",
+    "kl": "KL divergence from the reference model",
     "completions/mean_length": "Completion length, tokens",
     "entropy": "Entropy",
 }
@@ -82,7 +82,7 @@ def _titles(keys: set[str]) -> dict[str, str]:
     parts = sorted(key for key in keys if key.startswith(REWARD) and not key.endswith("/std"))
     titles = {}
     for key, title in CURVES.items():
-        if key in keys:
+        if key in keys and not (key == "loss" and "reward" in keys):  # which is noise about 0
             titles[key] = title
         if key == "reward":
             names = (part.removeprefix(REWARD).removesuffix("/mean") for part in parts)

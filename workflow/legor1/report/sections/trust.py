@@ -1,7 +1,6 @@
 """How certain the numbers are: intervals, differences, free baselines, parse rates, the audit."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +13,11 @@ from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
-from legor1.report.study import Experiment, Scored, Study
-from legor1.report.svg import Figure, nice_ticks
+from legor1.report.sections import result_tables
+from legor1.report.study import Experiment, Score, Scored, Study
+from legor1.report.svg import Panel
 from legor1.tasks import baselines
-from legor1.tasks.discovery import METRICS, TASKS, metric
-from legor1.tasks.task import Shown
+from legor1.tasks.discovery import METRICS, TASKS, main_metric, metric
 
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
@@ -53,28 +52,25 @@ def interval_method(study: Study) -> str:
     return "bootstrap"
 
 
-def intervals(
-    study: Study, protocol: str, prefix: str, metrics: Sequence[Shown] = METRICS
-) -> Figure:
-    """Return one panel a metric: every experiment's value with its interval, in percent."""
-    panels, rows = [], []
-    for shown in metrics:
-        scored = study.scored(protocol, shown)
-        if not scored:
-            continue
-        direction = "higher is better" if shown.higher else "lower is better"
-        picture = interval_panel(f"{prefix}-{shown.name}", shown.label, scored)
-        panels.append((shown.label, f"percent, {direction}", picture))
-        for experiment, score in scored:
-            ends = (score.cited(end) if score.bounded else "–" for end in ("low", "high"))
-            rows.append([shown.label, experiment.name, score.cited(), *ends, score.cited("n")])
-    return Figure(panels, ["Metric", "Experiment", "Value, %", "Low", "High", "Examples"], rows)
+def intervals(study: Study, protocol: str) -> list[Panel]:
+    """Return one panel a task: every experiment's main metric with its interval, in percent."""
+    panels = []
+    for shown in map(main_metric, TASKS):
+        if scored := study.scored(protocol, shown):
+            free = result_tables.free_best(study, protocol, shown)
+            picture = interval_panel(f"headline-{shown.name}", shown.label, scored, free)
+            note = f"{shown.label}, percent; dashed: best answer without a model"
+            panels.append((TASKS[shown.task].title, note, picture))
+    return panels
 
 
-def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
-    """Return the panel of one metric: an axis from 0, and a marker on a bar an experiment."""
-    ends = [100 * x for _, s in scored for x in (s.value, s.high) if math.isfinite(x)]
-    ticks = nice_ticks(0, max([*ends, 1]), 5)
+def interval_panel(
+    ident: str, label: str, scored: Scored, free: tuple[str, Score] | None = None
+) -> Markup:
+    """Return the panel of one metric: a marker on a bar an experiment, from 0 to 100 percent.
+
+    A dashed line stands at the ``free`` answer, the best without a model.
+    """
     rows = []
     for e, score in scored:
         bar, span = None, "no interval"
@@ -84,7 +80,8 @@ def interval_panel(ident: str, label: str, scored: Scored) -> Markup:
         rows.append((e, 100 * score.value, percent(score.value), span, bar))
     description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
     title = f"{label} by experiment"
-    return svg.chart("intervals", ident, title, description, ticks=ticks, rows=rows)
+    floor = 100 * free[1].value if free else None
+    return svg.chart("intervals", ident, title, description, rows=rows, floor=floor)
 
 
 def differences(study: Study) -> Table:

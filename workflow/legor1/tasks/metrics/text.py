@@ -1,4 +1,4 @@
-"""Measures of two texts: token F1, ROUGE and BLEU, each in [0, 1] for one example.
+"""Measures of two texts: exactness, token F1, ROUGE and BLEU, each in [0, 1] for one example.
 
 NLTK works offline: its Punkt model comes with a package, by no download.
 """
@@ -39,6 +39,11 @@ def token_f1(prediction: str, reference: str) -> float:
     predicted, true = Counter(words(prediction)), Counter(words(reference))
     total = predicted.total() + true.total()
     return 2 * (predicted & true).total() / total if total else 1.0
+
+
+def exact(prediction: str, reference: str) -> float:
+    """Return 1 if two texts have the same words in the same order, else 0."""
+    return float(words(prediction) == words(reference))
 
 
 def rouge(prediction: str, reference: str, kinds: tuple[str, ...] = ROUGE) -> dict[str, float]:
