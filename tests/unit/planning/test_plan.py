@@ -56,14 +56,14 @@ def test_the_full_study_fits_the_gpus_that_its_rules_ask_for():
             "grpo": ["train", "predict"],
         }.items()
         for stage in names
-    }
+    } | {("zero_shot", "predict"), ("sft_grpo", "train"), ("sft_grpo", "predict")}
     assert {stage["machine"] for stage in found.values()} == {"A100-80", "A40"}
     assert misfits(content) == []
     assert found["sft", "train"]["steps"] == 564  # 3 epochs of 1,500 rows by 8, the last short
     assert found["sft", "train"]["trainable_parameters"] == 20_185_088
     assert found["sft", "train"]["rows"] == 1500
     assert content["parameters"] == 8_292_166_656
-    assert 10 < hours(content) < 100
+    assert 10 < hours(content) < 120
 
 
 def test_both_trainings_of_the_sound_study_have_one_budget():
@@ -73,6 +73,23 @@ def test_both_trainings_of_the_sound_study_have_one_budget():
         assert sft[fact] == grpo[fact]
     # TRL's sampler leaves out the last 4 of 1,500 rows, in each of 3 epochs.
     assert (sft["steps"], grpo["steps"]) == (564, 561)
+
+
+def test_a_training_that_starts_from_an_adapter_says_so_and_keeps_a_reference_only_for_a_penalty():
+    config = load(BASE)
+    content = plan(config)
+    both, grpo = (stages(content)[name, "train"] for name in ("sft_grpo", "grpo"))
+    assert (both["start_from"], grpo["start_from"]) == ("sft", None)
+    assert both["memory"] == grpo["memory"]
+    assert "561 steps from the adapter of sft; lengths" in render(content)
+    for name in ("sft_grpo", "grpo"):
+        config["experiments"][name]["training"]["beta"] = 0.04
+    with_reference = stages(plan(load(BASE, {"experiments": config["experiments"]})))
+    lora = [
+        with_reference[name, "train"]["memory"]["loss"]["LoRA parameters"]
+        for name in ("sft_grpo", "grpo")
+    ]
+    assert lora == [4 * 20_185_088, 2 * 20_185_088]  # bfloat16, twice and once
 
 
 def test_an_experiments_own_pixel_budget_and_inference_are_planned_with():

@@ -3,6 +3,7 @@ from report_run import EXPERIMENTS
 from study import ROOT
 
 from legor1.config.settings import load
+from legor1.config.settings import read as read_config
 from legor1.core.files import write_jsonl
 from legor1.published.defects import DEFECTS, SWITCHES
 from legor1.report.sections import defect_list
@@ -41,12 +42,25 @@ def test_the_experiments_of_the_full_study_have_the_defects_that_they_are_to_hav
     run.configure(**{name: config[name] for name in ("experiments", "protocols", "inference")})
     found = on_and_off(run)
     unlike = "thesis_grpo beside thesis_sft (rows, tasks, LoRA, learning rate)"
-    assert found["unequal_budget"] == (f"grpo beside sft (learning rate), {unlike}", "–")
-    assert found["two_generations"] == ("thesis_grpo", "grpo")
-    assert found["batch_task"] == ("thesis_grpo", "grpo")
-    assert found["matched_only_reward"] == ("thesis_grpo", "grpo")
+    rates = [f"{name} beside sft (learning rate)" for name in ("grpo", "sft_grpo")]
+    assert found["unequal_budget"] == (", ".join([*rates, unlike]), "–")
+    assert found["two_generations"] == ("thesis_grpo", "grpo, sft_grpo")
+    assert found["batch_task"] == ("thesis_grpo", "grpo, sft_grpo")
+    assert found["matched_only_reward"] == ("thesis_grpo", "grpo, sft_grpo")
     sampled, greedy = found["sampled_vs_greedy"]
     assert sampled == "thesis_sft" and "thesis_grpo" in greedy
+
+
+def test_the_trainings_of_the_demo_have_one_budget(run):
+    config = load(ROOT / "config.yaml", read_config(ROOT / "workflow/configs/demo.yaml"))
+    run.configure(**{name: config[name] for name in ("experiments", "protocols", "inference")})
+    assert on_and_off(run)["unequal_budget"] == ("–", "sft, grpo, sft_grpo")
+    trainings = [config["experiments"][name]["training"] for name in ("sft", "grpo", "sft_grpo")]
+    prompts = [
+        one["steps"] * one["batch_size"] * one["accumulation"] // one.get("generations", 1)
+        for one in trainings
+    ]
+    assert len(set(prompts)) == 1
 
 
 def test_one_way_of_decoding_for_all_is_no_defect(run):

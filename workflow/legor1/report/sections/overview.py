@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from legor1.core.format import count, duration, large, size
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, counted, pointer
+from legor1.report.citation import Cited, cite, counted, pointer, total
 from legor1.report.sections.costs import mib
 from legor1.report.sections.provenance_view import UNKNOWN, commit
 from legor1.report.study import Study
@@ -89,9 +89,22 @@ def _text(value: object) -> str:
 def costs(study: Study) -> Rows:
     """Return one row a fact about the trainings, with the value of each of them."""
     names = [experiment.name for experiment in study.trained]
-    return [
+    rows = [
         [label, *(_cost(study, name, *fact) for name in names)] for label, fact in COSTS.items()
     ]
+    if any(study.trainings[name].facts.get("start_from") for name in names):
+        in_all = [_steps_in_all(study, name) for name in names]
+        rows.append(["Steps in all, with its start", *in_all])
+    return rows
+
+
+def _steps_in_all(study: Study, name: str) -> str:
+    """Return the steps of a training and of those that it starts from."""
+    parts = list[Cited]()
+    while (training := study.trainings.get(name)) and training.facts:
+        parts.append(cite(IN_RUN.training(name), training.facts, "steps", write=count))
+        name = (training.facts.get("start_from") or {}).get("experiment", "")
+    return UNKNOWN if name or not parts else total(parts, count)
 
 
 def _cost(study: Study, name: str, key: str, write: Callable[..., str]) -> str:
