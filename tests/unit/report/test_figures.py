@@ -49,7 +49,12 @@ def test_curves_follow_the_reward_by_its_parts(run):
     write_jsonl(run.folder / "adapters/sft/history.jsonl", [log | noise, last])
     study = read(run.folder)
     figure = training_curves.curves(study, study.experiments[1])
-    titles = ["Loss", "Reward, weighted sum", "Reward: object", "KL divergence from the base model"]
+    titles = [
+        "Loss",
+        "Reward, weighted sum",
+        "Reward: object",
+        "KL divergence from the reference model",
+    ]
     assert [title for title, _, _ in figure.panels] == titles
     assert figure.headings == ["Step", *titles]
     assert figure.rows == [["1", "1", "0.4", "0.3", "0.1"]]

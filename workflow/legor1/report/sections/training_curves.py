@@ -18,7 +18,7 @@ from legor1.report.svg import PLOT, Axes, Figure, Points, nice_ticks, path, tag
 CURVES = {
     "loss": "Loss",
     "reward": "Reward, weighted sum",
-    "kl": "KL divergence from the base model",
+    "kl": "KL divergence from the reference model",
     "completions/mean_length": "Completion length, tokens",
     "entropy": "Entropy",
 }
