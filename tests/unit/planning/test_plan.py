@@ -127,8 +127,8 @@ def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
 def test_prompts_longer_than_the_limit_do_not_fit():
     content = plan(load(BASE, {"max_tokens": 4096}))
     lines = misfits(content)
-    assert len(lines) == 8  # all but the two of thesis_sft, whose images are smaller
-    assert not [line for line in lines if line.startswith("thesis_sft")]
+    assert len(lines) == 10  # all but thesis_sft, whose images are smaller, and zero_shot, with one
+    assert not [line for line in lines if line.startswith(("thesis_sft", "zero_shot"))]
     assert (
         "sft: train meets prompts of 8,790 tokens with their answer, the limit is 4,096" in lines[1]
     )
@@ -258,10 +258,10 @@ def test_conversations_are_counted_where_they_are_and_each_experiments_own(tmp_p
 def test_a_training_takes_at_most_its_rows_of_the_chosen_tasks(tmp_path):
     rows = [conversation(task, n) for n in range(700) for task in ("object", "state")]
     write_jsonl(tmp_path / "train.jsonl", rows)
-    content = plan(load(BASE, DEMO), conversations=str(tmp_path))
+    content = plan(load(BASE), conversations=str(tmp_path))
     found = stages(content)
     assert found["sft", "train"]["rows"] == 1000
-    assert found["grpo", "train"]["rows"] == 500
+    assert found["thesis_grpo", "train"]["rows"] == 700  # of one task, at most 2,000
 
 
 def test_bad_conversations_are_named(tmp_path):

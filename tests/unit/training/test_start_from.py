@@ -119,7 +119,7 @@ def test_the_reference_is_the_adapter_that_it_started_from(start, tmp_path, monk
 def chain(data, tmp_path_factory):
     """SFT, and two GRPO trainings with a KL term: one from that adapter, the other from none."""
     folder = tmp_path_factory.mktemp("chain")
-    short = {"steps": 2, "logging_steps": 1, "learning_rate": 0.01}
+    short = {"steps": 2, "logging_steps": 1, "learning_rate": 0.01, "warmup": 0}
     first = trainings.write_job(
         data, folder / "sft", trainings.recipe("sft", training=short, **PLAIN)
     )
