@@ -56,7 +56,10 @@ def test_the_policy_is_the_adapter_and_all_of_it_trains(data, start, tmp_path):
 
 @pytest.mark.parametrize(
     ("lora", "said"),
-    [({"r": 2}, "has r 4 and alpha 8, .* it 2 and 8"), ({"alpha": 2}, "it 4 and 2. Remedy: set")],
+    [
+        ({"r": 2}, "has r 4 and alpha 8, but the recipe's lora 2 and 8"),
+        ({"alpha": 2}, "lora 4 and 2. Remedy: set"),
+    ],
 )
 def test_another_shape_is_refused(data, start, tmp_path, lora, said):
     with pytest.raises(UserError, match=said):

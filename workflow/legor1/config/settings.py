@@ -202,12 +202,8 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
         )
     if isinstance(experiment, Trained):
         if experiment.repeats is not None and experiment.repeats not in config.experiments:
-            path, named, remedy = (
-                f"{where}.repeats",
-                experiment.repeats,
-                "name another, or leave it out",
-            )
-            yield _missing(path, "experiment {!r}", named, config.experiments, remedy)
+            path, remedy = f"{where}.repeats", "name one of the config, or leave it out"
+            yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
         yield from _start_contradictions(config, name, experiment)
         yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
         yield from training_contradictions(

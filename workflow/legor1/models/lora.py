@@ -106,7 +106,7 @@ def attached(model: Model, adapter: Path, further: LoraConfig | None = None) -> 
     config, path, folder = read_settings(adapter), checked_weights(adapter), model.name_or_path
     if further and (config.r, config.lora_alpha) != (further.r, further.lora_alpha):
         raise UserError(
-            f"{path} has r {config.r} and alpha {config.lora_alpha}, the one that continues it "
+            f"{path} has r {config.r} and alpha {config.lora_alpha}, but the recipe's lora "
             f"{further.r} and {further.lora_alpha}. Remedy: set lora to those of the adapter."
         )
     try:
