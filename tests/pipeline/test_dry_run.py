@@ -15,14 +15,15 @@ RESULTS = {
     "render_report": 1,
 }
 TRAINING = {"train_sft": 1, "train_grpo": 1}
+CHAINED = {"train_sft": 1, "train_grpo": 2}  # GRPO once from the base and once from SFT's adapter
 LEAKY = "protocols={leaky: {defects: [self_demo, row_split]}}"
 ALL_AFTER_DATA = TRAINING | RESULTS | {"predict_shard": 3, "answer_without_model": 1}
 
 
-# Of two protocols, six experiments and four baselines that need no model.
+# Of two protocols, eight experiments and four baselines that need no model.
 FULL = dict.fromkeys(("split_dataset", "convert_dataset", "audit_dataset"), 2)
-FULL |= {"train_sft": 2, "train_grpo": 2, "predict_shard": 24, "gather_predictions": 6}
-FULL |= {"fetch_base": 1, "score_predictions": 20}
+FULL |= {"train_sft": 2, "train_grpo": 3, "predict_shard": 32, "gather_predictions": 8}
+FULL |= {"fetch_base": 1, "score_predictions": 24}
 ONE_PROTOCOL = {"split_dataset": 1, "convert_dataset": 1, "audit_dataset": 1}
 TWO_REWARDS = {"train_grpo": 2}
 
@@ -35,7 +36,7 @@ def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
 @pytest.mark.parametrize(
     ("overlays", "trained"),
     [
-        (["demo"], TRAINING),
+        (["demo"], CHAINED),
         (["smoke"], TRAINING),
         (["thesis"], TRAINING),
         (["thesis_first"], TWO_REWARDS),
@@ -56,11 +57,18 @@ def test_further_seeds_repeat_the_trainings_and_nothing_before_them(tmp_path):
     more = {rule: thrice[rule] - once[rule] for rule in thrice if thrice[rule] != once[rule]}
     assert more == {
         "train_sft": 2,
-        "train_grpo": 2,
-        "predict_shard": 4,
-        "gather_predictions": 4,
-        "score_predictions": 8,
+        "train_grpo": 4,
+        "predict_shard": 6,
+        "gather_predictions": 6,
+        "score_predictions": 12,
     }
+
+
+def test_a_training_waits_for_the_adapter_that_it_starts_from(tmp_path):
+    weights = "results/demo/adapters/{}/adapter/adapter_model.safetensors"
+    for name, trained in (("grpo", {"train_grpo": 1}), ("sft_grpo", TRAINING)):
+        plan = Study(tmp_path / name, "demo").plan(weights.format(name))
+        assert {rule: n for rule, n in plan.items() if rule.startswith("train_")} == trained
 
 
 @pytest.mark.parametrize("overlays", [["thesis_first"], ["demo", "figure1"]])

@@ -49,7 +49,7 @@ def test_an_overlay_touches_sizes_and_the_device_alone(name):
 
 def test_every_experiment_is_rehearsed():
     assert "columns" not in yaml.safe_load((HERE / "overlay.yaml").read_text())
-    assert len(read(ROOT / "config.yaml")["experiments"]) == 6
+    assert len(read(ROOT / "config.yaml")["experiments"]) == 8
 
 
 @pytest.fixture(scope="module")

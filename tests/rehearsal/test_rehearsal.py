@@ -24,8 +24,9 @@ from legor1.core.files import read_json, read_jsonl
 
 pytestmark = pytest.mark.rehearsal
 HERE = Path(__file__).parent
-EXPERIMENTS = ("few_shot", "sft", "grpo", "thesis_few_shot", "thesis_sft", "thesis_grpo")
-TRAINED = [name for name in EXPERIMENTS if "few_shot" not in name]
+SOUND = ("few_shot", "zero_shot", "sft", "grpo", "sft_grpo")
+EXPERIMENTS = (*SOUND, "thesis_few_shot", "thesis_sft", "thesis_grpo")
+TRAINED = [name for name in EXPERIMENTS if "_shot" not in name]
 FIGURE1 = ("figure1_configuration1", "figure1_configuration2")
 WITH_SLURM = os.environ.get("REHEARSAL") == "slurm"
 MODELS = {  # repository: the config that names its revision
@@ -142,9 +143,12 @@ def test_every_training_leaves_an_adapter_that_moved_if_it_could(results, experi
     history = read_jsonl(folder / "history.jsonl")
     # GRPO learns from a group whose rewards differ; the thesis's few, short rollouts may have none.
     spreads = [row["reward_std"] for row in history if "reward_std" in row]
-    moved = any(one.any() for name, one in weights.items() if "lora_B" in name)
-    assert moved == (any(spreads) if spreads else True)
     facts = read_json(folder / "run.json")
+    start = dict.fromkeys(weights, 0)
+    if facts["start_from"]:
+        start = load_file(results / "adapters/sft/adapter/adapter_model.safetensors")
+    moved = any((one != start[name]).any() for name, one in weights.items() if "lora_B" in name)
+    assert moved == (any(spreads) if spreads else True)
     print(f"\n{experiment}: {facts['seconds']} s, {facts['peak_memory_mib']} MiB")
     assert facts["steps"] >= 2
 

@@ -9,9 +9,14 @@ from pathlib import Path
 
 from drawn_rows import conversations, draw_turns
 from loaded import Loaded
+from peft import get_peft_model
+from trainer_cases import learn
 
 from legor1.core.files import write_json, write_jsonl
 from legor1.data.sources import describe_model
+from legor1.models.loading import load_model
+from legor1.models.lora import settings as lora_settings
+from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
 from legor1.training.launch import environment
 
@@ -80,13 +85,25 @@ def write_data(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def write_job(data: dict[str, Path], folder: Path, recipe: dict) -> Path:
+def write_job(
+    data: dict[str, Path], folder: Path, recipe: dict, start_from: Path | None = None
+) -> Path:
     """Write what ``launch.train`` would; return the job file."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = data | {"work": folder / "work", "out": folder / "out"}
+    paths |= {"start_from": start_from} if start_from else {}
     paths["work"].mkdir(exist_ok=True)
     write_json(folder / "job.json", {"recipe": recipe} | {k: str(p) for k, p in paths.items()})
     return folder / "job.json"
+
+
+def write_adapter(folder: Path, **lora: float) -> Path:
+    """Write an adapter of the tiny base that has learnt something; return its folder."""
+    shape = lora_settings(**RECIPE["lora"] | lora, targets=DEFAULT.lora_targets)
+    model = get_peft_model(load_model(TINY_BASE, RECIPE), shape)
+    learn(model)
+    model.save_pretrained(folder)
+    return folder
 
 
 def run(folder: Path, *runs: tuple[Path, dict]) -> list[int]:

@@ -156,9 +156,17 @@ def any_of(names):
 
 def adapter_files(wildcards):
     """Return the files of an experiment's adapter; the baseline has none."""
-    if (name := wildcards.experiment) not in TRAINED:
-        return []
-    return [layout.weights(name), layout.adapter_config(name)]
+    return files_of_adapter(wildcards.experiment)
+
+
+def start_files(wildcards):
+    """Return the files of the adapter that an experiment's training continues, if it does."""
+    return files_of_adapter(config["experiments"][wildcards.experiment].get("start_from"))
+
+
+def files_of_adapter(name):
+    """Return the files of an experiment's adapter, none without a training."""
+    return [layout.weights(name), layout.adapter_config(name)] if name in TRAINED else []
 
 
 def seed_of(wildcards):

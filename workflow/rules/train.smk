@@ -1,4 +1,4 @@
-# Needs: the experiment's train.jsonl with data/tree, base/model.json.
+# Needs: the experiment's train.jsonl with data/tree, base/model.json, the adapter that it starts from.
 # Gives: adapters/<experiment>/ (adapter/, run.json, history.jsonl), base/tiny/ where it is rebuilt.
 # Checkpoints lie in work/, which no rule declares: Snakemake deletes a failed job's outputs.
 
@@ -8,6 +8,7 @@ rule train_sft:
         conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
         manifest=layout.data.manifest,
         base=layout.base_model,
+        start_from=start_files,
     output:
         weights=layout.weights("{experiment}"),
         settings=layout.adapter_config("{experiment}"),
@@ -42,6 +43,9 @@ rule train_sft:
         recipe=training_recipe,
         tree=layout.data.tree,
         work=layout.work,
+        start_from=lambda wildcards, input: (
+            f"--start-from {Path(input.start_from[0]).parent}" if input.start_from else ""
+        ),
         out=lambda wildcards, output: Path(output.run).parent,
         code=training_code,
     shell:
@@ -50,8 +54,9 @@ rule train_sft:
         "trap '' TERM;"
         " legor1 train --recipe {params.recipe:q} --conversations {input.conversations:q}"
         " --tree {params.tree:q} --manifest {input.manifest:q} --base {input.base:q}"
-        " --work {params.work:q} --out {params.out:q} --minutes {resources.wall_minutes}"
-        " --attempt {resources.attempt} --log {log:q} >> {log:q} 2>&1"
+        " {params.start_from} --work {params.work:q} --out {params.out:q}"
+        " --minutes {resources.wall_minutes} --attempt {resources.attempt}"
+        " --log {log:q} >> {log:q} 2>&1"
 
 
 use rule train_sft as train_grpo with:
@@ -59,6 +64,7 @@ use rule train_sft as train_grpo with:
         conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
         manifest=layout.data.manifest,
         base=layout.base_model,
+        start_from=start_files,
     wildcard_constraints:
         experiment=trained_by("grpo"),
     resources:

@@ -37,7 +37,9 @@ def test_what_a_job_does_not_use_is_in_no_recipe(overlay):
 
 
 def test_the_seed_is_for_trainings_and_for_answers_that_are_drawn():
-    trained = {f"training {name}" for name in ("sft", "grpo", "thesis_sft", "thesis_grpo")}
+    trained = {
+        f"training {name}" for name in ("sft", "grpo", "sft_grpo", "thesis_sft", "thesis_grpo")
+    }
     drawn = {f"prediction thesis_{name}" for name in ("sft", "grpo", "few_shot")}
     again = {f"prediction thesis_{name}_seed43" for name in ("sft", "grpo")}
     assert trained <= changed(seed=1) <= trained | drawn

@@ -75,8 +75,9 @@ def alike(one, other, *but):
 
 def test_both_trainings_of_the_sound_study_have_one_budget():
     config = load(FULL)
-    sft, grpo = (config["experiments"][name] for name in ("sft", "grpo"))
+    sft, grpo, both = (config["experiments"][name] for name in ("sft", "grpo", "sft_grpo"))
     assert alike(sft, grpo, "method", "training")
+    assert alike(grpo, both, "start_from")
     for one in (sft, grpo):
         training = one["training"]
         completions = training["batch_size"] * training["accumulation"]
@@ -132,7 +133,8 @@ def test_every_experiment_has_its_repetition_penalty():
     """The thesis's own: of the checkpoint where ``generate`` decoded, none by LLaMA-Factory."""
     config, first = load(FULL), load(FULL, read(ROOT / "workflow/configs/thesis_first.yaml"))
     published = {"thesis_few_shot": 1.05, "thesis_sft": 1.0, "thesis_grpo": 1.05}
-    expected = dict.fromkeys(("few_shot", "sft", "grpo"), 1.0) | published
+    sound = ("few_shot", "zero_shot", "sft", "grpo", "sft_grpo")
+    expected = dict.fromkeys(sound, 1.0) | published
     for run, penalties in ((config, expected), (first, dict.fromkeys(first["experiments"], 1.05))):
         for name, experiment in run["experiments"].items():
             assert own(run, name, "inference")["repetition_penalty"] == penalties[name]
@@ -215,9 +217,10 @@ def test_merge_is_deep_and_changes_neither_side():
 
 
 def test_an_overlay_with_experiments_has_all_of_them():
-    only = {"experiments": {"zero_shot": {"method": "baseline", "demonstrations": False}}}
-    assert list(load(FULL, only)["experiments"]) == ["zero_shot"]
-    assert list(load(FULL, {"seed": 1})["experiments"])[:3] == ["few_shot", "sft", "grpo"]
+    only = {"experiments": {"untrained": {"method": "baseline", "demonstrations": False}}}
+    assert list(load(FULL, only)["experiments"]) == ["untrained"]
+    first = ["few_shot", "zero_shot", "sft", "grpo", "sft_grpo"]
+    assert list(load(FULL, {"seed": 1})["experiments"])[:5] == first
 
 
 def test_later_overlays_change_single_values_of_earlier_ones():
@@ -297,6 +300,90 @@ def experiment(method: str, **training: object) -> dict:
     lora = {"r": 8, "alpha": 16}
     block = {"method": method, "tasks": ["object"], "rows_per_task": 9, "lora": lora}
     return {"experiments": {"a": block | {"training": sizes | training}}}
+
+
+def chain(**starts: str) -> dict:
+    """Trainings a, b and c, in the same way but for what each starts from, and few_shot."""
+    block = experiment("sft")["experiments"]["a"]
+    blocks = {name: block | {"start_from": start} for name, start in starts.items()}
+    blocks = dict.fromkeys("abc", block) | blocks
+    return {"experiments": {"few_shot": {"method": "baseline"}} | blocks}
+
+
+def test_a_training_takes_over_the_lora_of_what_it_starts_from():
+    overlay = chain(b="a", c="b")
+    lora = {"r": 8, "alpha": 16, "dropout": 0.05}
+    overlay["experiments"]["a"] = overlay["experiments"]["a"] | {"lora": lora}
+    for name in "bc":
+        del overlay["experiments"][name]["lora"]
+    found = load(FULL, overlay)["experiments"]
+    assert [found[name]["lora"] for name in "abc"] == [lora] * 3
+    overlay["experiments"]["c"]["lora"] = lora | {"dropout": 0.0}
+    config = load(FULL, overlay)
+    assert config["experiments"]["c"]["lora"]["dropout"] == 0.0
+    assert check(config) == config
+
+
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        (
+            {"b": "d"},
+            "experiments.b.start_from: there is no trained experiment 'd'. Did you mean",
+        ),
+        (
+            {"b": "few_shot"},
+            "experiments.b.start_from: there is no trained experiment 'few_shot'. Did you mean",
+        ),
+        ({"a": "b", "b": "c", "c": "a"}, "experiments.b.start_from leads back to b. Remedy: leave"),
+        ({"a": "a"}, "experiments.a.start_from leads back to a. Remedy: leave it out"),
+    ],
+)
+def test_what_cannot_be_started_from_is_refused(starts, said):
+    message = refusal(chain(**starts))
+    assert said in message
+    assert "Remedy: " in message
+
+
+def test_before_a_circle_only_the_circle_is_wrong():
+    message = refusal(chain(a="b", b="c", c="b"))
+    assert "experiments.b.start_from leads" in message and "experiments.a" not in message
+
+
+@pytest.mark.parametrize("change", [{"r": 4}, {"alpha": 8}])
+def test_an_adapter_goes_on_in_its_own_shape(change):
+    overlay = chain(b="a", c="b")
+    del overlay["experiments"]["b"]["lora"]
+    overlay["experiments"]["c"]["lora"] = {"r": 8, "alpha": 16} | change
+    message = refusal(overlay)
+    assert (
+        "experiments.c.lora: the adapter of b, which it continues, has r 8 and alpha 16" in message
+    )
+    assert "Remedy: write the same, or leave lora out" in message
+
+
+def test_a_new_adapter_needs_its_lora():
+    overlay = experiment("sft")
+    del overlay["experiments"]["a"]["lora"]
+    assert "experiments.a.lora is missing. Remedy: add it." in refusal(overlay)
+
+
+def test_columns_hold_what_their_trainings_start_from():
+    assert "columns: b starts from a. Remedy: add a, or drop b" in refusal(
+        chain(b="a") | {"columns": ["few_shot", "b"]}
+    )
+    load(FULL, chain(b="a") | {"columns": ["b", "a"]})
+
+
+def test_repeats_of_a_chain_start_from_the_repeats_of_their_seed():
+    config = load(FULL, chain(b="a", c="b") | {"seeds": [43, 44]})
+    found = {
+        n: one.get("start_from") for n, one in config["experiments"].items() if "c" in n or "b" in n
+    }
+    assert found["b"] == "a" and found["c"] == "b"
+    assert [found[f"{name}_seed44"] for name in "bc"] == ["a_seed44", "b_seed44"]
+    assert found["c_seed43"] == "b_seed43"
+    assert check(config) == config
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers():
@@ -537,3 +624,16 @@ def test_aliases_cannot_make_a_small_file_huge(tmp_path):
         read(path)  # 9 ** 59 items: nothing else would ever end
     path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: [*a, *a]\n")
     assert read(path)["b"] == {"x": 3, "y": 2}
+
+
+def test_the_trainings_of_the_demo_have_one_budget():
+    experiments = load(FULL, read(ROOT / "workflow/configs/demo.yaml"))["experiments"]
+    trained = [experiments[name] for name in ("sft", "grpo", "sft_grpo")]
+    for key in ("tasks", "rows_per_task", "lora"):
+        assert trained[0][key] and all(each[key] == trained[0][key] for each in trained), key
+    trainings = [each["training"] for each in trained]
+    prompts = [
+        each["steps"] * each["batch_size"] * each["accumulation"] // each.get("generations", 1)
+        for each in trainings
+    ]
+    assert len(set(prompts)) == len({each["learning_rate"] for each in trainings}) == 1

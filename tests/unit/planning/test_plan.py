@@ -56,14 +56,14 @@ def test_the_full_study_fits_the_gpus_that_its_rules_ask_for():
             "grpo": ["train", "predict"],
         }.items()
         for stage in names
-    }
+    } | {("zero_shot", "predict"), ("sft_grpo", "train"), ("sft_grpo", "predict")}
     assert {stage["machine"] for stage in found.values()} == {"A100-80", "A40"}
     assert misfits(content) == []
     assert found["sft", "train"]["steps"] == 564  # 3 epochs of 1,500 rows by 8, the last short
     assert found["sft", "train"]["trainable_parameters"] == 20_185_088
     assert found["sft", "train"]["rows"] == 1500
     assert content["parameters"] == 8_292_166_656
-    assert 10 < hours(content) < 100
+    assert 10 < hours(content) < 120
 
 
 def test_both_trainings_of_the_sound_study_have_one_budget():
@@ -73,6 +73,23 @@ def test_both_trainings_of_the_sound_study_have_one_budget():
         assert sft[fact] == grpo[fact]
     # TRL's sampler leaves out the last 4 of 1,500 rows, in each of 3 epochs.
     assert (sft["steps"], grpo["steps"]) == (564, 561)
+
+
+def test_a_training_that_starts_from_an_adapter_says_so_and_keeps_a_reference_only_for_a_penalty():
+    config = load(BASE)
+    content = plan(config)
+    both, grpo = (stages(content)[name, "train"] for name in ("sft_grpo", "grpo"))
+    assert (both["start_from"], grpo["start_from"]) == ("sft", None)
+    assert both["memory"] == grpo["memory"]
+    assert "561 steps from the adapter of sft; lengths" in render(content)
+    for name in ("sft_grpo", "grpo"):
+        config["experiments"][name]["training"]["beta"] = 0.04
+    with_reference = stages(plan(load(BASE, {"experiments": config["experiments"]})))
+    lora = [
+        with_reference[name, "train"]["memory"]["loss"]["LoRA parameters"]
+        for name in ("sft_grpo", "grpo")
+    ]
+    assert lora == [4 * 20_185_088, 2 * 20_185_088]  # bfloat16, twice and once
 
 
 def test_an_experiments_own_pixel_budget_and_inference_are_planned_with():
@@ -110,8 +127,8 @@ def test_what_does_not_fit_is_a_clear_no_that_names_the_part():
 def test_prompts_longer_than_the_limit_do_not_fit():
     content = plan(load(BASE, {"max_tokens": 4096}))
     lines = misfits(content)
-    assert len(lines) == 8  # all but the two of thesis_sft, whose images are smaller
-    assert not [line for line in lines if line.startswith("thesis_sft")]
+    assert len(lines) == 10  # all but thesis_sft, whose images are smaller, and zero_shot, with one
+    assert not [line for line in lines if line.startswith(("thesis_sft", "zero_shot"))]
     assert (
         "sft: train meets prompts of 8,790 tokens with their answer, the limit is 4,096" in lines[1]
     )
@@ -241,10 +258,10 @@ def test_conversations_are_counted_where_they_are_and_each_experiments_own(tmp_p
 def test_a_training_takes_at_most_its_rows_of_the_chosen_tasks(tmp_path):
     rows = [conversation(task, n) for n in range(700) for task in ("object", "state")]
     write_jsonl(tmp_path / "train.jsonl", rows)
-    content = plan(load(BASE, DEMO), conversations=str(tmp_path))
+    content = plan(load(BASE), conversations=str(tmp_path))
     found = stages(content)
     assert found["sft", "train"]["rows"] == 1000
-    assert found["grpo", "train"]["rows"] == 500
+    assert found["thesis_grpo", "train"]["rows"] == 700  # of one task, at most 2,000
 
 
 def test_bad_conversations_are_named(tmp_path):

@@ -16,7 +16,12 @@ from legor1.training.work_folder import HISTORY, PROGRESS, stop_noted
 # Each batch of completions lasts four steps, so that most checkpoints fall into one.
 LASTING = {"steps_per_generation": 4, "num_iterations": 2}
 WITHOUT_DROPOUT = {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}}  # prompts are shared
-QUICK = {"sft": ("sft", {}, {}), "grpo": ("grpo", WITHOUT_DROPOUT, {})}
+QUICK = {
+    "sft": ("sft", {}, {}),
+    "grpo": ("grpo", WITHOUT_DROPOUT, {}),
+    # From an adapter, which is also the reference of its KL term.
+    "grpo_from_sft": ("grpo", WITHOUT_DROPOUT | {"start_from": "sft"}, {}),
+}
 # By the stock trainer, with dropout; a checkpoint at the end of a batch draws a new one after it.
 SLOW = {"lasting_completions": ("grpo", {"training": {"batch_size": 2}}, LASTING)}
 # Asked to stop in step 3; no room for the checkpoint of step 6, so that it goes on from step 4;
@@ -31,7 +36,9 @@ def trained(data, folder, processes, cases):
     jobs, runs = {}, []
     for name, (method, changes, config) in cases.items():
         recipe = trainings.recipe(method, processes=processes, **changes)
-        pair = [trainings.write_job(data, folder / f"{name}_{how}", recipe) for how in "ab"]
+        start = trainings.write_adapter(folder / "start") if "start_from" in recipe else None
+        places = [folder / f"{name}_{how}" for how in "ab"]
+        pair = [trainings.write_job(data, place, recipe, start) for place in places]
         jobs[name] = pair
         runs += [(pair[0], {"config": config})]
         runs += [(pair[1], fate | {"config": config}) for fate in FATES]

@@ -187,6 +187,7 @@ SOURCE = argument("tree", "the dataset tree", READ_TREE)
 SPLIT = argument("split", "split.json")
 SPLIT_PROTOCOL = choice("--protocol", *defects.PROTOCOLS, "authors", **SOUND)
 SPLIT_TREE = path("--tree", "the dataset tree, to compare its files", READ_TREE, **MAYBE)
+START_FROM = path("--start-from", "the adapter's folder that the training continues", **MAYBE)
 STEPS = number("--steps", "building steps a manual")
 SUITE = choice("--suite", *SUITES, **SOUND)
 OWN = option(

@@ -188,7 +188,7 @@ def build_base(conversations: Path, tree: Path, recipe: Recipe, out: Path) -> No
     "train --recipe sft.json --conversations train.jsonl --tree tree --base model.json "
     "--work work --out adapters/sft",
     *(p.TRAIN, p.TREE, p.BASE, p.recipe("train"), p.WORK, p.OUT_FOLDER, p.MANIFEST, p.MINUTES),
-    *(p.ATTEMPT, p.LOG),
+    *(p.START_FROM, p.ATTEMPT, p.LOG),
 )
 def train(recipe: Recipe, **given: Any) -> None:
     """Train an experiment's adapter, resuming from the last checkpoint if there is one."""

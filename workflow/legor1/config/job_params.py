@@ -67,6 +67,7 @@ class TrainingJob(Job):
     seed: Seed
     tasks: of.Names
     rows_per_task: Count
+    start_from: str = key("The experiment whose adapter it continues", None)
     lora: Lora
     training: Training
 

@@ -239,9 +239,10 @@ class Trained(AnyExperiment):
 
     seed: Seed = key("Its own, where it is not the run's", None)
     repeats: str = key("The experiment that it repeats with another seed", None)
+    start_from: str = key("The experiment whose trained adapter it continues; else a new one", None)
     tasks: of.Names
     rows_per_task: Count = key("At most so many rows of each task")
-    lora: Lora
+    lora: Lora = key("With start_from the same r and alpha, or left out", None)
     training: Training
 
 
@@ -317,6 +318,19 @@ class Config(Settings):
     def inference_of(self, experiment: str) -> Inference:
         """Return how an experiment answers: its own settings over the run's."""
         return self.inference.but(self.experiments[experiment].inference)
+
+    def line_of(self, experiment: str) -> list[Trained]:
+        """Return a training and those that it starts from, the nearest first, each once."""
+        line: list[Trained] = []
+        block = self.experiments.get(experiment)
+        while isinstance(block, Trained) and block not in line:
+            line.append(block)
+            block = self.experiments.get(block.start_from or "")
+        return line
+
+    def lora_of(self, experiment: str) -> Lora | None:
+        """Return an experiment's LoRA settings: its own, else those of what it starts from."""
+        return next((block.lora for block in self.line_of(experiment) if block.lora), None)
 
     def pixel_budget_of(self, experiment: str) -> PixelBudget:
         """Return an experiment's pixel budget: its own over the run's."""

@@ -104,8 +104,13 @@ def typed(config: Mapping[str, object]) -> Config:
         wrong = list(beyond(settings.as_mapping())) or list(_contradictions(settings))
     if wrong:
         raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(wrong)))
-    experiments = {name: settings.experiments[name] for name in settings.columns or ()}
-    experiments = experiments or settings.experiments
+    names = settings.columns or settings.experiments
+    experiments = {name: settings.experiments[name] for name in names}
+    experiments |= {
+        name: block.model_copy(update={"lora": settings.lora_of(name)})
+        for name, block in experiments.items()
+        if isinstance(block, Trained)
+    }
     settings = settings.model_copy(update={"experiments": experiments})
     return settings.model_copy(update={"experiments": experiments | _repeats(settings)})
 
@@ -116,13 +121,17 @@ def family(config: Mapping[str, Any], experiment: str) -> str:
 
 
 def _repeats(config: Config) -> dict[str, Experiment]:
-    """Return a repeat of each training for each further seed, such as ``sft_seed43``."""
-    return {
-        f"{name}_seed{seed}": experiment.model_copy(update={"seed": seed, "repeats": name})
-        for name, experiment in config.experiments.items()
-        if isinstance(experiment, Trained) and experiment.repeats is None
-        for seed in config.seeds
-    }
+    """Return a repeat of each training, from start to end of a chain, for each further seed."""
+    trained = {n: block for n, block in config.experiments.items() if isinstance(block, Trained)}
+    repeated = {name: block for name, block in trained.items() if block.repeats is None}
+    repeats: dict[str, Experiment] = {}
+    for name, block in repeated.items():
+        for seed in config.seeds:
+            own = {"seed": seed, "repeats": name}
+            if block.start_from in repeated:
+                own["start_from"] = f"{block.start_from}_seed{seed}"
+            repeats[f"{name}_seed{seed}"] = block.model_copy(update=own)
+    return repeats
 
 
 def beyond(value: object, *keys: int | str) -> Iterator[str]:
@@ -152,12 +161,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from unknown_tasks("base.rebuild.training.mixture", config.base.rebuild.training.mixture)
     for name in config.columns or ():
         if name not in config.experiments:
-            known = ", ".join(config.experiments)
-            near = nearest(name, config.experiments)
-            yield (
-                f"columns: there is no experiment {name!r}. Did you mean {near}? "
-                f"Remedy: name some of {known}."
-            )
+            remedy = f"name some of {', '.join(config.experiments)}"
+            yield _missing("columns", "experiment {!r}", name, config.experiments, remedy)
     if config.seed in config.seeds:
         yield f"seeds: {config.seed} is the run's seed. Remedy: name other ones."
     for name, repeat in _repeats(config).items():
@@ -180,7 +185,9 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             "Remedy: rename the experiment."
         )
     if experiment.protocol not in config.protocols:
-        yield _no_protocol(where, experiment.protocol, config.protocols)
+        path, named, known = f"{where}.protocol", experiment.protocol, config.protocols
+        remedy = f"name one of {', '.join(known) or 'protocols, which is empty'}, or add it there"
+        yield _missing(path, "{!r} among protocols", named, known, remedy)
     inference, own = config.inference_of(name), experiment.inference is not None
     if (inference.batch_size is None) == (inference.batch_tokens is None):
         yield (
@@ -195,22 +202,39 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
         )
     if isinstance(experiment, Trained):
         if experiment.repeats is not None and experiment.repeats not in config.experiments:
-            yield (
-                f"{where}.repeats: there is no experiment {experiment.repeats!r}. "
-                "Remedy: name one of the config, or leave it out."
-            )
+            path, remedy = f"{where}.repeats", "name one of the config, or leave it out"
+            yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
+        yield from _start_contradictions(config, name, experiment)
         yield from unknown_tasks(f"{where}.tasks", experiment.tasks)
         yield from training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
 
 
-def _no_protocol(where: str, protocol: str, known: Collection[str]) -> str:
-    near = f" Did you mean {nearest(protocol, known)}?" if known else ""
-    return (
-        f"{where}.protocol: there is no {protocol!r} among protocols.{near} "
-        f"Remedy: name one of {', '.join(known) or 'protocols, which is empty'}, or add it there."
-    )
+def _start_contradictions(config: Config, name: str, experiment: Trained) -> Iterator[str]:
+    """Yield why an experiment's adapter cannot go on from that of ``start_from``."""
+    where, start, lora = f"experiments.{name}", experiment.start_from, experiment.lora
+    trained = [n for n, e in config.experiments.items() if isinstance(e, Trained) and n != name]
+    given = config.lora_of(start or "")
+    if not (start or lora):
+        yield f"{where}.lora is missing. Remedy: add it."
+    elif config.line_of(name)[-1].start_from == name:
+        yield f"{where}.start_from leads back to {name}. Remedy: leave it out of one of them."
+    elif start and start not in trained:
+        path, remedy = f"{where}.start_from", "name one with an adapter, or leave it out"
+        yield _missing(path, "trained experiment {!r}", start, trained, remedy)
+    elif lora and given and (lora.r, lora.alpha) != (given.r, given.alpha):
+        yield (
+            f"{where}.lora: the adapter of {start}, which it continues, has r {given.r} and alpha "
+            f"{given.alpha}. Remedy: write the same, or leave lora out to take it over."
+        )
+    elif start and name in (config.columns or ()) and start not in (config.columns or ()):
+        yield f"columns: {name} starts from {start}. Remedy: add {start}, or drop {name}."
+
+
+def _missing(path: str, what: str, name: str, known: Collection[str], remedy: str) -> str:
+    near = f" Did you mean {nearest(name, known)}?" if known else ""
+    return f"{path}: there is no {what.format(name)}.{near} Remedy: {remedy}."
 
 
 def training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:
@@ -261,7 +285,4 @@ def unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
     """Yield an error for each of the names at ``path`` that is no task's."""
     for task in tasks:
         if task not in TASKS:
-            yield (
-                f"{path}: there is no task {task!r}. Did you mean "
-                f"{nearest(task, TASKS)}? Remedy: choose {alternatives(TASKS)}."
-            )
+            yield _missing(path, "task {!r}", task, TASKS, f"choose {alternatives(TASKS)}")

@@ -93,22 +93,36 @@ def load_adapted(folder: Path, adapter: Path | None, recipe: Recipe) -> Model:
         UserError: the adapter is none that is trained here, or is damaged, or of another model.
     """
     model = load_model(folder, recipe)
-    if adapter is not None:
-        config, path = read_settings(adapter), checked_weights(adapter)
-        try:
-            model = PeftModel.from_pretrained(model, adapter, config=config)
-        except RuntimeError as error:  # shapes; the second line names the first weight
-            fault = " ".join(str(error).split("\n\t")[:2])
-            raise UserError(
-                f"{path} does not fit the model in {folder}: {fault} {REMEDY}"
-            ) from error
-        with safe_open(path, "pt") as weights:
-            saved = set(weights.keys())
-        named = {name.replace(".default.", ".") for name, _ in model.named_parameters()}
-        adapted = {name for name in named if ".lora_" in name}
-        if saved != adapted:  # peft would go on, with those that are missing as if untrained
-            raise UserError(
-                f"{path} does not fit the model in {folder}: {min(saved ^ adapted)} is in one of "
-                f"them alone. {REMEDY}"
-            )
+    model = model if adapter is None else attached(model, adapter)
     return model.to(recipe["device"]).eval()
+
+
+def attached(model: Model, adapter: Path, further: LoraConfig | None = None) -> PeftModel:
+    """Return ``model`` with an adapter, to be trained ``further`` with these settings if given.
+
+    Raises:
+        UserError: as ``load_adapted``, or the adapter's own settings differ in more than dropout.
+    """
+    config, path, folder = read_settings(adapter), checked_weights(adapter), model.name_or_path
+    if further and (config.r, config.lora_alpha) != (further.r, further.lora_alpha):
+        raise UserError(
+            f"{path} has r {config.r} and alpha {config.lora_alpha}, but the recipe's lora "
+            f"{further.r} and {further.lora_alpha}. Remedy: set lora to those of the adapter."
+        )
+    try:
+        model = PeftModel.from_pretrained(
+            model, adapter, config=further or config, is_trainable=further is not None
+        )
+    except RuntimeError as error:  # shapes; the second line names the first weight
+        fault = " ".join(str(error).split("\n\t")[:2])
+        raise UserError(f"{path} does not fit the model in {folder}: {fault} {REMEDY}") from error
+    with safe_open(path, "pt") as weights:
+        saved = set(weights.keys())
+    named = {name.replace(".default.", ".") for name, _ in model.named_parameters()}
+    adapted = {name for name in named if ".lora_" in name}
+    if saved != adapted:  # peft would go on, with those that are missing as if untrained
+        raise UserError(
+            f"{path} does not fit the model in {folder}: {min(saved ^ adapted)} is in one of "
+            f"them alone. {REMEDY}"
+        )
+    return model

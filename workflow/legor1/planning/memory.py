@@ -157,10 +157,11 @@ def standing(arch: Architecture, job: TrainingJob) -> Parts:
     """
     e, processes = BYTES[job.precision], job.processes
     lora = arch.lora_parameters(job.lora.r)
+    referred = job.start_from and getattr(job.training, "beta", None)  # to a copy of that adapter
     # ZeRO-2 keeps parameters in float32 beside the two moments of AdamW.
     return {
         "weights": arch.parameters() * e,
-        "LoRA parameters": lora * e,
+        "LoRA parameters": (2 if referred else 1) * lora * e,
         "LoRA gradients": lora * (e + FLOAT / processes),
         "optimiser states": lora * 3 * FLOAT / processes,
         "gradient bucket": REDUCE_BUCKET * e if job.device == "cuda" else lora * e,

@@ -40,6 +40,7 @@ class Stage(Needs):
     machines: int
     trainable_parameters: NotRequired[int]
     steps: NotRequired[int]
+    start_from: NotRequired[str | None]
     seconds: duration.Seconds
 
 
@@ -153,6 +154,7 @@ class _Planner:
             "machines": job.processes,
             "trainable_parameters": self.arch.lora_parameters(job.lora.r),
             "steps": duration.steps(job.training, job.processes, load.rows),
+            "start_from": job.start_from,
             **self._needs(job, machine, load, new, moments, f"experiments.{name}.training"),
             "seconds": duration.training(self.arch, job, load, machine),
         }
@@ -261,6 +263,7 @@ def _shown(name: str, stage: Stage) -> str:
     several = f"{stage['machines']} x " if stage["machines"] > 1 else ""
     verdict = "fits" if stage["fits"] else "DOES NOT FIT"
     steps = f", {stage['steps']:,} steps" if "steps" in stage else ""
+    steps += f" from the adapter of {start}" if (start := stage.get("start_from")) else ""
     lengths = ", ".join(
         f"{kind} {spread['mean']:,.0f} (at most {spread['most']:,})"
         for kind, spread in stage["tokens"].items()

@@ -26,6 +26,7 @@ METHODS = {
     "sft": "supervised fine-tuning (TRL's SFTTrainer, loss on the answers alone)",
     "grpo": "group-relative policy optimisation (TRL's GRPO)",
 }
+STARTED = "the adapter of {experiment}, SHA-256 `{adapter}`"
 TEMPLATE = """---
 {front}
 ---
@@ -65,6 +66,7 @@ Recipe:
 
 - conversations: SHA-256 `{data[conversations]}`
 - manifest of the dataset's files: {manifest}
+- started from: {start}
 
 ## Made with
 
@@ -133,7 +135,7 @@ def save(model: PeftModel, folder: Path, base: Mapping[str, str]) -> None:
 
 def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
     """Return the facts of a training, as ``run.json`` has them (``schemas/run.schema.json``)."""
-    parameters = list(trainer.model.parameters())
+    parameters, start = list(trainer.model.parameters()), job.start_from
     return {
         "schema_version": 1,
         "experiment": job.recipe["experiment"],
@@ -145,6 +147,11 @@ def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
         "data": {
             "conversations": files.sha256(job.conversations),
             "manifest": files.sha256(job.manifest) if job.manifest else None,
+        },
+        "start_from": start
+        and {
+            "experiment": job.recipe["start_from"],
+            "adapter": files.sha256(start / "adapter_model.safetensors"),
         },
         "rows": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
@@ -175,6 +182,7 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
         front="\n".join(_front(facts)),
         how=METHODS[facts["method"]],
         tasks=", ".join(recipe["tasks"]),
+        start=STARTED.format(**facts["start_from"]) if facts["start_from"] else "a new adapter",
         revision=f", revision={revision!r}" if revision else "",
         **recipe["pixel_budget"],
         metrics="\n".join(f"| {name} | {value:.4g} |" for name, value in _last(history).items()),

@@ -163,7 +163,7 @@ def run(job: Job) -> None:
         args=arguments,
         train_dataset=dataset,
         processing_class=by_path(job.processor),
-        peft_config=lora,
+        peft_config=None if job.start_from else lora,
     )
     job.run(trainer)
 

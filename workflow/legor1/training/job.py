@@ -16,7 +16,7 @@ from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
 from legor1.models import loading
 from legor1.models.family import Model, ModelFamily, Processor
-from legor1.models.lora import settings
+from legor1.models.lora import attached, settings
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import answer, chat_messages
 from legor1.training.adapter import publish, to_full_precision
@@ -52,6 +52,7 @@ class Job:
         paths = [Path(facts[name]) for name in ("conversations", "tree", "base", "work", "out")]
         self.conversations, self.tree, self.base, self.work, self.out = paths
         self.manifest = Path(facts["manifest"]) if facts.get("manifest") else None
+        self.start_from = Path(facts["start_from"]) if facts.get("start_from") else None
         self.deadline: float | None = facts.get("deadline")
 
     @property
@@ -75,8 +76,9 @@ class Job:
         return loading.load_processor(self.folder, self.budget, padding_side="left")
 
     def model(self) -> Model:
-        """Return the base model, its vision tower frozen."""
-        return loading.freeze_vision(loading.load_model(self.folder, self.recipe))
+        """Return the base model, its vision tower frozen, with the adapter to continue if any."""
+        base = loading.freeze_vision(loading.load_model(self.folder, self.recipe))
+        return attached(base, self.start_from, self.lora()) if self.start_from else base
 
     def lora(self) -> LoraConfig:
         """Return the LoRA settings of the recipe."""
@@ -198,6 +200,8 @@ class Job:
             if meaning := checkpoints.explain(error) or explain(error, trainer.state.global_step):
                 raise meaning from error
             raise
+        if "ref" in trainer.model.peft_config:  # TRL's copy of the adapter that it started from
+            trainer.model.delete_adapter("ref")
         to_full_precision(trainer.model)
         first, state = trainer.is_world_process_zero(), trainer.state
         if first and stops.reason:

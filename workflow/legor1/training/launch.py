@@ -17,6 +17,7 @@ from legor1.models.family import Recipe
 from legor1.training import work_folder
 
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
+WEIGHTS = "adapter_model.safetensors"
 
 
 def command(recipe: Recipe, job: Path) -> list[str]:
@@ -41,6 +42,7 @@ def train(
     code: str = "",
     *,
     manifest: Path | None = None,
+    start_from: Path | None = None,
     minutes: float | None = None,
     attempt: int = 1,
     log: Path | None = None,
@@ -55,22 +57,28 @@ def train(
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
         code: the digest of the training's code; checkpoints of other code are not used.
         manifest: that of the tree, whose images are part of what the result depends on.
+        start_from: the folder of the adapter that it continues, where the recipe names one.
         minutes: the training stops gracefully before they are over; None or 0: never.
         attempt, log: as of ``work_folder.begin``.
 
     Raises:
-        UserError: the training ended with an error, which it printed; or as ``enter`` and ``begin``
-            of ``work_folder``.
+        UserError: the training ended with an error, which it printed; the adapter to continue is
+            missing, or the recipe names none; or as ``enter`` and ``begin`` of ``work_folder``.
         Stopped: it stopped gracefully, on SIGTERM or for lack of time.
     """
     deadline = time.time() + 60 * minutes if minutes else None
-    listed = [manifest] if manifest else []
+    if bool(start_from) != bool(recipe.get("start_from")):
+        raise UserError(
+            "a recipe with start_from takes --start-from. Remedy: give both or neither."
+        )
+    listed = [path for path in (manifest, start_from and start_from / WEIGHTS) if path]
     folder = work / fingerprint(recipe, [conversations, base, *listed], code)
     paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
     with work_folder.enter(folder):
         work_folder.begin(folder, attempt, log)
         facts: dict[str, object] = {"recipe": recipe, "deadline": deadline}
-        facts["manifest"] = str(manifest.resolve()) if manifest else None
+        paths |= {"manifest": manifest} if manifest else {}
+        paths |= {"start_from": start_from} if start_from else {}
         job = folder / "job.json"
         write_json(job, facts | {name: str(path.resolve()) for name, path in paths.items()})
         status = supervise(command(recipe, job), environment(recipe), folder)

@@ -46,7 +46,7 @@ def run(job: Job) -> None:
         args=arguments,
         train_dataset=dataset.cast_column("images", List(Upright())),
         processing_class=job.processor,
-        peft_config=job.lora(),
+        peft_config=None if job.start_from else job.lora(),
     )
     set_loss_mean(trainer, job.settings.get("loss_mean", "step"))
     job.run(trainer)

@@ -255,7 +255,7 @@ def obstacle(model: Model) -> str | None:
     packing = {name: family for name, family in FAMILIES.items() if family.packs_examples}
     if model.config.model_type not in packing:
         titles = " and ".join(family.title for family in packing.values())
-        return f"examples are packed for {titles}, not {type(model).__name__}"
+        return f"examples are packed for {titles}, not {type(without_adapter(model)).__name__}"
     text = model.config.get_text_config()
     if text._attn_implementation not in PACKED or {*text.layer_types} != {"full_attention"}:
         return (
