@@ -149,7 +149,6 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config.pixel_budget.min_pixels > config.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    yield from _unknown_tasks("base.rebuild.training.mixture", config.base.rebuild.training.mixture)
     for name in config.columns or ():
         if name not in config.experiments:
             known = ", ".join(config.experiments)

@@ -25,6 +25,7 @@ from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
 from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.wording import BARE
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
 SMALLEST, LARGEST, MOST_ELONGATED = 64, 4096, 3  # beyond these, counts and studs cannot be read
@@ -175,7 +176,7 @@ def _draw_manual(root: Path, plan: Plan, name: str) -> Manual:
     grown = chain.from_iterable(scenes.grow_model(rng, LOOKS[plan.look]) for rng in models)
     for number, step in zip(range(1, plan.steps + 1), grown, strict=False):
         if not step.before:
-            manual.instruct(["Take an empty baseplate."], None)
+            manual.instruct([BARE], None)
         manual.illustrate([step.text], f"{number}_step.png", "step", number)
         _draw_step(root, plan, manual, number, step)
     return manual

@@ -11,6 +11,7 @@ import numpy as np
 from legor1.data.synthetic.bricks import KINDS, Brick
 from legor1.data.synthetic.looks import COLOURS
 
+BARE = "Take an empty baseplate."  # before a model's first step
 SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
 PLACES = {  # phrase: which end of x and of y
     "on the left": (0.0, 1.0),
