@@ -5,6 +5,7 @@ multimodal rotary positions), only smaller. First its vision tower learns alone,
 """
 
 import contextlib
+import math
 import signal
 import tempfile
 import time
@@ -35,7 +36,7 @@ LOGGED = 25  # steps from one line of the log to the next
 def rate(step: int, steps: int) -> float:
     """Return the share of a stage's learning rate: warm-up, plateau, cosine."""
     done = step / steps
-    decay = 0.5 * (1 + np.cos(np.pi * max(0.0, done - HOLD) / (1 - HOLD)))
+    decay = 0.5 * (1 + math.cos(math.pi * max(0.0, done - HOLD) / (1 - HOLD)))
     return min((step + 1) / max(1, WARMUP * steps), max(LOWEST, decay))
 
 

@@ -68,7 +68,7 @@ def label_tokens(size: Size, areas: Sequence[Area]) -> np.ndarray:
     labels[:, 0] = len(COLOURS)
     for token, seen in enumerate(points.reshape(-1, FINE * FINE)):
         shares = np.bincount(seen, minlength=len(areas) + 1)[1:]
-        if shares.size and shares.max() >= FINE:
+        if shares.size and shares.max() > FINE:  # more than an edge
             middle = ((token % columns + 0.5) * TOKEN, (token // columns + 0.5) * TOKEN)
             labels[token] = areas[shares.argmax()].labels(middle)
     return labels
