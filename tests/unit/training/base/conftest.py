@@ -31,14 +31,7 @@ def recipe():
     }  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="session")
-def few_words():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(untrained, "BOOKLETS", 6)
-        yield
-
-
 @pytest.fixture(scope="session")
-def base(recipe, few_words):
+def base(recipe):
     """The untrained model and its processor."""
     return untrained.make_untrained(recipe)

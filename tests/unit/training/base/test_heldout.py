@@ -58,7 +58,7 @@ def test_both_looks_are_asked_about_all_tasks(recipe, monkeypatch):
     for look in heldout.LOOKS_TESTED:
         asked = [*cases(look, recipe)]
         assert {one.question.task for one in asked} == {"object", "grounding", "state"}
-        assert all(one.example.demonstrations for one in asked)
+        assert all(one.example.solved for one in asked)
         assert (look == "manual") == all(one.convention == MANUAL for one in asked)
         assert [one.question for one in cases(look, recipe)] == [one.question for one in asked]
 

@@ -9,8 +9,8 @@ from legor1.tasks.prompts import assistant
 from legor1.training.base import objective
 from legor1.training.base.heldout import Case
 from legor1.training.base.objective import Objective
-from legor1.training.base.packing import BINARY, Example, Packer, demonstrated, plain
-from legor1.training.base.questions import Question, random_booklet
+from legor1.training.base.packing import Example, Packer, demonstrated, plain
+from legor1.training.base.questions import BINARY, Question, random_booklet
 
 BUDGET = DEFAULT.budget(18816, 25088)
 
@@ -33,7 +33,7 @@ def test_one_question_is_what_the_processor_makes_of_the_chat(base, kind):
     model, processor = base
     for example in drawn(kind)[::3]:
         question = example.questions[0]
-        batch = Packer(processor).pack([Example(example.scene, [question], example.demonstrations)])
+        batch = Packer(processor).pack([Example(example.scene, [question], example.solved)])
         expected = as_the_processor_does(processor, example, question)
         assert batch.ids.tolist() == expected["input_ids"].tolist()
         torch.testing.assert_close(batch.pixels, expected["pixel_values"])
@@ -43,7 +43,7 @@ def test_one_question_is_what_the_processor_makes_of_the_chat(base, kind):
             image_grid_thw=expected["image_grid_thw"],
         )
         assert batch.positions.tolist() == positions.tolist()
-        solved = [*(asked for _, asked in example.demonstrations), question]
+        solved = [*(asked for _, asked in example.solved), question]
         answers = processor.decode(batch.ids[batch.weights > 0])
         assert answers == "".join(f"{asked.answer}<|im_end|>" for asked in solved)
 
@@ -65,9 +65,7 @@ def test_a_packed_loss_equals_that_of_separate_sequences(base, monkeypatch):
                 inputs = as_the_processor_does(processor, example, question)
                 scores = model(**inputs).logits[0, :-1].log_softmax(-1)
                 losses = F.nll_loss(scores, inputs["input_ids"][0, 1:], reduction="none")
-                alone = Packer(processor).pack(
-                    [Example(example.scene, [question], example.demonstrations)]
-                )
+                alone = Packer(processor).pack([Example(example.scene, [question], example.solved)])
                 weight = alone.weights[0, 1:].clone()
                 if seen:  # the demonstrations' answers are learnt once
                     weight[: int((alone.branches[0] == 0).sum()) - 1] = 0
@@ -92,12 +90,10 @@ def test_demonstrations_are_of_the_task_and_state_has_a_yes_and_a_no():
     asked = {}
     for seed in range(12):
         for example in drawn(demonstrated, seed):
-            tasks = {q.task for q in example.questions} | {
-                q.task for _, q in example.demonstrations
-            }
+            tasks = {q.task for q in example.questions} | {q.task for _, q in example.solved}
             (task,) = tasks
-            asked.setdefault(task, []).append([q.answer for _, q in example.demonstrations])
-            assert all(scene is not example.scene for scene, _ in example.demonstrations)
+            asked.setdefault(task, []).append([q.answer for _, q in example.solved])
+            assert all(scene is not example.scene for scene, _ in example.solved)
     assert asked.keys() == {"object", "grounding", "state"}
     assert {len(answers) for task in ("object", "grounding") for answers in asked[task]} == {1}
     pairs = [tuple(answers) for answers in asked["state"]]

@@ -20,7 +20,6 @@ PLACES = {  # phrase: which end of x and of y
     "at the back": (0.0, 0.0),
     "in the middle": (0.5, 0.5),
 }
-VALUES = {"colour": COLOURS, "size": SIZES, "kind": tuple(KINDS), "place": tuple(PLACES)}
 VERBS = ("place", "put", "stack", "add", "set")
 SENTENCES = (
     "{verb} {part} {place}.", "{place}, {verb} {part}.", "{verb} {place}: {part}.",
@@ -30,6 +29,20 @@ TOPS = ("on top of the {colour} {kind}", "on the {colour} {kind}", "above the {c
 SLOTS = {  # of an instruction: how each is written
     "verb": r"\w+", "count": r"\d", "colour": r"\w+", "size": r"\dx\d", "kind": r"\w+?",
     "place": r".+",
+}  # fmt: skip
+
+
+class Top(NamedTuple):
+    """The place on top of a brick, which has this colour and kind."""
+
+    colour: str
+    kind: str
+
+
+Place = str | Top  # a phrase of ``PLACES``, or on top of something
+Value = Place | tuple[int, int]
+VALUES: dict[str, tuple[Value, ...]] = {
+    "colour": COLOURS, "size": SIZES, "kind": (*KINDS,), "place": (*PLACES,)
 }  # fmt: skip
 
 
@@ -53,17 +66,6 @@ class Part:
         return Brick(0, 0, 0, width, depth, self.kind, self.colour)
 
 
-class Top(NamedTuple):
-    """The place on top of a brick, which has this colour and kind."""
-
-    colour: str
-    kind: str
-
-
-Place = str | Top  # a phrase of ``PLACES``, or on top of something
-Value = Place | tuple[int, int]
-
-
 @dataclass(frozen=True)
 class Instruction:
     """What a step tells the builder."""
@@ -82,9 +84,10 @@ class Instruction:
 
     def but(self, attribute: str, value: Value) -> "Instruction":
         """Return this instruction with another value of one attribute."""
+        changed: dict = {attribute: value}
         if attribute == "place":
-            return replace(self, place=value)
-        return replace(self, part=replace(self.part, **{attribute: value}))
+            return replace(self, **changed)
+        return replace(self, part=replace(self.part, **changed))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Case:
     def turns(self) -> list[Turn]:
         """The chat up to the answer."""
         turns = []
-        for _, solved in self.example.demonstrations:
+        for _, solved in self.example.solved:
             turns += [_user(solved), assistant(solved.answer)]
         return [*turns, _user(self.question)]
 

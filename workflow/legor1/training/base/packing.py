@@ -7,7 +7,7 @@ examples share a row, each blind to the others.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from legor1.models.family import Processor
 from legor1.tasks.discovery import TASKS
-from legor1.training.base.questions import Booklet, Question, Scene
+from legor1.training.base.questions import BINARY, Booklet, Question, Scene
 
 ROW = 512  # tokens, unless one example is longer
-BINARY = ("Yes.", "No.")
 VERDICT, REST, WORD = 5.0, 0.3, 1.5  # weights in the loss: of yes or no, what follows it, and words
+COLUMNS = 6  # of a token: id, three positions, weight in the loss, branch (0: prefix)
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Example:
 
     scene: Scene
     questions: Sequence[Question]
-    demonstrations: Sequence[tuple[Scene, Question]] = ()
+    solved: Sequence[tuple[Scene, Question]] = ()
 
     def scenes(self) -> list[Scene]:
         """Return all scenes in their order."""
-        return [*(scene for scene, _ in self.demonstrations), self.scene]
+        return [*(scene for scene, _ in self.solved), self.scene]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Batch:
     ids: Tensor  # (rows, length)
     positions: Tensor  # (3, rows, length)
     weights: Tensor  # (rows, length): of a token in the loss
-    examples: Tensor  # (rows, length): which example of its row a token belongs to, -1 for padding
-    branches: Tensor  # (rows, length): which branch of the example, 0 for its prefix
+    branches: Tensor  # (rows, length): which branch of its example, 0 for the prefix
+    examples: Tensor  # (rows, length): which example of its row, -1 for padding
 
     def mask(self) -> Tensor:
         """Return which tokens each one sees, (rows, 1, length, length)."""
@@ -82,89 +82,74 @@ class Packer:
     """Makes batches for a model with this ``processor``."""
 
     def __init__(self, processor: Processor) -> None:
-        self.processor = processor
+        self.processor, self.tokenizer = processor, processor.tokenizer
         turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "\0"}]}]
         turns.append({"role": "assistant", "content": [{"type": "text", "text": "\0"}]})
         text = processor.apply_chat_template(turns * 2, tokenize=False)
         start, self.between, again, *_ = text.split("\0")
+        self.end = self.tokenizer.eos_token
         self.start, self.behind = start.split(processor.image_token)
-        self.again = again.split(processor.image_token)[0]  # from one turn's answer to the next
-        self.end = processor.tokenizer.eos_token
+        self.again = again.removeprefix(self.end).split(processor.image_token)[0]
 
     def pack(self, examples: Sequence[Example]) -> Batch:
         """Return examples whose images all have one size as a batch."""
-        grid = self.processor.image_processor(images=[examples[0].scene.image])["image_grid_thw"]
-        merge = self.processor.image_processor.merge_size
-        size = (int(grid[0][1]) // merge, int(grid[0][2]) // merge)
-        tokens = [self._tokens(example, size) for example in examples]
-        rows = _fill([len(each.ids) for each in tokens])
+        images = self.processor.image_processor
+        first = images(images=[examples[0].scene.image], return_tensors="pt")
+        size = (first["image_grid_thw"][0, 1:] // images.merge_size).tolist()
+        tokens = [self._tokens(each, size) for each in examples]
+        rows = _fill([*map(len, tokens)])
         scenes = [scene for row in rows for at in row for scene in examples[at].scenes()]
-        images = images_of(self.processor, scenes)
-        return Batch(*images, *_padded([[tokens[at] for at in row] for row in rows]))
+        seen = images(images=[scene.image for scene in scenes], return_tensors="pt")
+        shown = torch.from_numpy(np.concatenate([scene.shown for scene in scenes]))
+        packed, owners = _pad(rows, tokens, self.tokenizer.pad_token_id)
+        ids, *positions, _, branches = packed.long().unbind(-1)
+        places = torch.stack(positions), packed[..., 4], branches, owners
+        return Batch(seen["pixel_values"], seen["image_grid_thw"], shown, ids, *places)
 
-    def _tokens(self, example: Example, size: tuple[int, int]) -> "Tokens":
-        tokens, before = Tokens(self.processor), self.start
-        for _, question in example.demonstrations:
-            tokens.text(before).image(size).text(self.behind)
-            self._ask(tokens, question)
-            before = self.again.removeprefix(self.end)
-        tokens.text(before).image(size).text(self.behind)
-        following = tokens.following
-        for number, question in enumerate(example.questions, 1):
-            tokens.branch, tokens.following = number, following
-            self._ask(tokens, question)
-        return tokens
+    def _tokens(self, example: Example, size: Sequence[int]) -> np.ndarray:
+        """Return the tokens (n, ``COLUMNS``) of an example whose images take ``size`` tokens."""
+        parts: list[np.ndarray] = []
+        at, before = 0, self.start
+        for number in range(len(example.scenes())):
+            for part in (self._text(before), self._image(size), self._text(self.behind)):
+                at = _append(parts, part, at)
+            for _, question in example.solved[number : number + 1]:
+                at = _append(parts, self._ask(question), at)
+            before = self.again
+        for branch, question in enumerate(example.questions, 1):
+            _append(parts, self._ask(question), at)
+            parts[-1][:, 5] = branch
+        return np.concatenate(parts)
 
-    def _ask(self, tokens: "Tokens", question: Question) -> None:
-        tokens.text(question.text + self.between)
+    def _ask(self, question: Question) -> np.ndarray:
         first = rest = 1.0 if "[" in question.answer else WORD
         if question.answer in BINARY:
             first, rest = VERDICT, REST
-        tokens.text(question.answer + self.end, first * question.weight, rest * question.weight)
+        asked = self._text(question.text + self.between)
+        answer = self._text(question.answer + self.end)
+        answer[:, 4] = np.where(np.arange(len(answer)), rest, first) * question.weight
+        answer[:, 1:4] += len(asked)
+        return np.concatenate([asked, answer])
 
+    def _text(self, text: str) -> np.ndarray:
+        ids = self.tokenizer(text)["input_ids"]
+        tokens = np.zeros((len(ids), COLUMNS), dtype=np.float32)
+        tokens[:, 0], tokens[:, 1:4] = ids, np.arange(len(ids))[:, None]
+        return tokens
 
-@dataclass
-class Tokens:
-    """The tokens of an example, as they are appended."""
-
-    processor: Processor
-    branch: int = 0  # the number of the branch that is being written
-    following: int = 0  # the position of its next token
-    ids: list[int] = field(default_factory=list)
-    positions: list[tuple[int, int, int]] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    branches: list[int] = field(default_factory=list)
-
-    def text(self, text: str, first: float = 0.0, rest: float = 0.0) -> "Tokens":
-        """Append text; its ``first`` token and the ``rest`` have these weights in the loss."""
-        ids = self.processor.tokenizer(text)["input_ids"]
-        after = self.following + len(ids)
-        self._add(ids, [(at, at, at) for at in range(self.following, after)], after)
-        self.weights += [first] + [rest] * (len(ids) - 1)
-        return self
-
-    def image(self, size: tuple[int, int]) -> "Tokens":
-        """Append an image of so many rows and columns of visual tokens."""
+    def _image(self, size: Sequence[int]) -> np.ndarray:
         rows, columns = size
-        start = self.following
-        places = [(start, start + y, start + x) for y in range(rows) for x in range(columns)]
-        self._add([self.processor.image_token_id] * len(places), places, start + max(size))
-        self.weights += [0.0] * len(places)
-        return self
-
-    def _add(self, ids: list[int], positions: list[tuple[int, int, int]], after: int) -> None:
-        self.ids += ids
-        self.positions += positions
-        self.branches += [self.branch] * len(ids)
-        self.following = after
+        tokens = np.zeros((rows, columns, COLUMNS), dtype=np.float32)
+        tokens[..., 0] = self.processor.image_token_id
+        tokens[..., 2], tokens[..., 3] = np.arange(rows)[:, None], np.arange(columns)
+        return tokens.reshape(-1, COLUMNS)
 
 
-def images_of(processor: Processor, scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the pixels, grids and labels of scenes whose images have one size."""
-    images = [scene.image for scene in scenes]
-    processed = processor.image_processor(images=images, return_tensors="pt")
-    shown = torch.from_numpy(np.concatenate([scene.shown for scene in scenes]))
-    return processed["pixel_values"], processed["image_grid_thw"], shown
+def _append(parts: list[np.ndarray], part: np.ndarray, at: int) -> int:
+    """Append tokens that begin at position ``at``; return the position behind them."""
+    part[:, 1:4] += at
+    parts.append(part)
+    return int(part[:, 1:4].max()) + 1
 
 
 def _fill(lengths: Sequence[int]) -> list[list[int]]:
@@ -178,17 +163,16 @@ def _fill(lengths: Sequence[int]) -> list[list[int]]:
     return rows
 
 
-def _padded(rows: Sequence[Sequence[Tokens]]) -> Iterator[Tensor]:
-    """Yield ids, positions, weights, examples and branches of the rows."""
-    shape = len(rows), max(sum(len(each.ids) for each in row) for row in rows)
-    pad = rows[0][0].processor.tokenizer.pad_token_id
-    ids, examples, branches = np.full(shape, pad), np.full(shape, -1), np.zeros(shape, int)
-    positions, weights = np.zeros((*shape, 3), int), np.zeros(shape, np.float32)
+def _pad(
+    rows: Sequence[Sequence[int]], tokens: Sequence[np.ndarray], pad: int
+) -> tuple[Tensor, Tensor]:
+    """Return the rows' tokens (rows, length, ``COLUMNS``), and the example of each in its row."""
+    shape = len(rows), max(sum(len(tokens[at]) for at in row) for row in rows)
+    packed, owners = np.zeros((*shape, COLUMNS), dtype=np.float32), np.full(shape, -1)
+    packed[..., 0] = pad
     for row, members in enumerate(rows):
-        at = 0
-        for number, each in enumerate(members):
-            span = row, slice(at, at := at + len(each.ids))
-            ids[span], positions[span], weights[span] = each.ids, each.positions, each.weights
-            examples[span], branches[span] = number, each.branches
-    places = positions.transpose(2, 0, 1)
-    yield from map(torch.from_numpy, (ids, places, weights, examples, branches))
+        joined = np.concatenate([tokens[at] for at in members])
+        packed[row, : len(joined)] = joined
+        lengths = [len(tokens[at]) for at in members]
+        owners[row, : len(joined)] = np.repeat(np.arange(len(members)), lengths)
+    return torch.from_numpy(packed), torch.from_numpy(owners)

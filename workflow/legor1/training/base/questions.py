@@ -19,6 +19,7 @@ from legor1.data.synthetic.wording import (
     Convention,
     Instruction,
     Part,
+    Top,
     Value,
     random_convention,
     size_name,
@@ -26,6 +27,7 @@ from legor1.data.synthetic.wording import (
 from legor1.tasks.prompts import query
 from legor1.training.base.token_labels import Area, label_tokens
 
+BINARY = ("Yes.", "No.")
 UNCHANGED = 0.1  # share of the steps whose picture shows nothing that was added
 LIES = 2  # about a step; the truth counts as much as they do together
 LIES_ABOUT = {"colour": 0.36, "place": 0.36, "size": 0.14, "kind": 0.14}  # how often
@@ -73,10 +75,7 @@ class Booklet:
             box, part = parts[at]
             label = self.convention.label(part)
             questions.append(_what(box, label) if rng.random() < 0.6 else _where(label, box))
-        areas = [
-            Area([box[:2], (box[2], box[1]), box[2:], (box[0], box[3])], box, part)
-            for box, part in parts
-        ]
+        areas = [Area.of_box(box, part) for box, part in parts]
         return Scene(image, questions, label_tokens(self._target, areas))
 
     def model(self, rng: np.random.Generator) -> Iterator[Scene]:
@@ -118,7 +117,7 @@ class Booklet:
         return Question("state", query("state", text, previous), answer)
 
     def _named(self, value: Value) -> str:
-        return size_name(value) if value in VALUES["size"] else self.convention.phrase(value)
+        return self.convention.phrase(value) if isinstance(value, str | Top) else size_name(value)
 
     @cached_property
     def _target(self) -> Size:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from legor1.core.boxes import Box, Size
+from legor1.core.boxes import Size
 from legor1.data.synthetic.bricks import KINDS, Point
 from legor1.data.synthetic.looks import COLOURS
 from legor1.data.synthetic.wording import SIZES, Part
@@ -37,10 +37,16 @@ class Area:
     """A part of a picture in pixels of the processed image, and the part or brick that it shows."""
 
     outline: Sequence[Point]
-    box: Box
+    box: Sequence[float]
     part: Part
     added: bool = False
     place: tuple[float, float, float] | None = None  # x, y, z from -1 to 1; a call-out has none
+
+    @classmethod
+    def of_box(cls, box: Sequence[float], part: Part) -> "Area":
+        """Return the area of a part in a call-out."""
+        x1, y1, x2, y2 = box
+        return cls([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], box, part)
 
     def labels(self, middle: Point) -> list[float]:
         """Return the labels of a token with that middle: classes, then measures."""
@@ -70,7 +76,7 @@ def label_tokens(size: Size, areas: Sequence[Area]) -> np.ndarray:
         shares = np.bincount(seen, minlength=len(areas) + 1)[1:]
         if shares.size and shares.max() > FINE:  # more than an edge
             middle = ((token % columns + 0.5) * TOKEN, (token // columns + 0.5) * TOKEN)
-            labels[token] = areas[shares.argmax()].labels(middle)
+            labels[token] = areas[int(shares.argmax())].labels(middle)
     return labels
 
 

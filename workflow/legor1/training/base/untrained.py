@@ -29,7 +29,7 @@ CHAT = ("You are a helpful assistant.", "system user assistant")  # what the cha
 # else, and a small model stays blind for its first thousand steps.
 BACKGROUND, CONTRAST = 0.85, 0.25
 PERIODS = (24, 48, 96, 192, 384, 768)  # of the waves that make neighbouring numbers alike
-BOOKLETS = 150  # whose words the tokenizer is trained on
+BOOKLETS = 40  # whose words the tokenizer is trained on
 
 
 def make_untrained(recipe: Recipe) -> tuple[Model, Processor]:

@@ -4,8 +4,8 @@ transformers attends image by image and embeds patches by a convolution. For ima
 one attention call does, and a patch is embedded by a matrix product.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,14 +23,20 @@ def batch_images(tower: Model) -> None:
 
 
 def _attend(
-    module: Model, original: Any, hidden_states: Tensor, cu_seqlens: Tensor, **given: Any
+    module: Model,
+    original: Callable[..., Tensor],
+    hidden_states: Tensor,
+    cu_seqlens: Tensor,
+    position_embeddings: tuple[Tensor, Tensor],
+    **rest: object,
 ) -> Tensor:
     """Attend within sequences that end at ``cu_seqlens``; by ``original`` if lengths differ."""
     lengths = cu_seqlens.diff()
     if (lengths != lengths[0]).any():
-        return original(hidden_states, cu_seqlens=cu_seqlens, **given)
+        turn = {"position_embeddings": position_embeddings}
+        return original(hidden_states, cu_seqlens=cu_seqlens, **turn, **rest)
     parts = module.qkv(hidden_states).unflatten(-1, (3, module.num_heads, -1)).unbind(1)
-    turned = apply_rotary_pos_emb_vision(*parts[:2], *given["position_embeddings"])
+    turned = apply_rotary_pos_emb_vision(*parts[:2], *position_embeddings)
     query, key, value = (
         part.unflatten(0, (len(lengths), -1)).transpose(1, 2) for part in (*turned, parts[2])
     )
