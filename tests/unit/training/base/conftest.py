@@ -31,6 +31,15 @@ def recipe():
     }  # fmt: skip
 
 
+@pytest.fixture(autouse=True, scope="session")
+def uncompiled():
+    """Compiling takes longer than the few steps of a test, in other processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHDYNAMO_DISABLE", "1")
+        patch.setattr("torch._dynamo.config.disable", True)
+        yield
+
+
 @pytest.fixture(scope="session")
 def base(recipe):
     """The untrained model and its processor."""

@@ -9,7 +9,6 @@ import math
 import signal
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -25,36 +24,15 @@ from legor1.training.base.drawing import Drawing
 from legor1.training.base.heldout import LOOKS_TESTED, evaluate
 from legor1.training.base.objective import Objective
 from legor1.training.base.untrained import make_untrained
+from legor1.training.fast.batched_vision import fuse
 
 STAGES = ("vision", "joint")  # blocks of the recipe
 WARMUP, HOLD, LOWEST = 0.02, 0.35, 0.02  # shares of a stage's steps, and of its learning rate
 SLOWER = 0.5  # how much faster Muon learns than AdamW
 LOGGED = 25  # steps from one line of the log to the next
+KEPT = ("history", "heldout", "figures")  # in a checkpoint, besides how far it is
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that ask to stop
-CARD = """---
-license: apache-2.0
-library_name: transformers
-pipeline_tag: image-text-to-text
----
-# The tiny base model of legor1
-
-A Qwen2.5-VL of {parameters:,} parameters with a tokenizer of its own, trained from scratch on drawn
-brick manuals of random looks and wordings, to be adapted by SFT and GRPO to manuals of the look
-`manual` and its one wording, which it never saw. It carries the pipeline's demo and tests; it knows
-bricks and nothing else, and is of no other use.
-
-- Made by `snakemake --configfile workflow/configs/demo.yaml rebuild_base`
-- Recipe: `recipe.json`; training log: `training_log.jsonl`; learning curve: `heldout.jsonl`
-- Data: {images:,} images, drawn as it was trained, no third party
-- {minutes:.0f} minutes by {processes} processes of one CPU thread each; weights in bfloat16
-
-Its greedy answers about held-out booklets, behind solved examples of the same booklet, in percent:
-
-{table}
-
-`f1_50_labelled` is the F1 of boxes with the right label at IoU 0.5, `exact` the share of
-instructions that are right to the letter, the columns before it are slots of an instruction.
-"""
+CARD = Path(__file__).parents[3] / "base" / "card.md"  # to be filled in by ``str.format``
 
 
 def rate(step: int, steps: int) -> float:
@@ -69,7 +47,8 @@ def optimizers(objective: Objective, stage: str, learning_rate: float) -> list:
     trained = objective.named_parameters()
     if stage == "vision":
         trained = ((name, p) for name, p in trained if ".visual." in name or "head." in name)
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in trained:
         is_matrix = parameter.ndim == 2 and name.startswith("model.model.") and "embed" not in name
         (matrices if is_matrix else rest).append(parameter)
@@ -94,10 +73,10 @@ class Training:
         self.stage, self.step, self.seconds, self.images = STAGES[0], 0, 0.0, 0
         self.history: list[dict] = []
         self.heldout: list[dict] = []
+        self.figures: dict[str, list[float]] = {}  # since the last line of the log
         self.optimizers = self._begin(STAGES[0])
         if checkpoint.exists():
             self._load()
-        self.figures: dict[str, list[float]] = defaultdict(list)
         self.asked = self.stopping = False
 
     def stop(self, *_: object) -> None:
@@ -118,7 +97,8 @@ class Training:
                 raise Stopped(f"stopped in stage {stage}, at step {self.step}; run again to resume")
 
     def meet(self, where: str) -> None:
-        """Wait for the other processes at a URL of torch.distributed."""
+        """Wait for the other processes at a URL of torch.distributed, and get ready for long work."""
+        fuse(self.objective.model)
         world = self.recipe["processes"]
         if world > 1:
             distributed.init_process_group("gloo", where, rank=self.rank, world_size=world)
@@ -141,7 +121,7 @@ class Training:
             self.stopping = self._agree(self.asked)
             self._update(rate(self.step, settings["steps"]))
             for name, value in figures.items():
-                self.figures[name].append(value)
+                self.figures.setdefault(name, []).append(value)
             images = len(batch.grids) * self.recipe["processes"]
             now = time.monotonic()
             bar.set_postfix_str(f"{images / (now - last):.0f} images/s", refresh=False)
@@ -178,7 +158,7 @@ class Training:
         if self.step % LOGGED == 0 or last:
             means = {name: float(np.mean(values)) for name, values in self.figures.items()}
             self.history.append(self.at() | means)
-            self.figures.clear()
+            self.figures = {}
         joint = self.stage == "joint"
         if joint and (self.step % self.recipe["evaluate_steps"] == 0 or last):
             results = evaluate(self.objective.model, self.processor, self.recipe)
@@ -192,7 +172,7 @@ class Training:
         return {"stage": self.stage, "step": self.step, "images": self.images, "seconds": seconds}
 
     def _save(self) -> None:
-        facts = self.at() | {"history": self.history, "heldout": self.heldout}
+        facts = self.at() | {name: getattr(self, name) for name in KEPT}
         facts["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         with atomic(self.checkpoint) as temporary:
             torch.save(facts | {"weights": self.objective.state_dict()}, temporary)
@@ -203,8 +183,8 @@ class Training:
         self.optimizers = self._begin(saved["stage"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.step, self.images, self.seconds = saved["step"], saved["images"], saved["seconds"]
-        self.history, self.heldout = saved["history"], saved["heldout"]
+        for name in (*KEPT, "step", "images", "seconds"):
+            setattr(self, name, saved[name])
 
 
 def build(recipe: Recipe, work: Path, out: Path, code: str = "") -> None:
@@ -265,7 +245,7 @@ def _write(training: Training, out: Path) -> None:
     cells = [[row[name] for name in names] for row in results]
     rows = [[f"{100 * x:.0f}" if isinstance(x, float) else str(x) for x in row] for row in cells]
     table = [names, ["---"] * len(names), *rows]
-    facts = training.at() | {"minutes": training.seconds / 60} | training.recipe
+    facts = {**training.recipe, **training.at(), "minutes": training.seconds / 60}
     facts["parameters"] = sum(p.numel() for p in model.parameters())
     facts["table"] = "\n".join(f"| {' | '.join(row)} |" for row in table)
-    write_text(out / "README.md", CARD.format(**facts))
+    write_text(out / "README.md", CARD.read_text("utf-8").format(**facts))

@@ -1,6 +1,7 @@
 """The batches of a training, drawn as it goes: each depends on seed, stage, process and step."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -27,12 +28,13 @@ class Drawing(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = generator(self.recipe["seed"], self.stage, f"{self.rank}/{step}")
         size = self.sizes[rng.integers(len(self.sizes))]
-        shown = rng.random() < self.recipe["demonstrations"]
+        asked = self.stage == "joint"
+        shown = asked and rng.random() < self.recipe["demonstrations"]
         drawn, images = [], 0
         while images < self.recipe[self.stage]["images"]:
             booklet = random_booklet(rng, size, self.budget)
             for example in (demonstrated if shown else plain)(rng, booklet):
-                drawn.append(example)
+                drawn.append(example if asked else replace(example, questions=()))
                 images += len(example.scenes())
                 if images >= self.recipe[self.stage]["images"]:
                     break

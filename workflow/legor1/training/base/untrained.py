@@ -51,7 +51,7 @@ def make_untrained(recipe: Recipe) -> tuple[Model, Processor]:
             "Remedy: correct `text` and `vision`; config.yaml has an example."
         ) from error
     places = tokenizer.convert_tokens_to_ids([*map(str, NUMBERS)])
-    weights = model.get_input_embeddings().weight
+    weights: Tensor = model.model.language_model.embed_tokens.weight
     with torch.no_grad():
         weights[places] = 0.4 * weights[places] + weights.std() * _waves(weights.size(1))
     return model, processor
