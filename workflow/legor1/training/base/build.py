@@ -20,11 +20,11 @@ from legor1.core.errors import Stopped
 from legor1.core.files import atomic, fingerprint, share, write_json, write_jsonl, write_text
 from legor1.core.progress import Progress
 from legor1.models.family import Recipe
+from legor1.models.qwen2_5_vl_batched import fuse
 from legor1.training.base.drawing import Drawing
 from legor1.training.base.heldout import LOOKS_TESTED, evaluate
 from legor1.training.base.objective import Objective
 from legor1.training.base.untrained import make_untrained
-from legor1.training.fast.batched_vision import fuse
 
 STAGES = ("vision", "joint")  # blocks of the recipe
 WARMUP, HOLD, LOWEST = 0.02, 0.35, 0.02  # shares of a stage's steps, and of its learning rate
@@ -97,11 +97,16 @@ class Training:
                 raise Stopped(f"stopped in stage {stage}, at step {self.step}; run again to resume")
 
     def meet(self, where: str) -> None:
-        """Wait for the other processes at a URL of torch.distributed, and get ready for long work."""
+        """Wait for the other processes at a URL of torch.distributed, ready for long work."""
         fuse(self.objective.model)
         world = self.recipe["processes"]
         if world > 1:
             distributed.init_process_group("gloo", where, rank=self.rank, world_size=world)
+
+    def part(self) -> None:
+        """Leave the other processes: gloo's threads must not outlive the interpreter."""
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
     def _begin(self, stage: str) -> list:
         self.stage, self.step = stage, 0
@@ -215,6 +220,7 @@ def build(recipe: Recipe, work: Path, out: Path, code: str = "") -> None:
             training.meet(given[-1])
             training.run()
         finally:
+            training.part()
             for process in others:
                 process.join(60)
                 process.kill()
@@ -229,6 +235,7 @@ def _join(rank: int, recipe: Recipe, checkpoint: Path, meeting: str) -> None:
     training.meet(meeting)
     with contextlib.suppress(Stopped):
         training.run()
+    training.part()
 
 
 def _write(training: Training, out: Path) -> None:

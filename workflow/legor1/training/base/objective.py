@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from legor1.models.family import Model, Processor
+from legor1.models.qwen2_5_vl_batched import batch_images
 from legor1.training.base.packing import Batch
 from legor1.training.base.token_labels import TokenHead
 from legor1.training.base.untrained import NUMBERS
-from legor1.training.fast.batched_vision import batch_images
 
 HEAD = 0.25  # weight of the head's loss beside the answers'
 REACH, SPREAD = 3, 1.2  # a coordinate's neighbours are nearly right: how many, and how nearly

@@ -17,8 +17,9 @@ from legor1.core.boxes import Size
 from legor1.data.synthetic.bricks import KINDS, Point
 from legor1.data.synthetic.looks import COLOURS
 from legor1.data.synthetic.wording import SIZES, Part
+from legor1.models.registry import DEFAULT
 
-TOKEN = 28  # pixels of the processed image along a side of a token
+TOKEN = DEFAULT.factor  # pixels of the processed image along a side of a token
 FINE = 7  # points along a token's side at which is looked
 CLASSES = {
     "colour": len(COLOURS) + 1,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from legor1.models.qwen2_5_vl_batched import batch_images
 from legor1.planning.preflight import TINY_BASE
-from legor1.training.fast.batched_vision import batch_images
 
 
 @pytest.fixture(scope="module")
