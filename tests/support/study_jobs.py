@@ -61,23 +61,21 @@ def data(config):
     yield job("fetch_dataset", ["data/manifest.json"], "data/fetch_dataset")
     yield from preparation("data", prepared)
     for name in prepared:
-        log, given = f"data/{name}/audit_dataset", {"data": "data", "protocol": name}
+        log, given = f"data/{name}/audit_dataset", {"protocol": name}
         yield job("audit_dataset", [f"data/{name}/audit.json"], log, **given)
     if config["base"]["source"] == "rebuild":
-        yield job("draw_base_scenes", ["base/data/manifest.json"], "base/data/draw_base_scenes")
-        yield from preparation("base/data", ["sound"])
-        names = ("model.safetensors", "config.json", "training_log.jsonl")
+        names = ("model.safetensors", "config.json", "training_log.jsonl", "heldout.jsonl")
         yield job("build_tiny_base", [f"base/tiny/{n}" for n in names], "base/build_tiny_base")
     yield job("fetch_base", ["base/model.json"], "base/fetch_base")
 
 
 def preparation(root: str, prepared: list[str]):
     outputs = [f"{root}/{name}" for name in ("instances.parquet", "quarantine.jsonl")]
-    yield job("index_dataset", outputs, f"{root}/index_dataset", data=root)
+    yield job("index_dataset", outputs, f"{root}/index_dataset")
     images = [f"{root}/images.parquet"]
-    yield job("fingerprint_images", images, f"{root}/fingerprint_images", data=root)
+    yield job("fingerprint_images", images, f"{root}/fingerprint_images")
     for name in prepared:
-        folder, given = f"{root}/{name}", {"data": root, "protocol": name}
+        folder, given = f"{root}/{name}", {"protocol": name}
         yield job("split_dataset", [f"{folder}/split.json"], f"{folder}/split_dataset", **given)
         kinds = [f"{v}/{side}" for v in ("plain", "reasoning") for side in ("train", "test")]
         outputs = [f"{folder}/{kind}.jsonl" for kind in kinds]

@@ -35,7 +35,7 @@ if workflow.remote_exec:
     os.environ.update(HF_HUB_OFFLINE="1")
 from legor1.config import job_params
 from legor1.core import code_digest
-from legor1.core.layout import DataLayout, RunLayout
+from legor1.core.layout import RunLayout
 from legor1.evaluation import suites
 from legor1.monitor import jobs, slurm
 from legor1.monitor.console import Console
@@ -84,7 +84,6 @@ if workflow.is_main_process and Quietness.RULES in (workflow.output_settings.qui
         if handler.name == "DefaultStreamHandler":
             Console(handler, Path(RUN))
 
-a_dataset = DataLayout(f"{RUN}/{{data}}")  # the study's, or that of the tiny base model
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
 # What the others are compared with comes first: an experiment without training, if there is one.
@@ -98,8 +97,7 @@ PREPARED = sorted({one["protocol"] for one in config["experiments"].values()})
 
 
 wildcard_constraints:
-    data="data|base/data",
-    protocol="|".join({*PREPARED, "sound"}),  # sound for the base model's own scenes
+    protocol="|".join(PREPARED),
     experiment="|".join(EXPERIMENTS),
     evaluation="|".join(EVALUATIONS),
     shard="[0-9]+",
@@ -169,27 +167,15 @@ def files_of_adapter(name):
     return [layout.weights(name), layout.adapter_config(name)] if name in TRAINED else []
 
 
-def seed_of(wildcards):
-    """Return the seed of a dataset's split: the base model's scenes have their own."""
-    own = config["base"]["rebuild"]["training"]["seed"]
-    return own if wildcards.data == "base/data" else config["seed"]
-
-
-def protocol_of(wildcards):
-    """Return the settings of a protocol: the base model's own scenes have no defects."""
-    own = {"defects": "none", "object_format": "json"}
-    return own if wildcards.data == "base/data" else config["protocols"][wildcards.protocol]
-
-
 def split_options(wildcards):
     """Return the option of `legor1 split`: the other defects have no say in it."""
-    chosen = defects.chosen(protocol_of(wildcards)["defects"])
+    chosen = defects.chosen(config["protocols"][wildcards.protocol]["defects"])
     return "--protocol " + ("thesis" if "row_split" in chosen else "sound")
 
 
 def convert_options(wildcards):
     """Return the options of `legor1 convert` for a protocol."""
-    one = protocol_of(wildcards)
+    one = config["protocols"][wildcards.protocol]
     return shlex.join([*defects.options(one["defects"]), "--object-format", one["object_format"]])
 
 

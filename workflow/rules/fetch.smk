@@ -74,25 +74,3 @@ rule fetch_base:
         code=code("fetch"),
     shell:
         "legor1 fetch model {params.source} --out {output.model:q} > {log:q} 2>&1"
-
-
-rule draw_base_scenes:
-    output:
-        manifest=layout.base_data.manifest,
-    log:
-        layout.log("base/data/draw_base_scenes"),
-    benchmark:
-        layout.benchmark("base/data/draw_base_scenes")
-    conda:
-        "../../envs/prepare.yaml"
-    threads: 2
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        tree=layout.base_data.tree,
-        scenes=drawing_options(config["base"]["rebuild"]["scenes"]),
-        code=code("synthesize", "manifest"),
-    shell:
-        "(legor1 synthesize {params.tree:q} {params.scenes} --workers {threads}"
-        " && legor1 manifest {params.tree:q} --out {output.manifest:q}) > {log:q} 2>&1"

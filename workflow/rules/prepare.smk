@@ -1,18 +1,18 @@
-# Needs: data/tree with its manifest.json; the same under base/ for the tiny base model's own scenes.
+# Needs: data/tree with its manifest.json.
 # Gives: instances.parquet, quarantine.jsonl, images.parquet, and for each protocol split.json,
 # {plain,reasoning}/{train,test}.jsonl and audit.json.
 
 
 rule index_dataset:
     input:
-        manifest=a_dataset.manifest,
+        manifest=layout.data.manifest,
     output:
-        instances=a_dataset.instances,
-        quarantine=a_dataset.quarantine,
+        instances=layout.data.instances,
+        quarantine=layout.data.quarantine,
     log:
-        layout.log("{data}/index_dataset"),
+        layout.log("data/index_dataset"),
     benchmark:
-        layout.benchmark("{data}/index_dataset")
+        layout.benchmark("data/index_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -21,7 +21,7 @@ rule index_dataset:
         mem_mb=2000,
         runtime=30,
     params:
-        tree=a_dataset.tree,
+        tree=layout.data.tree,
         code=code("index"),
     shell:
         "legor1 index {params.tree:q} --out {output.instances:q}"
@@ -30,14 +30,14 @@ rule index_dataset:
 
 rule fingerprint_images:
     input:
-        manifest=a_dataset.manifest,
-        instances=a_dataset.instances,
+        manifest=layout.data.manifest,
+        instances=layout.data.instances,
     output:
-        images=a_dataset.images,
+        images=layout.data.images,
     log:
-        layout.log("{data}/fingerprint_images"),
+        layout.log("data/fingerprint_images"),
     benchmark:
-        layout.benchmark("{data}/fingerprint_images")
+        layout.benchmark("data/fingerprint_images")
     conda:
         "../../envs/prepare.yaml"
     threads: 2
@@ -45,7 +45,7 @@ rule fingerprint_images:
         mem_mb=2000,
         runtime=60,
     params:
-        tree=a_dataset.tree,
+        tree=layout.data.tree,
         code=code("fingerprint"),
     shell:
         "legor1 fingerprint {input.instances:q} --tree {params.tree:q} --workers {threads}"
@@ -54,14 +54,14 @@ rule fingerprint_images:
 
 rule split_dataset:
     input:
-        instances=a_dataset.instances,
-        images=a_dataset.images,
+        instances=layout.data.instances,
+        images=layout.data.images,
     output:
-        split=a_dataset.split("{protocol}"),
+        split=layout.data.split("{protocol}"),
     log:
-        layout.log("{data}/{protocol}/split_dataset"),
+        layout.log("data/{protocol}/split_dataset"),
     benchmark:
-        layout.benchmark("{data}/{protocol}/split_dataset")
+        layout.benchmark("data/{protocol}/split_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -71,7 +71,7 @@ rule split_dataset:
         runtime=30,
     params:
         protocol=split_options,
-        seed=seed_of,
+        seed=config["seed"],
         fraction=config["prepare"]["test_fraction"],
         code=code("split"),
     shell:
@@ -82,19 +82,19 @@ rule split_dataset:
 
 rule convert_dataset:
     input:
-        instances=a_dataset.instances,
-        split=a_dataset.split("{protocol}"),
+        instances=layout.data.instances,
+        split=layout.data.split("{protocol}"),
     output:
         conversations=expand(
-            a_dataset.conversations("{protocol}", "{variant}", "{side}"),
+            layout.data.conversations("{protocol}", "{variant}", "{side}"),
             variant=["plain", "reasoning"],
             side=["train", "test"],
             allow_missing=True,
         ),
     log:
-        layout.log("{data}/{protocol}/convert_dataset"),
+        layout.log("data/{protocol}/convert_dataset"),
     benchmark:
-        layout.benchmark("{data}/{protocol}/convert_dataset")
+        layout.benchmark("data/{protocol}/convert_dataset")
     localrule: True
     conda:
         "../../envs/prepare.yaml"
@@ -105,7 +105,7 @@ rule convert_dataset:
     params:
         out=lambda wildcards, input: Path(input.split).parent,
         protocol=convert_options,
-        seed=seed_of,
+        seed=config["seed"],
         code=code("convert"),
     shell:
         "legor1 convert {input.instances:q} {input.split:q} {params.protocol}"
@@ -114,21 +114,21 @@ rule convert_dataset:
 
 rule audit_dataset:
     input:
-        instances=a_dataset.instances,
-        split=a_dataset.split("{protocol}"),
-        images=a_dataset.images,
+        instances=layout.data.instances,
+        split=layout.data.split("{protocol}"),
+        images=layout.data.images,
         conversations=rules.convert_dataset.output.conversations,
     output:
         audit=report(
-            a_dataset.audit("{protocol}"),
+            layout.data.audit("{protocol}"),
             caption="../report/captions/audit.rst",
             category="Data",
-            labels={"protocol": "{protocol}", "of": "{data}"},
+            labels={"protocol": "{protocol}"},
         ),
     log:
-        layout.log("{data}/{protocol}/audit_dataset"),
+        layout.log("data/{protocol}/audit_dataset"),
     benchmark:
-        layout.benchmark("{data}/{protocol}/audit_dataset")
+        layout.benchmark("data/{protocol}/audit_dataset")
     conda:
         "../../envs/prepare.yaml"
     threads: 1
@@ -136,7 +136,7 @@ rule audit_dataset:
         mem_mb=4000,
         runtime=30,
     params:
-        tree=a_dataset.tree,
+        tree=layout.data.tree,
         conversations=lambda wildcards, input: Path(input.split).parent,
         code=code("audit"),
     shell:

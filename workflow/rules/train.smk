@@ -76,28 +76,28 @@ use rule train_sft as train_grpo with:
 
 
 rule build_tiny_base:
-    input:
-        conversations=layout.base_data.conversations("sound", "plain", "train"),
-        manifest=layout.base_data.manifest,
     output:
         weights=f"{layout.tiny_base}/model.safetensors",
         settings=f"{layout.tiny_base}/config.json",
         history=f"{layout.tiny_base}/training_log.jsonl",
+        heldout=f"{layout.tiny_base}/heldout.jsonl",
     log:
         layout.log("base/build_tiny_base"),
     benchmark:
         layout.benchmark("base/build_tiny_base")
     conda:
         "../../envs/train.yaml"
-    threads: config["base"]["rebuild"]["training"]["threads"]
+    threads: config["base"]["rebuild"]["processes"]
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=4000 * config["base"]["rebuild"]["processes"],
+        runtime=240,
     params:
-        recipe=json.dumps(config["base"]["rebuild"]["training"], sort_keys=True),
-        tree=layout.base_data.tree,
+        recipe=json.dumps(config["base"]["rebuild"], sort_keys=True),
+        work=layout.work,
         out=lambda wildcards, output: Path(output.weights).parent,
         code=code("build-base"),
     shell:
-        "legor1 build-base --recipe {params.recipe:q} --conversations {input.conversations:q}"
-        " --tree {params.tree:q} --out {params.out:q} > {log:q} 2>&1"
+        # As for train_sft: a signal is for the training alone, which saves and leaves.
+        "trap '' TERM INT;"
+        " legor1 build-base --recipe {params.recipe:q} --work {params.work:q}"
+        " --out {params.out:q} >> {log:q} 2>&1"

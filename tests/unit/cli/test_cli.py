@@ -256,7 +256,7 @@ def good(command):
     """Return a recipe that the command takes."""
     if part := RECIPES[command]:
         return copy.deepcopy(getattr(job_params, part)(CONFIG, "sft"))
-    return copy.deepcopy(CONFIG["base"]["rebuild"]["training"])
+    return copy.deepcopy(CONFIG["base"]["rebuild"])
 
 
 @st.composite
@@ -306,12 +306,12 @@ def test_a_recipe_as_text_may_be_bad_too(command, text, capsys):
 
 
 @pytest.mark.parametrize("sizes", [{"text": {}, "vision": {}}, {"text": {"hidden_size": "x"}}])
-def test_sizes_that_no_model_has_are_a_users_error(sizes, tmp_path, monkeypatch):
-    from legor1.training import tiny_base
+def test_sizes_that_no_model_has_are_a_users_error(sizes, monkeypatch):
+    from legor1.training.base import untrained
 
-    monkeypatch.setattr(tiny_base, "make_tokenizer", lambda *_: Mock())
-    monkeypatch.setattr(tiny_base, "make_processor", Mock())
-    (tmp_path / "train.jsonl").touch()
+    monkeypatch.setattr(untrained, "_words", lambda _: set())
+    monkeypatch.setattr(untrained, "make_tokenizer", lambda *_: Mock())
+    monkeypatch.setattr(untrained, "make_processor", Mock())
     recipe = good("build-base") | {"model": sizes}
     with pytest.raises(UserError, match=r"sizes of the recipe's model: .* Remedy: correct `text`"):
-        tiny_base.build(recipe, tmp_path / "train.jsonl", tmp_path, tmp_path / "out")
+        untrained.make_untrained(recipe)

@@ -71,7 +71,7 @@ def shipped():
     folder = FULL.parent / "workflow/configs"
     for overlay in [{}, *map(read, sorted(folder.glob("*.yaml")))]:
         config = load(FULL, overlay)
-        yield config["base"]["rebuild"]["training"], "build-base"
+        yield config["base"]["rebuild"], "build-base"
         for name, settings in config["experiments"].items():
             yield job_params.prediction(config, name), "predict"
             if settings["method"] != "baseline":
@@ -98,12 +98,7 @@ def test_every_recipe_of_a_config_is_taken_as_it_is():
         ("train", {"method": "stf"}, "method: there is no 'stf'. Did you mean sft?"),
         ("train", {"lora": {"r": 8}}, "lora.alpha is missing"),
         ("train", {"seed": None}, "seed: None is not a whole number"),
-        ("build-base", {"mixture": {"object": 0}}, "mixture: no task is ever drawn"),
-        (
-            "build-base",
-            {"mixture": {"objct": 1}},
-            "mixture: there is no task 'objct'. Did you mean object",
-        ),
+        ("build-base", {"demonstrations": 2}, "demonstrations: 2 is "),
         ("build-base", {"model": {}}, "model.text is missing"),
     ],
 )

@@ -10,8 +10,9 @@ from PIL import Image, ImageChops
 from legor1.core.errors import UserError
 from legor1.core.seeding import generator
 from legor1.data.synthetic import bricks, dataset, scenes
-from legor1.data.synthetic.bricks import COLOURS, LOOKS, Brick, Camera, mix
+from legor1.data.synthetic.bricks import Brick, Camera, mix
 from legor1.data.synthetic.dataset import parse_sizes, synthesize
+from legor1.data.synthetic.looks import COLOURS, LOOKS
 
 SMALL = {"manuals": 2, "steps": 5, "objects": 3, "seed": 11, "image_sizes": [(96, 72), (72, 96)]}
 SIZES = [(480, 360), (360, 480), (540, 300), (224, 168)]
@@ -72,7 +73,7 @@ def test_visible_share_of_hidden_and_free_bricks():
     assert bricks.visible_share([small, tall], [small], look) < 0.6
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("size", SIZES)
 def test_boxes_are_tight(monkeypatch, look, size):
     monkeypatch.setattr(bricks.Picture, "shadow", lambda *_, **__: None)
@@ -90,7 +91,7 @@ def test_boxes_are_tight(monkeypatch, look, size):
         assert drawn.getbbox() is None, "something was drawn outside the boxes"
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("size", SIZES)
 def test_call_outs_are_legible_and_in_reading_order(look, size):
     label = re.compile(rf"[1-4] ({'|'.join(COLOURS)}) [12]x[1234] (brick|plate)")
@@ -98,8 +99,8 @@ def test_call_outs_are_legible_and_in_reading_order(look, size):
     for number in range(60):
         _, found = scenes.draw_call_out(generator(2, "read", str(number)), size, look)
         counts.add(len(found))
-        assert all(label.fullmatch(text) for _, text in found)
-        assert len({text.split(" ", 1)[1] for _, text in found}) == len(found)
+        assert all(label.fullmatch(part.label) for _, part in found)
+        assert len({part.label.split(" ", 1)[1] for _, part in found}) == len(found)
         for x1, y1, x2, y2 in (box for box, _ in found):
             assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
             assert 0.1 < (x2 - x1) / size[0] < 0.53 and 0.1 < (y2 - y1) / size[1] < 0.53
@@ -108,7 +109,7 @@ def test_call_outs_are_legible_and_in_reading_order(look, size):
     assert counts == {1, 2, 3, 4}
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 def test_models_stand_and_the_new_bricks_are_seen(look):
     for number in range(40):
         steps = list(scenes.grow_model(generator(3, "model", str(number)), look))
@@ -118,13 +119,13 @@ def test_models_stand_and_the_new_bricks_are_seen(look):
             count, colour, _, kind = step.text.split(" ")[1:5]
             assert (int(count), colour) == (len(step.added), one.colour)
             assert kind.rstrip("s.") == one.kind
-            assert bricks.visible_share(every, step.added, LOOKS[look]) > 0.7
+            assert bricks.visible_share(every, step.added, look) > 0.7
             assert all(b.z == 0 or any(b.z == c.top for c in step.before) for b in step.added)
             assert all(a.before(b) or b.before(a) for a in every for b in every if a is not b)
 
 
 def test_places_in_words_are_places_on_the_picture():
-    camera = scenes.board_camera((480, 360), "manual")
+    camera = scenes.board_camera((480, 360), LOOKS["manual"])
 
     def centre(phrase):
         brick = scenes._place(scenes.Part(1, "red", (2, 2), "plate"), False, phrase)[0]
@@ -138,8 +139,8 @@ def test_places_in_words_are_places_on_the_picture():
 def test_a_falsified_step_is_wrong_in_one_way():
     ways = set()
     for number in range(60):
-        step = next(scenes.grow_model(generator(4, "model", str(number)), "manual"))
-        wrong = scenes.falsify(generator(4, "fake", str(number)), step, "manual")
+        step = next(scenes.grow_model(generator(4, "model", str(number)), LOOKS["manual"]))
+        wrong = scenes.falsify(generator(4, "fake", str(number)), step, LOOKS["manual"])
         if not wrong:
             ways.add("missing")
             continue

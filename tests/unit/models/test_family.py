@@ -29,7 +29,7 @@ from legor1.training import grpo, sft
 
 PACKAGE = Path(legor1.__file__).parent
 CLASSES = re.compile(r"Qwen2_5_?VL|Qwen2_?VL|Qwen2Tokenizer|transformers\.models\.")
-COLOURS = "data/synthetic/bricks.py"  # a channel of one is as large as Qwen2.5-VL's factor
+COLOURS = "data/synthetic/looks.py"  # a channel of one is as large as Qwen2.5-VL's factor
 LIMITS = {"min_pixels": 4096, "max_pixels": 32768}
 
 

@@ -171,16 +171,16 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
 
 @command(
     MODEL,
-    "build-base --conversations train.jsonl --tree tree --recipe recipe.json --out tiny",
-    *(p.TRAIN, p.TREE, p.recipe("build-base"), p.OUT_FOLDER),
+    "build-base --recipe recipe.json --work work --out tiny",
+    *(p.recipe("build-base"), p.WORK, p.OUT_FOLDER),
 )
-def build_base(conversations: Path, tree: Path, recipe: Recipe, out: Path) -> None:
-    """Make and train the tiny base model."""
+def build_base(**given: Any) -> None:
+    """Make and train the tiny base model, resuming from its checkpoint if there is one."""
     _silence_libraries()
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    from legor1.training.tiny_base import build
+    from legor1.training.base.build import build
 
-    build(recipe, conversations, tree, out)
+    build(code=digest("build-base"), **given)
 
 
 @command(

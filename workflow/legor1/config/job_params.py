@@ -11,18 +11,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from legor1.config import fields as of
 from legor1.config.fields import Count, Seed, Switch, key
 from legor1.config.models import (
-    BaseTraining,
     Config,
     GrpoTraining,
     Lora,
     PixelBudget,
+    Rebuild,
     Sampling,
     Settings,
     SftTraining,
     Trained,
     Training,
 )
-from legor1.config.settings import beyond, training_contradictions, unknown_tasks
+from legor1.config.settings import beyond, training_contradictions
 from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
 
@@ -87,7 +87,7 @@ class GrpoJob(TrainingJob):
 
 
 TRAINED = Annotated[SftJob | GrpoJob, Field(discriminator="method")]
-JOBS: dict[str, Any] = {"train": TRAINED, "predict": PredictionJob, "build-base": BaseTraining}
+JOBS: dict[str, Any] = {"train": TRAINED, "predict": PredictionJob, "build-base": Rebuild}
 
 
 def training(config: Config | Mapping[str, object], experiment: str) -> Recipe:
@@ -153,13 +153,9 @@ def checked(recipe: object, job: str) -> Recipe:
     return dict(typed.as_mapping())
 
 
-def _contradictions(job: TrainingJob | PredictionJob | BaseTraining) -> Iterator[str]:
+def _contradictions(job: TrainingJob | PredictionJob | Rebuild) -> Iterator[str]:
     if job.pixel_budget.min_pixels > job.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    if isinstance(job, BaseTraining):
-        yield from unknown_tasks("mixture", job.mixture)
-        if not any(job.mixture.values()):
-            yield "mixture: no task is ever drawn. Remedy: give one a share above 0."
     if isinstance(job, PredictionJob):
         if (job.batch_size is None) == (job.batch_tokens is None):
             yield "batch_size: give either it or batch_tokens. Remedy: write null for the other."

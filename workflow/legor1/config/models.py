@@ -127,27 +127,28 @@ class Architecture(Settings):
     vision: dict[str, object]
 
 
-class BaseTraining(Settings):
-    """How the tiny base model is trained: the recipe of ``legor1 build-base``."""
+class Stage(Settings):
+    """A stage of the base model's training."""
 
-    seed: Seed
-    threads: Count
-    pixel_budget: PixelBudget
-    vocabulary: of.VocabularySize = key("Tokens of the byte-level BPE")
-    model: Architecture
     steps: Count
-    warmup: Count = key("Steps")
-    batch_size: Count
-    learning_rate: of.AboveZero
-    mixture: dict[str, of.NotNegative] = key("How often a step draws each task", min_length=1)
-    demonstrations: of.Share = key("Share of steps whose prompts show solved examples")
+    images: Count = key("Drawn for a step by each process")
+    learning_rate: of.AboveZero = key("Of matrices, by Muon; AdamW has half of it for the rest")
 
 
 class Rebuild(Settings):
-    """How the tiny base model is made."""
+    """How the tiny base model is made: the recipe of ``legor1 build-base``."""
 
-    scenes: Scenes
-    training: BaseTraining
+    seed: Seed
+    processes: Count = key("CPU processes, of one thread each, that train together")
+    image_sizes: list[of.Size] = key("WIDTHxHEIGHT in pixels", min_length=1)
+    pixel_budget: PixelBudget
+    vocabulary: of.VocabularySize = key("Tokens of the byte-level BPE")
+    model: Architecture
+    vision: Stage = key("The vision tower alone, by what each visual token shows")
+    joint: Stage = key("Everything, by many questions about each image")
+    demonstrations: of.Share = key("Share of steps whose questions follow solved examples")
+    save_steps: Count = key("Steps from one checkpoint to the next")
+    evaluate_steps: Count = key("Steps of the joint stage from one evaluation to the next")
 
 
 class Base(Settings):

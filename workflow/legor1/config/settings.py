@@ -158,7 +158,6 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "attention: flash_attention_2 needs a GPU. Remedy: set `attention: sdpa`."
     if config.pixel_budget.min_pixels > config.pixel_budget.max_pixels:
         yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    yield from unknown_tasks("base.rebuild.training.mixture", config.base.rebuild.training.mixture)
     for name in config.columns or ():
         if name not in config.experiments:
             remedy = f"name some of {', '.join(config.experiments)}"
@@ -205,7 +204,7 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             path, remedy = f"{where}.repeats", "name one of the config, or leave it out"
             yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
         yield from _start_contradictions(config, name, experiment)
-        yield from unknown_tasks(f"{where}.tasks", experiment.tasks)
+        yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
         yield from training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
@@ -281,7 +280,7 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
         yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."
 
 
-def unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
+def _unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
     """Yield an error for each of the names at ``path`` that is no task's."""
     for task in tasks:
         if task not in TASKS:

@@ -32,7 +32,7 @@ READ = {  # of a task, by the stages that read any of it
     "convert": ("prompt", "answer"),
     "export": ("answer",),
     "audit": ("prompt", "answer"),
-    "build-base": ("prompt",),
+    "build-base": ("prompt", "answer", "plan", "scoring"),
     "train grpo": ("format", "reward"),
     "baselines": ("baselines",),
     "score": ("scoring", "summary"),

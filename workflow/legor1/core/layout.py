@@ -44,10 +44,9 @@ class RunLayout:
         self.comparison = self._path("comparison.json")
         self.config = self._path("config.json")  # the report's
         self.data = DataLayout(self._path("data"))
-        # the base model; a tiny one that is rebuilt is trained on data of its own
+        # the base model, and a tiny one that is rebuilt
         self.base_model = self._path("base/model.json")
         self.tiny_base = self._path("base/tiny")
-        self.base_data = DataLayout(self._path("base/data"))
         # a study at work
         self.work = self._path("work")
         self.started_config = self._path("logs/config.json")

@@ -23,7 +23,6 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
     "split_dataset": ("data", "split"),
     "convert_dataset": ("data", "conversations"),
     "audit_dataset": ("data", "audit"),
-    "draw_base_scenes": ("data", "scenes of the base model"),
     "build_tiny_base": ("data", "training of the base model"),
     "fetch_base": ("data", "base model"),
     "train_sft": ("trainings", "training"),

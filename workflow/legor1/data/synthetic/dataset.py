@@ -24,7 +24,8 @@ from legor1.core.files import atomic_folder, write_json, write_text
 from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
-from legor1.data.synthetic.bricks import LOOKS
+from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.wording import BARE
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
 SMALLEST, LARGEST, MOST_ELONGATED = 64, 4096, 3  # beyond these, counts and studs cannot be read
@@ -117,7 +118,7 @@ def synthesize(
         manuals: how many manuals; each is independent of how many there are.
         steps, objects: step images, each with a falsified one, and part call-outs a manual.
         image_sizes: (width, height) in pixels; each image has one of them.
-        look: one of ``bricks.LOOKS``.
+        look: one of ``looks.LOOKS``.
         workers: processes to draw with; the tree is the same however many.
 
     Raises:
@@ -172,10 +173,10 @@ def _draw_manual(root: Path, plan: Plan, name: str) -> Manual:
         page = [f"Find {box['label']}." for box in _draw_object(root, plan, manual, number)]
         manual.illustrate(page, f"{number}_eop.png", "eop", number)
     models = (generator(plan.seed, "model", f"{name}/{number}") for number in count(1))
-    grown = chain.from_iterable(scenes.grow_model(rng, plan.look) for rng in models)
+    grown = chain.from_iterable(scenes.grow_model(rng, LOOKS[plan.look]) for rng in models)
     for number, step in zip(range(1, plan.steps + 1), grown, strict=False):
         if not step.before:
-            manual.instruct(["Take an empty baseplate."], None)
+            manual.instruct([BARE], None)
         manual.illustrate([step.text], f"{number}_step.png", "step", number)
         _draw_step(root, plan, manual, number, step)
     return manual
@@ -185,9 +186,9 @@ def _draw_object(root: Path, plan: Plan, manual: Manual, number: int) -> list[di
     image = f"{number}_eop.png"
     rng = generator(plan.seed, "object", f"{manual.name}/{image}")
     size = plan.sizes[rng.integers(len(plan.sizes))]
-    picture, parts = scenes.draw_call_out(rng, size, plan.look)
+    picture, parts = scenes.draw_call_out(rng, size, LOOKS[plan.look])
     _save(picture, root / "object_dataset/lego" / manual.name / "images" / image)
-    boxes = [{"bbox_2d": list(box), "label": label} for box, label in parts]
+    boxes = [{"bbox_2d": list(box), "label": part.label} for box, part in parts]
     manual.ask("object", image, PROMPTS["object"], json.dumps(boxes))
     return boxes
 
@@ -197,9 +198,9 @@ def _draw_step(root: Path, plan: Plan, manual: Manual, number: int, step: scenes
     size = plan.sizes[rng.integers(len(plan.sizes))]
     true, fake = f"{number}_step.png", f"{number}_step_fake1.png"
     folders = [root / side / manual.name / "images" for side in ("lego", "step_dataset/lego")]
-    draw = partial(scenes.draw_step, number, step.before, size=size, look=plan.look)
+    draw = partial(scenes.draw_step, number, step.before, size=size, look=LOOKS[plan.look])
     _save(draw(step.added), folders[0] / true)
-    _save(draw(scenes.falsify(rng, step, plan.look)), folders[1] / fake)
+    _save(draw(scenes.falsify(rng, step, LOOKS[plan.look])), folders[1] / fake)
     manual.ask("grounding", true, PROMPTS["grounding"], step.text)
     if number % COPIED == 1:
         shutil.copyfile(folders[0] / true, folders[1] / true)

@@ -9,47 +9,26 @@ from PIL import Image, ImageDraw
 
 from legor1.core.boxes import Size
 from legor1.data.synthetic import bricks
-from legor1.data.synthetic.bricks import BASEPLATE, COLOURS, LOOKS, Brick, Camera, Picture
+from legor1.data.synthetic.bricks import BASEPLATE, Brick, Camera, Picture
+from legor1.data.synthetic.looks import COLOURS, Colour, Look
+from legor1.data.synthetic.wording import MANUAL, PLACES, SIZES, Instruction, Part, Place, Top
 
-SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
-PLACES = {  # phrase: which end of x and of y
-    "on the left": (0.0, 1.0),
-    "on the right": (1.0, 0.0),
-    "at the front": (1.0, 1.0),
-    "at the back": (0.0, 0.0),
-    "in the middle": (0.5, 0.5),
-}
 FALSIFICATIONS = ("missing", "moved", "recoloured")
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A kind of brick and how many of it are needed."""
-
-    count: int
-    colour: str
-    size: tuple[int, int]
-    kind: str
-
-    @property
-    def label(self) -> str:
-        """What the dataset calls it, such as ``2 red 2x4 brick``."""
-        return f"{self.count} {self.colour} {self.size[0]}x{self.size[1]} {self.kind}"
-
-    def brick(self, turned: bool) -> Brick:
-        """Return one such brick at the origin, its long side along y, or x if ``turned``."""
-        width, depth = self.size[::-1] if turned else self.size
-        return Brick(0, 0, 0, width, depth, self.kind, self.colour)
-
-
-@dataclass(frozen=True)
 class Step:
-    """One step of a model: what stood there, what is added, and the words for it."""
+    """One step of a model: what stood there, what is added, and what the builder is told."""
 
-    text: str
+    instruction: Instruction
     before: tuple[Brick, ...]
     added: tuple[Brick, ...]
+
+    @property
+    def text(self) -> str:
+        """The instruction as the dataset words it."""
+        return MANUAL.words(self.instruction)
 
 
 def draw_part(rng: np.random.Generator, counts: Sequence[float]) -> Part:
@@ -63,17 +42,17 @@ def draw_part(rng: np.random.Generator, counts: Sequence[float]) -> Part:
 
 
 def draw_call_out(
-    rng: np.random.Generator, size: Size, look: str
-) -> tuple[Image.Image, list[tuple[Box, str]]]:
-    """Draw a part call-out; return it, and the box in its pixels and the label of each part."""
+    rng: np.random.Generator, size: Size, look: Look
+) -> tuple[Image.Image, list[tuple[Box, Part]]]:
+    """Draw a part call-out; return it, and each part with its box in pixels."""
     parts: dict[tuple, Part] = {}
     wanted = 1 + int(rng.choice(4, p=(0.4, 0.3, 0.2, 0.1)))
     while len(parts) < wanted:
         part = draw_part(rng, (0.4, 0.3, 0.2, 0.1))
         parts.setdefault((part.colour, part.size, part.kind), part)
-    picture = Picture(empty_panel(size, look), LOOKS[look])
+    picture = Picture(empty_panel(size, look), look)
     cells = zip(parts.values(), _cells(rng, wanted, size), strict=True)
-    boxes = [(_put(rng, picture, part, cell, size), part.label) for part, cell in cells]
+    boxes = [(_put(rng, picture, part, cell, size), part) for part, cell in cells]
     return picture.finish(), boxes
 
 
@@ -106,9 +85,9 @@ def _put(
     rng: np.random.Generator, picture: Picture, part: Part, cell: tuple[float, ...], size: Size
 ) -> Box:
     """Draw a part and its count somewhere in its cell; return the part's box in pixels."""
-    style, (width, height) = picture.look, picture.image.size
+    look, (width, height) = picture.look, picture.image.size
     brick = part.brick(turned=bool(rng.integers(2)))
-    left, top, right, bottom = Camera(style.yaw, style.pitch).extent(brick)
+    left, top, right, bottom = Camera(look.yaw, look.pitch).extent(brick)
     wide, tall = right - left, bottom - top
     letters = 0.15 * min(height, 1.2 * width)
     x1, y1, x2, y2 = cell[0] * width, cell[1] * height, cell[2] * width, cell[3] * height
@@ -118,7 +97,7 @@ def _put(
     scale = rng.uniform(least, most)
     x = x1 + rng.random() * (x2 - x1 - wide * scale)
     y = y1 + rng.random() * (y2 - y1 - tall * scale)
-    camera = Camera(style.yaw, style.pitch, scale, x - left * scale, y - top * scale)
+    camera = Camera(look.yaw, look.pitch, scale, x - left * scale, y - top * scale)
     picture.shadow([brick], camera, blur=0.25)
     picture.brick(brick, camera)
     picture.text((x, y + tall * scale + letters * 0.76), f"{part.count}x", letters)
@@ -132,7 +111,7 @@ def _put(
     )
 
 
-def grow_model(rng: np.random.Generator, look: str) -> Iterator[Step]:
+def grow_model(rng: np.random.Generator, look: Look) -> Iterator[Step]:
     """Yield the steps of one model, three to six of them on a baseplate that was empty."""
     standing: tuple[Brick, ...] = ()
     for _ in range(int(rng.integers(3, 7))):
@@ -142,30 +121,28 @@ def grow_model(rng: np.random.Generator, look: str) -> Iterator[Step]:
         standing += step.added
 
 
-def _next_step(rng: np.random.Generator, standing: tuple[Brick, ...], look: str) -> Step | None:
+def _next_step(rng: np.random.Generator, standing: tuple[Brick, ...], look: Look) -> Step | None:
     for _ in range(100):
         part = draw_part(rng, (0.7, 0.3))
         if part.count > 1 and max(part.size) > 2:
             continue  # two large ones would fill several places at once
-        phrase, where = _draw_place(rng, standing)
-        added = _place(part, bool(rng.integers(2)), where)
+        place, below = _draw_place(rng, standing)
+        added = _place(part, bool(rng.integers(2)), below or place)
         if added and _fits(standing, added, look):
-            verb = "Stack" if isinstance(where, Brick) else "Place" if part.count == 1 else "Put"
-            text = f"{verb} {part.label}{'s' if part.count > 1 else ''} {phrase}."
-            return Step(text, standing, added)
+            return Step(Instruction(part, place), standing, added)
     return None  # a crowded board: the model is done
 
 
-def _draw_place(rng: np.random.Generator, standing: Sequence[Brick]) -> tuple[str, str | Brick]:
+def _draw_place(rng: np.random.Generator, standing: Sequence[Brick]) -> tuple[Place, Brick | None]:
+    """Return a place, and the brick below where it is on top of one."""
     if standing and rng.random() < 0.45:
         below = standing[int(rng.integers(len(standing)))]
         if sum(b.colour == below.colour for b in standing) == 1:
-            return f"on top of the {below.colour} {below.kind}", below
-    phrase = str(rng.choice(list(PLACES)))
-    return phrase, phrase
+            return Top(below.colour, below.kind), below
+    return str(rng.choice(list(PLACES))), None
 
 
-def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
+def _place(part: Part, turned: bool, where: Place | Brick) -> tuple[Brick, ...]:
     """Return the part's bricks side by side at a place, or none where there is no room."""
     brick = part.brick(turned)
     step = (brick.width, 0) if brick.width <= brick.depth else (0, brick.depth)
@@ -175,20 +152,20 @@ def _place(part: Part, turned: bool, where: str | Brick) -> tuple[Brick, ...]:
             return ()
         x, y, z = where.x, where.y, where.top
     else:
-        ends = PLACES[where]
+        ends = PLACES[str(where)]
         x, y, z = round(ends[0] * (bricks.BOARD - wide)), round(ends[1] * (bricks.BOARD - deep)), 0
     numbers = range(part.count)
     return tuple(replace(brick, x=x + i * step[0], y=y + i * step[1], z=z) for i in numbers)
 
 
-def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: str) -> bool:
+def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: Look) -> bool:
     clear = all(a.before(b) or b.before(a) for a in added for b in standing)
     low = max(brick.top for brick in added) <= bricks.HIGHEST
     together = [*standing, *added]
-    return clear and low and bricks.visible_share(together, added, LOOKS[look]) > 0.7
+    return clear and low and bricks.visible_share(together, added, look) > 0.7
 
 
-def falsify(rng: np.random.Generator, step: Step, look: str) -> tuple[Brick, ...]:
+def falsify(rng: np.random.Generator, step: Step, look: Look) -> tuple[Brick, ...]:
     """Return what is added when the step is done wrongly: nothing, elsewhere, another colour."""
     how = str(rng.choice(FALSIFICATIONS))
     first = step.added[0]
@@ -199,16 +176,16 @@ def falsify(rng: np.random.Generator, step: Step, look: str) -> tuple[Brick, ...
         part = Part(len(step.added), first.colour, (first.width, first.depth), first.kind)
         for phrase in rng.permutation(list(PLACES)):
             moved = _place(part, False, str(phrase))
-            if phrase not in step.text and _fits(step.before, moved, look):
+            if phrase != step.instruction.place and _fits(step.before, moved, look):
                 return moved
     return ()
 
 
 def draw_step(
-    number: int, before: Sequence[Brick], added: Sequence[Brick], size: Size, look: str
+    number: int, before: Sequence[Brick], added: Sequence[Brick], size: Size, look: Look
 ) -> Image.Image:
     """Draw the model at one step, what was just added in an outline of its own."""
-    picture = Picture(empty_board(size, look), LOOKS[look])
+    picture = Picture(empty_board(size, look), look)
     camera = board_camera(size, look)
     every = [*before, *added]
     if every:
@@ -220,7 +197,7 @@ def draw_step(
     return picture.finish()
 
 
-def _gradient(size: Size, ends: tuple[bricks.Colour, bricks.Colour]) -> Image.Image:
+def _gradient(size: Size, ends: tuple[Colour, Colour]) -> Image.Image:
     """Return a picture that runs from one colour at the top to another at the bottom."""
     ramp = Image.linear_gradient("L").resize((1, size[1])).resize(size)
     top, bottom = (Image.new("RGB", size, colour) for colour in ends)
@@ -228,38 +205,37 @@ def _gradient(size: Size, ends: tuple[bricks.Colour, bricks.Colour]) -> Image.Im
 
 
 @lru_cache(maxsize=16)
-def empty_panel(size: Size, look: str) -> Image.Image:
+def empty_panel(size: Size, look: Look) -> Image.Image:
     """Return the part call-out of a picture of ``size`` with nothing in it, oversampled."""
-    style, large = LOOKS[look], (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
-    page, panel = _gradient(large, style.page), _gradient(large, style.panel)
+    large = (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
+    page, panel = _gradient(large, look.page), _gradient(large, look.panel)
     unit = min(large) / 100
     box = (unit * 2, unit * 2, large[0] - unit * 2, large[1] - unit * 2)
     mask = Image.new("L", large)
     ImageDraw.Draw(mask).rounded_rectangle(box, unit * 5, fill=255)
     page.paste(panel, mask=mask)
-    ImageDraw.Draw(page).rounded_rectangle(box, unit * 5, outline=style.border, width=round(unit))
+    ImageDraw.Draw(page).rounded_rectangle(box, unit * 5, outline=look.border, width=round(unit))
     return page
 
 
 @lru_cache(maxsize=16)
-def empty_board(size: Size, look: str) -> Image.Image:
+def empty_board(size: Size, look: Look) -> Image.Image:
     """Return the bare baseplate of a step picture of ``size``, oversampled."""
-    style, large = LOOKS[look], (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
+    large = (size[0] * bricks.OVERSAMPLING, size[1] * bricks.OVERSAMPLING)
     camera = board_camera(size, look)
-    picture = Picture(_gradient(large, style.page), style)
+    picture = Picture(_gradient(large, look.page), look)
     picture.shadow([BASEPLATE], camera, blur=0.5)
     picture.brick(BASEPLATE, camera)
     return picture.image
 
 
-def board_camera(size: Size, look: str) -> Camera:
+def board_camera(size: Size, look: Look) -> Camera:
     """Return the camera that fits the baseplate, and what may stand on it, into a picture."""
-    style = LOOKS[look]
-    unit = Camera(style.yaw, style.pitch)
+    unit = Camera(look.yaw, look.pitch)
     left, top, right, bottom = unit.extent(BASEPLATE)
     top -= unit.project(0, 0, 0)[1] - unit.project(0, 0, bricks.HIGHEST)[1]
     width, height = (side * bricks.OVERSAMPLING for side in size)
     scale = 0.92 * min(width / (right - left), height / (bottom - top))
     x = width / 2 - scale * (left + right) / 2
     y = height / 2 - scale * (top + bottom) / 2
-    return Camera(style.yaw, style.pitch, scale, x, y)
+    return Camera(look.yaw, look.pitch, scale, x, y)

@@ -1,0 +1,96 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from legor1.core.seeding import generator
+from legor1.data.synthetic import scenes
+from legor1.data.synthetic.dataset import PROMPTS
+from legor1.data.synthetic.looks import COLOURS, LOOKS
+from legor1.data.synthetic.wording import MANUAL, VALUES, Part
+from legor1.models.registry import DEFAULT
+from legor1.tasks.parsing import parse_objects
+from legor1.training.base import questions
+from legor1.training.base.questions import Booklet, lie_about, random_booklet
+from legor1.training.base.token_labels import UNKNOWN, WIDTH, Area, label_tokens
+
+BUDGET = DEFAULT.budget(18816, 25088)
+SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)]
+
+
+def manual(size):
+    return Booklet(LOOKS["manual"], MANUAL, size, BUDGET)
+
+
+def steps(count):
+    for number in range(count):
+        yield from scenes.grow_model(generator(1, "model", str(number)), LOOKS["manual"])
+
+
+def test_a_lie_differs_in_exactly_the_attribute_it_names():
+    rng, attributes = np.random.default_rng(0), Counter()
+    for step in steps(60):
+        told = step.instruction
+        attribute, lie = lie_about(rng, told, step.before)
+        assert [name for name in VALUES if lie.value(name) != told.value(name)] == [attribute]
+        assert lie.part.count == told.part.count
+        attributes[attribute] += 1
+    assert attributes.keys() == questions.LIES_ABOUT.keys()
+
+
+def test_the_truth_counts_as_much_as_all_lies_and_nothing_added_is_no():
+    told = Counter()
+    for number in range(30):
+        for scene in manual(SIZES[number % 4]).model(generator(2, "scene", str(number))):
+            state = [q for q in scene.about("state") if PROMPTS["state"] in q.text]
+            weights = Counter()
+            for question in state:
+                weights[question.answer] += question.weight
+            if scene.about("grounding"):
+                assert weights["Yes."] == weights["No."] >= 1
+                told["added"] += 1
+            else:
+                assert [q.answer for q in scene.questions] == ["No."]
+                told["nothing"] += 1
+    assert 0.03 < told["nothing"] / told.total() < 0.25
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_boxes_are_in_pixels_of_the_processed_image(size):
+    width, height = BUDGET.processed_size(size)
+    call_out = random_booklet(np.random.default_rng(3), size, BUDGET).call_out(
+        np.random.default_rng(4)
+    )
+    for item in parse_objects(call_out.questions[0].answer):
+        x1, y1, x2, y2 = item.box
+        assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+    assert call_out.shown.shape == (BUDGET.visual_tokens(size), WIDTH)
+
+
+def test_a_token_is_labelled_with_what_it_shows_most_of():
+    part = Part(3, "blue", (2, 1), "plate")
+    square = [(28, 0), (56, 0), (56, 28), (28, 28)]
+    labels = label_tokens((84, 28), [Area(square, (28, 0, 56, 28), part)])
+    assert labels.shape == (3, WIDTH)
+    assert labels[0].tolist() == labels[2].tolist() == [len(COLOURS)] + [UNKNOWN] * (WIDTH - 1)
+    assert labels[1].tolist() == [1, 1, 1, 0, 2, -0.5, -0.5, 0.5, 0.5] + [UNKNOWN] * 3
+    front = Area(square, (28, 0, 56, 28), Part(1, "red", (1, 1), "brick"), True, (0, 0.5, 1))
+    hidden = label_tokens((84, 28), [Area(square, (28, 0, 56, 28), part), front])
+    assert hidden[1].tolist() == [0, 0, 0, 1, UNKNOWN, -0.5, -0.5, 0.5, 0.5, 0, 0.5, 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_lie_where_the_colour_is(size):
+    """A token labelled with the colour of a brick has pixels near that colour."""
+    agreeing = []
+    for scene in manual(size).model(np.random.default_rng(5)):
+        columns = BUDGET.processed_size(size)[0] // 28
+        pixels = np.asarray(scene.image.resize(BUDGET.processed_size(size)), dtype=int)
+        for token, label in enumerate(scene.shown):
+            if label[0] < len(COLOURS):
+                y, x = divmod(token, columns)
+                patch = pixels[y * 28 : y * 28 + 28, x * 28 : x * 28 + 28].reshape(-1, 3)
+                colour = LOOKS["manual"].colours[COLOURS[int(label[0])]]
+                distance = np.abs(patch - np.array(colour)).max(axis=1).min()
+                agreeing.append(distance < 60)
+    assert np.mean(agreeing) > 0.9

@@ -1,0 +1,1 @@
+"""Training of the tiny base model, from scratch, on scenes that are drawn as it goes."""
