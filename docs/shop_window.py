@@ -20,6 +20,7 @@ from PIL import Image
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.core.format import percent
+from legor1.evaluation.significance import significant
 from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS, TASKS, main_metric
 from legor1.tasks.task import Shown
@@ -95,12 +96,12 @@ def clearly_better(compared: Facts) -> dict[str, list[str]]:
     As in the report: the interval of the paired difference lies above zero, and its test agrees.
     """
     better: dict[str, list[str]] = {}
-    least = round(1 - compared["interval"]["confidence"], 9)
+    confidence = compared["interval"]["confidence"]
     first = [p for p in compared["comparisons"] if p["baseline"] == compared["baseline"]]
     for pair in first:
         for task, differences in pair["tasks"].items():
             for name, facts in differences["metrics"].items():
-                if facts["p_holm"] is not None and facts["p_holm"] < least and facts["low"] > 0:
+                if facts["low"] > 0 and significant(facts["p_holm"], confidence):
                     better.setdefault(f"{task}.{name}", []).append(pair["experiment"])
     return better
 

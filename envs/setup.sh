@@ -10,9 +10,8 @@ fail() {
 }
 
 key=$(cat envs/all.txt envs/setup.sh pyproject.toml | cksum)
-if [ "$(cat .venv/ready 2>/dev/null)" = "$key" ]; then
-  exit 0
-fi
+ready() { [ "$(cat .venv/ready 2>/dev/null)" = "$key" ]; }
+if ready; then exit 0; fi
 
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.11 or newer"
@@ -22,6 +21,12 @@ command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.
   fail "$python cannot make virtual environments" "install its venv package (Debian: apt install python3-venv)"
 [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -gt 9000000 ] ||
   fail "less than 9 GB of disk are free here" "free some space"
+
+# Two that set up at once would break each other's files: the second waits until this shell ends.
+mkdir -p .venv
+exec 9>.venv/lock
+"$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+if ready; then exit 0; fi
 
 echo "Setting up .venv, once: about 5 minutes and 7 GB of disk; pip writes to .venv/setup.log."
 [ -x .venv/bin/python ] || "$python" -m venv .venv

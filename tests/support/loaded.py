@@ -48,6 +48,12 @@ def serve(answer: Callable[[Any], Any]) -> None:
         print(json.dumps(answer(json.loads(line))), file=answers, flush=True)
 
 
+def run_fork(call: Callable[[], int | None], log: str, environment: dict[str, str]) -> int:
+    """Wait for a process that ``fork`` starts; return its exit status."""
+    _, status = os.waitpid(fork(call, log, environment), 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def fork(call: Callable[[], int | None], log: str, environment: dict[str, str]) -> int:
     """Start a process in ``environment`` that ends with the status of ``call``; return its id.
 

@@ -12,7 +12,7 @@ import PIL.Image
 import pydantic
 import snakemake.cli
 import snakemake.report.html_reporter
-from loaded import fork, serve
+from loaded import run_fork, serve
 
 LOADED = (docutils.core, jsonschema, PIL.Image, pydantic, snakemake.report.html_reporter)
 
@@ -25,8 +25,7 @@ def run(request) -> int:
         sys.argv = ["snakemake", *request["arguments"]]
         snakemake.cli.main()
 
-    _, status = os.waitpid(fork(call, request["log"], request["environment"]), 0)
-    return os.waitstatus_to_exitcode(status)
+    return run_fork(call, request["log"], request["environment"])
 
 
 if __name__ == "__main__":

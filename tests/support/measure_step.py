@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import torch
-from loaded import fork, serve
+from loaded import run_fork, serve
 from peft import get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
@@ -77,8 +77,7 @@ def main(given: dict) -> None:
 
 def measure(given: dict) -> int:
     """Return the exit status of a fork that measures a step."""
-    _, status = os.waitpid(fork(lambda: main(given), given["log"], dict(os.environ)), 0)
-    return os.waitstatus_to_exitcode(status)
+    return run_fork(lambda: main(given), given["log"], dict(os.environ))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,22 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from legor1.monitor import jobs
+from legor1.core.files import write_json
+from legor1.monitor import jobs, run_files
 from legor1.monitor.jobs import Job
 from legor1.tasks import baselines
 
 RUN = "results/run"
+CONFIG = {
+    "run": "tiny",
+    "base": {"source": "shipped"},
+    "experiments": {
+        "few_shot": {"method": "baseline"},
+        "sft": {"method": "sft"},
+        "grpo": {"method": "grpo"},
+    },
+    "evaluation": {"protocols": ["sound"]},
+}
 
 
 def planned(config: dict) -> list[SimpleNamespace]:
@@ -34,6 +45,12 @@ def note(config: dict, folder: Path) -> list[Job]:
     ]
     jobs.note(moved, folder, [*config["experiments"], *baselines.NAMES])
     return jobs.read(folder)
+
+
+def start(folder: Path, config: dict) -> list[Job]:
+    """Start a study, as Snakemake notes it; return its jobs."""
+    write_json(folder / run_files.STARTED, config)
+    return note(config, folder)
 
 
 def listed(config: dict) -> list[Job]:

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from legor1.evaluation.comparison import holm, mcnemar, swapped_p
+from legor1.evaluation.significance import holm, mcnemar, swapped_p
 
 
 def mean(sums):

@@ -7,26 +7,15 @@ import study_jobs
 
 from legor1.core.files import write_json
 from legor1.core.layout import IN_RUN
-from legor1.monitor import run_files, screen
+from legor1.monitor import screen
 from legor1.monitor.study_state import Run
 
-CONFIG = {
-    "run": "tiny",
-    "base": {"source": "shipped"},
-    "experiments": {
-        "few_shot": {"method": "baseline"},
-        "sft": {"method": "sft"},
-        "grpo": {"method": "grpo"},
-        "sft_grpo": {"method": "grpo"},
-    },
-    "evaluation": {"protocols": ["sound"]},
-}
+EXPERIMENTS = study_jobs.CONFIG["experiments"] | {"sft_grpo": {"method": "grpo"}}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    write_json(tmp_path / run_files.STARTED, CONFIG)
-    study_jobs.note(CONFIG, tmp_path)
+    study_jobs.start(tmp_path, study_jobs.CONFIG | {"experiments": EXPERIMENTS})
     return tmp_path
 
 

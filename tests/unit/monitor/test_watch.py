@@ -21,14 +21,7 @@ from legor1.core.layout import IN_RUN
 from legor1.monitor import jobs, run_files, screen, study_state
 from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
 
-CONFIG = {
-    "run": "tiny",
-    "base": {"source": "shipped"},
-    "experiments": {
-        "few_shot": {"method": "baseline"},
-        "sft": {"method": "sft"},
-        "grpo": {"method": "grpo"},
-    },
+CONFIG = study_jobs.CONFIG | {
     "inference": {"shards": 2},
     "evaluation": {"protocols": ["sound", "thesis"]},
 }
@@ -41,14 +34,8 @@ GRPO = "work/00000000000000aa"
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A run that has just been started."""
-    start(tmp_path, CONFIG)
+    study_jobs.start(tmp_path, CONFIG)
     return tmp_path
-
-
-def start(folder: Path, config: dict) -> list[jobs.Job]:
-    """Start a study, as Snakemake notes it; return its jobs."""
-    write_json(folder / run_files.STARTED, config)
-    return study_jobs.note(config, folder)
 
 
 def write(path: Path, content: str | bytes = "") -> Path:
@@ -279,7 +266,7 @@ def harmless(text: str) -> None:
 def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
     folder = tmp_path / f"odd {ESCAPE}"
     experiments = {f"sft{ESCAPE}": {"method": "sft", "protocol": "a\nb"}}
-    known = start(folder, CONFIG | {"run": ESCAPE, "experiments": experiments})
+    known = study_jobs.start(folder, CONFIG | {"run": ESCAPE, "experiments": experiments})
     job = next(job for job in known if "sft" in job.of)
     write(folder / job.log, f"legor1 train: {ESCAPE} no\n")
     assert main.main(["watch", str(folder), "--once"]) == 0
@@ -290,7 +277,7 @@ def test_no_control_character_reaches_the_terminal(tmp_path, capsys):
 
 def test_a_name_that_no_file_can_have_stops_nobody(folder):
     for name in ("nul\0", "x" * 5000, "../../.."):
-        start(folder, CONFIG | {"experiments": {name: {"method": "sft"}}})
+        study_jobs.start(folder, CONFIG | {"experiments": {name: {"method": "sft"}}})
         assert "nothing runs" in said(folder)
 
 

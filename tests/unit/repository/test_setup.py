@@ -14,27 +14,45 @@ for n in $(seq 100); do echo "Collecting package-$n"; done
 echo "pip: {last}" >&2
 exit {status}
 """
+LONE_PIP = """\
+#!/bin/sh
+mkdir busy || exit 1
+sleep 0.5
+rmdir busy
+"""
 
 
 @pytest.fixture
-def setup(tmp_path):
-    """Return a function that runs the script where pip ends with a status."""
+def begin(tmp_path):
+    """Return a function that starts the script, with what stands for pip."""
     (tmp_path / "envs").mkdir()
     for name in ("envs/setup.sh", "envs/all.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / ".venv/bin").mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
 
-    def run(status: int, last: str = "") -> subprocess.CompletedProcess:
-        python = tmp_path / ".venv/bin/python"
-        python.write_text(PIP.format(status=status, last=last))
+    def begin(pip: str) -> subprocess.Popen:
+        python.write_text(pip)
         python.chmod(0o755)
-        return subprocess.run(
+        return subprocess.Popen(
             [tmp_path / "envs/setup.sh"],
             env={"PATH": "/usr/bin:/bin", "PYTHON": sys.executable},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
+
+    return begin
+
+
+@pytest.fixture
+def setup(begin):
+    """Return a function that runs the script where pip ends with a status."""
+
+    def run(status: int, last: str = "") -> subprocess.CompletedProcess:
+        process = begin(PIP.format(status=status, last=last))
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run
 
@@ -60,3 +78,10 @@ def test_what_pip_complains_of_is_shown(setup, tmp_path):
     assert shown[-1].startswith("Remedy: ")
     assert not (tmp_path / ".venv/ready").exists()
     assert setup(0).returncode == 0
+
+
+def test_two_at_once_do_not_break_each_other(begin):
+    both = [begin(LONE_PIP), begin(LONE_PIP)]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(out.count(" packages, ") for out, _ in said) == [0, 1]

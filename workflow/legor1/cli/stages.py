@@ -286,6 +286,7 @@ def score(predictions: Path, out: Path, **given: Any) -> Facts:
 def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
     """Test whether experiments differ, pair by pair, on the instances that both answered."""
     from legor1.evaluation.comparison import write_comparison
+    from legor1.evaluation.significance import significant
 
     adjusted = []
     for pair in write_comparison(scores, out, **given)["comparisons"]:
@@ -296,8 +297,8 @@ def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
             facts["adjusted p"] = p_value(main["p_holm"])
             say(f"compare {pair['experiment']} against {pair['baseline']} {task}", facts)
             adjusted.append(main["p_holm"])
-    significant = sum(p is not None and p < 1 - given["confidence"] for p in adjusted)
-    return {"tests": len(adjusted), "significant": significant}
+    clear = sum(significant(p, given["confidence"]) for p in adjusted)
+    return {"tests": len(adjusted), "significant": clear}
 
 
 @command(

@@ -8,7 +8,7 @@ replacement too, so that the interval of a difference covers the luck of the tra
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from legor1.core.files import read_json, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap
 from legor1.evaluation.scoring import IDENTITY, PROTOCOLS, Bootstrap, finite
+from legor1.evaluation.significance import holm, mcnemar, swapped_p
 from legor1.tasks.task import Row, Scoring
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ TEST = (
     "mcnemar: exact, examples taken as independent, where both experiments have one seed"
 )
 SIDES = ("baseline", "experiment")
-_BATCH = 1 << 21  # random bits held at once, as floats: 16 MiB
 
 Named = Sequence[tuple[str, Path | str]]
 Seeds = list["pd.DataFrame"]  # an experiment's examples, one frame a seed
@@ -241,58 +241,3 @@ def _mcnemar(first: "pd.DataFrame", second: "pd.DataFrame") -> dict[str, float |
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     p = mcnemar(only_first, only_second)
     return {"only_baseline": only_first, "only_experiment": only_second, "p": p}
-
-
-def swapped_p(
-    first: np.ndarray,
-    second: np.ndarray,
-    statistics: Callable[[np.ndarray], np.ndarray],
-    rounds: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return the two-sided p of each statistic's difference, by swapping whole clusters.
-
-    If the two systems are alike, it does not matter which answers of a cluster are whose. Each
-    round swaps the answers of each cluster with probability 1/2; p is the share of rounds, the
-    observed one among them, whose difference is at least as large as the observed.
-
-    Args:
-        first, second: (clusters, k) the sums of each cluster's features.
-        statistics: (..., k) sums → (..., m) statistics, NaN where undefined.
-
-    Returns:
-        (m,) in (0, 1]; NaN for fewer than two clusters or an undefined observed difference.
-    """
-    clusters = len(first)
-    observed = np.abs(statistics(second.sum(axis=0)) - statistics(first.sum(axis=0)))
-    if clusters < 2:
-        return np.full_like(observed, np.nan)
-    as_large, defined = np.ones_like(observed), np.ones_like(observed)
-    total, apart = first.sum(axis=0) + second.sum(axis=0), second - first
-    batch = max(1, _BATCH // clusters)
-    for start in range(0, rounds, batch):
-        swap = rng.integers(2, size=(min(batch, rounds - start), clusters)).astype(float)
-        swapped = first.sum(axis=0) + swap @ apart
-        differences = np.abs(statistics(total - swapped) - statistics(swapped))
-        # Sums in another order differ in the last digits: a tie counts as as large.
-        as_large += (differences >= observed - 1e-12).sum(axis=0)
-        defined += np.isfinite(differences).sum(axis=0)
-    return np.where(np.isfinite(observed), as_large / defined, np.nan)
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return McNemar's exact two-sided p, given how many only the one or the other got right."""
-    from scipy.stats import binomtest
-
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p of each test of a family; NaN stays so, and counts as none."""
-    defined = sorted((value, i) for i, value in enumerate(p) if np.isfinite(value))
-    adjusted, largest = [np.nan] * len(p), 0.0
-    for rank, (value, i) in enumerate(defined):
-        largest = max(largest, min(1.0, (len(defined) - rank) * value))
-        adjusted[i] = largest
-    return adjusted

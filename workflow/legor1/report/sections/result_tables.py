@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from legor1.evaluation.significance import significant
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
@@ -69,7 +70,7 @@ def standing(study: Study, protocol: str, metric: Shown, a: Experiment, b: Exper
     paired = study.difference(protocol, metric, a, b)
     if paired is None or paired.low <= 0 <= paired.high:
         return "unclear"
-    if not paired.p < round(1 - study.confidence, 9):  # NaN is no evidence either
+    if not significant(paired.p, study.confidence):
         return "unclear"
     return "better" if (paired.value > 0) == metric.higher else "worse"
 

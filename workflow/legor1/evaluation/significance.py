@@ -1,0 +1,67 @@
+"""Tests of a difference: by swapped labels, McNemar's, and Holm's adjustment of several."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+_BATCH = 1 << 21  # random bits held at once, as floats: 16 MiB
+
+
+def swapped_p(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    rounds: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the two-sided p of each statistic's difference, by swapping whole clusters.
+
+    If the two systems are alike, it does not matter which answers of a cluster are whose. Each
+    round swaps the answers of each cluster with probability 1/2; p is the share of rounds, the
+    observed one among them, whose difference is at least as large as the observed.
+
+    Args:
+        first, second: (clusters, k) the sums of each cluster's features.
+        statistics: (..., k) sums → (..., m) statistics, NaN where undefined.
+
+    Returns:
+        (m,) in (0, 1]; NaN for fewer than two clusters or an undefined observed difference.
+    """
+    clusters = len(first)
+    observed = np.abs(statistics(second.sum(axis=0)) - statistics(first.sum(axis=0)))
+    if clusters < 2:
+        return np.full_like(observed, np.nan)
+    as_large, defined = np.ones_like(observed), np.ones_like(observed)
+    total, apart = first.sum(axis=0) + second.sum(axis=0), second - first
+    batch = max(1, _BATCH // clusters)
+    for start in range(0, rounds, batch):
+        swap = rng.integers(2, size=(min(batch, rounds - start), clusters)).astype(float)
+        swapped = first.sum(axis=0) + swap @ apart
+        differences = np.abs(statistics(total - swapped) - statistics(swapped))
+        # Sums in another order differ in the last digits: a tie counts as as large.
+        as_large += (differences >= observed - 1e-12).sum(axis=0)
+        defined += np.isfinite(differences).sum(axis=0)
+    return np.where(np.isfinite(observed), as_large / defined, np.nan)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return McNemar's exact two-sided p, given how many only the one or the other got right."""
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p of each test of a family; NaN stays so, and counts as none."""
+    defined = sorted((value, i) for i, value in enumerate(p) if np.isfinite(value))
+    adjusted, largest = [np.nan] * len(p), 0.0
+    for rank, (value, i) in enumerate(defined):
+        largest = max(largest, min(1.0, (len(defined) - rank) * value))
+        adjusted[i] = largest
+    return adjusted
+
+
+def significant(p: float | None, confidence: float) -> bool:
+    """Return whether an adjusted p is below 1 - ``confidence``; without a number it is not."""
+    return p is not None and p < round(1 - confidence, 9)  # 1 - 0.95 is more than 0.05
