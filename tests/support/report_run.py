@@ -44,7 +44,7 @@ class Run:
             "seed": 42,
             "device": "cpu",
             "precision": "float32",
-            "dataset": {"source": "synthetic", "synthetic": {"manuals": 3, "look": "manual"}},
+            "dataset": {"source": "synthetic", "synthetic": {"manuals": 3}},
             "base": {"source": "shipped"},
             "pixel_budget": {"min_pixels": 3136, "max_pixels": 120_000},
             "protocols": {"sound": {"defects": "none", "object_format": "json"}},

@@ -205,7 +205,7 @@ def interval_options():
 def drawing_options(scenes):
     """Return the options of `legor1 synthesize` for a block of the config."""
     sizes = ",".join(scenes["image_sizes"])
-    names = ("manuals", "steps", "objects", "seed", "look")
+    names = ("manuals", "steps", "objects", "seed")
     return " ".join(f"--{name} {scenes[name]}" for name in names) + f" --image-size {sizes}"
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from legor1.data.synthetic.bricks import KINDS, Brick
-from legor1.data.synthetic.looks import COLOURS, LOOKS, SHADES, WINDOW, in_window, random_look
+from legor1.data.synthetic.looks import COLOURS, MANUAL_LOOK, SHADES, WINDOW, in_window, random_look
 from legor1.data.synthetic.wording import (
     MANUAL,
     SIZES,
@@ -18,7 +18,7 @@ TOLD = Instruction(Part(1, "red", (2, 4), "brick"), "on the left")
 
 def test_no_random_look_is_seen_from_where_the_demos_manuals_are():
     looks = [random_look(np.random.default_rng(seed)) for seed in range(2000)]
-    manual = LOOKS["manual"]
+    manual = MANUAL_LOOK
     for look in looks:
         away = abs(look.yaw - manual.yaw), abs(look.pitch - manual.pitch)
         assert away[0] >= WINDOW[0] or away[1] >= WINDOW[1]

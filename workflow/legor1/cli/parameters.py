@@ -156,7 +156,6 @@ INSTANCES = argument("instances", "instances.parquet")
 KIND = argument("kind", "what it is", type=click.Choice(["dataset", "model"]))
 LICENCE = option("--licence", "of what is in the run", metavar="URL", **MAYBE)
 LOG = path("--log", "where the attempt before said why it ended", None, **MAYBE)
-LOOK = choice("--look", "manual", "sketch", default="manual")
 MANIFEST = path("--manifest", "the tree's manifest.json, for the adapter's card", **MAYBE)
 MANUALS = number("--manuals")
 MAX_PIXELS = number(

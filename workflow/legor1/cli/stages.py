@@ -38,7 +38,7 @@ def _silence_libraries() -> None:
     DATA,
     "synthesize tree --manuals 8 --steps 4 --objects 6 --seed 7 --image-size 480x360,360x480",
     p.argument("tree", "the folder to draw into", p.WRITTEN_TREE, metavar="DIR"),
-    *(p.MANUALS, p.STEPS, p.OBJECTS, p.SEED, p.IMAGE_SIZE, p.LOOK, p.WORKERS),
+    *(p.MANUALS, p.STEPS, p.OBJECTS, p.SEED, p.IMAGE_SIZE, p.WORKERS),
 )
 def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
     """Draw brick manuals in LEGO-ARTA's layout."""

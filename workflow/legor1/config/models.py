@@ -54,7 +54,6 @@ class Scenes(Settings):
     objects: Count = key("Object images a manual")
     seed: Seed = key("Of the drawing alone")
     image_sizes: list[of.Size] = key("WIDTHxHEIGHT in pixels", ["480x360"], min_length=1)
-    look: Literal["manual", "sketch"] = "manual"
 
 
 class Dataset(Settings):

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
@@ -53,7 +54,9 @@ def _attend(
     query, key, value = module.qkv(hidden_states).unflatten(-1, (3, module.num_heads, -1)).unbind(1)
     query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
     query, key, value = (
-        part.unflatten(0, (len(lengths), -1)).transpose(1, 2) for part in (query, key, value)
+        part.float().unflatten(0, (len(lengths), -1)).transpose(1, 2)
+        for part in (query, key, value)
     )
-    output = F.scaled_dot_product_attention(query, key, value, scale=module.scaling)
+    with torch.autocast("cpu", enabled=False):  # backward is 5 times as fast as in bfloat16
+        output = F.scaled_dot_product_attention(query, key, value, scale=module.scaling)
     return module.proj(output.transpose(1, 2).flatten(2).flatten(0, 1))

@@ -50,7 +50,9 @@ def test_one_question_is_what_the_processor_makes_of_the_chat(base, kind):
 
 def test_a_packed_loss_equals_that_of_separate_sequences(base, monkeypatch):
     model, processor = base
-    monkeypatch.setattr(torch, "autocast", lambda *_: torch.enable_grad())  # exact, in float32
+    monkeypatch.setattr(
+        torch, "autocast", lambda *_, **__: torch.enable_grad()
+    )  # exact, in float32
     monkeypatch.setattr(objective, "SPREAD", 1e-3)  # no soft targets
     examples = [*drawn(plain)[-4:], *drawn(demonstrated)[-2:]]
     batch = Packer(processor).pack(examples)

@@ -6,7 +6,7 @@ import pytest
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
 from legor1.data.synthetic.dataset import PROMPTS
-from legor1.data.synthetic.looks import COLOURS, LOOKS
+from legor1.data.synthetic.looks import COLOURS, MANUAL_LOOK
 from legor1.data.synthetic.wording import MANUAL, VALUES, Part
 from legor1.models.registry import DEFAULT
 from legor1.tasks.parsing import parse_objects
@@ -19,12 +19,12 @@ SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)]
 
 
 def manual(size):
-    return Booklet(LOOKS["manual"], MANUAL, size, BUDGET)
+    return Booklet(MANUAL_LOOK, MANUAL, size, BUDGET)
 
 
 def steps(count):
     for number in range(count):
-        yield from scenes.grow_model(generator(1, "model", str(number)), LOOKS["manual"])
+        yield from scenes.grow_model(generator(1, "model", str(number)), MANUAL_LOOK)
 
 
 def test_a_lie_differs_in_exactly_the_attribute_it_names():
@@ -90,7 +90,7 @@ def test_labels_lie_where_the_colour_is(size):
             if label[0] < len(COLOURS):
                 y, x = divmod(token, columns)
                 patch = pixels[y * 28 : y * 28 + 28, x * 28 : x * 28 + 28].reshape(-1, 3)
-                colour = LOOKS["manual"].colours[COLOURS[int(label[0])]]
+                colour = MANUAL_LOOK.colours[COLOURS[int(label[0])]]
                 distance = np.abs(patch - np.array(colour)).max(axis=1).min()
                 agreeing.append(distance < 60)
     assert np.mean(agreeing) > 0.9

@@ -24,7 +24,7 @@ from legor1.core.files import atomic_folder, write_json, write_text
 from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
-from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.looks import MANUAL_LOOK
 from legor1.data.synthetic.wording import BARE
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
@@ -54,7 +54,6 @@ class Plan:
     objects: int
     seed: int
     sizes: tuple[Size, ...]
-    look: str
 
 
 @dataclass
@@ -108,7 +107,6 @@ def synthesize(
     objects: int,
     seed: int,
     image_sizes: Sequence[Size] = IMAGE_SIZES,
-    look: str = "manual",
     workers: int = 1,
 ) -> None:
     """Draw a dataset tree at ``root``; it appears whole or not at all.
@@ -118,13 +116,12 @@ def synthesize(
         manuals: how many manuals; each is independent of how many there are.
         steps, objects: step images, each with a falsified one, and part call-outs a manual.
         image_sizes: (width, height) in pixels; each image has one of them.
-        look: one of ``looks.LOOKS``.
         workers: processes to draw with; the tree is the same however many.
 
     Raises:
         UserError: ``root`` holds something else, or an argument makes no sense.
     """
-    root, plan = Path(root).resolve(), Plan(steps, objects, seed, tuple(image_sizes), look)
+    root, plan = Path(root).resolve(), Plan(steps, objects, seed, tuple(image_sizes))
     _check(plan, manuals, workers)
     with atomic_folder(root, MARKER) as temporary:
         drawn = _draw_all(temporary, plan, manuals, workers)
@@ -138,8 +135,6 @@ def _check(plan: Plan, manuals: int, workers: int) -> None:
     for name, amount in amounts.items():
         if amount < 1:
             raise UserError(f"{name} is {amount}. Remedy: ask for at least 1.")
-    if plan.look not in LOOKS:
-        raise UserError(f"look is {plan.look!r}. Remedy: choose one of {', '.join(LOOKS)}.")
     _check_sizes(plan.sizes)
 
 
@@ -173,7 +168,7 @@ def _draw_manual(root: Path, plan: Plan, name: str) -> Manual:
         page = [f"Find {box['label']}." for box in _draw_object(root, plan, manual, number)]
         manual.illustrate(page, f"{number}_eop.png", "eop", number)
     models = (generator(plan.seed, "model", f"{name}/{number}") for number in count(1))
-    grown = chain.from_iterable(scenes.grow_model(rng, LOOKS[plan.look]) for rng in models)
+    grown = chain.from_iterable(scenes.grow_model(rng, MANUAL_LOOK) for rng in models)
     for number, step in zip(range(1, plan.steps + 1), grown, strict=False):
         if not step.before:
             manual.instruct([BARE], None)
@@ -186,7 +181,7 @@ def _draw_object(root: Path, plan: Plan, manual: Manual, number: int) -> list[di
     image = f"{number}_eop.png"
     rng = generator(plan.seed, "object", f"{manual.name}/{image}")
     size = plan.sizes[rng.integers(len(plan.sizes))]
-    picture, parts = scenes.draw_call_out(rng, size, LOOKS[plan.look])
+    picture, parts = scenes.draw_call_out(rng, size, MANUAL_LOOK)
     _save(picture, root / "object_dataset/lego" / manual.name / "images" / image)
     boxes = [{"bbox_2d": list(box), "label": part.label} for box, part in parts]
     manual.ask("object", image, PROMPTS["object"], json.dumps(boxes))
@@ -198,9 +193,9 @@ def _draw_step(root: Path, plan: Plan, manual: Manual, number: int, step: scenes
     size = plan.sizes[rng.integers(len(plan.sizes))]
     true, fake = f"{number}_step.png", f"{number}_step_fake1.png"
     folders = [root / side / manual.name / "images" for side in ("lego", "step_dataset/lego")]
-    draw = partial(scenes.draw_step, number, step.before, size=size, look=LOOKS[plan.look])
+    draw = partial(scenes.draw_step, number, step.before, size=size, look=MANUAL_LOOK)
     _save(draw(step.added), folders[0] / true)
-    _save(draw(scenes.falsify(rng, step, LOOKS[plan.look])), folders[1] / fake)
+    _save(draw(scenes.falsify(rng, step, MANUAL_LOOK)), folders[1] / fake)
     manual.ask("grounding", true, PROMPTS["grounding"], step.text)
     if number % COPIED == 1:
         shutil.copyfile(folders[0] / true, folders[1] / true)

@@ -1,4 +1,4 @@
-"""How booklets look: two of fixed looks, and any number of random ones."""
+"""How booklets look: one fixed look, and any number of random ones."""
 
 import colorsys
 from dataclasses import dataclass, field
@@ -27,32 +27,19 @@ class Look:
     colours: dict[str, Colour] = field(hash=False)
 
 
-LOOKS = {
-    "manual": Look(
-        yaw=45, pitch=31, page=((250, 252, 254), (214, 231, 243)),
-        panel=((226, 242, 252), (180, 215, 238)), border=(58, 120, 170), ink=(28, 38, 52),
-        board=(172, 184, 190), highlight=(255, 92, 0), outline=4.0, shades=(0.20, 0.0, -0.26),
-        shadow=95,
-        colours={
-            "red": (205, 28, 36), "blue": (18, 92, 184), "yellow": (250, 204, 22),
-            "green": (22, 142, 66), "orange": (246, 128, 20), "white": (236, 238, 238),
-            "black": (46, 48, 54), "purple": (128, 62, 160),
-        },
-    ),
-    "sketch": Look(
-        yaw=40, pitch=36, page=((252, 247, 234), (252, 247, 234)),
-        panel=((255, 251, 240), (246, 236, 214)), border=(206, 190, 158), ink=(92, 78, 66),
-        board=(222, 208, 178), highlight=(0, 150, 160), outline=1.6, shades=(0.34, -0.22, 0.06),
-        shadow=45,
-        colours={
-            "red": (226, 66, 62), "blue": (62, 112, 212), "yellow": (255, 216, 72),
-            "green": (64, 170, 92), "orange": (255, 150, 62), "white": (250, 250, 250),
-            "black": (64, 64, 66), "purple": (150, 92, 190),
-        },
-    ),
-}  # fmt: skip
-COLOURS = tuple(LOOKS["manual"].colours)
-# No random look sees the bricks from within so many degrees of yaw and of pitch of `manual`, so
+MANUAL_LOOK = Look(  # of the demo's manuals
+    yaw=45, pitch=31, page=((250, 252, 254), (214, 231, 243)),
+    panel=((226, 242, 252), (180, 215, 238)), border=(58, 120, 170), ink=(28, 38, 52),
+    board=(172, 184, 190), highlight=(255, 92, 0), outline=4.0, shades=(0.20, 0.0, -0.26),
+    shadow=95,
+    colours={
+        "red": (205, 28, 36), "blue": (18, 92, 184), "yellow": (250, 204, 22),
+        "green": (22, 142, 66), "orange": (246, 128, 20), "white": (236, 238, 238),
+        "black": (46, 48, 54), "purple": (128, 62, 160),
+    },
+)  # fmt: skip
+COLOURS = tuple(MANUAL_LOOK.colours)
+# No random look sees the bricks from within so many degrees of yaw and of pitch of that look, so
 # that a model trained on random looks has something left to adapt to.
 WINDOW = (6.0, 4.0)
 # The shades that a colour's name covers: hue in degrees, saturation and value.
@@ -70,7 +57,7 @@ ANY: Range = (0, 360)
 
 
 def random_look(rng: np.random.Generator) -> Look:
-    """Return a random look, none whose camera stands within ``WINDOW`` of that of ``manual``."""
+    """Return a random look, none seen from within ``WINDOW`` of ``MANUAL_LOOK``."""
     yaw, pitch = _camera(rng)
     tint = rng.uniform(0, 360)
     paper = ((tint - 20, tint + 20), (0, 0.16), (0.86, 1))
@@ -91,8 +78,8 @@ def random_look(rng: np.random.Generator) -> Look:
 
 
 def in_window(yaw: float, pitch: float) -> bool:
-    """Return whether a camera stands within ``WINDOW`` of that of ``manual``."""
-    manual = LOOKS["manual"]
+    """Return whether a camera stands within ``WINDOW`` of that of ``MANUAL_LOOK``."""
+    manual = MANUAL_LOOK
     return abs(yaw - manual.yaw) < WINDOW[0] and abs(pitch - manual.pitch) < WINDOW[1]
 
 

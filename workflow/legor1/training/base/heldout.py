@@ -9,7 +9,7 @@ import torch
 
 from legor1.core.seeding import generator
 from legor1.data.synthetic.dataset import PROMPTS, parse_sizes
-from legor1.data.synthetic.looks import LOOKS
+from legor1.data.synthetic.looks import MANUAL_LOOK
 from legor1.data.synthetic.wording import MANUAL, SLOTS, Convention
 from legor1.models.family import Model, Processor, Recipe
 from legor1.models.registry import DEFAULT
@@ -50,8 +50,8 @@ def cases(look: str, recipe: Recipe) -> Iterator[Case]:
     for number in range(BOOKLETS):
         rng, size = generator(recipe["seed"], "held out", str(number)), sizes[number % len(sizes)]
         booklet = random_booklet(rng, size, budget)
-        if look in LOOKS:
-            booklet = Booklet(LOOKS[look], MANUAL, size, budget)
+        if look == "manual":
+            booklet = Booklet(MANUAL_LOOK, MANUAL, size, budget)
         for example in demonstrated(rng, booklet):
             for question in example.questions:
                 if PROMPTS[question.task] in question.text:

@@ -17,7 +17,7 @@ from legor1.models.family import Processor
 from legor1.tasks.discovery import TASKS
 from legor1.training.base.questions import BINARY, Booklet, Question, Scene
 
-ROW = 512  # tokens, unless one example is longer
+ROW = 256  # tokens, unless one example is longer
 VERDICT, REST, WORD = 5.0, 0.3, 1.5  # weights in the loss: of yes or no, what follows it, and words
 COLUMNS = 6  # of a token: id, three positions, weight in the loss, branch (0: prefix)
 
