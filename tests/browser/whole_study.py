@@ -89,7 +89,9 @@ def _score(folder: Path, names: dict[str, str], words: str) -> None:
         lines.writerow([names["sft"], "thesis", "object", "iou", 1.375, "", "", 40])
     ends = {axis: {"slope": 0.9, "intercept": 0.02} for axis in "xy"}
     iou = {"original": 0.5, "processed": 0.4, "converted_twice": 0.1}
-    scores = {"tasks": {"object": {"frame": {"iou": iou, "all": {"pairs": 120} | ends}}}}
+    scores = {
+        "tasks": {"object": {"frame": {"iou": iou, "best": None, "all": {"pairs": 120} | ends}}}
+    }
     scores["interval"] = {"method": words, "replicates": 1000}
     for name in names.values():
         _write(folder / "scores" / name / "sound/scores.json", scores)

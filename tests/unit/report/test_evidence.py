@@ -57,6 +57,7 @@ def test_free_baselines_stand_beside_the_best_experiment(run):
 def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
     frame = {
         "iou": {"original": 0.14, "processed": 0.9, "converted_twice": 0.02},
+        "best": "processed",
         "all": {
             "pairs": 1200,
             "x": {"slope": 0.8, "intercept": 0.1},
@@ -66,12 +67,15 @@ def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
     off, figure = frames(read(run.folder))
     assert off == ["sft"]
-    assert figure.rows == [["sft", "14.0", "90.0", "2.0", "0.800", "–", "1,200"]]
-    assert "▲ Frame. Rescaled to another frame, the boxes of sft score better" in run.page().text
-    frame["iou"]["original"] = 0.95
+    named = "pixels of the processed image"
+    assert figure.rows == [["sft", "14.0", "90.0", named, "0.800", "–", "1,200"]]
+    assert (
+        "▲ Frame. Read in another frame, the boxes of sft score clearly better" in run.page().text
+    )
+    frame["best"] = None
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
     assert frames(read(run.folder))[0] == []
-    assert "All predicted boxes are in the frame of the original image" in run.page().text
+    assert "No experiment’s boxes fit another frame clearly better" in run.page().text
 
 
 def test_the_audit_says_what_was_found_and_what_is_switched_on(run):

@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from legor1.tasks.metrics.box_summary import average_precision, rule
+from legor1.tasks.metrics.average_precision import average_precision, rule
 
 BOX, HALF, FAR = (0, 0, 10, 10), (0, 0, 10, 5), (50, 50, 60, 60)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from legor1.core.boxes import rescale
 from legor1.core.files import read_json
 from legor1.evaluation.scoring import score
 from legor1.models.registry import DEFAULT
-from legor1.tasks.metrics.box_summary import MOST_SIZES, Image, diagnose_frame
+from legor1.tasks.metrics.box_frame import FRAMES, MOST_SIZES, UNITS, Image, diagnose_frame
 from legor1.tasks.parsing import Detection
 
 SIZES = [(1600, 1200), (1200, 1600), (2000, 900)]
@@ -89,10 +90,59 @@ def test_a_conversion_too_many_is_given_away():
 
 
 def test_a_frame_that_no_one_thought_of_shows_in_the_slope():
-    found = diagnose_frame(study(lambda box, size, _: rescale(box, size, (1000, 1000))))
+    found = diagnose_frame(study(lambda box, size, _: rescale(box, size, (512, 512))))
     for one in found["sizes"]:
-        assert one["x"]["slope"] == pytest.approx(1000 / one["width"], abs=0.02)
-        assert one["y"]["slope"] == pytest.approx(1000 / one["height"], abs=0.02)
+        assert one["x"]["slope"] == pytest.approx(512 / one["width"], abs=0.02)
+        assert one["y"]["slope"] == pytest.approx(512 / one["height"], abs=0.02)
+
+
+def noisy_set(rng, frame, sizes):
+    """50 images whose predictions overlap the true boxes by half, written in a frame."""
+    unit, _, order = frame.partition("_") if frame != "converted_twice" else (frame, "", "")
+    images = []
+    for _ in range(50):
+        size = sizes[rng.integers(len(sizes))]
+        processed = BUDGET.processed_size(size)
+        scale = np.divide(UNITS[unit](size, processed), size)
+        true, said = [], []
+        for _ in range(rng.integers(1, 5)):
+            side = np.array(size) * rng.uniform(0.08, 0.3, 2)
+            low = (np.array(size) - side) * rng.random(2)
+            true.append(Detection((*low, *(low + side)), "brick"))
+            noise = rng.normal(0, 0.235, 4) * [*side, *side]
+            x1, y1, x2, y2 = (np.array(true[-1].box) + noise) * [*scale, *scale]
+            written = {"yx": (y1, x1, y2, x2), "xywh": (x1, y1, x2 - x1, y2 - y1)}
+            said.append(Detection(written.get(order, (x1, y1, x2, y2)), "brick"))
+        images.append(Image([said[i] for i in rng.permutation(len(said))], true, size, processed))
+    return images
+
+
+@pytest.mark.parametrize("sets", [48, pytest.param(1000, marks=pytest.mark.slow)])
+def test_the_frame_of_noisy_predictions_is_named_and_never_a_wrong_one(sets):
+    rng, named, ious = np.random.default_rng(1), 0, []
+    for number in range(sets):
+        frame = FRAMES[number % len(FRAMES)]
+        found = diagnose_frame(noisy_set(rng, frame, [*SIZES, (1024, 768), (900, 900)]))
+        assert found["best"] in (frame, None)
+        named += found["best"] == frame
+        ious.append(found["iou"][frame])
+    assert named >= 0.99 * sets
+    assert np.mean(ious) == pytest.approx(0.5, abs=0.05)
+
+
+def test_frames_that_are_the_same_for_the_images_are_said_to_be():
+    rng = np.random.default_rng(2)
+    found = diagnose_frame(noisy_set(rng, "thousandths", [(1000, 1000)]))
+    assert (found["best"], found["alike"]) == ("original", ["thousandths"])
+
+
+def test_boxes_that_have_nothing_to_do_with_their_image_tell_no_frame():
+    rng = np.random.default_rng(3)
+    for frame in FRAMES:
+        images = noisy_set(rng, frame, SIZES)
+        others = [image.predicted for image in images[1:] + images[:1]]
+        mixed = [replace(i, predicted=o) for i, o in zip(images, others, strict=True)]
+        assert diagnose_frame(mixed)["best"] is None
 
 
 def test_by_hand():
@@ -106,7 +156,9 @@ def test_by_hand():
         {"slope": pytest.approx(0.5), "intercept": pytest.approx(0)},
         {"slope": pytest.approx(0.25), "intercept": pytest.approx(0)},
     )
-    assert found["iou"] == {"original": 0.0, "processed": pytest.approx(1), "converted_twice": 0.0}
+    ious = [found["iou"][name] for name in ("original", "processed", "converted_twice")]
+    assert ious == [0, pytest.approx(1), 0]
+    assert found["best"] is None, "one image tells nothing"
 
 
 def test_nothing_to_fit():

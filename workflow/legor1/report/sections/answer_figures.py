@@ -30,10 +30,13 @@ ABOUT_FATES = (
 MOST_PARTS = 6  # images with so many parts or more are one group
 BY_PARTS = {"_labelled": "Box and label", "": "Box alone"}  # by the end of a feature's name
 PERCENTS = [0, 25, 50, 75, 100]  # ticks
-FRAMES = {
-    "original": "as they are",
-    "processed": "× original / processed",
-    "converted_twice": "× processed / original",
+FRAMES = {  # as `legor1 frame` names them, but for the order of the numbers
+    "original": "pixels of the original image",
+    "processed": "pixels of the processed image",
+    "thousandths": "[0, 1000]",
+    "percent": "[0, 100]",
+    "fractions": "[0, 1]",
+    "converted_twice": "the original, converted as if they were processed",
 }
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
 SAID = ["said Yes", "said No", "unreadable"]
@@ -155,9 +158,9 @@ def _parts_cells(
 
 
 def frames(study: Study) -> tuple[list[str], Figure]:
-    """Return the experiments whose boxes fit another frame better, and the numbers of all.
+    """Return the experiments whose boxes are in another frame, and the numbers of all.
 
-    The table has the mean IoU of the same boxes as they are and rescaled, in percent, and slopes.
+    The table has the mean IoU of the same boxes as they are and in the frame that they fit best.
     """
     off, rows = [], []
     for e in study.experiments:
@@ -167,15 +170,23 @@ def frames(study: Study) -> tuple[list[str], Figure]:
             continue
         where = ("tasks", tested[0], "frame")
         cited = partial(cite, IN_RUN.scores(e.name, study.protocols[0]), scores, *where)
-        ious = (cited("iou", kind, write=percent) for kind in FRAMES)
+        frame = scores["tasks"][tested[0]]["frame"]
+        best, fits = frame["best"], max(frame["iou"], key=frame["iou"].__getitem__)
+        ious = (cited("iou", kind, write=percent) for kind in ("original", fits))
         slopes = (cited("all", axis, "slope", write=slope) for axis in "xy")
-        rows.append([e.name, *ious, *slopes, cited("all", "pairs", write=count)])
-        by_frame = scores["tasks"][tested[0]]["frame"]["iou"]
-        if max(by_frame.values()) > by_frame["original"]:
+        named = frame_words(best) if best else "cannot tell"
+        rows.append([e.name, *ious, named, *slopes, cited("all", "pairs", write=count)])
+        if best not in (None, "original"):
             off.append(e.name)
-    kinds = [f"IoU, boxes {text}" for text in FRAMES.values()]
-    headings = ["Experiment", *kinds, "Slope x", "Slope y", "Pairs of boxes"]
-    return off, Figure([], headings, rows)
+    headings = ["Experiment", "IoU as they are", "IoU in the frame that fits best"]
+    return off, Figure([], [*headings, "Frame", "Slope x", "Slope y", "Pairs of boxes"], rows)
+
+
+def frame_words(frame: str) -> str:
+    """Return a frame of the diagnostic in words."""
+    unit, _, order = frame.partition("_") if frame != "converted_twice" else (frame, "", "")
+    orders = {"": "", "yx": ", y before x", "xywh": ", with width and height"}
+    return FRAMES[unit] + orders[order]
 
 
 def confusions(study: Study) -> Figure:
