@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import rich_click as click
+
 from legor1.cli import parameters as p
 from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
@@ -345,6 +347,35 @@ def reward(rollouts: Path, suite: str, own: tuple[str, ...], out: Path) -> None:
     from legor1.evaluation.rollout_rewards import write_rewards
 
     say(f"reward {suite}", write_rewards(rollouts, out, suite, own))
+
+
+@command(
+    RESULTS,
+    "probe-reward sound --conversations train.jsonl",
+    p.argument("suite", "of rewards", type=click.Choice([*suites.SUITES])),
+    *(p.TRAIN, p.OWN),
+    p.path("--tree", "where the images lie, if a reward asks for them", p.READ_TREE, **p.MAYBE),
+    p.number("--rows", "conversations of each task, at most", default=300),
+    p.number("--seed", default=42),
+    p.OUT_JSON,
+)
+def probe_reward(
+    suite: str, conversations: Path, own: tuple[str, ...], out: Path | None, **given: Any
+) -> Facts:
+    """Score policies that know nothing under rewards, and name what earns more than it should."""
+    from legor1.core.files import write_json
+    from legor1.evaluation.reward_probe import probe
+
+    result = probe(conversations, suite, own, **given)
+    for earned in result["probes"]:
+        paid = {name: earned[name] for name in ("share", "most", "n")}
+        verdict = " PAYS TOO MUCH" if earned["pays_too_much"] else ""
+        place = f"{earned['reward']} ({earned['task']}), {earned['probe']}"
+        say(f"probe-reward{verdict}: {place}", paid)
+    if out:
+        write_json(out, result)
+    flagged = sum(earned["pays_too_much"] for earned in result["probes"])
+    return {"probes": len(result["probes"]), "that pay too much": flagged}
 
 
 @command(

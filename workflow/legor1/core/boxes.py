@@ -22,6 +22,7 @@ FRAMES = ("processed", "original", "percent", "percent_json")
 PERCENT = (100, 100)  # what stands for the image's size in [0, 100]
 
 Box = tuple[float, float, float, float]
+Boxes = Sequence[Sequence[float]] | np.ndarray  # (n, 4)
 Size = tuple[int, int]  # (width, height) in pixels
 
 _NUMBER = r"\s*([-+]?\d{1,9}(?:\.\d{0,30})?(?:[eE][-+]?\d)?)\s*"
@@ -159,7 +160,7 @@ def _from_tags(text: str, size: Size) -> str:
     return json.dumps(items, ensure_ascii=False)
 
 
-def iou_matrix(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> np.ndarray:
+def iou_matrix(a: Boxes, b: Boxes) -> np.ndarray:
     """Return the (len(a), len(b)) intersections over unions; an empty union gives 0.
 
     An inverted or empty box (x2 <= x1 or y2 <= y1) overlaps nothing.

@@ -26,11 +26,18 @@ class Branches:
 
 @torch.autocast("cpu", enabled=False)
 def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, branches: Branches, **rest: object
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    branches: Branches,
+    scaling: float | None = None,
+    **_: object,
 ) -> tuple[Tensor, None]:
     """Attend in float32, whose backward pass takes half as long as bfloat16's."""
     wide = query.float(), key.float(), value.float()
-    return sdpa_attention_forward(module, *wide, branches.seen, **rest)[0].to(query.dtype), None
+    attended = sdpa_attention_forward(module, *wide, branches.seen, scaling=scaling)[0]
+    return attended.to(query.dtype), None
 
 
 register_by_mask(Branches, {"sdpa": _attend})
