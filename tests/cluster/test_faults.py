@@ -2,7 +2,7 @@
 
 Each study is disturbed while its training runs. After what that page says is to be done, if
 anything, the training is finished, and its adapter is that of an undisturbed one, byte for byte.
-What follows a training knows nothing of the fault, so only the first test runs on to the report.
+What follows a training knows nothing of the faults, so only the first test runs on to the report.
 """
 
 import os
@@ -52,10 +52,25 @@ def study(slurm, undisturbed, tmp_path):
 def in_training(study, *arguments):
     """Submit the training; return that, and its job as soon as there is a checkpoint."""
     submission = study.submit(*(arguments or [TRAINING]))
-    wait_for(lambda: saved(study.folder / RUN / "work") or submission.process.poll() is not None)
-    assert submission.process.poll() is None, submission.said()
-    (job,) = jobs(study.folder, "train_sft")
-    return submission, job["JobId"]
+    return submission, further(study, submission)
+
+
+def further(study, submission, jobs_before=0, restarts=0) -> str:
+    """Wait until the training's next job, or its restart, has saved; return the job."""
+
+    def runs() -> bool:
+        *earlier, last = jobs(study.folder, "train_sft") or [{}]
+        again = (last.get("JobState"), last.get("Restarts")) == ("RUNNING", str(restarts))
+        return again and len(earlier) == jobs_before
+
+    def has_saved() -> bool:
+        return saved(study.folder / RUN / "work") != before
+
+    for event in (runs, has_saved):
+        before = saved(study.folder / RUN / "work")
+        wait_for(lambda event=event: event() or submission.process.poll() is not None)
+        assert submission.process.poll() is None, submission.said()
+    return jobs(study.folder, "train_sft")[-1]["JobId"]
 
 
 def states(study) -> list[str]:
@@ -71,24 +86,33 @@ def check(study, undisturbed, resumed=True) -> None:
     assert study.plan(TRAINING) == {}
 
 
-def test_a_cancelled_job_is_submitted_again(study, undisturbed):
+def test_a_job_that_is_ended_again_and_again_ends_as_an_undisturbed_one(study, undisturbed):
     submission, job = in_training(study, "all")
     subprocess.run(["scancel", job], check=True)
-    assert submission.wait() == 0, submission.said()
-    assert states(study) == ["CANCELLED", "COMPLETED"]
-    check(study, undisturbed)
-    assert (study.folder / RUN / "report.html").exists()
-    assert study.plan() == {}
+    job = further(study, submission, jobs_before=1)
 
-
-def test_a_job_at_its_time_limit_is_submitted_again(study, undisturbed):
-    submission, job = in_training(study)
     for process in processes_of(study.folder, "job.json"):
         os.kill(process, signal.SIGSTOP)  # it would be done before SLURM looks
     subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now+1"], check=True)
+    job = further(study, submission, jobs_before=2)
+
+    down = ["scontrol", "update", "nodename=node-a100", "state=down", "reason=test"]
+    subprocess.run(down, check=True)
+    wait_for(lambda: states(study)[-1] == "PENDING")
+    time.sleep(5)  # it cannot start meanwhile
+    assert states(study)[-1] == "PENDING"
+    subprocess.run(["scontrol", "update", "nodename=node-a100", "state=resume"], check=True)
+    further(study, submission, jobs_before=2, restarts=1)
+
+    urgent = ["--partition=urgent", "--gpus=a100:1", "--output=/dev/null", "--wrap=sleep 10"]
+    subprocess.run(["sbatch", *urgent], check=True)
     assert submission.wait() == 0, submission.said()
-    assert states(study) == ["TIMEOUT", "COMPLETED"]
+    assert states(study) == ["CANCELLED", "TIMEOUT", "COMPLETED"]
+    last = jobs(study.folder, "train_sft")[-1]
+    assert (last["JobId"], last["Restarts"]) == (job, "2")
     check(study, undisturbed)
+    assert (study.folder / RUN / "report.html").exists()
+    assert study.plan() == {}
 
 
 def test_a_job_without_enough_memory_gets_more(study, undisturbed):
@@ -106,48 +130,7 @@ def test_a_job_without_enough_memory_gets_more(study, undisturbed):
     check(study, undisturbed, resumed=False)
 
 
-def test_a_job_whose_node_went_down_starts_on_it_again(study, undisturbed):
-    submission, job = in_training(study)
-    down = ["scontrol", "update", "nodename=node-a100", "state=down", "reason=test"]
-    subprocess.run(down, check=True)
-    wait_for(lambda: states(study) == ["PENDING"])
-    time.sleep(5)  # it cannot start meanwhile
-    assert states(study) == ["PENDING"]
-    subprocess.run(["scontrol", "update", "nodename=node-a100", "state=resume"], check=True)
-    assert submission.wait() == 0, submission.said()
-    (one,) = jobs(study.folder, "train_sft")
-    assert (one["JobId"], one["JobState"], one["Restarts"]) == (job, "COMPLETED", "1")
-    check(study, undisturbed)
-
-
-def test_a_preempted_job_is_put_back(study, undisturbed):
-    submission, job = in_training(study)
-    urgent = [
-        "sbatch",
-        "--partition=urgent",
-        "--gpus=a100:1",
-        "--output=/dev/null",
-        "--wrap=sleep 10",
-    ]
-    subprocess.run(urgent, check=True)
-    assert submission.wait() == 0, submission.said()
-    (one,) = jobs(study.folder, "train_sft")
-    assert (one["JobId"], one["JobState"], one["Restarts"]) == (job, "COMPLETED", "1")
-    check(study, undisturbed)
-
-
-def test_snakemake_waits_for_a_controller_that_was_killed(slurm, study, undisturbed):
-    submission, _ = in_training(study)
-    slurm("kill-controller")
-    wait_for(lambda: (study.folder / ADAPTER).exists())
-    wait_for(lambda: "controller does not answer" in submission.said())
-    slurm("start-controller")
-    assert submission.wait() == 0, submission.said()
-    assert states(study) == ["COMPLETED"]
-    check(study, undisturbed, resumed=False)
-
-
-def test_snakemake_killed_is_run_again_without_a_second_training(study, undisturbed):
+def test_snakemake_and_then_the_controller_are_killed(slurm, study, undisturbed):
     submission, _ = in_training(study)
     submission.process.kill()
     submission.process.wait()
@@ -155,7 +138,14 @@ def test_snakemake_killed_is_run_again_without_a_second_training(study, undistur
     subprocess.run(["scancel", "--name", submission.run_id()], check=True)
     wait_for(lambda: states(study) == ["CANCELLED"])
     assert study.snakemake("--unlock").returncode == 0
-    study.finish(TRAINING)
+
+    submission = study.submit(TRAINING)
+    further(study, submission, jobs_before=1)
+    slurm("kill-controller")
+    wait_for(lambda: (study.folder / ADAPTER).exists())
+    wait_for(lambda: "controller does not answer" in submission.said())
+    slurm("start-controller")
+    assert submission.wait() == 0, submission.said()
     assert states(study) == ["CANCELLED", "COMPLETED"]
     check(study, undisturbed)
 
@@ -170,20 +160,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", results], check=True)
 
 
-def test_after_a_full_disk_a_rerun_goes_on(small_disk, study, undisturbed):
-    submission, _ = in_training(study)
-    filler = small_disk / "filler"
-    subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], stderr=subprocess.DEVNULL, check=False)
-    assert submission.wait() != 0
-    assert "could not be written" in submission.said()
-    assert "make room on that disk and run again" in submission.said()
-    assert "COMPLETED" not in states(study)
-    filler.unlink()
-    study.finish(TRAINING)
-    check(study, undisturbed)
-
-
-def test_a_file_that_cannot_be_read_is_named(study, undisturbed):
+def test_unreadable_images_and_then_a_full_disk_are_named(small_disk, study, undisturbed):
     images = sorted((study.folder / RUN / "data/tree").rglob("*.png"))
     for image in images:
         image.rename(image.with_suffix(".away"))
@@ -194,5 +171,15 @@ def test_a_file_that_cannot_be_read_is_named(study, undisturbed):
     assert named, submission.said()
     for image in images:
         image.with_suffix(".away").rename(image)
+
+    submission = study.submit(TRAINING)
+    further(study, submission, jobs_before=len(states(study)))
+    filler = small_disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}"], stderr=subprocess.DEVNULL, check=False)
+    assert submission.wait() != 0
+    assert "could not be written" in submission.said()
+    assert "make room on that disk and run again" in submission.said()
+    assert "COMPLETED" not in states(study)
+    filler.unlink()
     study.finish(TRAINING)
-    check(study, undisturbed, resumed=False)
+    check(study, undisturbed)

@@ -86,7 +86,10 @@ def test_nothing_is_left_once_the_adapter_has_it(tmp_path):
 @pytest.mark.parametrize("method", ["sft", pytest.param("grpo", marks=pytest.mark.slow)])
 def test_a_real_training_is_watched_from_its_first_step_to_its_end(tmp_path, method):
     data = trainings.write_data(tmp_path)
-    recipe = trainings.recipe(method, training={"steps": 20, "logging_steps": 1, "save_steps": 10})
+    steps = 100 if method == "sft" else 20  # long enough to be seen, also by a starved watcher
+    recipe = trainings.recipe(
+        method, training={"steps": steps, "logging_steps": 1, "save_steps": 50}
+    )
     config = {"base": {"source": "shipped"}, "experiments": {method: {"method": method}}}
     write_json(tmp_path / reading.STARTED, config | {"evaluation": {}})
     command = [sys.executable, "-m", "legor1.cli.main", "train", "--recipe", json.dumps(recipe)]
@@ -103,10 +106,10 @@ def test_a_real_training_is_watched_from_its_first_step_to_its_end(tmp_path, met
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
         wait_for(look, poll=0.1)
         assert running.returncode == 0, running.stdout.read().decode()
-    going = [one for one in seen if one.step < 20]
-    assert going and {one.steps for one in going} == {20}
+    going = [one for one in seen if one.step < steps]
+    assert going and {one.steps for one in going} == {steps}
     assert [one.step for one in going] == sorted(one.step for one in going)
     assert all(one.left > 0 and one.tokens > 0 for one in going if one.seconds)
     ended = Run(tmp_path).training(method)
-    assert ended.step == 20 and ended.losses[: len(going[-1].losses)] == going[-1].losses
+    assert ended.step == steps and ended.losses[: len(going[-1].losses)] == going[-1].losses
     assert not [*(tmp_path / "work").glob(f"*/{HISTORY}")]
