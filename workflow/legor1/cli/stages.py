@@ -101,8 +101,7 @@ def fingerprint(instances: Path, tree: Path, workers: int, out: Path) -> Facts:
 @command(
     DATA,
     "split instances.parquet --images images.parquet --seed 42 --out split.json",
-    *(p.INSTANCES, p.SPLIT_PROTOCOL, p.SWITCH, p.IMAGES, p.SPLIT_TREE, p.SEED),
-    *(p.TEST_FRACTION, p.OUT),
+    *(p.INSTANCES, *p.DEFECTS, p.IMAGES, p.SEED, p.TEST_FRACTION, p.OUT),
 )
 def split(instances: Path, switch: Switches, images: Path | None, out: Path, **given: Any) -> Facts:
     """Divide the instances into training and test."""
@@ -114,7 +113,7 @@ def split(instances: Path, switch: Switches, images: Path | None, out: Path, **g
     records = read_records(instances, COLUMNS)
     content = split(records, switches=dict(switch), images=known, **given)
     if content.get("groups", {}).get("compared") == "manuals":
-        print("split: no images were compared; --images or --tree would", file=sys.stderr)
+        print("split: no images were compared; --images would", file=sys.stderr)
     return write_split(content, out)
 
 
@@ -141,7 +140,7 @@ def convert(
     "audit instances.parquet split.json sound --tree tree --out audit.json",
     *(p.INSTANCES, p.SPLIT),
     p.argument("conversations", p.CONVERTED, Role("input", p.CONVERSATIONS)),
-    *(p.SPLIT_TREE, p.IMAGES, p.OUT),
+    *(p.SEEN_TREE, p.IMAGES, p.OUT),
 )
 def audit(**given: Any) -> Facts:
     """Measure which defects of data preparation are in the conversations."""

@@ -1,11 +1,10 @@
 """Files that cross a stage: written whole or not at all, read with errors that name the row.
 
-The dataset's tree is untrusted: ``locate`` and ``Tree`` check every path in it before a byte is
-read.
+The dataset's tree is untrusted: ``locate`` and ``open_below`` check every path in it before a byte
+is read.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from legor1.core.errors import UserError
 
@@ -263,24 +262,18 @@ def locate(root: Path, relative: str) -> Path:
     raise Rejected(MISSING)
 
 
-class Tree:
-    """Opens files below a root by the rules of ``locate``."""
+def open_below(root: Path, relative: str) -> BinaryIO:
+    """Open the file ``relative`` below ``root``, which must be a resolved path.
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root).resolve()
-
-    def open(self, relative: str) -> tuple[int, int]:
-        """Return a file's descriptor, which the caller closes, and its size in bytes.
-
-        Raises:
-            Rejected: as ``locate``, or the file may not be read.
-        """
-        try:
-            descriptor = os.open(locate(self.root, relative), _FLAGS)
-        except OSError as error:
-            denied = error.errno in (errno.EACCES, errno.EPERM)
-            raise Rejected("file unreadable" if denied else MISSING) from error
-        return descriptor, os.fstat(descriptor).st_size
+    Raises:
+        Rejected: as ``locate``, or the file may not be read.
+    """
+    try:
+        return os.fdopen(os.open(locate(root, relative), _FLAGS), "rb")
+    except PermissionError as error:
+        raise Rejected("file unreadable") from error
+    except OSError as error:
+        raise Rejected(MISSING) from error
 
 
 def sha256(path: Path | str) -> str:

@@ -93,21 +93,20 @@ def _opened(file: BinaryIO) -> "Iterator[ImageFile]":
         raise Rejected("image unreadable") from error
 
 
-def image_size(descriptor: int, length: int) -> Size:
-    """Return (width, height) in pixels of the upright image in an open file, and close it.
+def image_size(file: BinaryIO) -> Size:
+    """Return (width, height) in pixels of the upright image in an open file.
 
     Raises:
         Rejected: the file is no image or not a whole one, claims more pixels than is safe to
             decode, or is too elongated for the model's processor.
     """
-    with os.fdopen(descriptor, "rb") as file:
-        with _opened(file) as image:
-            end = ENDS.get(image.format or "")
-            if end and TURNS.isdisjoint(image.info):
-                file.seek(-len(end), os.SEEK_END)
-                if file.read() == end:
-                    return image.size
-        size = decode(file).image.size
+    with _opened(file) as image:
+        end = ENDS.get(image.format or "")
+        if end and TURNS.isdisjoint(image.info):
+            file.seek(-len(end), os.SEEK_END)
+            if file.read() == end:
+                return image.size
+    size = decode(file).image.size
     _check(size)
     return size
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from legor1.core.boxes import PERCENT, PixelBudget, rescale, rescale_text
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder, read_jsonl, write_json, write_jsonl, write_text
-from legor1.data.exported_images import Images, check_rows
+from legor1.data.exported_images import Images
 from legor1.data.instances import Record
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import Detection, parse_objects
 
 MARKER = ".export.json"  # tells an export, which a new one may replace, from a folder of the user's
-REQUIRED = ("instance_id", "task", "manual", "demonstrations")
 PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of LLaMA-Factory
 # Qwen2.5-VL's own processor does not resize images with a number of pixels between these.
 LEAST, MOST = 3136, 12845056
@@ -78,8 +77,7 @@ def _read(conversations: Sequence[Path]) -> Sides:
                 f"{path}: its name cannot name a part of the export. Remedy: give each file "
                 "another name of letters, digits and _, such as train.jsonl and test.jsonl."
             )
-        sides[path.stem] = read_jsonl(path, REQUIRED)
-        check_rows(sides[path.stem], path)
+        sides[path.stem] = read_jsonl(path, (*COPIED, "image", "demonstrations"))
     return sides
 
 

@@ -16,7 +16,7 @@ from legor1.core.progress import Progress
 from legor1.data.lego_arta.dialogues import storable
 
 # What the pipeline reads; the hub's repositories hold more.
-FOLDERS = ("json_data", "qwen_data", "lego", "object_dataset", "step_dataset", "train_test_example")
+FOLDERS = ("json_data", "qwen_data", "lego", "object_dataset", "step_dataset")
 PATTERNS = {
     "dataset": [f"{folder}/**" for folder in FOLDERS],
     "model": ["*.json", "*.safetensors", "*.txt", "*.jinja"],

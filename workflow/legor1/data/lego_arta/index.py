@@ -13,7 +13,7 @@ from typing import NamedTuple
 from legor1.core import files
 from legor1.core.boxes import Size
 from legor1.core.errors import UserError
-from legor1.core.files import MISSING, Rejected, Tree, locate
+from legor1.core.files import MISSING, Rejected, locate, open_below
 from legor1.core.images import image_size
 from legor1.data.instances import COPY, Record, Row, write_instances
 from legor1.data.lego_arta import dialogues, object_answers, steps
@@ -24,8 +24,8 @@ from legor1.tasks.discovery import TASKS
 class Reader:
     """Collects the rows that can be used and the reasons for the others."""
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree, self.manuals = tree, steps.read_manuals(tree.root)
+    def __init__(self, root: Path) -> None:
+        self.root, self.manuals = root, steps.read_manuals(root)
         self.rows: dict[str, Row] = {}
         self.quarantine: list[Record] = []
         self.measure = object_answers.Measure()
@@ -38,11 +38,11 @@ class Reader:
         """Read the dialogue files, add true images, and put all boxes into pixels."""
         for rejected in self.manuals.rejected:
             self._set_aside(*rejected)
-        paths = dialogues.find_files(self.tree.root)
+        paths = dialogues.find_files(self.root)
         renewed = any(path.name == "object_qwen_new.jsonl" for _, path in paths)
         for task, path in paths:
             superseded = renewed and path.name == "object_qwen.jsonl"
-            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
+            self._read_file(task, path.relative_to(self.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
 
@@ -82,7 +82,7 @@ class Reader:
 
     def _values(self, file: str) -> Iterator[object]:
         try:
-            path = locate(self.tree.root, file)
+            path = locate(self.root, file)
         except Rejected as rejected:
             return iter([rejected])
         return dialogues.read_values(path)
@@ -96,7 +96,7 @@ class Reader:
             raise Rejected("image not in lego/<manual>/")
         for path in dict.fromkeys((below, steps.GLUED_FAKE.sub("_", below))):
             try:
-                descriptor, length = self.tree.open(f"{TASKS[task].rows.prefix}/{path}")
+                file = open_below(self.root, f"{TASKS[task].rows.prefix}/{path}")
             except Rejected as rejected:
                 if str(rejected) != MISSING:
                     raise
@@ -104,7 +104,8 @@ class Reader:
             true = steps.true_name(path) if task == "state" else path
             if true != path:
                 self._falsified.setdefault(true, dialogue)
-            return path, image_size(descriptor, length)
+            with file:
+                return path, image_size(file)
         raise Rejected("image missing")
 
     def _keep(self, task: str, dialogue: Dialogue, prefix: str, below: str, size: Size) -> None:
@@ -148,7 +149,8 @@ class Reader:
         for below, dialogue in self._falsified.items():
             image = f"lego/{below}"
             try:
-                size = image_size(*self.tree.open(image))
+                with open_below(self.root, image) as file:
+                    size = image_size(file)
                 self._keep("state", dialogue, "lego", below, size)
             except Rejected as rejected:
                 if str(rejected) == MISSING:
@@ -208,7 +210,7 @@ def index(tree: Path) -> Index:
     """
     if not (Path(tree) / "qwen_data").is_dir():
         raise _not_a_tree(tree, "it has no folder qwen_data")
-    reader = Reader(Tree(tree))
+    reader = Reader(Path(tree).resolve())
     reader.read()
     summary = reader.summary()
     if not reader.rows:
