@@ -1,7 +1,7 @@
 """Loading the base model and its processor, the same for training, rollouts and inference.
 
-``PixelBudget`` alone decides an image's processed size; whatever else resizes images must agree, or
-boxes are in the wrong frame. And no prompt is ever cut: one too long is an error.
+``PixelBudget`` alone decides an image's processed size; the processor must agree, or boxes are in
+the wrong frame. And no prompt is ever cut: one too long is an error.
 """
 
 import sys
@@ -17,7 +17,7 @@ from transformers.utils import is_flash_attn_2_available
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
-from legor1.models.family import Model, ModelFamily, Processor, Recipe
+from legor1.models.family import Model, Processor, Recipe
 from legor1.models.registry import family_of, family_of_model
 from legor1.tasks.prompts import answer, assistant, chat_messages
 
@@ -48,7 +48,7 @@ def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> P
     for name, value in family.image_settings(budget).items():
         setattr(processor.image_processor, name, value)
     processor.tokenizer.padding_side = padding_side
-    check_frames(processor.image_processor, budget, family)
+    check_frames(processor.image_processor, budget)
     return processor
 
 
@@ -121,22 +121,22 @@ def freeze_vision(model: Model) -> Model:
     return model
 
 
-def check_frames(image_processor: Processor, budget: PixelBudget, family: ModelFamily) -> None:
-    """Check that whatever resizes images resizes the probes to the sizes of ``budget``.
+def check_frames(image_processor: Processor, budget: PixelBudget) -> None:
+    """Check that an image processor resizes the probes to the sizes of ``budget``.
 
     Raises:
         RuntimeError: it does not, so that every box would be in the wrong frame.
     """
-    edges = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
+    patch = image_processor.patch_size
     for size in PROBE_SIZES:
         expected = budget.processed_size(size)
-        probe = Image.new("RGB", size)
-        for name, actual in family.realised_sizes(image_processor, probe, **edges).items():
-            if actual != expected:
-                raise RuntimeError(
-                    f"{name} resizes {size} to {actual}, the pixel budget says {expected}: "
-                    "boxes would be in the wrong frame"
-                )
+        inputs = image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        if (columns * patch, rows * patch) != expected:
+            raise RuntimeError(
+                f"the image processor resizes {size} to {columns * patch, rows * patch}, the pixel "
+                f"budget says {expected}: boxes would be in the wrong frame"
+            )
 
 
 def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) -> list[int]:

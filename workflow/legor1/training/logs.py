@@ -12,10 +12,10 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
@@ -123,38 +123,22 @@ def _try(write: Callable[[], object]) -> None:
         write()
 
 
-class Curves(TrainerCallback):
-    """Writes every logged number to an event file of TensorBoard, on the first process only.
+class Curves(TensorBoardCallback):
+    """Writes every logged number to an event file in ``folder``, on the first process only.
 
     A resumed training rewrites the curves from what the checkpoint remembers, so that steps
     that were lost with an interrupted run leave no second line.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
-        self.writer: SummaryWriter | None = None
 
     def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Begin the event file, with the history so far."""
         if state.is_world_process_zero:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.writer = SummaryWriter(self.folder)
+            self.tb_writer = SummaryWriter(self.folder)
             for log in state.log_history:
-                self._write(log, int(log["step"]))
-
-    def on_log(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
-        """Write what was logged, so that it can be seen at once."""
-        self._write(given["logs"], state.global_step)
-
-    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """End the event file."""
-        if self.writer is not None:
-            self.writer.close()
-
-    def _write(self, log: Mapping[str, object], step: int) -> None:
-        if self.writer is None:
-            return
-        for name, value in log.items():
-            if isinstance(value, int | float) and name != "step":
-                self.writer.add_scalar(name, value, step)
-        self.writer.flush()
+                then = State(global_step=int(log["step"]), is_world_process_zero=True)
+                self.on_log(args, then, control, logs=log)
