@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
-from legor1.config import strict_yaml
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
 from legor1.config.validation_errors import alternatives, describe, dotted
 from legor1.core.errors import UserError, nearest
@@ -61,8 +61,8 @@ def read(source: Path | str) -> dict[str, object]:
                 f"{source} cannot be read: {error}. Remedy: name an existing YAML file in UTF-8."
             ) from error
     try:
-        value = strict_yaml.load(text)
-    except strict_yaml.ERRORS as error:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}" if mark else name
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -72,6 +72,19 @@ def read(source: Path | str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UserError(f"{name} holds no keys and values. Remedy: write `key: value` lines.")
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML in which a mapping has each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in lines:
+                problem = f"the key {key.value} is in line {lines[key.value]} already"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[str(key.value)] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
 
 
 def merge(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
@@ -205,7 +218,7 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
         yield from _start_contradictions(config, name, experiment)
         yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
-        yield from training_contradictions(
+        yield from _training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
 
@@ -236,8 +249,7 @@ def _missing(path: str, what: str, name: str, known: Collection[str], remedy: st
     return f"{path}: there is no {what.format(name)}.{near} Remedy: {remedy}."
 
 
-def training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:
-    """Yield what is wrong between keys of an experiment's ``training``, found at ``path``."""
+def _training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:
     if (training.steps is None) == (training.epochs is None):
         yield f"{path}: the length is not clear. Remedy: give either steps or epochs."
     if not isinstance(training, GrpoTraining):

@@ -147,7 +147,7 @@ def run(job: Job) -> None:
         "size": job.shown_size,
     }
     if any(map(suites.is_own, names)):
-        columns["row"] = lambda row: suites.fields(row) | {"image": job.image(row["image"])}
+        columns["row"] = lambda row: suites.fields(row) | {"image": str(job.tree / row["image"])}
     dataset = job.dataset(**columns)
     prompts = settings["batch_size"] * settings["accumulation"] * arguments.world_size
     prompts //= settings["generations"]
