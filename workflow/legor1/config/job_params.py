@@ -133,13 +133,7 @@ def _numerics(config: Config, experiment: str) -> Recipe:
 
 
 def checked(recipe: object, job: str) -> Recipe:
-    """Return a recipe that was given to ``legor1 train``, ``predict`` or ``build-base``.
-
-    What may be left out of a config's ``training`` is filled in.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
-    """
+    """Return the recipe of a command with its defaults; a UserError names all that is wrong."""
     if not isinstance(recipe, dict):
         raise UserError('the recipe has no keys. Remedy: write an object, {"key": value, …}.')
     try:

@@ -27,13 +27,10 @@ LARGEST = 2**32 - 1  # of whole numbers: NumPy takes no larger seed
 
 
 def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
-    """Return the config in ``base`` with the overlays merged onto it, defaults filled, checked.
+    """Return the config in ``base`` with the overlays merged onto it, as ``check`` does.
 
     Mappings are merged key by key. ``experiments`` is the exception: an overlay that has it has
     all of them, so ``base``'s are dropped.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
     """
     overlay: dict[str, object] = {}
     for further in overlays:
@@ -47,8 +44,7 @@ def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
 def read(source: Path | str) -> dict[str, object]:
     """Return the mapping in a YAML file, or in ``source`` itself if that is JSON text.
 
-    Raises:
-        UserError: there is no such file, it holds no mapping, or a key is in one mapping twice.
+    A UserError says where it cannot be read, holds no mapping, or has a key twice in one.
     """
     text, name = str(source), str(source)
     if text.lstrip().startswith("{"):
@@ -106,8 +102,7 @@ def check(config: Mapping[str, object]) -> dict[str, Any]:
 def typed(config: Mapping[str, object]) -> Config:
     """Return ``config`` as an object: defaults filled in, of ``columns`` alone, with all repeats.
 
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
+    A UserError names all keys that are unknown or missing, and all values that are wrong.
     """
     try:
         settings = Config.model_validate(config)

@@ -55,10 +55,8 @@ class PixelBudget:
         """Return the (width, height) that the processor resizes an image of ``size`` to.
 
         Both sides become multiples of ``factor`` and their product lies within the budget, with the
-        aspect ratio kept as nearly as that allows (the rule of Qwen's image processors).
-
-        Raises:
-            ValueError: a side is not positive, or the image is too elongated.
+        aspect ratio kept as nearly as that allows (the rule of Qwen's image processors); a
+        ValueError says that the image is too elongated for it.
         """
         (width, height), factor = size, self.factor
         if min(size) <= 0 or max(size) / min(size) > MAX_ASPECT:

@@ -32,10 +32,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that replaces it only if the block succeeds.
 
     The data are on disk before the rename, so a crash leaves the old file or the new one. What
-    killed processes left half written beside it is removed.
-
-    Raises:
-        UserError: nothing can be written there.
+    killed processes left half written beside it is removed. A UserError says that nothing can be
+    written there.
     """
     path = Path(path)
     with _beside(path, path.suffix) as temporary:
@@ -52,12 +50,8 @@ def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
     Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
     none, never a part of one. What killed processes left half written beside it is removed.
 
-    Args:
-        path: the folder.
-        marker: a file that is in every folder which may be replaced; empty ones may be too.
-
-    Raises:
-        UserError: nothing can be written there, or something else is there.
+    With a ``marker``, a file that is in every folder which may be replaced, a UserError says that
+    another folder is there; an empty one may be replaced, too.
     """
     empty = path.is_dir() and not any(path.iterdir())
     if marker and path.exists() and not (empty or (path / marker).is_file()):
@@ -181,11 +175,7 @@ def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, object]]) -> int:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        UserError: the file is missing or is not JSON.
-    """
+    """Read a JSON file; a UserError names one that is missing or is not JSON."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -197,10 +187,10 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
-    """Read one JSON object a line; every row must have the keys in ``require``.
+    """Return one JSON object a line.
 
-    Raises:
-        UserError: the file is missing, or a line is not such an object (named by its number).
+    A UserError names a missing file, or the first line that is not an object with the keys in
+    ``require``.
     """
     return [row for _, row in stream_jsonl(path, require)]
 
@@ -248,8 +238,7 @@ class Rejected(Exception):
 def locate(root: Path, relative: str) -> Path:
     """Return the regular file ``relative`` below ``root``, which must be a resolved path.
 
-    Raises:
-        Rejected: the path leaves the tree (by ``..``, by a symbolic link), or is no file.
+    ``Rejected`` if the path leaves the tree (by ``..``, by a symbolic link), or is no file.
     """
     try:
         path = (root / relative).resolve()
@@ -263,11 +252,7 @@ def locate(root: Path, relative: str) -> Path:
 
 
 def open_below(root: Path, relative: str) -> BinaryIO:
-    """Open the file ``relative`` below ``root``, which must be a resolved path.
-
-    Raises:
-        Rejected: as ``locate``, or the file may not be read.
-    """
+    """Open a file as ``locate`` returns it; ``Rejected`` as there, or if it may not be read."""
     try:
         return os.fdopen(os.open(locate(root, relative), _FLAGS), "rb")
     except PermissionError as error:

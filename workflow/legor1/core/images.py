@@ -46,11 +46,7 @@ class Decoded(NamedTuple):
 
 
 def open_image(path: Path) -> "Image":
-    """Return the image at ``path``, upright and in RGB.
-
-    Raises:
-        UserError: the file is missing, or is no image that can be decoded.
-    """
+    """Return the image at ``path``, upright and in RGB; a UserError names an unreadable file."""
     try:
         with path.open("rb") as file:
             return decode(file).image
@@ -96,9 +92,8 @@ def _opened(file: BinaryIO) -> "Iterator[ImageFile]":
 def image_size(file: BinaryIO) -> Size:
     """Return (width, height) in pixels of the upright image in an open file.
 
-    Raises:
-        Rejected: the file is no image or not a whole one, claims more pixels than is safe to
-            decode, or is too elongated for the model's processor.
+    ``Rejected`` if it is no whole image, claims more pixels than is safe to decode, or is too
+    elongated for the model's processor.
     """
     with _opened(file) as image:
         end = ENDS.get(image.format or "")

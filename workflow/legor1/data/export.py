@@ -46,8 +46,7 @@ def write_export(
         out: the folder; an earlier export there is replaced.
         budget: see ``write_llamafactory``, the only one of the ``FORMATS`` that takes one.
 
-    Raises:
-        UserError: a file, row, image or argument that cannot be used.
+    A UserError names the file, row, image or argument that cannot be used.
     """
     if budget and format != "llamafactory":
         raise UserError(
@@ -91,9 +90,6 @@ def write_llamafactory(sides: Sides, images: Images, folder: Path) -> None:
     images and boxes are the original ones.
 
     Demonstrations are earlier turns; ``mask_history: true`` keeps their answers out of the loss.
-
-    Raises:
-        UserError: a text holds a placeholder of LLaMA-Factory's, or an image cannot be used.
     """
     for side, rows in sides.items():
         write_jsonl(folder / f"{side}.jsonl", (_example(row, images) for row in rows))
@@ -130,9 +126,6 @@ def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
     columns ``image``, those in ``COPIED`` and, in the order shown, ``demonstration_images``,
     ``demonstration_prompts`` and ``demonstration_responses``. Boxes are as in the conversations.
     README.md names the splits.
-
-    Raises:
-        UserError: an image cannot be used.
     """
     for side, rows in sides.items():
         write_jsonl(folder / side / "metadata.jsonl", (_metadata(r, images, side) for r in rows))
@@ -161,9 +154,6 @@ def write_coco(sides: Sides, images: Images, folder: Path) -> None:
     Each annotations/SIDE.json has the same categories: the labels as they stand ("2 red 1x2
     plate"), numbered from 1 in their order. A ``bbox`` is [left, top, width, height] in pixels of
     the original image. Other tasks have no boxes and are left out, demonstrations too.
-
-    Raises:
-        UserError: no object query, an answer without boxes, or an image that cannot be used.
     """
     truths = {
         side: [(row, _truth(row)) for row in rows if row["task"] in of_kind("boxes")]

@@ -26,10 +26,7 @@ class Images:
         """Put the image of a query or demonstration into the export; return its posix path there.
 
         The folder ``below`` stands for the tree. Resized images have a folder of their own; those
-        written anew have one in it.
-
-        Raises:
-            UserError: there is no such image in the tree, or it has another size.
+        written anew have one in it. A UserError names an image that is missing or of another size.
         """
         source, plain = self._checked(turn)
         target, name = self.size(turn), f"{below}/{turn['image']}"

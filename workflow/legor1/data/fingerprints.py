@@ -45,11 +45,7 @@ _CHUNK = 32  # images that a process takes at once
 
 
 def fingerprint(image: str, tree: Path) -> Record:
-    """Return the row of one image, decoded once; ``tree`` is a resolved path.
-
-    Raises:
-        UserError: it is missing.
-    """
+    """Return the row of one image, decoded once; ``tree`` is a resolved path."""
     import imagehash
 
     try:
@@ -80,7 +76,7 @@ def fingerprint(image: str, tree: Path) -> Record:
 
 
 def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Record]:
-    """Return the rows of many images, in their order; raises as ``fingerprint``."""
+    """Return the rows of many images, in their order; a UserError names one that is missing."""
     work = partial(fingerprint, tree=Path(tree).resolve())
     shown = partial(Progress, total=len(images), desc="Fingerprints", unit="images")
     if workers == 1:
@@ -106,11 +102,7 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
 
 
 def read_images(path: Path) -> list[Record]:
-    """Read images.parquet: a row an image, with the keys ``COLUMNS``.
-
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
-    """
+    """Read images.parquet: a row an image, with the keys ``COLUMNS``; raises as ``read_table``."""
     return read_table(path, list(COLUMNS), list(COLUMNS), "fingerprints", "legor1 fingerprint")
 
 

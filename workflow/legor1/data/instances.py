@@ -62,8 +62,7 @@ def write_table(
 def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
     """Read instances.parquet as dictionaries of these columns in this order, by instance id.
 
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
+    Raises as ``read_table``.
     """
     return read_table(path, COLUMNS, columns, "Parquet", "legor1 index")
 
@@ -71,8 +70,7 @@ def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
 def check_known(names: Iterable[str], rows: Container[str], source: object, stage: str) -> None:
     """Check that ``names`` in the ``source`` that ``stage`` makes are ids of ``rows``.
 
-    Raises:
-        UserError: names the first that is not.
+    A UserError names the first that is not.
     """
     for name in names:
         if name not in rows:
@@ -87,8 +85,7 @@ def read_table(
 ) -> list[Record]:
     """Return some columns of a table that ``command`` makes; all ``required`` must be there.
 
-    Raises:
-        UserError: the file is missing, is not Parquet (not ``what``), or lacks a column.
+    A UserError names a file that is missing, is not Parquet (not ``what``), or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

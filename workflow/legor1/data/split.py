@@ -42,9 +42,7 @@ def split(
         test_fraction: share of test rows, met as nearly as whole manuals allow in every task.
         images: rows of images.parquet, by which manuals that show the same picture are known.
 
-    Raises:
-        UserError: an unknown protocol, images without fingerprint, or nothing to split: fewer than
-            two groups of manuals, or two rows of a task.
+    A UserError says that an image has no fingerprint, or that there is nothing to split.
     """
     problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
     left_out = [

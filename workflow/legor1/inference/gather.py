@@ -10,8 +10,7 @@ from legor1.core.files import read_jsonl, write_jsonl
 def gather(shards: list[Path], out: Path) -> int:
     """Write the predictions of all shards to ``out``, sorted by id; return how many.
 
-    Raises:
-        UserError: an instance was answered twice, so the shards do not belong together.
+    A UserError names an instance that was answered twice: the shards do not belong together.
     """
     rows = [row for shard in shards for row in read_jsonl(shard, ["instance_id", "prediction"])]
     rows.sort(key=lambda row: row["instance_id"])

@@ -37,12 +37,7 @@ def base_folder(base: Path) -> Path:
 
 
 def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Processor:
-    """Return the processor of the model in ``folder``, bound to the pixel budget.
-
-    Raises:
-        UserError: the model is of no known family.
-        RuntimeError: as ``check_frames``.
-    """
+    """Return the processor of the model in ``folder``, bound to the pixel budget and checked."""
     family = family_of(folder)
     processor = AutoProcessor.from_pretrained(folder)
     for name, value in family.image_settings(budget).items():
@@ -81,9 +76,6 @@ def load_model(folder: Path, recipe: Recipe) -> Model:
 
     Of the checkpoint's generation settings it keeps only the special tokens: transformers would
     fill in the others wherever a caller leaves one open.
-
-    Raises:
-        UserError: it is of no known family.
     """
     family_of(folder)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -124,8 +116,7 @@ def freeze_vision(model: Model) -> Model:
 def check_frames(image_processor: Processor, budget: PixelBudget) -> None:
     """Check that an image processor resizes the probes to the sizes of ``budget``.
 
-    Raises:
-        RuntimeError: it does not, so that every box would be in the wrong frame.
+    A RuntimeError says that it does not: every box would be in the wrong frame.
     """
     patch = image_processor.patch_size
     for size in PROBE_SIZES:
@@ -157,10 +148,8 @@ def check_lengths(
     """Return the number of tokens of each conversation's prompt.
 
     ``limit`` is the model's context, or fewer; ``new_tokens`` is room for the completion, None if
-    the true answer follows the prompt and is counted with it. Others are those of ``lengths``.
-
-    Raises:
-        UserError: a prompt with what follows it exceeds ``limit``; names the longest.
+    the true answer follows the prompt and is counted with it. Others are those of ``lengths``. A
+    UserError names the longest that, with what follows it, exceeds ``limit``.
     """
     room = new_tokens or 0
     tokens = [*lengths(rows, processor, budget, demonstrations, answered=new_tokens is None)]

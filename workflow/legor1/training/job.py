@@ -88,10 +88,7 @@ class Job:
     def rows(self) -> list[dict]:
         """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
 
-        The choice of a row depends on the seed and its id alone.
-
-        Raises:
-            UserError: no row of the chosen tasks is in the file.
+        The choice of a row depends on the seed and its id alone. A UserError says if there is none.
         """
         chosen: list[dict] = []
         needed = ["instance_id", "task", "response", "box_frame"]
@@ -111,8 +108,7 @@ class Job:
     def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Raises:
-            UserError: a row is too long.
+        Raises as ``check_lengths``.
         """
         table, rows = [], self.rows()
         loading.check_lengths(

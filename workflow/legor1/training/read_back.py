@@ -28,11 +28,8 @@ TOLERANCES = {"float32": (0.0, 1e-3), "bfloat16": (0.05, None)}
 def compare(job: Job, model: PeftModel, folder: Path) -> dict[str, object]:
     """Return how the adapter in ``folder`` agrees with the trained ``model``.
 
-    The base is left with rounding errors from merging: the training must be over.
-
-    Raises:
-        RuntimeError: they do not agree.
-        UserError: the training diverged.
+    The base is left with rounding errors from merging: the training must be over. A RuntimeError
+    says that they do not agree, a UserError that the training diverged.
     """
     training = model.training
     model.eval()

@@ -205,8 +205,7 @@ class Index(NamedTuple):
 def index(tree: Path) -> Index:
     """Return the usable rows of a tree, and the others.
 
-    Raises:
-        UserError: no such tree, no usable row in it, or boxes in more than one frame.
+    A UserError says that it is no tree, has no usable row, or boxes in more than one frame.
     """
     if not (Path(tree) / "qwen_data").is_dir():
         raise _not_a_tree(tree, "it has no folder qwen_data")
