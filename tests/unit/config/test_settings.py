@@ -602,13 +602,6 @@ def test_names_become_files(name):
     assert "\n  protocols: " in refusal({"protocols": {name: {"defects": "none"}}})
 
 
-def test_a_run_needs_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/README.md").touch()
-    assert "run: results/README.md is a file. Remedy: " in refusal({"run": "README.md"})
-
-
 @pytest.mark.parametrize("size", ["0x0", "480x0", "480x360\n", "100000x1", "480 x 360"])
 def test_images_are_drawn_in_real_sizes(size):
     said = refusal({"dataset": {"synthetic": {"image_sizes": [size]}}})

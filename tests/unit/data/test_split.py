@@ -5,12 +5,11 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import BOX, Tree, check_schema, instances
+from trees import BOX, Tree, check_schema, instances, records_of
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.data.fingerprints import fingerprints
-from legor1.data.lego_arta.index import index
 from legor1.data.split import choose, split, write_split
 
 
@@ -111,7 +110,7 @@ def sharing(tmp_path):
 
 
 def test_manuals_that_share_an_image_stay_together(sharing):
-    table = index(sharing.root).records
+    table = records_of(sharing)
     stored = fingerprints([row["image"] for row in table], sharing.root)
     for seed in range(8):
         sides = split(table, seed=seed, test_fraction=0.4, images=stored)
@@ -122,7 +121,7 @@ def test_manuals_that_share_an_image_stay_together(sharing):
 
 
 def test_images_without_fingerprint_are_named(sharing):
-    table = index(sharing.root).records
+    table = records_of(sharing)
     stored = fingerprints([row["image"] for row in table], sharing.root)
     with pytest.raises(UserError, match=r"1 images have no fingerprint.*Remedy"):
         split(table, seed=0, test_fraction=0.4, images=stored[1:])
@@ -137,7 +136,7 @@ def test_what_cannot_be_split_is_said(tmp_path):
     tree = Tree(tmp_path / "tree")
     for manual in "ab":
         tree.objects(f"{manual}/images/1_eop.png", BOX)
-    same = index(tree.root).records
+    same = records_of(tree)
     prints = fingerprints([row["image"] for row in same], tree.root)
     with pytest.raises(UserError, match="2 manuals that all show the same pictures"):
         split(same, seed=0, test_fraction=0.25, images=prints)

@@ -13,7 +13,6 @@ from typing import Any
 from legor1.cli import parameters as p
 from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
-from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.core.format import p_value
 from legor1.core.layout import REPORTED
@@ -161,10 +160,7 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
     from legor1.data.export import write_export
     from legor1.models.registry import DEFAULT
 
-    try:
-        budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
-    except ValueError as error:
-        raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
+    budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
     say(f"export {format}", write_export(format=format, budget=budget, **given))
 
 

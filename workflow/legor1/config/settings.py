@@ -155,8 +155,6 @@ def beyond(value: object, *keys: int | str) -> Iterator[str]:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys that are right one by one."""
-    if (Path("results") / config.run).is_file():
-        yield f"run: results/{config.run} is a file. Remedy: give the run another name."
     sources: dict[str, Dataset | Base] = {"dataset": config.dataset, "base": config.base}
     for name, block in sources.items():
         if block.source != "shipped" and not getattr(block, block.source):

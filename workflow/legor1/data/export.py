@@ -17,7 +17,6 @@ from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import Detection, parse_objects
 
 MARKER = ".export.json"  # tells an export, which a new one may replace, from a folder of the user's
-PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of LLaMA-Factory
 # Qwen2.5-VL's own processor does not resize images with a number of pixels between these.
 LEAST, MOST = 3136, 12845056
 TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user"}
@@ -52,10 +51,10 @@ def write_export(
         raise UserError(
             f"{format} keeps the original images. Remedy: give --max-pixels for llamafactory."
         )
-    if budget and (budget.min_pixels < LEAST or budget.max_pixels > MOST):
+    if budget and not LEAST <= budget.min_pixels <= budget.max_pixels <= MOST:
         raise UserError(
             f"Qwen2.5-VL's processor resizes images outside {LEAST} to {MOST} pixels again, so the "
-            f"boxes would be off. Remedy: keep --min-pixels and --max-pixels within these."
+            "boxes would be off. Remedy: keep --min-pixels <= --max-pixels within these."
         )
     sides = _read(conversations)
     counts = {side: len(rows) for side, rows in sides.items()}
@@ -101,22 +100,12 @@ def _example(row: Record, images: Images) -> Record:
     turns = [*row["demonstrations"], row]
     messages, paths = [], [images.place(turn) for turn in turns]
     for turn in turns:
-        _check_text(turn)
         answer = turn["file_response" if "file_response" in turn else "response"]
         if row.get("box_frame", "processed") == "processed":
             answer = rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
-        messages.append({"role": "user", "content": PLACEHOLDERS[0] + turn["prompt"]})
+        messages.append({"role": "user", "content": "<image>" + turn["prompt"]})
         messages.append({"role": "assistant", "content": answer})
     return {"messages": messages, "images": paths}
-
-
-def _check_text(turn: Record) -> None:
-    for placeholder in PLACEHOLDERS:
-        if placeholder in turn["prompt"] + turn["response"]:
-            raise UserError(
-                f"{turn['instance_id']}: its text holds {placeholder}, which LLaMA-Factory would "
-                "take for media. Remedy: leave the row out, or change its text."
-            )
 
 
 def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:

@@ -73,7 +73,7 @@ Recipe:
 - code: {commit}
 - {versions}
 - read back from disk, the adapter gives the trained model's log-probabilities of {tokens} tokens to
-  within {saved:.2g}, merged into the base to within {merged:.2g} (largest differences)
+  within {saved:.2g} (largest difference)
 
 ## Licence
 
@@ -189,7 +189,6 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         tokens=read["tokens"],
         saved=read["saved"]["largest"],
-        merged=read["merged"]["largest"],
         licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
     )
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback
 
-from legor1.core.boxes import PixelBudget, Size, shown_size
+from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
@@ -130,10 +130,6 @@ class Job:
     def answer(self, row: dict) -> str:
         """Return the row's true answer, boxes in the frame that the model sees."""
         return answer(row, self.budget)
-
-    def shown_size(self, row: dict) -> Size:
-        """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
-        return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
 
     def arguments(self) -> dict:
         """Return the arguments that both of TRL's trainers take."""

@@ -7,8 +7,8 @@ or set aside with its file, its position there and the reason.
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from legor1.core import files
 from legor1.core.boxes import Size
@@ -21,8 +21,13 @@ from legor1.data.lego_arta.dialogues import Dialogue
 from legor1.tasks.discovery import TASKS
 
 
-class Reader:
-    """Collects the rows that can be used and the reasons for the others."""
+class Index:
+    """What a tree holds.
+
+    Attributes:
+        rows: instance id → usable row.
+        quarantine: the other rows, as in quarantine.jsonl.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.manuals = root, steps.read_manuals(root)
@@ -47,7 +52,13 @@ class Reader:
         self._convert_boxes()
 
     def summary(self) -> Record:
-        """Return what was found, as ``Index`` says."""
+        """Return what was found; instances.parquet keeps it too.
+
+        ``object_frame`` is ``pixels``, ``percent`` or None, and was measured on ``object_answers``
+        in the new form, whose largest coordinate and its share of the image follow. Rows and
+        quarantined add up to ``dialogues``, ``true_images`` added beside falsified ones, and
+        ``metadata``: files and instructions not understood.
+        """
         reasons = Counter(entry["reason"] for entry in self.quarantine)
         return {
             "object_frame": self.frame,
@@ -179,53 +190,31 @@ def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
     return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
 
 
-class Index(NamedTuple):
-    """What a tree holds.
-
-    Attributes:
-        rows: the usable rows, sorted by instance id.
-        quarantine: the other rows, by file and position, as in quarantine.jsonl.
-        summary: what was found; instances.parquet keeps it too. ``object_frame`` is ``pixels``,
-            ``percent`` or None, and was measured on ``object_answers`` in the new form, whose
-            largest coordinate and its share of the image follow. Rows and quarantined add up to
-            ``dialogues``, ``true_images`` added beside falsified ones, and ``metadata``: files and
-            instructions not understood.
-    """
-
-    rows: list[Row]
-    quarantine: list[Record]
-    summary: Record
-
-    @property
-    def records(self) -> list[Record]:
-        """The rows as dictionaries."""
-        return [row._asdict() for row in self.rows]
-
-
 def index(tree: Path) -> Index:
-    """Return the usable rows of a tree, and the others.
+    """Return the usable rows of a tree by id, and the others by file and position.
 
     A UserError says that it is no tree, has no usable row, or boxes in more than one frame.
     """
     if not (Path(tree) / "qwen_data").is_dir():
         raise _not_a_tree(tree, "it has no folder qwen_data")
-    reader = Reader(Path(tree).resolve())
-    reader.read()
-    summary = reader.summary()
-    if not reader.rows:
-        reasons = Counter[str](summary["quarantined"]).most_common(5)
+    content = Index(Path(tree).resolve())
+    content.read()
+    if not content.rows:
+        reasons = Counter[str](content.summary()["quarantined"]).most_common(5)
         listed = "; ".join(f"{reason}: {count}" for reason, count in reasons) or "no dialogue"
         raise _not_a_tree(tree, f"no usable row was found ({listed})")
-    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
-    return Index([reader.rows[identity] for identity in sorted(reader.rows)], quarantine, summary)
+    content.rows = dict(sorted(content.rows.items()))
+    content.quarantine.sort(key=itemgetter("file", "position"))
+    return content
 
 
 def write_index(tree: Path, out: Path, quarantine: Path) -> Record:
     """Index ``tree`` into two files and return the summary."""
     indexed = index(tree)
-    write_instances(out, indexed.rows, indexed.summary)
+    summary = indexed.summary()
+    write_instances(out, indexed.rows.values(), summary)
     files.write_jsonl(quarantine, indexed.quarantine)
-    return indexed.summary
+    return summary
 
 
 def _not_a_tree(tree: Path, why: str) -> UserError:
