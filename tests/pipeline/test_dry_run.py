@@ -165,7 +165,7 @@ def test_the_base_is_rebuilt_from_nothing_but_the_config(tmp_path):
     ("change", "said"),
     [
         ("inferense=1", "unknown key inferense. Did you mean inference?"),
-        ("seed=x", "seed: 'x' is not a whole number"),
+        ("seed=x", "seed: Input should be a valid integer (given: 'x')"),
         ("dataset={source: directory}", "dataset.directory is missing"),
     ],
 )

@@ -2,7 +2,7 @@
 
 The drawn tree has most of them; what real booklets have besides is put in here: printed pages
 among the images, JPEG beside PNG, dialogues one folder deeper, the old file of objects beside the
-new one, the authors' split, images without metadata, and instructions without an image.
+new one, images without metadata, and instructions without an image.
 """
 
 import json
@@ -25,7 +25,6 @@ def draw(root: Path) -> dict[str, bytes]:
         _photograph(root, f"lego-demo-{number:03d}")
     _forget(root, "lego-demo-003")
     _add_old_objects(root)
-    _add_split_of_the_authors(root)
     paths = [path for path in root.rglob("*") if path.is_file()]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
@@ -82,11 +81,3 @@ def _add_old_objects(root: Path) -> None:
     Image.new("RGB", PAGE, "white").save(
         root / "object_dataset/lego/lego-demo-001/images/old_eop.png"
     )
-
-
-def _add_split_of_the_authors(root: Path) -> None:
-    folder = root / "train_test_example"
-    folder.mkdir()
-    for task in FILES:
-        for side in ("train", "test"):
-            (folder / f"{task}_{side}.json").write_text('{"version": 1, "of": "unknown form"}')

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from peft import LoraConfig
 from PIL import Image as Picture
-from trainings import run_forked
 from transformers import AutoProcessor
 
 from legor1.models.loading import load_model
@@ -75,6 +74,8 @@ def lora_weights(trainer: Any) -> dict[str, torch.Tensor]:
 
 def run_ranks(module: str, kinds: tuple[str, ...], folder: Path, steps: int) -> list[Any]:
     """Return the numbers that two ranks of a module leave, of each kind; ZeRO-2 must be on."""
+    from trainings import run_forked  # which imports this module
+
     for kind in kinds:
         (folder / kind).mkdir(parents=True)
     runs = [

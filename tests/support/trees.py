@@ -116,7 +116,12 @@ def _instance(task: str, manual: str, name: str, step_class: str, step) -> dict:
 def rows_of(tree: Tree) -> tuple[dict[str, dict], list[dict]]:
     """Return what the tree's index holds: rows by instance id, and the quarantine."""
     found = index(tree.root)
-    return {row["instance_id"]: row for row in found.records}, found.quarantine
+    return {name: row._asdict() for name, row in found.rows.items()}, found.quarantine
+
+
+def records_of(tree: Tree) -> list[dict]:
+    """Return the rows of the tree's index, in its order."""
+    return [*rows_of(tree)[0].values()]
 
 
 def reasons_of(tree: Tree) -> list[str]:

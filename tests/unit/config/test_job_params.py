@@ -91,14 +91,20 @@ def test_every_recipe_of_a_config_is_taken_as_it_is():
     ("job", "change", "message"),
     [
         ("predict", {"pixel_budgt": {}}, "unknown key pixel_budgt. Did you mean pixel_budget?"),
-        ("predict", {"max_new_tokens": "many"}, "max_new_tokens: 'many' is not a whole number"),
-        ("predict", {"threads": math.nan}, "threads: nan is not a whole number"),
-        ("predict", {"batch_size": 1, "batch_tokens": 1}, "batch_size: give either"),
-        ("predict", {"pixel_budget": {"min_pixels": 9000, "max_pixels": 800}}, "exceeds"),
+        (
+            "predict",
+            {"max_new_tokens": "many"},
+            "valid integer (given: 'many')",
+        ),
+        ("predict", {"threads": math.nan}, "threads: Input should be a valid integer (given: nan)"),
         ("train", {"method": "stf"}, "method: there is no 'stf'. Did you mean sft?"),
         ("train", {"lora": {"r": 8}}, "lora.alpha is missing"),
-        ("train", {"seed": None}, "seed: None is not a whole number"),
-        ("build-base", {"demonstrations": 2}, "demonstrations: 2 is "),
+        ("train", {"seed": None}, "seed: Input should be a valid integer (given: None)"),
+        (
+            "build-base",
+            {"demonstrations": 2},
+            "demonstrations: Input should be less",
+        ),
         ("build-base", {"model": {}}, "model.text is missing"),
     ],
 )

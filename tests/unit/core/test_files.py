@@ -23,7 +23,7 @@ from legor1.core.files import (
 
 HANGING = """
 import pathlib, sys, time
-from legor1 import files
+from legor1.core import files
 with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
     print(temporary, flush=True)
     time.sleep(600)

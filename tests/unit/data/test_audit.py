@@ -47,8 +47,8 @@ class Prepared:
 
     def index(self):
         found = index(self.tree)
-        self.records = found.records
-        write_instances(self.folder / "instances.parquet", found.rows, {})
+        self.records = [row._asdict() for row in found.rows.values()]
+        write_instances(self.folder / "instances.parquet", found.rows.values(), {})
 
     def paths(self, name):
         out = self.folder / name

@@ -8,14 +8,13 @@ import json
 
 import pytest
 from PIL import Image
-from trees import Tree, check_schema
+from trees import Tree, check_schema, records_of
 
-from legor1.core.boxes import to_original
+from legor1.core.boxes import shown_size, to_original
 from legor1.core.files import read_jsonl
 from legor1.data.audit.leaks import _is_unseen
 from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.export import _example
-from legor1.data.lego_arta.index import index
 from legor1.evaluation.scoring import score
 from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
@@ -43,7 +42,7 @@ def prepared(request, tmp_path):
                 text = f"<p>1 pin</p> {{<{box.replace(', ', '><')}>}}"
             tree.objects(name, text, file, size=size)
             written[f"object_dataset/lego/{name}"] = [float(one) for one in box.split(", ")]
-    records = index(tree.root).records
+    records = records_of(tree)
     split = {side: [r["instance_id"] for r in records if r["manual"] == side] for side in "ab"}
     split = {"train": split["a"], "test": split["b"]}
     rows = {}
@@ -164,7 +163,7 @@ def test_predict_and_the_rewards_read_the_same_frame(prepared, tmp_path):
         assert made["completion"] == made["file_reference"] == said
         assert numbers(made["prediction"]) == pytest.approx(numbers(row["response"]), abs=1)
         size = (100, 100) if kind != "pixels" else (row["width"], row["height"])
-        assert job.shown_size(row) == size
+        assert shown_size((row["width"], row["height"]), job.budget, row["box_frame"]) == size
         assert numbers(job.answer(row)) == written[row["image"]]
 
 
@@ -176,5 +175,5 @@ def test_images_have_the_size_that_the_tree_says(tmp_path):
     tree.objects("m/images/1_eop.png", '[{"bbox_2d": [10, 20, 150, 390], "label": "a"}]')
     image = Image.new("RGB", (400, 300))
     image.save(tree.root / "object_dataset/lego/m/images/1_eop.png", exif=exif)
-    (row,) = index(tree.root).records
+    (row,) = records_of(tree)
     assert (row["image_width"], row["image_height"]) == (300, 400)

@@ -5,7 +5,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from trees import BOX, Tree, check_schema, instruction, reasons_of, rows_of, turns
+from trees import BOX, Tree, check_schema, instruction, reasons_of, records_of, rows_of, turns
 
 from legor1.core import images
 from legor1.core.errors import UserError
@@ -376,7 +376,7 @@ def test_files_are_read_back_and_counts_add_up(states, tmp_path):
     assert kept + aside == counts["dialogues"] + counts["true_images"] + counts["metadata"]
     assert (len(read_records(out)), len(read_jsonl(quarantine))) == (kept, aside)
     assert json.loads(pq.read_schema(out).metadata[b"legor1"]) == {"schema_version": 2} | counts
-    records = index(states.root).records
+    records = records_of(states)
     assert read_records(out) == records
     assert [list(row) for row in records] == [list(COLUMNS)] * len(records)
     assert [row["instance_id"] for row in records] == sorted(row["instance_id"] for row in records)

@@ -1,8 +1,6 @@
 """instances.parquet is read back as it was written."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pyarrow as pa
@@ -42,18 +40,6 @@ def test_texts_of_any_size_and_kind_are_kept(tmp_path):
     rows = [long, long._replace(instance_id="c", prompt="", step_num=7, falsified=False)]
     write_instances(tmp_path / "instances.parquet", rows, {})
     assert read_records(tmp_path / "instances.parquet") == [row._asdict() for row in rows]
-
-
-def test_pandas_is_not_imported(path, tmp_path):
-    code = f"""
-import sys
-from legor1.data.instances import Row, read_records, write_instances
-rows = [Row(**row) for row in read_records({str(path)!r})]
-write_instances({str(tmp_path / "b.parquet")!r}, rows, {{}})
-print("pandas" in sys.modules)
-"""
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "False\n"
 
 
 def test_records_hold_plain_values_and_none_for_a_missing_number(path, table):

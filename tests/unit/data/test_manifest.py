@@ -76,19 +76,6 @@ def test_a_downloaded_tree_names_its_source_and_must_be_unchanged(root, tmp_path
         manifest(root)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"files": {"a": 1}, "source": {}}', "no JSON"])
-def test_a_note_that_is_no_manifest_is_said(root, content):
-    (root / RECORD).write_text(content)
-    with pytest.raises(UserError, match=r"\.manifest\.json .*Remedy: "):
-        manifest(root)
-
-
-def test_a_name_that_no_json_can_hold_is_said(root):
-    (root / "\udcff").write_text("a name of the byte 255")
-    with pytest.raises(UserError, match=r"not UTF-8\. Remedy: rename"):
-        manifest(root)
-
-
 def test_an_empty_or_missing_folder_is_said(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=r"is not a folder with files.*Remedy: "):

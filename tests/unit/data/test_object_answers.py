@@ -77,7 +77,7 @@ def test_answers_that_cannot_be_used_are_set_aside(tree, answer, reason):
 def test_boxes_are_pixels_once_one_coordinate_exceeds_100(tree):
     tree.objects("m1/images/2_eop.png", '[{"bbox_2d": [1, 2, 30, 40], "label": "a"}]')
     tree.objects("m1/images/3_eop.png", '[{"bbox_2d": [1, 2, 401, 40], "label": "a"}]')
-    assert index(tree.root).summary["object_frame"] == "pixels"
+    assert index(tree.root).summary()["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/2_eop")[0]["bbox_2d"] == [1, 2, 30, 40]
     assert response(tree, "object/m1/images/3_eop")[0]["bbox_2d"] == [1, 2, 400, 40]
 
@@ -85,7 +85,7 @@ def test_boxes_are_pixels_once_one_coordinate_exceeds_100(tree):
 def test_boxes_are_hundredths_where_none_exceeds_100(tmp_path):
     tree = Tree(tmp_path)
     tree.objects("m1/images/1_eop.png", '[{"bbox_2d": [10, 20, 99, 100], "label": "a"}]')
-    assert index(tree.root).summary["object_frame"] == "percent"
+    assert index(tree.root).summary()["object_frame"] == "percent"
     assert response(tree, "object/m1/images/1_eop")[0]["bbox_2d"] == [40, 60, 396, 300]
 
 
@@ -93,7 +93,7 @@ def test_boxes_that_fill_small_images_are_pixels(tmp_path):
     tree = Tree(tmp_path)
     answer = '[{"bbox_2d": [1, 2, 39, 28], "label": "a"}]'
     tree.objects("m1/images/1_eop.png", answer, size=(40, 30))
-    assert index(tree.root).summary["object_frame"] == "pixels"
+    assert index(tree.root).summary()["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/1_eop")[0]["bbox_2d"] == [1, 2, 39, 28]
 
 
@@ -117,8 +117,8 @@ def large(tmp_path):
 def test_an_answer_in_no_frame_is_set_aside(large):
     large.objects("m1/images/x_eop.png", '[{"bbox_2d": [10, 20, 450, 95], "label": "a"}]')
     assert reasons_of(large) == ["box outside its frame"]
-    assert index(large.root).summary["object_frame"] == "pixels"
-    assert index(large.root).summary["largest_coordinate"] == 310
+    assert index(large.root).summary()["object_frame"] == "pixels"
+    assert index(large.root).summary()["largest_coordinate"] == 310
 
 
 def test_many_answers_in_no_frame_stop_the_reading(large):
@@ -133,7 +133,7 @@ def test_a_second_frame_shows_on_large_images_too(large):
     for number in range(4):
         answer = '[{"bbox_2d": [10, 20, 90, 95], "label": "a"}]'
         large.objects(f"m2/images/{number}_eop.png", answer)
-    assert index(large.root).summary["object_frame"] == "pixels"  # so few may be chance
+    assert index(large.root).summary()["object_frame"] == "pixels"  # so few may be chance
     large.objects("m2/images/9_eop.png", answer)
     with pytest.raises(UserError, match=r"in 5 of 17 answers on large images.*Remedy: "):
         index(large.root)
@@ -143,7 +143,7 @@ def test_one_bad_answer_costs_one_row(large):
     """Outside a tiny image among pixels; above 100 among hundredths of large images."""
     large.objects("m1/images/x_eop.png", '[{"bbox_2d": [0, 0, 5, 5], "label": "a"}]', size=(1, 1))
     assert reasons_of(large) == ["box outside its frame"]
-    found = index(large.root).summary
+    found = index(large.root).summary()
     assert (found["object_frame"], found["largest_share"]) == ("pixels", 0.775)
 
 
@@ -154,11 +154,11 @@ def test_one_stray_answer_among_hundredths_costs_one_row(tmp_path):
         tree.objects(f"m1/images/{number}_eop.png", answer)
     tree.objects("m1/images/x_eop.png", '[{"bbox_2d": [10, 20, 150, 95], "label": "a"}]')
     assert reasons_of(tree) == ["box outside its frame"]
-    found = index(tree.root).summary
+    found = index(tree.root).summary()
     assert (found["object_frame"], found["largest_coordinate"]) == ("percent", 99)
 
 
 def test_old_answers_have_no_say_in_the_frame_of_the_new(tree):
     tree.objects("m1/images/2_eop.png", "<p>a</p> {<10><20><90><100>}", size=(60, 60))
-    assert index(tree.root).summary["object_frame"] == "pixels"
+    assert index(tree.root).summary()["object_frame"] == "pixels"
     assert response(tree, "object/m1/images/2_eop")[0]["bbox_2d"] == [6, 12, 54, 60]

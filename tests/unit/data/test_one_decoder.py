@@ -10,14 +10,14 @@ import pytest
 import torch
 from datasets import Dataset, List
 from PIL import Image
-from trees import BOX, Tree, reasons_of
+from trees import BOX, Tree, reasons_of, records_of
 
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.data.exported_images import Images
 from legor1.data.fingerprints import fingerprints, read_images, write_images
 from legor1.data.instances import read_records
-from legor1.data.lego_arta.index import index, write_index
+from legor1.data.lego_arta.index import write_index
 from legor1.data.split import split
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.inference.vllm_engine import VllmEngine
@@ -130,7 +130,7 @@ def test_an_image_is_the_same_everywhere(made, tmp_path):
     assert seen.shape == wanted.shape
     np.testing.assert_allclose(seen, wanted, atol=1)
     size = (seen.shape[1], seen.shape[0])
-    (row,) = index(tree.root).records
+    (row,) = records_of(tree)
     assert (row["image_width"], row["image_height"]) == size
     (mark,) = fingerprints([NAME], tree.root)
     Image.fromarray(seen).save(tmp_path / "seen.png")

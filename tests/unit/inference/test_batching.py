@@ -1,8 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legor1.inference.batching import batches, room
+from legor1.inference.batching import batches
 from legor1.inference.decoding import alike
 
 LENGTHS = st.lists(st.integers(1, 50), max_size=60)
@@ -36,12 +35,6 @@ def test_no_batch_could_take_the_next_prompt_too(lengths, new, tokens):
     made = list(batches(lengths, new, tokens=tokens))
     for batch in made[:-1]:
         assert (len(batch) + 1) * (max(lengths[at] for at in batch) + new) > tokens
-
-
-@pytest.mark.parametrize("given", [{}, {"size": 3, "tokens": 100}])
-def test_one_of_the_two_is_given(given):
-    with pytest.raises(ValueError, match="a size or a budget"):
-        room(10, 1, **given)
 
 
 def test_prompts_alike_in_length_are_read_together():

@@ -339,15 +339,13 @@ def test_two_processes_do_not_answer_one_shard(many, monkeypatch):
             predict_here(folder, tree, (0, 1), folder / "0.jsonl")
 
 
-def test_gather_orders_the_shards_and_refuses_a_double(tmp_path):
+def test_gather_orders_the_shards(tmp_path):
     write_jsonl(tmp_path / "0.jsonl", [{"instance_id": "c", "prediction": ""}])
     write_jsonl(
         tmp_path / "1.jsonl", [{"instance_id": name, "prediction": ""} for name in ("b", "a")]
     )
     assert gather([tmp_path / "0.jsonl", tmp_path / "1.jsonl"], tmp_path / "all.jsonl") == 3
     assert [row["instance_id"] for row in read_jsonl(tmp_path / "all.jsonl")] == ["a", "b", "c"]
-    with pytest.raises(UserError, match="answered twice"):
-        gather([tmp_path / "0.jsonl", tmp_path / "0.jsonl"], tmp_path / "all.jsonl")
 
 
 def test_sampled_answers_depend_on_seed_and_instance_not_on_the_batch(predictor, rows):

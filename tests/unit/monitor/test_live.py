@@ -27,7 +27,7 @@ def train(folder, logs, history=(), *, first=True, steps=9) -> status.Live:
     """Call it as a training does that logs ``logs``, one a step, after ``history``."""
     state = TrainerState(log_history=[*history], is_world_process_zero=first, max_steps=steps)
     state.global_step = max((log["step"] for log in history), default=0)
-    shown = status.Live(folder)
+    shown = status.Live("sft", folder)
     shown.on_train_begin(None, state, CONTROL)
     for log in logs:
         state.global_step += 1
@@ -80,7 +80,7 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
 def test_nothing_is_left_once_the_adapter_has_it(tmp_path):
     train(tmp_path, [{"loss": 2.5}]).end()
     assert [*tmp_path.iterdir()] == []
-    status.Live(tmp_path).end()  # of a disk that was full
+    status.Live("sft", tmp_path).end()  # of a disk that was full
 
 
 @pytest.mark.parametrize("method", ["sft", pytest.param("grpo", marks=pytest.mark.slow)])

@@ -4,7 +4,6 @@ import pytest
 import torch
 from grpo_cases import batch, dataset, numbers, prompts, trainer
 from inference_cases import HOSTILE, base_with
-from peft import LoraConfig
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
@@ -251,23 +250,6 @@ def test_the_check_finds_a_wrong_position(shared, monkeypatch):
     monkeypatch.setattr(shared, "check_due", True)
     with pytest.raises(RuntimeError, match="share_prompts: false"):
         shared._get_per_token_logps_and_entropies(shared.model, **inputs)
-
-
-def test_inputs_that_are_not_understood_are_refused(shared):
-    inputs = batch(shared, CASES["one group"])
-    with pytest.raises(ValueError, match="compute_aux_loss"):
-        shared._get_per_token_logps_and_entropies(shared.model, **inputs, compute_aux_loss=True)
-
-
-def test_an_attention_without_packed_rows_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="not eager"):
-        trainer(True, tmp_path, attention="eager")
-
-
-def test_dropout_is_refused(tmp_path):
-    lora = LoraConfig(r=2, lora_dropout=0.1, target_modules=["q_proj"])
-    with pytest.raises(ValueError, match="dropout"):
-        trainer(True, tmp_path, lora=lora)
 
 
 @pytest.mark.slow

@@ -134,17 +134,6 @@ def test_the_tower_trains_nothing_by_itself(pair):
     assert trained and not [name for name in trained if "visual" in name]
 
 
-def test_logits_are_refused(pair):
-    with pytest.raises(ValueError, match="no logits"):
-        gradients_with_outputs(pair[1])
-
-
-def gradients_with_outputs(trainer):
-    loader = trainer._get_dataloader(trainer.train_dataset, "Training", 1)
-    batch = trainer.data_collator([loader.dataset[0]])
-    return trainer.compute_loss(trainer.model, batch, return_outputs=True)
-
-
 def test_evaluation_gives_the_stock_loss(pair):
     losses = [one.evaluate(one.train_dataset)["eval_loss"] for one in pair]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
@@ -155,20 +144,6 @@ def test_dropout_is_drawn_in_training_alone(tmp_path):
     made = trainer(True, tmp_path, lora=lora)
     first, again = (gradients(made, [0, 1])[0].item() for _ in range(2))
     assert first != again
-
-
-@pytest.mark.parametrize(
-    "changes, reason",
-    [
-        ({"attention": "eager"}, "not eager"),
-        ({"max_length": 512}, "packed whole"),
-        ({"completion_only_loss": False}, "completions alone"),
-    ],
-    ids=["attention", "truncation", "loss on prompts"],
-)
-def test_what_cannot_be_packed_is_refused(tmp_path, changes, reason):
-    with pytest.raises(ValueError, match=reason):
-        trainer(True, tmp_path, **changes)
 
 
 def test_the_stock_trainer_is_one_setting_away_and_taken_where_it_must_be(pair, capsys):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import deepspeed
 import pytest
-import torch
 from transformers import GenerationConfig, PretrainedConfig, Trainer
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_flash_attention_utils import _flash_attention_forward
@@ -48,8 +47,6 @@ ATTRIBUTES = {
     "_tokenizer": GRPOTrainer,
     "_eos_token_tensor": GenerationMixin,
     "_attn_implementation": PretrainedConfig,
-    "_forward_hooks": torch.nn.Module,
-    "_forward_pre_hooks": torch.nn.Module,
 }
 OTHERS = {"__compatible_ops__", "_exit"}  # below, or Python's own
 

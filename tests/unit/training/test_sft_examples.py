@@ -46,16 +46,6 @@ def test_tokens_and_patches_are_those_of_trl(made, processor):
         assert torch.equal(grids, expected["image_grid_thw"])
 
 
-def test_plain_strings_and_a_single_image_are_read_too(made, processor):
-    image = Picture_.fromarray(np.zeros((60, 80, 3), np.uint8))
-    prompt = "<|vision_start|><|image_pad|><|vision_end|>What is it?"
-    data = Dataset.from_dict({"prompt": [prompt], "completion": [" A brick."], "image": [image]})
-    data = data.cast_column("image", Image())
-    stock = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
-    expected = stock([dict(data[0])])
-    assert examples_of(made, data)[0].ids.tolist() == expected["input_ids"][0].tolist()
-
-
 def test_a_row_is_made_once_and_equal_files_are_one_picture(made, tmp_path, monkeypatch):
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
     for path, value in zip(paths, (1, 1, 2), strict=True):
@@ -92,11 +82,3 @@ def test_a_packed_row_leaves_out_the_last_token_of_each(made):
     assert batch["scores"] == [one.answer for one in few]
     assert batch["shift_labels"].size(1) == sum(batch["scores"])
     assert batch["tokens"] == sum(batch["lengths"]) + 2
-
-
-def test_an_example_without_an_answer_is_an_error(made):
-    row = dict(dataset(1, images=(1,))[0]) | {"prompt": "What?", "completion": "", "images": []}
-    data = Dataset.from_list([row])
-    data = data.cast_column("images", List(Image()))
-    with pytest.raises(ValueError, match="row 0 has no answer"):
-        examples_of(made, data)[0]

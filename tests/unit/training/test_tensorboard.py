@@ -8,11 +8,13 @@ from legor1.training.logs import Curves
 
 
 def read(folder):
-    """Return the points of each curve: (step, value)."""
+    """Return the points of each curve of a training: (step, value)."""
     events = EventAccumulator(str(folder)).Reload()
-    names = events.Tags()["scalars"]
+    names = [name.removeprefix("train/") for name in events.Tags()["scalars"]]
     return {
-        name: [(e.step, pytest.approx(e.value)) for e in events.Scalars(name)] for name in names
+        name: [(e.step, pytest.approx(e.value)) for e in events.Scalars(f"train/{name}")]
+        for name in names
+        if name != "step"
     }
 
 

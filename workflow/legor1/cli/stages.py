@@ -15,7 +15,6 @@ import rich_click as click
 from legor1.cli import parameters as p
 from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
-from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.core.format import p_value
 from legor1.core.layout import REPORTED
@@ -103,8 +102,7 @@ def fingerprint(instances: Path, tree: Path, workers: int, out: Path) -> Facts:
 @command(
     DATA,
     "split instances.parquet --images images.parquet --seed 42 --out split.json",
-    *(p.INSTANCES, p.SPLIT_PROTOCOL, p.SWITCH, p.IMAGES, p.SPLIT_TREE, p.SEED),
-    *(p.TEST_FRACTION, p.OUT),
+    *(p.INSTANCES, *p.DEFECTS, p.IMAGES, p.SEED, p.TEST_FRACTION, p.OUT),
 )
 def split(instances: Path, switch: Switches, images: Path | None, out: Path, **given: Any) -> Facts:
     """Divide the instances into training and test."""
@@ -116,7 +114,7 @@ def split(instances: Path, switch: Switches, images: Path | None, out: Path, **g
     records = read_records(instances, COLUMNS)
     content = split(records, switches=dict(switch), images=known, **given)
     if content.get("groups", {}).get("compared") == "manuals":
-        print("split: no images were compared; --images or --tree would", file=sys.stderr)
+        print("split: no images were compared; --images would", file=sys.stderr)
     return write_split(content, out)
 
 
@@ -143,7 +141,7 @@ def convert(
     "audit instances.parquet split.json sound --tree tree --out audit.json",
     *(p.INSTANCES, p.SPLIT),
     p.argument("conversations", p.CONVERTED, Role("input", p.CONVERSATIONS)),
-    *(p.SPLIT_TREE, p.IMAGES, p.OUT),
+    *(p.SEEN_TREE, p.IMAGES, p.OUT),
 )
 def audit(**given: Any) -> Facts:
     """Measure which defects of data preparation are in the conversations."""
@@ -164,10 +162,7 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
     from legor1.data.export import write_export
     from legor1.models.registry import DEFAULT
 
-    try:
-        budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
-    except ValueError as error:
-        raise UserError(f"{error}. Remedy: give another --max-pixels or --min-pixels.") from error
+    budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
     say(f"export {format}", write_export(format=format, budget=budget, **given))
 
 

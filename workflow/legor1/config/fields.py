@@ -38,13 +38,13 @@ def _real(value: object, check: Callable[[object], object]) -> object:
 
 def _unique(values: list[object]) -> list[object]:
     if any(value in values[:place] for place, value in enumerate(values)):
-        raise ValueError("has something twice")
+        raise ValueError("something is there twice")
     return values
 
 
 def _not_the_tree(name: str) -> str:
     if name == "tree":
-        raise ValueError("does not match a free name: data/tree is the dataset")
+        raise ValueError("data/tree is the dataset")
     return name
 
 

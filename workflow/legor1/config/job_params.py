@@ -3,7 +3,7 @@
 Whatever is left out cannot rerun it, so a recipe holds just what its stage uses.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,7 +22,7 @@ from legor1.config.models import (
     Trained,
     Training,
 )
-from legor1.config.settings import beyond, training_contradictions
+from legor1.config.settings import beyond
 from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
 
@@ -133,13 +133,7 @@ def _numerics(config: Config, experiment: str) -> Recipe:
 
 
 def checked(recipe: object, job: str) -> Recipe:
-    """Return a recipe that was given to ``legor1 train``, ``predict`` or ``build-base``.
-
-    What may be left out of a config's ``training`` is filled in.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
-    """
+    """Return the recipe of a command with its defaults; a UserError names all that is wrong."""
     if not isinstance(recipe, dict):
         raise UserError('the recipe has no keys. Remedy: write an object, {"key": value, …}.')
     try:
@@ -147,19 +141,7 @@ def checked(recipe: object, job: str) -> Recipe:
     except ValidationError as error:
         problems = [*describe(error, JOBS[job]), *beyond(recipe)]
     else:
-        problems = list(beyond(typed.as_mapping())) or list(_contradictions(typed))
+        problems = list(beyond(typed.as_mapping()))
     if problems:
         raise UserError("the recipe has errors:\n  " + "\n  ".join(problems))
     return dict(typed.as_mapping())
-
-
-def _contradictions(job: TrainingJob | PredictionJob | Rebuild) -> Iterator[str]:
-    if job.pixel_budget.min_pixels > job.pixel_budget.max_pixels:
-        yield "pixel_budget: min_pixels exceeds max_pixels. Remedy: swap them."
-    if isinstance(job, PredictionJob):
-        if (job.batch_size is None) == (job.batch_tokens is None):
-            yield "batch_size: give either it or batch_tokens. Remedy: write null for the other."
-        if job.sampling and job.seed is None:
-            yield "seed is missing. Remedy: add it."
-    if isinstance(job, TrainingJob):
-        yield from training_contradictions("training", job.training, job.processes)

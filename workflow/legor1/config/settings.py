@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
-from legor1.config import strict_yaml
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
 from legor1.config.validation_errors import alternatives, describe, dotted
 from legor1.core.errors import UserError, nearest
@@ -27,13 +27,10 @@ LARGEST = 2**32 - 1  # of whole numbers: NumPy takes no larger seed
 
 
 def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
-    """Return the config in ``base`` with the overlays merged onto it, defaults filled, checked.
+    """Return the config in ``base`` with the overlays merged onto it, as ``check`` does.
 
     Mappings are merged key by key. ``experiments`` is the exception: an overlay that has it has
     all of them, so ``base``'s are dropped.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
     """
     overlay: dict[str, object] = {}
     for further in overlays:
@@ -47,8 +44,7 @@ def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
 def read(source: Path | str) -> dict[str, object]:
     """Return the mapping in a YAML file, or in ``source`` itself if that is JSON text.
 
-    Raises:
-        UserError: there is no such file, it holds no mapping, or a key is in one mapping twice.
+    A UserError says where it cannot be read, holds no mapping, or has a key twice in one.
     """
     text, name = str(source), str(source)
     if text.lstrip().startswith("{"):
@@ -61,8 +57,8 @@ def read(source: Path | str) -> dict[str, object]:
                 f"{source} cannot be read: {error}. Remedy: name an existing YAML file in UTF-8."
             ) from error
     try:
-        value = strict_yaml.load(text)
-    except strict_yaml.ERRORS as error:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}" if mark else name
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -72,6 +68,19 @@ def read(source: Path | str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UserError(f"{name} holds no keys and values. Remedy: write `key: value` lines.")
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML in which a mapping has each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in lines:
+                problem = f"the key {key.value} is in line {lines[key.value]} already"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[str(key.value)] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
 
 
 def merge(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
@@ -93,8 +102,7 @@ def check(config: Mapping[str, object]) -> dict[str, Any]:
 def typed(config: Mapping[str, object]) -> Config:
     """Return ``config`` as an object: defaults filled in, of ``columns`` alone, with all repeats.
 
-    Raises:
-        UserError: a key is unknown or missing, or a value is wrong; all such are named.
+    A UserError names all keys that are unknown or missing, and all values that are wrong.
     """
     try:
         settings = Config.model_validate(config)
@@ -147,8 +155,6 @@ def beyond(value: object, *keys: int | str) -> Iterator[str]:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys that are right one by one."""
-    if (Path("results") / config.run).is_file():
-        yield f"run: results/{config.run} is a file. Remedy: give the run another name."
     sources: dict[str, Dataset | Base] = {"dataset": config.dataset, "base": config.base}
     for name, block in sources.items():
         if block.source != "shipped" and not getattr(block, block.source):
@@ -205,7 +211,7 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
         yield from _start_contradictions(config, name, experiment)
         yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
-        yield from training_contradictions(
+        yield from _training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
 
@@ -236,8 +242,7 @@ def _missing(path: str, what: str, name: str, known: Collection[str], remedy: st
     return f"{path}: there is no {what.format(name)}.{near} Remedy: {remedy}."
 
 
-def training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:
-    """Yield what is wrong between keys of an experiment's ``training``, found at ``path``."""
+def _training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:
     if (training.steps is None) == (training.epochs is None):
         yield f"{path}: the length is not clear. Remedy: give either steps or epochs."
     if not isinstance(training, GrpoTraining):

@@ -1,8 +1,9 @@
 """What pydantic refuses, said with the key's path, what is wrong there, and the remedy."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -11,25 +12,7 @@ from legor1.core.errors import nearest
 
 TAG = "method"  # which says what kind of experiment it is
 FOLLOWS = "default_factory_not_called"  # since a key that the default depends on is wrong
-WORDS: dict[object, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-    list: "a list",
-    NoneType: "null",
-}
-BOUNDS = {
-    "greater_than": "is less than or equal to {gt}",
-    "greater_than_equal": "is less than {ge}",
-    "less_than": "is greater than or equal to {lt}",
-    "less_than_equal": "is greater than {le}",
-    "string_pattern_mismatch": "does not match {pattern!r}",
-    "string_too_long": "has more than {max_length} characters",
-    "string_too_short": "is empty",
-    "too_short": "is empty",
-    "value_error": "{error}",
-}
+BLOCK = ("model_type", "model_attributes_type")
 
 
 class Place(NamedTuple):
@@ -44,11 +27,6 @@ class Place(NamedTuple):
         """The block that may be there; None where several may be, or none."""
         models = [kind for kind in self.types if _is_model(kind)]
         return models[0] if len(models) == 1 else None
-
-    def words(self) -> str:
-        """Return what may be there."""
-        kinds = [get_origin(kind) or kind for kind in self.types]
-        return alternatives(dict.fromkeys(WORDS.get(kind, "keys and values") for kind in kinds))
 
 
 def describe(error: ValidationError, of: object) -> list[str]:
@@ -67,15 +45,13 @@ def _line(detail: Mapping[str, Any], of: object) -> str:
     if kind == "union_tag_not_found":
         return f"{dotted((*place.keys, TAG))} is missing. Remedy: add it."
     if kind == "union_tag_invalid":
-        methods = [tag for model in place.types for tag in _tags(model)]
-        return _no_such(dotted((*place.keys, TAG)), context["tag"], methods)
+        return _no_such(dotted((*place.keys, TAG)), context["tag"], context["expected_tags"])
     if kind == "literal_error":
-        return _no_such(path, value, [c for literal in place.types for c in get_args(literal)])
+        return _no_such(path, value, context["expected"])
+    wrong = detail["msg"].removeprefix("Value error, ")
+    wrong = "Input should be keys and values" if kind in BLOCK else wrong
     meaning = f" ({place.meaning})" if place.meaning else ""
-    if kind.endswith("_type"):
-        return f"{path}: {value!r} is not {place.words()}. Remedy: write {place.words()}{meaning}."
-    wrong = BOUNDS[kind].format(**context) if kind in BOUNDS else detail["msg"]
-    return f"{path}: {value!r} {wrong}. Remedy: choose another value{meaning}."
+    return f"{path}: {wrong} (given: {value!r}). Remedy: write another value{meaning}."
 
 
 def _find(of: object, location: Iterable[int | str]) -> Place:
@@ -125,8 +101,9 @@ def _unknown(path: str, place: Place) -> str:
     )
 
 
-def _no_such(path: str, value: object, choices: list[object]) -> str:
-    near = difflib.get_close_matches(str(value), map(str, choices), 1)
+def _no_such(path: str, value: object, expected: str) -> str:
+    choices = re.findall("'(.*?)'", expected)
+    near = difflib.get_close_matches(str(value), choices, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"{path}: there is no {value!r}.{hint} Remedy: choose {alternatives(choices)}."
 

@@ -40,13 +40,6 @@ class PixelBudget:
     factor: int  # side in pixels of the square of the processed image that a visual token covers
     box_scale: int | None = None  # boxes are in [0, box_scale]; None: in pixels of that image
 
-    def __post_init__(self) -> None:
-        if not self.factor**2 <= self.min_pixels <= self.max_pixels:
-            raise ValueError(
-                f"a pixel budget needs {self.factor**2} <= min_pixels <= max_pixels, "
-                f"got {self.min_pixels} and {self.max_pixels}"
-            )
-
     @property
     def max_tokens(self) -> int:
         """Visual tokens of the largest image."""
@@ -56,10 +49,8 @@ class PixelBudget:
         """Return the (width, height) that the processor resizes an image of ``size`` to.
 
         Both sides become multiples of ``factor`` and their product lies within the budget, with the
-        aspect ratio kept as nearly as that allows (the rule of Qwen's image processors).
-
-        Raises:
-            ValueError: a side is not positive, or the image is too elongated.
+        aspect ratio kept as nearly as that allows (the rule of Qwen's image processors); a
+        ValueError says that the image is too elongated for it.
         """
         (width, height), factor = size, self.factor
         if min(size) <= 0 or max(size) / min(size) > MAX_ASPECT:

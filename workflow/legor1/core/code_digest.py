@@ -48,9 +48,6 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
 
     The report and its figure depend on their templates too. ``files`` are other files that count as
     code: by bytes or, if they are Python, by meaning.
-
-    Raises:
-        KeyError: there is no such stage.
     """
     parts = {_meaning(module) for module in modules(*stages)}
     parts |= {_meaning(*read) for read in _read(*stages)}

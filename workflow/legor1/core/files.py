@@ -1,11 +1,10 @@
 """Files that cross a stage: written whole or not at all, read with errors that name the row.
 
-The dataset's tree is untrusted: ``locate`` and ``Tree`` check every path in it before a byte is
-read.
+The dataset's tree is untrusted: ``locate`` and ``open_below`` check every path in it before a byte
+is read.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from legor1.core.errors import UserError
 
@@ -33,10 +32,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that replaces it only if the block succeeds.
 
     The data are on disk before the rename, so a crash leaves the old file or the new one. What
-    killed processes left half written beside it is removed.
-
-    Raises:
-        UserError: nothing can be written there.
+    killed processes left half written beside it is removed. A UserError says that nothing can be
+    written there.
     """
     path = Path(path)
     with _beside(path, path.suffix) as temporary:
@@ -53,12 +50,8 @@ def atomic_folder(path: Path, marker: str | None = None) -> Iterator[Path]:
     Folders cannot be exchanged in one step: after a crash there is the old one, the new one, or
     none, never a part of one. What killed processes left half written beside it is removed.
 
-    Args:
-        path: the folder.
-        marker: a file that is in every folder which may be replaced; empty ones may be too.
-
-    Raises:
-        UserError: nothing can be written there, or something else is there.
+    With a ``marker``, a file that is in every folder which may be replaced, a UserError says that
+    another folder is there; an empty one may be replaced, too.
     """
     empty = path.is_dir() and not any(path.iterdir())
     if marker and path.exists() and not (empty or (path / marker).is_file()):
@@ -182,11 +175,7 @@ def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, object]]) -> int:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        UserError: the file is missing or is not JSON.
-    """
+    """Read a JSON file; a UserError names one that is missing or is not JSON."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -198,10 +187,10 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:
-    """Read one JSON object a line; every row must have the keys in ``require``.
+    """Return one JSON object a line.
 
-    Raises:
-        UserError: the file is missing, or a line is not such an object (named by its number).
+    A UserError names a missing file, or the first line that is not an object with the keys in
+    ``require``.
     """
     return [row for _, row in stream_jsonl(path, require)]
 
@@ -249,8 +238,7 @@ class Rejected(Exception):
 def locate(root: Path, relative: str) -> Path:
     """Return the regular file ``relative`` below ``root``, which must be a resolved path.
 
-    Raises:
-        Rejected: the path leaves the tree (by ``..``, by a symbolic link), or is no file.
+    ``Rejected`` if the path leaves the tree (by ``..``, by a symbolic link), or is no file.
     """
     try:
         path = (root / relative).resolve()
@@ -263,24 +251,14 @@ def locate(root: Path, relative: str) -> Path:
     raise Rejected(MISSING)
 
 
-class Tree:
-    """Opens files below a root by the rules of ``locate``."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root).resolve()
-
-    def open(self, relative: str) -> tuple[int, int]:
-        """Return a file's descriptor, which the caller closes, and its size in bytes.
-
-        Raises:
-            Rejected: as ``locate``, or the file may not be read.
-        """
-        try:
-            descriptor = os.open(locate(self.root, relative), _FLAGS)
-        except OSError as error:
-            denied = error.errno in (errno.EACCES, errno.EPERM)
-            raise Rejected("file unreadable" if denied else MISSING) from error
-        return descriptor, os.fstat(descriptor).st_size
+def open_below(root: Path, relative: str) -> BinaryIO:
+    """Open a file as ``locate`` returns it; ``Rejected`` as there, or if it may not be read."""
+    try:
+        return os.fdopen(os.open(locate(root, relative), _FLAGS), "rb")
+    except PermissionError as error:
+        raise Rejected("file unreadable") from error
+    except OSError as error:
+        raise Rejected(MISSING) from error
 
 
 def sha256(path: Path | str) -> str:

@@ -46,11 +46,7 @@ class Decoded(NamedTuple):
 
 
 def open_image(path: Path) -> "Image":
-    """Return the image at ``path``, upright and in RGB.
-
-    Raises:
-        UserError: the file is missing, or is no image that can be decoded.
-    """
+    """Return the image at ``path``, upright and in RGB; a UserError names an unreadable file."""
     try:
         with path.open("rb") as file:
             return decode(file).image
@@ -93,21 +89,19 @@ def _opened(file: BinaryIO) -> "Iterator[ImageFile]":
         raise Rejected("image unreadable") from error
 
 
-def image_size(descriptor: int, length: int) -> Size:
-    """Return (width, height) in pixels of the upright image in an open file, and close it.
+def image_size(file: BinaryIO) -> Size:
+    """Return (width, height) in pixels of the upright image in an open file.
 
-    Raises:
-        Rejected: the file is no image or not a whole one, claims more pixels than is safe to
-            decode, or is too elongated for the model's processor.
+    ``Rejected`` if it is no whole image, claims more pixels than is safe to decode, or is too
+    elongated for the model's processor.
     """
-    with os.fdopen(descriptor, "rb") as file:
-        with _opened(file) as image:
-            end = ENDS.get(image.format or "")
-            if end and TURNS.isdisjoint(image.info):
-                file.seek(-len(end), os.SEEK_END)
-                if file.read() == end:
-                    return image.size
-        size = decode(file).image.size
+    with _opened(file) as image:
+        end = ENDS.get(image.format or "")
+        if end and TURNS.isdisjoint(image.info):
+            file.seek(-len(end), os.SEEK_END)
+            if file.read() == end:
+                return image.size
+    size = decode(file).image.size
     _check(size)
     return size
 

@@ -1,6 +1,9 @@
 """Where everything lies in the folder of a run: each name once, for all who write it or read it."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+Named = Callable[..., str]  # what it is called with stands in the path, in this order
 
 
 class DataLayout:
@@ -13,18 +16,11 @@ class DataLayout:
         self.instances = f"{root}/instances.parquet"
         self.quarantine = f"{root}/quarantine.jsonl"
         self.images = f"{root}/images.parquet"
-
-    def split(self, protocol: str) -> str:
-        """Return the split of a protocol of data preparation."""
-        return f"{self.root}/{protocol}/split.json"
-
-    def audit(self, protocol: str) -> str:
-        """Return the audit of a protocol of data preparation."""
-        return f"{self.root}/{protocol}/audit.json"
-
-    def conversations(self, protocol: str, variant: str, side: str) -> str:
-        """Return the conversations of a side, ``train`` or ``test``, in a variant."""
-        return f"{self.root}/{protocol}/{variant}/{side}.jsonl"
+        # by protocol of data preparation
+        self.split: Named = (root + "/{}/split.json").format
+        self.audit: Named = (root + "/{}/audit.json").format
+        # by protocol, variant and side, ``train`` or ``test``
+        self.conversations: Named = (root + "/{}/{}/{}.jsonl").format
 
 
 class RunLayout:
@@ -35,73 +31,37 @@ class RunLayout:
     """
 
     def __init__(self, root: Path | str = "") -> None:
-        self._start = f"{root}/" if str(root) else ""
+        start = f"{root}/" if str(root) else ""
         # results
-        self.report = self._path("report.html")
-        self.gallery = self._path("gallery.html")
-        self.figure1 = self._path("figure1.html")
-        self.table = self._path("table.csv")
-        self.comparison = self._path("comparison.json")
-        self.config = self._path("config.json")  # the report's
-        self.data = DataLayout(self._path("data"))
+        self.report = start + "report.html"
+        self.gallery = start + "gallery.html"
+        self.figure1 = start + "figure1.html"
+        self.table = start + "table.csv"
+        self.comparison = start + "comparison.json"
+        self.config = start + "config.json"  # the report's
+        self.results_table: Named = (start + "tables/results.{}").format  # csv, json, md or tex
+        self.data = DataLayout(start + "data")
         # the base model, and a tiny one that is rebuilt
-        self.base_model = self._path("base/model.json")
-        self.tiny_base = self._path("base/tiny")
+        self.base_model = start + "base/model.json"
+        self.tiny_base = start + "base/tiny"
+        # by experiment: what its training leaves, and its answers
+        self.adapter: Named = (start + "adapters/{}").format
+        self.weights: Named = (start + "adapters/{}/adapter/adapter_model.safetensors").format
+        self.adapter_config: Named = (start + "adapters/{}/adapter/adapter_config.json").format
+        self.history: Named = (start + "adapters/{}/history.jsonl").format
+        self.training: Named = (start + "adapters/{}/run.json").format  # its recipe and cost
+        self.predictions: Named = (start + "predictions/{}.jsonl").format
+        self.shard: Named = (start + "predictions/{}/shards/{}.jsonl").format
+        # by experiment and protocol of evaluation
+        self.scores: Named = (start + "scores/{}/{}/scores.json").format
+        self.per_example: Named = (start + "scores/{}/{}/per_example.parquet").format
+        # by job; a benchmark is what Snakemake notes of one that ended well: time and memory
+        self.log: Named = (start + "logs/{}.log").format
+        self.benchmark: Named = (start + "benchmarks/{}.tsv").format
         # a study at work
-        self.work = self._path("work")
-        self.started_config = self._path("logs/config.json")
-        self.jobs = self._path("jobs.json")  # as Snakemake planned them
-
-    def results_table(self, kind: str) -> str:
-        """Return the results table for other documents: csv, json, md or tex."""
-        return self._path(f"tables/results.{kind}")
-
-    def adapter(self, experiment: str) -> str:
-        """Return the folder of what a training leaves."""
-        return self._path(f"adapters/{experiment}")
-
-    def weights(self, experiment: str) -> str:
-        """Return the weights of an adapter."""
-        return self._path(f"adapters/{experiment}/adapter/adapter_model.safetensors")
-
-    def adapter_config(self, experiment: str) -> str:
-        """Return the LoRA settings of an adapter."""
-        return self._path(f"adapters/{experiment}/adapter/adapter_config.json")
-
-    def history(self, experiment: str) -> str:
-        """Return what a training logged."""
-        return self._path(f"adapters/{experiment}/history.jsonl")
-
-    def training(self, experiment: str) -> str:
-        """Return the recipe and cost of a training."""
-        return self._path(f"adapters/{experiment}/run.json")
-
-    def predictions(self, experiment: str) -> str:
-        """Return all predictions of an experiment."""
-        return self._path(f"predictions/{experiment}.jsonl")
-
-    def shard(self, experiment: str, shard: str) -> str:
-        """Return the predictions of one shard."""
-        return self._path(f"predictions/{experiment}/shards/{shard}.jsonl")
-
-    def scores(self, experiment: str, protocol: str) -> str:
-        """Return the scores of an experiment under a protocol of evaluation."""
-        return self._path(f"scores/{experiment}/{protocol}/scores.json")
-
-    def per_example(self, experiment: str, protocol: str) -> str:
-        """Return the scores of each example."""
-        return self._path(f"scores/{experiment}/{protocol}/per_example.parquet")
-
-    def log(self, job: str) -> str:
-        """Return the log of a job."""
-        return self._path(f"logs/{job}.log")
-
-    def benchmark(self, job: str) -> str:
-        """Return what Snakemake notes of a job that ended well: time and memory."""
-        return self._path(f"benchmarks/{job}.tsv")
-
-    def _path(self, name: str) -> str:
-        return self._start + name
+        self.work = start + "work"
+        self.started_config = start + "logs/config.json"
+        self.jobs = start + "jobs.json"  # as Snakemake planned them
 
 
 IN_RUN = RunLayout()

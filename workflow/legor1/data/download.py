@@ -7,7 +7,6 @@ a second time, since the manifest needs their SHA-256.
 """
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -32,7 +31,6 @@ from legor1.data.sources import (
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
 
-BLOCK = 4096  # bytes; a file takes whole blocks, and one for the library's note about it
 Wanted = dict[str, "RepoFile"]
 
 
@@ -45,8 +43,7 @@ def offline() -> bool:
 def downloaded(folder: Path, repo: str, revision: str) -> Manifest | None:
     """Return the manifest of the finished download of this revision in ``folder``, if any.
 
-    Raises:
-        UserError: ``folder`` holds a download of another repository.
+    A UserError says that ``folder`` holds another repository.
     """
     record = recorded(folder)
     if record is None:
@@ -72,11 +69,8 @@ def fetch(
 
     What is there and right is kept; what is there and wrong is downloaded again. A branch is
     looked up once, so all files are of one commit. Offline, what was downloaded earlier is checked.
-    The arguments are those of ``Hub``, and the folder that gets the files.
-
-    Raises:
-        UserError: no network, no such repository or revision, no right to read it, too little
-            disk, or files that are not what the hub says.
+    The arguments are those of ``Hub``, and the folder that gets the files. A UserError says what
+    is in the way: the network, the name, the right to read it, or a damaged repository.
     """
     record = downloaded(folder, repo, revision)
     if record and _still_there(folder, record, revision):
@@ -177,20 +171,12 @@ def _check_file(root: Path, name: str, remote: "RepoFile") -> Entry | str:
 
 
 def _announce(hub: Hub, commit: str, wanted: Wanted, lacking: Iterable[str], folder: Path) -> None:
-    """Say what will be downloaded; stop if the disk has no room for it."""
+    """Say what will be downloaded."""
     sizes = [wanted[name].size for name in lacking]
     total = sum(file.size for file in wanted.values())
-    need = sum(-(-size // BLOCK) + 1 for size in sizes) * BLOCK
-    there = next(path for path in (folder, *Path(folder).absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if need > free:
-        raise UserError(
-            f"{hub.repo} needs {size(need)} more below {folder}, where {size(free)} are free. "
-            "Remedy: free space there, or put resources/ on a larger disk (a link will do)."
-        )
     _say(
         f"{hub.repo} at {commit}: {len(sizes):,} of {len(wanted):,} files, {size(sum(sizes))} of "
-        f"{size(total)}, to {folder} ({size(free)} free)"
+        f"{size(total)}, to {folder}"
     )
 
 

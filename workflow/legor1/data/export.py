@@ -11,14 +11,12 @@ from pathlib import Path
 from legor1.core.boxes import PERCENT, PixelBudget, rescale, rescale_text
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder, read_jsonl, write_json, write_jsonl, write_text
-from legor1.data.exported_images import Images, check_rows
+from legor1.data.exported_images import Images
 from legor1.data.instances import Record
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import Detection, parse_objects
 
 MARKER = ".export.json"  # tells an export, which a new one may replace, from a folder of the user's
-REQUIRED = ("instance_id", "task", "manual", "demonstrations")
-PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of LLaMA-Factory
 # Qwen2.5-VL's own processor does not resize images with a number of pixels between these.
 LEAST, MOST = 3136, 12845056
 TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user"}
@@ -47,17 +45,16 @@ def write_export(
         out: the folder; an earlier export there is replaced.
         budget: see ``write_llamafactory``, the only one of the ``FORMATS`` that takes one.
 
-    Raises:
-        UserError: a file, row, image or argument that cannot be used.
+    A UserError names the file, row, image or argument that cannot be used.
     """
     if budget and format != "llamafactory":
         raise UserError(
             f"{format} keeps the original images. Remedy: give --max-pixels for llamafactory."
         )
-    if budget and (budget.min_pixels < LEAST or budget.max_pixels > MOST):
+    if budget and not LEAST <= budget.min_pixels <= budget.max_pixels <= MOST:
         raise UserError(
             f"Qwen2.5-VL's processor resizes images outside {LEAST} to {MOST} pixels again, so the "
-            f"boxes would be off. Remedy: keep --min-pixels and --max-pixels within these."
+            "boxes would be off. Remedy: keep --min-pixels <= --max-pixels within these."
         )
     sides = _read(conversations)
     counts = {side: len(rows) for side, rows in sides.items()}
@@ -78,8 +75,7 @@ def _read(conversations: Sequence[Path]) -> Sides:
                 f"{path}: its name cannot name a part of the export. Remedy: give each file "
                 "another name of letters, digits and _, such as train.jsonl and test.jsonl."
             )
-        sides[path.stem] = read_jsonl(path, REQUIRED)
-        check_rows(sides[path.stem], path)
+        sides[path.stem] = read_jsonl(path, (*COPIED, "image", "demonstrations"))
     return sides
 
 
@@ -93,9 +89,6 @@ def write_llamafactory(sides: Sides, images: Images, folder: Path) -> None:
     images and boxes are the original ones.
 
     Demonstrations are earlier turns; ``mask_history: true`` keeps their answers out of the loss.
-
-    Raises:
-        UserError: a text holds a placeholder of LLaMA-Factory's, or an image cannot be used.
     """
     for side, rows in sides.items():
         write_jsonl(folder / f"{side}.jsonl", (_example(row, images) for row in rows))
@@ -107,22 +100,12 @@ def _example(row: Record, images: Images) -> Record:
     turns = [*row["demonstrations"], row]
     messages, paths = [], [images.place(turn) for turn in turns]
     for turn in turns:
-        _check_text(turn)
         answer = turn["file_response" if "file_response" in turn else "response"]
         if row.get("box_frame", "processed") == "processed":
             answer = rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
-        messages.append({"role": "user", "content": PLACEHOLDERS[0] + turn["prompt"]})
+        messages.append({"role": "user", "content": "<image>" + turn["prompt"]})
         messages.append({"role": "assistant", "content": answer})
     return {"messages": messages, "images": paths}
-
-
-def _check_text(turn: Record) -> None:
-    for placeholder in PLACEHOLDERS:
-        if placeholder in turn["prompt"] + turn["response"]:
-            raise UserError(
-                f"{turn['instance_id']}: its text holds {placeholder}, which LLaMA-Factory would "
-                "take for media. Remedy: leave the row out, or change its text."
-            )
 
 
 def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
@@ -132,9 +115,6 @@ def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
     columns ``image``, those in ``COPIED`` and, in the order shown, ``demonstration_images``,
     ``demonstration_prompts`` and ``demonstration_responses``. Boxes are as in the conversations.
     README.md names the splits.
-
-    Raises:
-        UserError: an image cannot be used.
     """
     for side, rows in sides.items():
         write_jsonl(folder / side / "metadata.jsonl", (_metadata(r, images, side) for r in rows))
@@ -163,9 +143,6 @@ def write_coco(sides: Sides, images: Images, folder: Path) -> None:
     Each annotations/SIDE.json has the same categories: the labels as they stand ("2 red 1x2
     plate"), numbered from 1 in their order. A ``bbox`` is [left, top, width, height] in pixels of
     the original image. Other tasks have no boxes and are left out, demonstrations too.
-
-    Raises:
-        UserError: no object query, an answer without boxes, or an image that cannot be used.
     """
     truths = {
         side: [(row, _truth(row)) for row in rows if row["task"] in of_kind("boxes")]

@@ -10,28 +10,23 @@ from pathlib import Path, PurePosixPath
 
 from legor1.core.boxes import PixelBudget, Size
 from legor1.core.errors import UserError
-from legor1.core.files import LEAVES, Rejected, Tree, locate
+from legor1.core.files import LEAVES, Rejected, locate, open_below
 from legor1.core.images import decode, open_image
 from legor1.data.instances import Record
-
-TEXTS, NUMBERS = ("instance_id", "image", "prompt", "response"), ("width", "height")
 
 
 class Images:
     """Puts images of a dataset tree into an export's folder, each once, resized to a ``budget``."""
 
     def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
-        self._tree, self._folder, self._budget = Tree(tree), Path(folder), budget
+        self._tree, self._folder, self._budget = Path(tree).resolve(), Path(folder), budget
         self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
 
     def place(self, turn: Record, below: str = "images") -> str:
         """Put the image of a query or demonstration into the export; return its posix path there.
 
         The folder ``below`` stands for the tree. Resized images have a folder of their own; those
-        written anew have one in it.
-
-        Raises:
-            UserError: there is no such image in the tree, or it has another size.
+        written anew have one in it. A UserError names an image that is missing or of another size.
         """
         source, plain = self._checked(turn)
         target, name = self.size(turn), f"{below}/{turn['image']}"
@@ -58,40 +53,19 @@ class Images:
         try:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise Rejected(LEAVES)
-            source = locate(self._tree.root, name)
+            source = locate(self._tree, name)
             if name not in self._known:
-                with os.fdopen(self._tree.open(name)[0], "rb") as file:
+                with open_below(self._tree, name) as file:
                     decoded = decode(file)
                 self._known[name] = decoded.image.size, decoded.plain
         except Rejected as error:
-            raise _refused(turn, f"{name!r} in {self._tree.root}: {error}") from error
+            raise _refused(turn, f"{name!r} in {self._tree}: {error}") from error
         actual, plain = self._known[name]
         if actual != size:
             raise _refused(
                 turn, f"{name} has {actual} pixels, not {size}, so its boxes are of another image"
             )
         return source, plain
-
-
-def check_rows(rows: list[Record], path: Path) -> None:
-    """Raise a UserError if there are no rows, or naming the first that is no conversation."""
-    if not rows:
-        raise UserError(f"{path} has no conversations. Remedy: make it again by 'legor1 convert'.")
-    for number, row in enumerate(rows, 1):
-        shown = row["demonstrations"]
-        if not isinstance(shown, list) or not all(_is_turn(turn) for turn in [*shown, row]):
-            raise UserError(
-                f"{path}, row {number}: not a conversation (see conversation.schema.json). "
-                "Remedy: make it again by 'legor1 convert'."
-            )
-
-
-def _is_turn(turn: object) -> bool:
-    return (
-        isinstance(turn, dict)
-        and all(isinstance(turn.get(key), str) and turn[key] for key in TEXTS)
-        and all(type(turn.get(key)) is int and turn[key] > 0 for key in NUMBERS)
-    )
 
 
 def _refused(turn: Record, why: str) -> UserError:

@@ -11,7 +11,6 @@ and the split leaves its instances out.
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,10 +22,10 @@ import numpy as np
 
 from legor1.core import files
 from legor1.core.errors import UserError
-from legor1.core.files import Rejected, Tree
+from legor1.core.files import Rejected
 from legor1.core.images import decode
 from legor1.core.progress import Progress
-from legor1.data.instances import Record, read_records, read_table
+from legor1.data.instances import Record, read_records, read_table, write_table
 
 COLUMNS = {
     "image": "string",  # relative to the tree
@@ -45,21 +44,16 @@ _BLANK = 2  # grey levels between the darkest and the lightest part of a picture
 _CHUNK = 32  # images that a process takes at once
 
 
-def fingerprint(image: str, tree: Tree) -> Record:
-    """Return the row of one image, decoded once.
-
-    Raises:
-        UserError: it is missing.
-    """
+def fingerprint(image: str, tree: Path) -> Record:
+    """Return the row of one image, decoded once; ``tree`` is a resolved path."""
     import imagehash
 
     try:
-        descriptor, _ = tree.open(image)
-        with os.fdopen(descriptor, "rb") as file:
+        with files.open_below(tree, image) as file:
             data = file.read()
     except (Rejected, OSError) as error:
         raise UserError(
-            f"{tree.root / image} cannot be read: {error}. "
+            f"{tree / image} cannot be read: {error}. "
             "Remedy: bring it back, or index the tree again with 'legor1 index'."
         ) from error
     known = {"image": image, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
@@ -82,14 +76,8 @@ def fingerprint(image: str, tree: Tree) -> Record:
 
 
 def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Record]:
-    """Return the rows of many images, in their order, showing progress on stderr.
-
-    Raises:
-        UserError: as ``fingerprint``; or fewer than one worker.
-    """
-    if workers < 1:
-        raise UserError(f"workers is {workers}. Remedy: ask for at least 1.")
-    work = partial(fingerprint, tree=Tree(tree))
+    """Return the rows of many images, in their order; a UserError names one that is missing."""
+    work = partial(fingerprint, tree=Path(tree).resolve())
     shown = partial(Progress, total=len(images), desc="Fingerprints", unit="images")
     if workers == 1:
         return list(shown(map(work, images)))
@@ -99,9 +87,6 @@ def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Re
 
 def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record:
     """Write images.parquet of all images of instances.parquet, and return what it took."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     began = time.monotonic()
     columns = ("image", "image_width", "image_height")
     sizes = {name: size for name, *size in map(dict.values, read_records(instances, columns))}
@@ -109,10 +94,7 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
     for row in rows:
         if not row["problem"] and sizes[row["image"]] != [row["width"], row["height"]]:
             row["problem"] = "size not as its header says"
-    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
-    table = pa.Table.from_pylist(rows, schema.with_metadata({"schema_version": "2"}))
-    with files.atomic(out) as temporary:
-        pq.write_table(table, temporary)
+    write_table(out, rows, COLUMNS, {"schema_version": "2"})
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
     counts = {"images": len(rows), "blank": blank, "broken": broken}
@@ -120,11 +102,7 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
 
 
 def read_images(path: Path) -> list[Record]:
-    """Read images.parquet: a row an image, with the keys ``COLUMNS``.
-
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
-    """
+    """Read images.parquet: a row an image, with the keys ``COLUMNS``; raises as ``read_table``."""
     return read_table(path, list(COLUMNS), list(COLUMNS), "fingerprints", "legor1 fingerprint")
 
 

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from huggingface_hub import RepoFile
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-PAUSES = (1, 4, 16)  # seconds before each further attempt, where the hub names none
-LONGEST_PAUSE = 300  # the hub counts requests in windows of five minutes
+PAUSES = (1, 4, 16)  # seconds before each further attempt
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-SECONDS_TO_ANSWER = 30
+SECONDS = 30  # for the hub to answer
 AT_ONCE = 8  # files downloaded at a time
 
 T = TypeVar("T")
@@ -49,11 +48,7 @@ class Hub:
         return list(kept)
 
     def listing(self) -> tuple[str, dict[str, "RepoFile"]]:
-        """Return the commit that the revision is now, and what the wanted files are at it.
-
-        Raises:
-            UserError: the hub cannot be reached or refuses, or its answer cannot be trusted.
-        """
+        """Return the commit that the revision is now, and what the wanted files are at it."""
         from huggingface_hub import HfApi, RepoFile
 
         api = HfApi(self.endpoint)
@@ -61,12 +56,11 @@ class Hub:
         def resolve() -> str:
             if COMMIT.fullmatch(self.revision):
                 return self.revision
-            info = api.repo_info(
-                self.repo, revision=self.revision, repo_type=self.kind, timeout=SECONDS_TO_ANSWER
+            return str(
+                api.repo_info(
+                    self.repo, revision=self.revision, repo_type=self.kind, timeout=SECONDS
+                ).sha
             )
-            if not (isinstance(info.sha, str) and COMMIT.fullmatch(info.sha)):
-                raise ValueError(f"commit {info.sha!r}")
-            return info.sha
 
         def files() -> list[RepoFile]:
             tree = api.list_repo_tree(
@@ -83,11 +77,7 @@ class Hub:
         return commit, wanted
 
     def download(self, commit: str, folder: Path) -> None:
-        """Put the wanted files into ``folder``; what lies there at this commit is left alone.
-
-        Raises:
-            UserError: not all could be had. Files that arrived stay.
-        """
+        """Put the wanted files into ``folder``; what arrived stays there if not all can be had."""
         from huggingface_hub import snapshot_download
 
         download = partial(
@@ -121,9 +111,8 @@ class Hub:
                 cause, pause = _cause(error), next(pauses, None)
                 if pause is None or not _is_transient(cause):
                     raise self._failure(_reason(cause), self._remedy(cause)) from error
-                seconds = min(_asked_for(cause) or pause, LONGEST_PAUSE)
-                print(f"fetch: {_reason(cause)}: again in {seconds} s", file=sys.stderr, flush=True)
-                self.wait(seconds)
+                print(f"fetch: {_reason(cause)}: again in {pause} s", file=sys.stderr, flush=True)
+                self.wait(pause)
 
     def _failure(self, reason: str, remedy: str) -> UserError:
         what = f"the {self.kind} {self.repo} at {self.revision}"
@@ -131,20 +120,14 @@ class Hub:
 
     def _remedy(self, error: Exception) -> str:
         from httpx2 import TransportError
-        from huggingface_hub import errors, get_token
+        from huggingface_hub import errors
 
         status = _status(error)
         if isinstance(error, errors.RevisionNotFoundError):
             return "name a commit, tag or branch that exists (a commit can be rewritten away)"
-        if isinstance(error, errors.RemoteEntryNotFoundError):
-            return "the hub lists a file that it does not have: try later, or another revision"
         if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
             page = f"https://huggingface.co/{'datasets/' * (self.kind == 'dataset')}{self.repo}"
-            if get_token():
-                return f"check the name, and at {page} that HF_TOKEN is valid and has access"
-            return f"check the name; if it is gated, ask for access at {page} and set HF_TOKEN"
-        if status == 429:
-            return "wait some minutes and run again, what has arrived is kept; HF_TOKEN allows more"
+            return f"check the name; if {page} is gated, ask for access there and set HF_TOKEN"
         if status or isinstance(error, TransportError):
             return (
                 "run again when the hub can be reached (what has arrived is kept), or fetch where "
@@ -183,16 +166,6 @@ def _is_transient(error: Exception) -> bool:
     return lost or isinstance(error, (TransportError, XetDownloadError, RuntimeError))
 
 
-def _asked_for(error: Exception) -> int | None:
-    """Return how many seconds the hub asks to wait, if it does."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    value = str(headers.get("Retry-After", "")).strip()
-    return int(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
-
-
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    first = next((line for line in lines if line), "") or type(error).__name__
-    status = _status(error)
-    coded = f"{first} (HTTP {status})" if status and str(status) not in first else first
-    return coded.rstrip(".:")
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    return first.rstrip(".:")

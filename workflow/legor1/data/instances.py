@@ -1,23 +1,15 @@
-"""instances.parquet: one row an instance, its columns, and reading and writing them.
-
-It is written and read by pyarrow alone, and there by what does not import pandas, which would take
-longer than the work.
-"""
+"""instances.parquet: one row an instance, its columns, and reading and writing them."""
 
 import json
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from legor1.core import files
 from legor1.core.errors import UserError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 SCHEMA_VERSION = 2
 COPY = "@step_dataset"  # ends the id of a true state whose image lies beside the falsified one
-_SUMMARY = b"legor1"  # the key of what the index found, in the file's own metadata
 
 Record = dict[str, Any]
 
@@ -45,36 +37,32 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
-_ARROW = {str: "string", int: "int64", int | None: "int64", bool: "bool_"}
+_ARROW = {str: "string", int: "int64", int | None: "int64", bool: "bool"}
 
 
 def write_instances(path: Path, rows: Iterable[Row], summary: Record) -> None:
-    """Write one row or more, and what the index found, atomically."""
+    """Write the rows, and in the file's metadata what the index found, atomically."""
+    columns = {name: _ARROW[kind] for name, kind in Row.__annotations__.items()}
+    noted = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
+    write_table(path, [row._asdict() for row in rows], columns, {"legor1": noted})
+
+
+def write_table(
+    path: Path, rows: list[Record], columns: Mapping[str, str], metadata: Mapping[str, str]
+) -> None:
+    """Write rows as Parquet, atomically; ``columns`` is name → Arrow's name of its type."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = [getattr(pa, _ARROW[kind])() for kind in Row.__annotations__.values()]
-    columns = [_array(*column) for column in zip(kinds, zip(*rows, strict=True), strict=True)]
-    noted = json.dumps({"schema_version": SCHEMA_VERSION} | summary)
-    table = pa.table(columns, names=list(COLUMNS), metadata={_SUMMARY: noted})
+    table = pa.Table.from_pylist(rows, pa.schema([*columns.items()], metadata))
     with files.atomic(path) as temporary:
         pq.write_table(table, temporary)
-
-
-def _array(kind: "pa.DataType", values: Iterable[object]) -> "pa.Array":
-    """Return a column, by way of texts: ``pa.array`` would import pandas."""
-    import pyarrow as pa
-
-    builder = pa.lib.StringBuilder()
-    builder.append_values([None if value is None else str(value) for value in values])
-    return builder.finish().cast(kind)
 
 
 def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
     """Read instances.parquet as dictionaries of these columns in this order, by instance id.
 
-    Raises:
-        UserError: the file is missing, is not Parquet, or lacks a column.
+    Raises as ``read_table``.
     """
     return read_table(path, COLUMNS, columns, "Parquet", "legor1 index")
 
@@ -82,8 +70,7 @@ def read_records(path: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
 def check_known(names: Iterable[str], rows: Container[str], source: object, stage: str) -> None:
     """Check that ``names`` in the ``source`` that ``stage`` makes are ids of ``rows``.
 
-    Raises:
-        UserError: names the first that is not.
+    A UserError names the first that is not.
     """
     for name in names:
         if name not in rows:
@@ -98,8 +85,7 @@ def read_table(
 ) -> list[Record]:
     """Return some columns of a table that ``command`` makes; all ``required`` must be there.
 
-    Raises:
-        UserError: the file is missing, is not Parquet (not ``what``), or lacks a column.
+    A UserError names a file that is missing, is not Parquet (not ``what``), or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

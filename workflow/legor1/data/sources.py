@@ -13,10 +13,9 @@ from typing import NotRequired, TypedDict, TypeVar
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate, read_json, sha256, write_json
 from legor1.core.progress import Progress
-from legor1.data.lego_arta.dialogues import storable
 
 # What the pipeline reads; the hub's repositories hold more.
-FOLDERS = ("json_data", "qwen_data", "lego", "object_dataset", "step_dataset", "train_test_example")
+FOLDERS = ("json_data", "qwen_data", "lego", "object_dataset", "step_dataset")
 PATTERNS = {
     "dataset": [f"{folder}/**" for folder in FOLDERS],
     "model": ["*.json", "*.safetensors", "*.txt", "*.jinja"],
@@ -61,8 +60,7 @@ def download_folder(kind: str, repo: str, revision: str) -> Path:
 def link_dataset(folder: Path, out: Path) -> None:
     """Make ``out`` a link to the dataset tree in ``folder``, so that nothing is copied.
 
-    Raises:
-        UserError: ``folder`` is no dataset tree, or ``out`` is a real folder.
+    A UserError says that ``folder`` is no dataset tree, or ``out`` a real folder.
     """
     if not list(folder.glob("qwen_data/**/*.jsonl")):
         raise UserError(
@@ -97,15 +95,13 @@ def describe_model(
 ) -> None:
     """Write ``model.json``: where the base model lies and what its files hash to.
 
-    The path is relative to ``out``'s folder, so that both can move together.
+    The path is relative to ``out``'s folder, so that both can move together. A UserError says that
+    ``folder`` holds no model.
 
     Args:
         source: owner/name on the hub, or a folder.
         revision: commit, tag or branch as it was asked for, if it was downloaded.
         record: the download's manifest, if it was downloaded; its files were just checked.
-
-    Raises:
-        UserError: ``folder`` holds no model.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(
@@ -139,11 +135,8 @@ def manifest(tree: Path) -> Manifest:
     """Return the content of manifest.json.
 
     Hidden files and folders are left out, since downloads leave their own notes there. A tree that
-    was downloaded must still be what was downloaded, and its repository and commit are named.
-
-    Raises:
-        UserError: no such folder, an empty one, a link that leads out of it, a file name that no
-            JSON can hold, or a downloaded tree that has changed.
+    was downloaded must still be what was downloaded, and its repository and commit are named. A
+    UserError names a file that differs or leads out of the tree, or a folder without files.
     """
     root = Path(tree).resolve()
     names = sorted(visible(root))
@@ -152,11 +145,6 @@ def manifest(tree: Path) -> Manifest:
             f"{tree} is not a folder with files in it. "
             "Remedy: give the dataset's folder, or draw one with 'legor1 synthesize'."
         )
-    for name in names:
-        if storable(name) != name:
-            raise UserError(
-                f"{tree}: the file name {name!a} is not UTF-8. Remedy: rename the file."
-            )
     entries, record = _entries(root, names), recorded(root)
     if record:
         _compare(root, entries, record["files"])
@@ -174,36 +162,15 @@ def describe(entries: dict[str, Entry], source: Source | None = None) -> Manifes
 
 
 def verify(tree: Path, manifest: Manifest) -> None:
-    """Check that the tree holds every file of the manifest, unchanged.
-
-    Raises:
-        UserError: names the first file that is missing or differs.
-    """
+    """Check that the tree holds the manifest's files; a UserError names the first that differs."""
     root = Path(tree).resolve()
     _compare(root, _entries(root, sorted(manifest["files"])), manifest["files"])
 
 
 def recorded(folder: Path) -> Manifest | None:
-    """Return the manifest that a finished download left in ``folder``, if there is one.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """Return the manifest that a finished download left in ``folder``, if there is one."""
     path = Path(folder) / RECORD
-    if not path.is_file():
-        return None
-    record = read_json(path)
-    try:
-        entries = [(entry["size"], entry["sha256"]) for entry in record["files"].values()]
-        source = [record["source"][key] for key in Source.__annotations__]
-    except (AttributeError, KeyError, TypeError):
-        entries, source = [], []
-    if not entries or not all(isinstance(text, str) for text in source):
-        raise UserError(
-            f"{path} is no manifest of a download. Remedy: delete it, and fetch again if the "
-            "folder was downloaded."
-        )
-    return record
+    return read_json(path) if path.is_file() else None
 
 
 def visible(root: Path) -> list[str]:

@@ -3,7 +3,6 @@
 ``thesis`` splits by row: 25 % of each task at random, a falsified state with its true image (by the
 path from the manual on). The thesis's own random generator is not known, so its exact rows cannot
 be reproduced. ``sound`` splits by whole manuals; those that show the same picture stay together.
-``authors`` takes the split that comes with the dataset.
 
 Every choice is by seeded rank: a row or group has its place in the random order whatever else there
 is, and the first in this order are tested on. A new manual therefore moves few others.
@@ -13,21 +12,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.seeding import rank
 from legor1.data import fingerprints as pictures
 from legor1.data.instances import Record
-from legor1.data.lego_arta.authors_split import sides as authors_sides
 from legor1.data.lego_arta.steps import true_name
-from legor1.published.defects import PROTOCOLS as PREPARATIONS
 from legor1.published.defects import active
 from legor1.tasks.discovery import of_kind
 
-AUTHORS = "authors"
-PROTOCOLS = (*PREPARATIONS, AUTHORS)
 COLUMNS = ("instance_id", "task", "manual", "image", "falsified")  # what a split looks at
 
 
@@ -39,36 +33,17 @@ def split(
     seed: int,
     test_fraction: float,
     images: Sequence[Record] | None = None,
-    tree: Path | None = None,
 ) -> Record:
-    """Return the content of split.json.
+    """Return the content of split.json. Instances whose image is broken are on neither side.
 
     Args:
         instances: rows with the ``COLUMNS``.
         switches: exceptions to the protocol; ``row_split`` decides here: by row, or by manual.
         test_fraction: share of test rows, met as nearly as whole manuals allow in every task.
         images: rows of images.parquet, by which manuals that show the same picture are known.
-        tree: where the images lie, to take their fingerprints if there are no ``images``; where
-            the authors' split lies.
 
-    Instances whose image is known to be broken are on neither side.
-
-    Raises:
-        UserError: an unknown protocol, a fraction outside (0, 1), images without fingerprint, or
-            nothing to split: fewer than two groups of manuals, or two rows of a task.
+    A UserError says that an image has no fingerprint, or that there is nothing to split.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"Unknown protocol {protocol!r}. Remedy: use one of: {', '.join(PROTOCOLS)}."
-        )
-    if not 0 < test_fraction < 1:
-        raise UserError(
-            f"A test fraction of {test_fraction} leaves one side empty. "
-            "Remedy: give a number between 0 and 1, such as 0.25."
-        )
-    rows = protocol != AUTHORS and "row_split" in active(protocol, switches)
-    if images is None and tree and not rows and protocol != AUTHORS:
-        images = pictures.fingerprints(sorted({row["image"] for row in instances}), tree)
     problems = {row["image"]: row["problem"] for row in images or () if row["problem"]}
     left_out = [
         {"instance_id": row["instance_id"], "reason": problems[row["image"]]}
@@ -76,9 +51,7 @@ def split(
         if row["image"] in problems
     ]
     instances = [row for row in instances if row["image"] not in problems]
-    if protocol == AUTHORS:
-        facts, test, instances = _by_authors(instances, tree)
-    elif rows:
+    if "row_split" in active(protocol, switches):
         facts, test = {"rule": "rows"}, by_row(instances, seed, test_fraction)
     else:
         facts, test = _by_manual(instances, seed, test_fraction, images)
@@ -135,31 +108,21 @@ def write_split(split: Record, out: Path) -> Record:
     counts = {side: len(split[side]) for side in ("train", "test", "left_out")}
     groups = split.get("groups", {})
     compared = {key: groups[key] for key in ("groups", "compared") if key in groups}
-    return counts | compared | split.get("authors", {})
+    return counts | compared
 
 
-class Groups(NamedTuple):
-    """Which manuals belong together, and why.
+def group(
+    manual_of: dict[str, str], images: Iterable[Record]
+) -> tuple[list[list[str]], list[Record]]:
+    """Return the groups of manuals, and the pairs of images that joined two groups.
 
-    Attributes:
-        of: manual → the first manual of its group.
-        links: the pairs of images that joined two groups: ``by`` ``content`` or ``perceptual``,
-            ``images``, and the number of ``bits`` in which their perceptual hashes differ.
+    Of a pair it is known whether it is joined ``by`` ``content`` or ``perceptual``, its ``images``,
+    and in how many ``bits`` their perceptual hashes differ.
+
+    Args:
+        manual_of: image → its manual.
+        images: rows of images.parquet, or none to compare.
     """
-
-    of: dict[str, str]
-    links: list[Record]
-
-    def joined(self) -> list[list[str]]:
-        """Return the groups of more than one manual, sorted."""
-        members: dict[str, list[str]] = {}
-        for manual, first in sorted(self.of.items()):
-            members.setdefault(first, []).append(manual)
-        return [group for group in members.values() if len(group) > 1]
-
-
-def group(manual_of: dict[str, str], images: Sequence[Record]) -> Groups:
-    """Return the groups of manuals; ``images`` are rows of images.parquet, or none to compare."""
     from scipy.cluster.hierarchy import DisjointSet
 
     sets, links = DisjointSet(manual_of.values()), []
@@ -177,19 +140,7 @@ def group(manual_of: dict[str, str], images: Sequence[Record]) -> Groups:
     pairs = [(bits, a, b) for a in first for b, bits in near.of(a).items() if a < b]
     for bits, a, b in sorted(pairs):
         join("perceptual", first[a], first[b], bits)
-    of = {manual: min(alike) for alike in sets.subsets() for manual in alike}
-    return Groups(of, links)
-
-
-def _by_authors(
-    instances: Sequence[Record], tree: Path | None
-) -> tuple[Record, set[str], list[Record]]:
-    if tree is None:
-        raise UserError("The authors' split lies in the tree. Remedy: name it with --tree.")
-    side_of, counts = authors_sides(instances, tree)
-    test = {name for name, side in side_of.items() if side == "test"}
-    assigned = [row for row in instances if row["instance_id"] in side_of]
-    return {"rule": "authors", "authors": counts}, test, assigned
+    return sorted(map(sorted, sets.subsets())), links
 
 
 def _by_manual(
@@ -198,21 +149,22 @@ def _by_manual(
     manual_of = {row["image"]: row["manual"] for row in instances}
     if images is not None:
         images = _fingerprints_of(manual_of, images)
-    groups = group(manual_of, images or ())
+    groups, links = group(manual_of, images or ())
+    if len(groups) < 2:
+        raise _one_group(groups, links)
+    first_of = {manual: alike[0] for alike in groups for manual in alike}
     counts: dict[str, Counter[str]] = {}
     for row in instances:
-        counts.setdefault(groups.of[row["manual"]], Counter())[row["task"]] += 1
-    if len(counts) < 2:
-        raise _one_group(groups)
+        counts.setdefault(first_of[row["manual"]], Counter())[row["task"]] += 1
     tested = choose(counts, fraction, seed)
-    test = {row["instance_id"] for row in instances if groups.of[row["manual"]] in tested}
+    test = {row["instance_id"] for row in instances if first_of[row["manual"]] in tested}
     facts = {
         "compared": "manuals" if images is None else "manuals and images",
         "distance": None if images is None else pictures.DISTANCE,
-        "manuals": len(groups.of),
-        "groups": len(counts),
-        "joined": groups.joined(),
-        "links": groups.links,
+        "manuals": len(first_of),
+        "groups": len(groups),
+        "joined": [alike for alike in groups if len(alike) > 1],
+        "links": links,
     }
     return {"rule": "manuals", "groups": facts}, test
 
@@ -228,15 +180,15 @@ def _fingerprints_of(manual_of: Mapping[str, str], images: Sequence[Record]) -> 
     return [known[image] for image in sorted(manual_of)]
 
 
-def _one_group(groups: Groups) -> UserError:
-    if not groups.links:
+def _one_group(groups: list[list[str]], links: list[Record]) -> UserError:
+    if not links:
         return UserError(
             "Cannot split one manual: whole manuals are trained or tested on. "
             "Remedy: give a tree with at least two manuals."
         )
-    first, second = groups.links[0]["images"]
+    first, second = links[0]["images"]
     return UserError(
-        f"Cannot split {len(groups.of)} manuals that all show the same pictures, such as "
+        f"Cannot split {len(groups[0])} manuals that all show the same pictures, such as "
         f"{first} and {second}. Remedy: take out of the tree what the manuals have in common, "
         "such as a cover, or give manuals with pictures of their own."
     )

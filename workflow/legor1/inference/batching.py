@@ -21,14 +21,7 @@ def batches(
 def room(longest: int, new: int, size: int | None = None, tokens: int | None = None) -> int:
     """Return how many prompts fit into a batch: its ``size``, or as many as its ``tokens`` hold.
 
-    Each takes the tokens of the ``longest``, to which it is padded, and of an answer, at most
-    ``new``. A prompt that takes more than ``tokens`` is alone.
-
-    Raises:
-        ValueError: both or neither of ``size`` and ``tokens`` are given.
+    One of the two is given. Each prompt takes the tokens of the ``longest``, to which it is padded,
+    and of an answer, at most ``new``. A prompt that takes more than ``tokens`` is alone.
     """
-    if size is not None and tokens is None:
-        return size
-    if tokens is not None and size is None:
-        return max(1, tokens // (longest + new))
-    raise ValueError("a batch has either a size or a budget of tokens")
+    return size or max(1, (tokens or 0) // (longest + new))

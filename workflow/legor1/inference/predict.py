@@ -33,7 +33,8 @@ def predict(
     """Answer every ``count``-th conversation, from ``index`` on, and write one prediction a line.
 
     Answers are appended to a file beside ``out`` as they come and sorted at the end, so that a
-    killed shard resumes at the batch in which it stopped, unless recipe, inputs or code changed.
+    killed shard resumes at the batch in which it stopped, unless recipe, inputs or code changed. A
+    UserError says that another process works on the shard, or that the adapter is damaged.
 
     Args:
         recipe: the experiment's block of the config, resolved.
@@ -43,10 +44,6 @@ def predict(
         shard: (index, count).
         out: the shard's predictions.
         code: the digest of the code of this stage.
-
-    Raises:
-        UserError: another process works on the same shard, such as one that outlived its
-            Snakemake; or the adapter is damaged, or none that is trained here.
     """
     index, count = shard
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]
@@ -115,8 +112,7 @@ class Predictor:
     def answers(self, rows: list[dict], done: Collection[str] = ()) -> Iterator[dict[str, object]]:
         """Yield the prediction of every conversation but those ``done``, in the engine's order.
 
-        Raises:
-            UserError: a prompt and its answer exceed the model's context; before any answer.
+        Before any answer a UserError names a prompt that exceeds the model's context.
         """
         answered = {number for number, row in enumerate(rows) if row["instance_id"] in done}
         for number, completion in self.engine.complete(self.prompts(rows), answered):

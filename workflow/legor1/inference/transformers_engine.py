@@ -102,11 +102,7 @@ class TransformersEngine:
         return padded["input_ids"], padded["attention_mask"]
 
     def _encode(self, pictures: list[Picture]) -> list[Tensor]:
-        """Return the features (tokens, hidden) of images, read from disk one by one.
-
-        Raises:
-            UserError: an image has another size than the conversations say.
-        """
+        """Return the features (tokens, hidden) of images, read from disk one by one."""
         features = []
         for picture in pictures:
             image = open_image(self.tree / picture.path)

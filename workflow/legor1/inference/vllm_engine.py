@@ -30,11 +30,7 @@ class VllmEngine:
     def __init__(
         self, recipe: Recipe, tree: Path, base: Path, adapter: Path | None, processor: Processor
     ) -> None:
-        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given.
-
-        Raises:
-            UserError: vLLM is not installed here.
-        """
+        """Load the model in the folder ``base``, with the LoRA adapter in ``adapter`` if given."""
         on_cpu = recipe["device"] == "cpu"
         for name, value in (SETTINGS | (ON_CPU if on_cpu else {})).items():
             os.environ.setdefault(name, value)
@@ -79,9 +75,6 @@ class VllmEngine:
         """Yield each prompt's index and completion, as they end.
 
         vLLM forms its batches itself, so a resumed run may differ from an uninterrupted one.
-
-        Raises:
-            RuntimeError: vLLM tokenises a prompt differently from the processor.
         """
         engine = self.llm.llm_engine
         left = {*range(len(prompts))}.difference(answered)

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from legor1.core.boxes import PixelBudget, Size
+from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -144,13 +143,6 @@ class ModelFamily(ABC):
     def image_settings(self, budget: PixelBudget) -> dict[str, dict[str, int]]:
         """Return the image processor's settings that bind it to the budget, for vLLM's too."""
 
-    def realised_sizes(self, processor: Processor, image: Image, **edges: int) -> dict[str, Size]:
-        """Return the (width, height) to which each resizer in use resizes ``image``.
-
-        ``processor`` is the model's image processor, ``edges`` the budget's two limits.
-        """
-        return {"the model's image processor": processed_size(processor, image)}
-
     @abstractmethod
     def tower(self, backbone: Model) -> PreTrainedModel:
         """Return the vision tower."""
@@ -203,10 +195,3 @@ class ModelFamily(ABC):
             f"what {name} needs cannot be planned: the sizes of {self.title} are not defined. "
             "Remedy: run without `plan`, or write `architecture` in the family's module."
         )
-
-
-def processed_size(image_processor: Processor, image: Image) -> Size:
-    """Return the (width, height) to which an image processor resizes ``image``."""
-    inputs = image_processor(images=[image], return_tensors="pt")
-    _, rows, columns = inputs["image_grid_thw"][0].tolist()
-    return columns * image_processor.patch_size, rows * image_processor.patch_size

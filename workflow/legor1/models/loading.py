@@ -1,7 +1,7 @@
 """Loading the base model and its processor, the same for training, rollouts and inference.
 
-``PixelBudget`` alone decides an image's processed size; whatever else resizes images must agree, or
-boxes are in the wrong frame. And no prompt is ever cut: one too long is an error.
+``PixelBudget`` alone decides an image's processed size; the processor must agree, or boxes are in
+the wrong frame. And no prompt is ever cut: one too long is an error.
 """
 
 import sys
@@ -17,7 +17,7 @@ from transformers.utils import is_flash_attn_2_available
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json
-from legor1.models.family import Model, ModelFamily, Processor, Recipe
+from legor1.models.family import Model, Processor, Recipe
 from legor1.models.registry import family_of, family_of_model
 from legor1.tasks.prompts import answer, assistant, chat_messages
 
@@ -37,18 +37,13 @@ def base_folder(base: Path) -> Path:
 
 
 def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Processor:
-    """Return the processor of the model in ``folder``, bound to the pixel budget.
-
-    Raises:
-        UserError: the model is of no known family.
-        RuntimeError: as ``check_frames``.
-    """
+    """Return the processor of the model in ``folder``, bound to the pixel budget and checked."""
     family = family_of(folder)
     processor = AutoProcessor.from_pretrained(folder)
     for name, value in family.image_settings(budget).items():
         setattr(processor.image_processor, name, value)
     processor.tokenizer.padding_side = padding_side
-    check_frames(processor.image_processor, budget, family)
+    check_frames(processor.image_processor, budget)
     return processor
 
 
@@ -81,9 +76,6 @@ def load_model(folder: Path, recipe: Recipe) -> Model:
 
     Of the checkpoint's generation settings it keeps only the special tokens: transformers would
     fill in the others wherever a caller leaves one open.
-
-    Raises:
-        UserError: it is of no known family.
     """
     family_of(folder)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -121,22 +113,21 @@ def freeze_vision(model: Model) -> Model:
     return model
 
 
-def check_frames(image_processor: Processor, budget: PixelBudget, family: ModelFamily) -> None:
-    """Check that whatever resizes images resizes the probes to the sizes of ``budget``.
+def check_frames(image_processor: Processor, budget: PixelBudget) -> None:
+    """Check that an image processor resizes the probes to the sizes of ``budget``.
 
-    Raises:
-        RuntimeError: it does not, so that every box would be in the wrong frame.
+    A RuntimeError says that it does not: every box would be in the wrong frame.
     """
-    edges = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
+    patch = image_processor.patch_size
     for size in PROBE_SIZES:
         expected = budget.processed_size(size)
-        probe = Image.new("RGB", size)
-        for name, actual in family.realised_sizes(image_processor, probe, **edges).items():
-            if actual != expected:
-                raise RuntimeError(
-                    f"{name} resizes {size} to {actual}, the pixel budget says {expected}: "
-                    "boxes would be in the wrong frame"
-                )
+        inputs = image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        if (columns * patch, rows * patch) != expected:
+            raise RuntimeError(
+                f"the image processor resizes {size} to {columns * patch, rows * patch}, the pixel "
+                f"budget says {expected}: boxes would be in the wrong frame"
+            )
 
 
 def with_visual_tokens(ids: Iterable[int], image: int, counts: Iterable[int]) -> list[int]:
@@ -157,10 +148,8 @@ def check_lengths(
     """Return the number of tokens of each conversation's prompt.
 
     ``limit`` is the model's context, or fewer; ``new_tokens`` is room for the completion, None if
-    the true answer follows the prompt and is counted with it. Others are those of ``lengths``.
-
-    Raises:
-        UserError: a prompt with what follows it exceeds ``limit``; names the longest.
+    the true answer follows the prompt and is counted with it. Others are those of ``lengths``. A
+    UserError names the longest that, with what follows it, exceeds ``limit``.
     """
     room = new_tokens or 0
     tokens = [*lengths(rows, processor, budget, demonstrations, answered=new_tokens is None)]

@@ -38,8 +38,7 @@ def settings(r: int, alpha: int, dropout: float, targets: str | list[str]) -> Lo
 def read_settings(folder: Path) -> LoraConfig:
     """Return the settings of the adapter in ``folder``.
 
-    Raises:
-        UserError: they are missing, or not of an adapter as it is trained here; names the key.
+    A UserError names a key that is not as in an adapter that is trained here.
     """
     path = folder / "adapter_config.json"
     content = read_json(path)
@@ -69,8 +68,7 @@ def read_settings(folder: Path) -> LoraConfig:
 def checked_weights(folder: Path) -> Path:
     """Return the file with the weights of the adapter in ``folder``.
 
-    Raises:
-        UserError: it is missing or damaged, or a weight in it is not a finite number.
+    A UserError says that it is missing or damaged, or has a weight that is not a finite number.
     """
     path = folder / WEIGHTS
     try:
@@ -89,8 +87,7 @@ def checked_weights(folder: Path) -> Path:
 def load_adapted(folder: Path, adapter: Path | None, recipe: Recipe) -> Model:
     """Return the model for inference, on its device, with the adapter attached if one is given.
 
-    Raises:
-        UserError: the adapter is none that is trained here, or is damaged, or of another model.
+    A UserError says that the adapter is damaged, of another model, or none that is trained here.
     """
     model = load_model(folder, recipe)
     model = model if adapter is None else attached(model, adapter)
@@ -100,8 +97,7 @@ def load_adapted(folder: Path, adapter: Path | None, recipe: Recipe) -> Model:
 def attached(model: Model, adapter: Path, further: LoraConfig | None = None) -> PeftModel:
     """Return ``model`` with an adapter, to be trained ``further`` with these settings if given.
 
-    Raises:
-        UserError: as ``load_adapted``, or the adapter's own settings differ in more than dropout.
+    Raises as ``load_adapted``, and if the adapter's own settings differ in more than dropout.
     """
     config, path, folder = read_settings(adapter), checked_weights(adapter), model.name_or_path
     if further and (config.r, config.lora_alpha) != (further.r, further.lora_alpha):

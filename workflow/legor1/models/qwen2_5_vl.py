@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from legor1.core.boxes import PixelBudget, Size
+from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
-from legor1.models.family import Architecture, ModelFamily, Text, Vision, processed_size
+from legor1.models.family import Architecture, ModelFamily, Text, Vision
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from legor1.models.family import Model, Processor
+    from legor1.models.family import Model
 
 Sizes = TypeVar("Sizes", Text, Vision)
 _PATCH = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
@@ -69,23 +68,6 @@ class Qwen25VL(ModelFamily):
     def image_settings(self, budget: PixelBudget) -> dict[str, dict[str, int]]:
         """Bind the sizes of the image processor, in pixels."""
         return {"size": {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}}
-
-    def realised_sizes(self, processor: Processor, image: Image, **edges: int) -> dict[str, Size]:
-        """Return those of both of transformers' image processors and of qwen-vl-utils too."""
-        from qwen_vl_utils import process_vision_info
-        from transformers import Qwen2VLImageProcessor, Qwen2VLImageProcessorPil
-
-        settings = processor.to_dict()
-        fast = Qwen2VLImageProcessor.from_dict(settings)
-        slow = Qwen2VLImageProcessorPil.from_dict(settings)
-        shown = [{"role": "user", "content": [{"type": "image", "image": image} | edges]}]
-        (resized,), _ = process_vision_info(shown, image_patch_size=processor.patch_size)
-        return super().realised_sizes(processor, image) | {
-            "the fast image processor": processed_size(fast, image),
-            "the slow image processor": processed_size(slow, image),
-            "qwen-vl-utils": resized.size,
-            "the image processor after qwen-vl-utils": processed_size(processor, resized),
-        }
 
     def tower(self, backbone: Model) -> PreTrainedModel:
         """Return the vision tower."""

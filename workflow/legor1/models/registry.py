@@ -15,8 +15,7 @@ FAMILIES = {family.model_type: family for family in (DEFAULT,)}
 def family_of(folder: Path) -> ModelFamily:
     """Return the family of the base model in ``folder``; where its config is silent, the default.
 
-    Raises:
-        UserError: it is of none that is known.
+    A UserError says that it is of none that is known.
     """
     path = folder / "config.json"
     model_type = read_json(path).get("model_type", DEFAULT.model_type)
@@ -45,8 +44,7 @@ def family_of_base(base: Mapping, folder: Path | None = None) -> ModelFamily:
 def architecture_of_base(base: Mapping, folder: Path | None) -> Architecture:
     """Return the architecture of the config's ``base``: of its ``folder``, if here, else as known.
 
-    Raises:
-        UserError: the model is neither here nor known, or of no known family.
+    A UserError says that the model is neither here nor known.
     """
     repo = base["huggingface"]["repo"] if base["source"] == "huggingface" else base["source"]
     family = family_of_base(base, folder)

@@ -73,7 +73,7 @@ Recipe:
 - code: {commit}
 - {versions}
 - read back from disk, the adapter gives the trained model's log-probabilities of {tokens} tokens to
-  within {saved:.2g}, merged into the base to within {merged:.2g} (largest differences)
+  within {saved:.2g} (largest difference)
 
 ## Licence
 
@@ -85,10 +85,8 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     """Write ``adapter/``, ``history.jsonl`` and ``run.json`` into ``job.out``.
 
     ``run.json`` is removed first and written last, so that it marks the whole. ``seconds`` is how
-    long the training took, earlier attempts included.
-
-    Raises:
-        RuntimeError: the saved adapter is not what was trained; nothing was published.
+    long the training took, earlier attempts included. Nothing is published if ``save`` or
+    ``read_back.compare`` raises.
     """
     (job.out / "run.json").unlink(missing_ok=True)
     history = list(map(numbers, trainer.state.log_history))
@@ -116,8 +114,7 @@ def to_full_precision(model: Model) -> None:
 def save(model: PeftModel, folder: Path, base: Mapping[str, str]) -> None:
     """Save the adapter alone, naming the base as ``model.json`` does, not by where it lies here.
 
-    Raises:
-        RuntimeError: the file does not hold exactly the trained weights.
+    A RuntimeError says that the file does not hold exactly the trained weights.
     """
     settings = model.peft_config["default"]
     settings.base_model_name_or_path = base["source"]
@@ -192,7 +189,6 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         tokens=read["tokens"],
         saved=read["saved"]["largest"],
-        merged=read["merged"]["largest"],
         licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import BatchFeature
 from trl import GRPOConfig, GRPOTrainer
 
-from legor1.core.boxes import to_percent
+from legor1.core.boxes import shown_size, to_percent
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.evaluation import suites
@@ -141,13 +141,14 @@ def run(job: Job) -> None:
         **same,
         **job.arguments(),
     )
+    budget = job.budget
     columns: dict[str, Callable[[dict], object]] = {
         "solution": lambda row: suite.solution(job.answer(row)),
         "task": lambda row: row["task"],
-        "size": job.shown_size,
+        "size": lambda row: shown_size((row["width"], row["height"]), budget, row["box_frame"]),
     }
     if any(map(suites.is_own, names)):
-        columns["row"] = lambda row: suites.fields(row) | {"image": job.image(row["image"])}
+        columns["row"] = lambda row: suites.fields(row) | {"image": str(job.tree / row["image"])}
     dataset = job.dataset(**columns)
     prompts = settings["batch_size"] * settings["accumulation"] * arguments.world_size
     prompts //= settings["generations"]

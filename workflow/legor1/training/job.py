@@ -10,7 +10,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback
 
-from legor1.core.boxes import PixelBudget, Size, shown_size
+from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.seeding import generator
@@ -21,7 +21,7 @@ from legor1.models.registry import family_of
 from legor1.tasks.prompts import answer, chat_messages
 from legor1.training.adapter import publish, to_full_precision
 from legor1.training.fast.exact_resume import Checkpoints
-from legor1.training.logs import Curves, Live, Steps
+from legor1.training.logs import Curves, Live
 from legor1.training.stopping import Divergence, Stops, Trainer, explain
 from legor1.training.work_folder import end_with_launcher, join, note_failure, note_stop
 
@@ -88,10 +88,7 @@ class Job:
     def rows(self) -> list[dict]:
         """Return the conversations to train on: at most ``rows_per_task`` of each chosen task.
 
-        The choice of a row depends on the seed and its id alone.
-
-        Raises:
-            UserError: no row of the chosen tasks is in the file.
+        The choice of a row depends on the seed and its id alone. A UserError says if there is none.
         """
         chosen: list[dict] = []
         needed = ["instance_id", "task", "response", "box_frame"]
@@ -111,8 +108,7 @@ class Job:
     def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Raises:
-            UserError: a row is too long, or an image cannot be read.
+        Raises as ``check_lengths``.
         """
         table, rows = [], self.rows()
         loading.check_lengths(
@@ -126,34 +122,14 @@ class Job:
         for row in rows:
             messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
             parts = [part for turn in messages for part in turn["content"]]
-            images = [self.image(p.pop("image")) for p in parts if p["type"] == "image"]
+            images = [str(self.tree / p.pop("image")) for p in parts if p["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": images} | extra)
         return Dataset.from_list(table)
 
-    def image(self, name: str) -> str:
-        """Return the path of an image, which is ``name`` in the tree.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        path = self.tree / name
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read: {error.strerror}. "
-                "Remedy: bring the file back, or fetch the dataset again; then run again."
-            ) from error
-        return str(path)
-
     def answer(self, row: dict) -> str:
         """Return the row's true answer, boxes in the frame that the model sees."""
         return answer(row, self.budget)
-
-    def shown_size(self, row: dict) -> Size:
-        """Return the (width, height) of the image in whose pixels the row's JSON boxes are."""
-        return shown_size((row["width"], row["height"]), self.budget, row["box_frame"])
 
     def arguments(self) -> dict:
         """Return the arguments that both of TRL's trainers take."""
@@ -190,9 +166,9 @@ class Job:
         if not trainer.is_deepspeed_enabled or trainer.args.deepspeed_plugin.zero_stage != 2:
             raise RuntimeError("DeepSpeed ZeRO-2 is not on; start the training by `legor1 train`")
         trainer.remove_callback(PrinterCallback)  # its lines are raw logs; history.jsonl keeps them
-        stops, checkpoints, live = Stops(self), Checkpoints(trainer, self.work), Live(self.work)
-        steps, curves = Steps(self.recipe["experiment"]), Curves(self.out / "curves")
-        for callback in (steps, Divergence(trainer), stops, checkpoints, curves, live):
+        stops, checkpoints = Stops(self), Checkpoints(trainer, self.work)
+        live, curves = Live(self.recipe["experiment"], self.work), Curves(self.out / "curves")
+        for callback in (Divergence(trainer), stops, checkpoints, curves, live):
             trainer.add_callback(callback)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.resume())

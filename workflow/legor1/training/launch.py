@@ -62,8 +62,7 @@ def train(
         attempt, log: as of ``work_folder.begin``.
 
     Raises:
-        UserError: the training ended with an error, which it printed; the adapter to continue is
-            missing, or the recipe names none; or as ``enter`` and ``begin`` of ``work_folder``.
+        UserError: the training ended with an error, which it printed, or cannot begin.
         Stopped: it stopped gracefully, on SIGTERM or for lack of time.
     """
     deadline = time.time() + 60 * minutes if minutes else None

@@ -12,10 +12,10 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
@@ -37,69 +37,53 @@ def numbers(log: Mapping[str, object]) -> dict[str, float]:
     return numbers
 
 
-class Steps(TrainerCallback):
-    """Says every few seconds how far the training is, with its latest reward, or else loss."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.latest: dict[str, float] = {}
-        self.progress: Progress | None = None  # shown by the first process only
-
-    def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Start the display: a resumed training does not start at step 0."""
-        if state.is_world_process_zero:
-            done, total = state.global_step, state.max_steps
-            self.progress = Progress(initial=done, total=total, desc=self.name, unit="steps")
-
-    def on_log(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Keep the latest reward or loss for the next line."""
-        logged = numbers(state.log_history[-1])
-        shown = "reward" if "reward" in logged else "loss"  # GRPO's loss is about 0 by design
-        self.latest |= {name: logged[name] for name in (shown,) if name in logged}
-
-    def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Count the step."""
-        if self.progress is not None:
-            self.progress.set_postfix(self.latest, refresh=False)
-            self.progress.update()
-
-    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """End the display."""
-        if self.progress is not None:
-            self.progress.close()
-
-
 class Live(TrainerCallback):
-    """Keeps ``progress.json`` and ``history.jsonl`` in the work folder, on the first process only.
+    """Says on the terminal how far the training is, and keeps files of it in the work folder.
 
-    The history is the one that the adapter gets, row by row; a resumed training begins with what
-    the checkpoint remembers. The progress is the number of steps done and of all steps, and how
-    long those since step ``first`` have taken, in seconds.
+    A line every few seconds has the latest reward, or else loss. The history is the one that the
+    adapter gets, row by row; a resumed training begins with what the checkpoint remembers. The
+    progress is the number of steps done and of all steps, and how long those since step ``first``
+    have taken, in seconds. All on the first process only.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.latest: dict[str, float] = {}
+        self.shown: Progress | None = None
         self.first = 0
         self.started = self.noted = time.monotonic()
 
     def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Begin the history, and start the clock."""
-        self.first, self.started = state.global_step, time.monotonic()
+        """Begin display and history, and start the clock."""
         if state.is_world_process_zero:
+            self.first, self.started = state.global_step, time.monotonic()
+            total = state.max_steps
+            self.shown = Progress(initial=self.first, total=total, desc=self.name, unit="steps")
             rows = map(numbers, state.log_history)
             _try(lambda: write_jsonl(self.folder / HISTORY, rows))
             self._note(state)
 
     def on_log(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Add the row that was logged."""
-        if state.is_world_process_zero:
-            _try(lambda: self._append(numbers(state.log_history[-1])))
+        """Add the row that was logged; keep its reward or loss for the next line."""
+        if self.shown is not None:
+            row = numbers(state.log_history[-1])
+            kind = "reward" if "reward" in row else "loss"  # GRPO's loss is about 0 by design
+            self.latest |= {name: row[name] for name in (kind,) if name in row}
+            _try(lambda: self._append(row))
 
     def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Renew the progress every few seconds, and at the end."""
-        due = time.monotonic() >= self.noted + SECONDS_BETWEEN_NOTES
-        if state.is_world_process_zero and (due or state.global_step == state.max_steps):
-            self._note(state)
+        """Count the step; renew the progress every few seconds, and at the end."""
+        if self.shown is not None:
+            self.shown.set_postfix(self.latest, refresh=False)
+            self.shown.update()
+            due = time.monotonic() >= self.noted + SECONDS_BETWEEN_NOTES
+            if due or state.global_step == state.max_steps:
+                self._note(state)
+
+    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
+        """End the display."""
+        if self.shown is not None:
+            self.shown.close()
 
     def end(self) -> None:
         """Remove both files: the adapter has the history now."""
@@ -123,38 +107,22 @@ def _try(write: Callable[[], object]) -> None:
         write()
 
 
-class Curves(TrainerCallback):
-    """Writes every logged number to an event file of TensorBoard, on the first process only.
+class Curves(TensorBoardCallback):
+    """Writes every logged number to an event file in ``folder``, on the first process only.
 
     A resumed training rewrites the curves from what the checkpoint remembers, so that steps
     that were lost with an interrupted run leave no second line.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
-        self.writer: SummaryWriter | None = None
 
     def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Begin the event file, with the history so far."""
         if state.is_world_process_zero:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.writer = SummaryWriter(self.folder)
+            self.tb_writer = SummaryWriter(self.folder)
             for log in state.log_history:
-                self._write(log, int(log["step"]))
-
-    def on_log(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
-        """Write what was logged, so that it can be seen at once."""
-        self._write(given["logs"], state.global_step)
-
-    def on_train_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """End the event file."""
-        if self.writer is not None:
-            self.writer.close()
-
-    def _write(self, log: Mapping[str, object], step: int) -> None:
-        if self.writer is None:
-            return
-        for name, value in log.items():
-            if isinstance(value, int | float) and name != "step":
-                self.writer.add_scalar(name, value, step)
-        self.writer.flush()
+                then = State(global_step=int(log["step"]), is_world_process_zero=True)
+                self.on_log(args, then, control, logs=log)

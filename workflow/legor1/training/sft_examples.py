@@ -14,7 +14,7 @@ import PIL.Image
 import torch
 from datasets import Dataset, Image, List
 from torch import Tensor
-from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
+from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
 from legor1.core.images import decode, open_image
 from legor1.models.family import Processor
@@ -98,15 +98,12 @@ class Pictures:
 
 
 class Examples(torch.utils.data.Dataset[Example]):
-    """A dataset in TRL's prompt-completion form, with ``image`` or ``images``, prepared once."""
+    """A dataset in TRL's prompt-completion form, with ``images``, prepared once."""
 
     def __init__(
         self, rows: Dataset, processor: Processor, pictures: Pictures, positions: Positions
     ) -> None:
-        if "image" in rows.column_names:
-            self.rows = rows.cast_column("image", UNOPENED)
-        else:
-            self.rows = rows.cast_column("images", List(UNOPENED))
+        self.rows = rows.cast_column("images", List(UNOPENED))
         self.processor, self.pictures, self.positions = processor, pictures, positions
         self.made: dict[int, Example] = {}
 
@@ -114,26 +111,19 @@ class Examples(torch.utils.data.Dataset[Example]):
         return len(self.rows)
 
     def __getitem__(self, row: int) -> Example:
-        """Return the example of a row.
-
-        Raises:
-            ValueError: it has no answer.
-        """
+        """Return the example of a row."""
         if row not in self.made:
             self.made[row] = self._make(self.rows[row])
-            if not self.made[row].answer:
-                raise ValueError(f"row {row} has no answer to train on")
         return self.made[row]
 
     def _make(self, row: dict) -> Example:
-        sources = [row["image"]] if "image" in row else row["images"] or []
+        sources = row["images"] or []
         pictures = [self.pictures.find(source) for source in sources]
         grids = [self.pictures.grids[picture] for picture in pictures]
-        if is_conversational(row):
-            # The template marks the places of images, whatever they are.
-            row["prompt"] = prepare_multimodal_messages(row["prompt"], images=sources)
-            row["completion"] = prepare_multimodal_messages(row["completion"])
-            row = apply_chat_template(row, self.processor)
+        # The template marks the places of images, whatever they are.
+        row["prompt"] = prepare_multimodal_messages(row["prompt"], images=sources)
+        row["completion"] = prepare_multimodal_messages(row["completion"])
+        row = apply_chat_template(row, self.processor)
         prompt, completion = (self._ids(row[part]) for part in ("prompt", "completion"))
         merged = self.processor.image_processor.merge_size**2
         visual = [int(grid.prod()) // merged for grid in grids]

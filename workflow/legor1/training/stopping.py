@@ -66,11 +66,7 @@ class Divergence(TrainerCallback):
         self.trainer = trainer
 
     def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Check the step, before anything of it is saved.
-
-        Raises:
-            UserError: it diverged.
-        """
+        """Check the step, before anything of it is saved; a UserError says that it diverged."""
         loss = self.trainer._tr_loss.item()  # the sum since the last line that was logged
         norm = float(self.trainer.model_wrapped.get_global_grad_norm())
         if not math.isfinite(loss):

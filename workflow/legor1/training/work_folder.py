@@ -33,8 +33,7 @@ SECONDS_TO_LEAVE = 60  # for an earlier training to notice that its launcher is 
 def enter(folder: Path) -> TextIO:
     """Return the lock of ``folder``, held until it is closed, and shared with whoever joins.
 
-    Raises:
-        UserError: another training still works there.
+    A UserError says that another training still works there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("a")
@@ -57,11 +56,8 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
     """Remove what earlier trainings left half done, and note where this one begins.
 
     ``attempt`` is above 1 where a scheduler retries by itself; ``log`` is where the previous one
-    said why it ended.
-
-    Raises:
-        UserError: the previous attempt began here, too, and ended with an error of its own: a
-            retry would end the same way. One that was killed may find more memory or another node.
+    said why it ended. A UserError says that it began here, too, and ended with an error of its own:
+    a retry would end the same way. One that was killed may find more memory or another node.
     """
     discard_incomplete(folder)
     whole = newest(folder)

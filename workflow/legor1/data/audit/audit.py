@@ -30,9 +30,6 @@ def write_audit(
         tree: the dataset's folder; without it the files' bytes are not measured.
         images: images.parquet of ``fingerprint``; without it duplicates are not measured, and
             images are the same if their paths are.
-
-    Raises:
-        UserError: a file is missing or is not what it should be, or they do not belong together.
     """
     material = read(instances, split, conversations, tree, images)
     findings = leaks.findings(material) + shortcuts.findings(material) + leaks.duplicates(material)

@@ -48,11 +48,7 @@ class Material:
 def read(
     instances: Path, split: Path, conversations: Path, tree: Path | None, images: Path | None
 ) -> Material:
-    """Read all that an audit looks at.
-
-    Raises:
-        UserError: a file is missing or is not what it should be, or they do not belong together.
-    """
+    """Read all that an audit looks at; a UserError names files that do not belong together."""
     rows = {row["instance_id"]: row for row in read_records(instances)}
     sides = files.read_json(split)
     check_known((name for side in SIDES for name in sides[side]), rows, split, "split")

@@ -50,8 +50,7 @@ def read_values(path: Path) -> Iterator[object]:
 def dialogue(value: object, file: str, position: int) -> Dialogue:
     """Return what the first user turn and the first assistant turn say.
 
-    Raises:
-        Rejected: not an array of turns, or without an image or a prompt.
+    ``Rejected`` if it is no array of turns, or without an image or a prompt.
     """
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         raise Rejected("not a dialogue")

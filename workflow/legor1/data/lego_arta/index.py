@@ -7,13 +7,13 @@ or set aside with its file, its position there and the reason.
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from legor1.core import files
 from legor1.core.boxes import Size
 from legor1.core.errors import UserError
-from legor1.core.files import MISSING, Rejected, Tree, locate
+from legor1.core.files import MISSING, Rejected, locate, open_below
 from legor1.core.images import image_size
 from legor1.data.instances import COPY, Record, Row, write_instances
 from legor1.data.lego_arta import dialogues, object_answers, steps
@@ -21,11 +21,16 @@ from legor1.data.lego_arta.dialogues import Dialogue
 from legor1.tasks.discovery import TASKS
 
 
-class Reader:
-    """Collects the rows that can be used and the reasons for the others."""
+class Index:
+    """What a tree holds.
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree, self.manuals = tree, steps.read_manuals(tree.root)
+    Attributes:
+        rows: instance id → usable row.
+        quarantine: the other rows, as in quarantine.jsonl.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.manuals = root, steps.read_manuals(root)
         self.rows: dict[str, Row] = {}
         self.quarantine: list[Record] = []
         self.measure = object_answers.Measure()
@@ -38,16 +43,22 @@ class Reader:
         """Read the dialogue files, add true images, and put all boxes into pixels."""
         for rejected in self.manuals.rejected:
             self._set_aside(*rejected)
-        paths = dialogues.find_files(self.tree.root)
+        paths = dialogues.find_files(self.root)
         renewed = any(path.name == "object_qwen_new.jsonl" for _, path in paths)
         for task, path in paths:
             superseded = renewed and path.name == "object_qwen.jsonl"
-            self._read_file(task, path.relative_to(self.tree.root).as_posix(), superseded)
+            self._read_file(task, path.relative_to(self.root).as_posix(), superseded)
         self._add_true_images()
         self._convert_boxes()
 
     def summary(self) -> Record:
-        """Return what was found, as ``Index`` says."""
+        """Return what was found; instances.parquet keeps it too.
+
+        ``object_frame`` is ``pixels``, ``percent`` or None, and was measured on ``object_answers``
+        in the new form, whose largest coordinate and its share of the image follow. Rows and
+        quarantined add up to ``dialogues``, ``true_images`` added beside falsified ones, and
+        ``metadata``: files and instructions not understood.
+        """
         reasons = Counter(entry["reason"] for entry in self.quarantine)
         return {
             "object_frame": self.frame,
@@ -82,7 +93,7 @@ class Reader:
 
     def _values(self, file: str) -> Iterator[object]:
         try:
-            path = locate(self.tree.root, file)
+            path = locate(self.root, file)
         except Rejected as rejected:
             return iter([rejected])
         return dialogues.read_values(path)
@@ -96,7 +107,7 @@ class Reader:
             raise Rejected("image not in lego/<manual>/")
         for path in dict.fromkeys((below, steps.GLUED_FAKE.sub("_", below))):
             try:
-                descriptor, length = self.tree.open(f"{TASKS[task].rows.prefix}/{path}")
+                file = open_below(self.root, f"{TASKS[task].rows.prefix}/{path}")
             except Rejected as rejected:
                 if str(rejected) != MISSING:
                     raise
@@ -104,7 +115,8 @@ class Reader:
             true = steps.true_name(path) if task == "state" else path
             if true != path:
                 self._falsified.setdefault(true, dialogue)
-            return path, image_size(descriptor, length)
+            with file:
+                return path, image_size(file)
         raise Rejected("image missing")
 
     def _keep(self, task: str, dialogue: Dialogue, prefix: str, below: str, size: Size) -> None:
@@ -148,7 +160,8 @@ class Reader:
         for below, dialogue in self._falsified.items():
             image = f"lego/{below}"
             try:
-                size = image_size(*self.tree.open(image))
+                with open_below(self.root, image) as file:
+                    size = image_size(file)
                 self._keep("state", dialogue, "lego", below, size)
             except Rejected as rejected:
                 if str(rejected) == MISSING:
@@ -177,54 +190,31 @@ def instance_id(task: str, prefix: str, below: str, falsified: bool) -> str:
     return f"{task}/{below.removesuffix('.png')}{COPY if copied else ''}"
 
 
-class Index(NamedTuple):
-    """What a tree holds.
-
-    Attributes:
-        rows: the usable rows, sorted by instance id.
-        quarantine: the other rows, by file and position, as in quarantine.jsonl.
-        summary: what was found; instances.parquet keeps it too. ``object_frame`` is ``pixels``,
-            ``percent`` or None, and was measured on ``object_answers`` in the new form, whose
-            largest coordinate and its share of the image follow. Rows and quarantined add up to
-            ``dialogues``, ``true_images`` added beside falsified ones, and ``metadata``: files and
-            instructions not understood.
-    """
-
-    rows: list[Row]
-    quarantine: list[Record]
-    summary: Record
-
-    @property
-    def records(self) -> list[Record]:
-        """The rows as dictionaries."""
-        return [row._asdict() for row in self.rows]
-
-
 def index(tree: Path) -> Index:
-    """Return the usable rows of a tree, and the others.
+    """Return the usable rows of a tree by id, and the others by file and position.
 
-    Raises:
-        UserError: no such tree, no usable row in it, or boxes in more than one frame.
+    A UserError says that it is no tree, has no usable row, or boxes in more than one frame.
     """
     if not (Path(tree) / "qwen_data").is_dir():
         raise _not_a_tree(tree, "it has no folder qwen_data")
-    reader = Reader(Tree(tree))
-    reader.read()
-    summary = reader.summary()
-    if not reader.rows:
-        reasons = Counter[str](summary["quarantined"]).most_common(5)
+    content = Index(Path(tree).resolve())
+    content.read()
+    if not content.rows:
+        reasons = Counter[str](content.summary()["quarantined"]).most_common(5)
         listed = "; ".join(f"{reason}: {count}" for reason, count in reasons) or "no dialogue"
         raise _not_a_tree(tree, f"no usable row was found ({listed})")
-    quarantine = sorted(reader.quarantine, key=lambda entry: (entry["file"], entry["position"]))
-    return Index([reader.rows[identity] for identity in sorted(reader.rows)], quarantine, summary)
+    content.rows = dict(sorted(content.rows.items()))
+    content.quarantine.sort(key=itemgetter("file", "position"))
+    return content
 
 
 def write_index(tree: Path, out: Path, quarantine: Path) -> Record:
     """Index ``tree`` into two files and return the summary."""
     indexed = index(tree)
-    write_instances(out, indexed.rows, indexed.summary)
+    summary = indexed.summary()
+    write_instances(out, indexed.rows.values(), summary)
     files.write_jsonl(quarantine, indexed.quarantine)
-    return indexed.summary
+    return summary
 
 
 def _not_a_tree(tree: Path, why: str) -> UserError:

@@ -40,8 +40,7 @@ class Objects(NamedTuple):
 def parse(answer: str) -> Objects:
     """Read an answer in the old form (``<p>label</p> {<x1><y1><x2><y2>}``) or the new (a list).
 
-    Raises:
-        Rejected: neither form, no box, an impossible box, or the label ``ImageContent``.
+    ``Rejected`` if it has neither form, no box, an impossible box, or the label ``ImageContent``.
     """
     old = _OLD.findall(answer)
     if old and len(old) != answer.count("<p>"):
@@ -102,10 +101,7 @@ class Measure:
 
         A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
         neither occurs, it is the frame that the largest coordinate fills better. A few stray
-        answers do not count.
-
-        Raises:
-            UserError: no frame fits all answers, or some look as if in another.
+        answers do not count; a UserError says that no frame fits the others.
         """
         frame = self._settle()
         kinds = ("within", "above" if frame == "pixels" else "outside")
@@ -146,8 +142,7 @@ def _mixture(why: str) -> UserError:
 def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     """Return the answer as JSON text, boxes in whole pixels of the original image of ``size``.
 
-    Raises:
-        Rejected: a box lies outside its frame, or is empty once rounded.
+    ``Rejected`` if a box lies outside its frame, or is empty once rounded.
     """
     width, height = size
     percent = objects.percent or frame == "percent"

@@ -26,7 +26,6 @@ from legor1.training.fast.lora_layers import direct_lora
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
 from legor1.training.fast.shared_prompt import SHARED, install
 
-KNOWN_INPUTS = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids"}
 # By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
 # moves single tokens far, so there the mean is judged; a completion that did not see its prompt
 # would differ by about 1.
@@ -50,7 +49,7 @@ def obstacle(model: Model, adapters: Iterable[PeftConfig]) -> str | None:
 class SharedPromptGRPOTrainer(GRPOTrainer):
     """GRPO with each prompt computed once for all of its completions.
 
-    For families that share prompts, with or without images, with or without LoRA, alone or under
+    For models without an ``obstacle``, with or without images, with or without LoRA, alone or under
     DDP and DeepSpeed ZeRO-2. Where a generation batch is split into several forward passes, whole
     groups are shuffled, not rows. ``per_device_train_batch_size`` should be a multiple of
     ``num_generations``; else incomplete groups are shared as far as they go.
@@ -61,7 +60,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         args, kwargs: those of ``GRPOTrainer``.
 
     Raises:
-        ValueError: the model is not fit for it, as ``obstacle`` says.
         RuntimeError: the check failed.
     """
 
@@ -76,9 +74,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         install()
         self.check_due = check
         self.cache = FeatureCache(feature_bytes)
-        base = self._base(self.model)
-        if reason := obstacle(base, getattr(self.model, "peft_config", {}).values()):
-            raise ValueError(f"prompts cannot be shared: {reason}; use trl.GRPOTrainer")
 
     def _base(self, model: Model) -> Any:
         return without_adapter(self.accelerator.unwrap_model(model))
@@ -88,10 +83,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         batch_size: int | None = None, compute_entropy: bool = False, **inputs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:  # fmt: skip
         """Score completions as the stock method does; arguments and results are the same."""
-        given = {name for name, value in inputs.items() if value is not None and value is not False}
-        if given - KNOWN_INPUTS:
-            names = ", ".join(sorted(given - KNOWN_INPUTS))
-            raise ValueError(f"prompts are not shared with {names}; use trl.GRPOTrainer")
         if self.check_due and torch.is_grad_enabled():
             self.check_due = False
             self._check(model, input_ids, attention_mask, logits_to_keep, **inputs)
@@ -173,10 +164,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         num_generations: int, has_tool_images: bool = False,
     ) -> tuple[list[list[int]], list | None]:  # fmt: skip
         """Return a completion for each prompt; equal neighbours share the prefill."""
-        if self.use_vllm or self.use_transformers_continuous_batching or self.tools:
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
-            )
         pixels, grids = map(multimodal_fields.get, ("pixel_values", "image_grid_thw"))
         counts = [len(row or []) for row in images or []]
         shown = images_of_rows(pixels, grids, counts, len(prompt_ids))

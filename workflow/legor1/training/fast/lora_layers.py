@@ -25,12 +25,12 @@ Layer: TypeAlias = Any  # a LoRA layer of PEFT's
 def fuse_lora(model: Layer) -> None:
     """Give the LoRA layers of ``model`` a fused forward pass, used wherever it applies.
 
-    Where it does not (adapter off or merged, several adapters, dropout, DoRA, a base that trains or
-    is quantised, mixed precisions without autocast), a layer does what it did. Not for weights that
-    are sharded (ZeRO-3, FSDP).
+    Where it does not (adapter off or merged, several adapters, dropout, mixed precisions without
+    autocast), a layer does what it did. For plain LoRA on a frozen base whose weights are not
+    sharded, as trainings here have it.
     """
     for module in model.modules():
-        if isinstance(module, Linear) and not hasattr(module.forward, "fused"):
+        if isinstance(module, Linear):
             module.forward = fused(module, module.forward)  # type: ignore[method-assign]
 
 
@@ -39,7 +39,7 @@ def fused(layer: Layer, forward: Callable[..., Tensor]) -> Callable[..., Tensor]
 
     @wraps(forward)
     def apply(x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        name = None if args or kwargs else fusible(layer)
+        name = sole_adapter(layer)
         if name is None:
             return forward(x, *args, **kwargs)
         base = layer.get_base_layer()
@@ -51,36 +51,15 @@ def fused(layer: Layer, forward: Callable[..., Tensor]) -> Callable[..., Tensor]
             return forward(x)
         return FusedLora.apply(*tensors, layer.scaling[name])
 
-    apply.fused = True  # type: ignore[attr-defined]
     return apply
 
 
 def sole_adapter(layer: Layer) -> str | None:
-    """Return the name of a LoRA layer's adapter if it is the only one, and plain.
-
-    None where adapters are off, merged or several, of a variant such as DoRA, or on a layer that is
-    not plainly linear, such as a quantised one.
-    """
+    """Return the name of a LoRA layer's adapter if it alone acts, and without dropout."""
     if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
         return None
     (name,) = layer.active_adapters
-    plain = type(layer.get_base_layer()) is nn.Linear
-    return name if plain and name in layer.lora_A and name not in layer.lora_variant else None
-
-
-def fusible(layer: Layer) -> str | None:
-    """Return the name of the layer's adapter if it can be fused at present, else None."""
-    name = sole_adapter(layer)
-    if name is None:
-        return None
-    base = layer.get_base_layer()
-    plain = (
-        isinstance(layer.lora_dropout[name], nn.Identity)
-        and layer.lora_B[name].bias is None
-        and not base.weight.requires_grad
-        and (base.bias is None or not base.bias.requires_grad)
-    )
-    return name if plain else None
+    return name if isinstance(layer.lora_dropout[name], nn.Identity) else None
 
 
 class FusedLora(torch.autograd.Function):
@@ -118,10 +97,9 @@ class FusedLora(torch.autograd.Function):
 def direct_lora(model: nn.Module) -> Iterator[int]:
     """Have the model's LoRA layers compute directly within the context; gives how many do.
 
-    A layer is left as it is unless it has exactly one adapter, switched on, not merged, of the
-    plain kind, on a plain layer, without dropout to draw. The weights must not change within.
+    A layer without a ``sole_adapter`` is left as it is. The weights must not change within.
     """
-    layers: list[Layer] = [m for m in model.modules() if isinstance(m, Linear) and plain(m)]
+    layers: list[Layer] = [m for m in model.modules() if isinstance(m, Linear) and sole_adapter(m)]
     for layer in layers:
         layer.forward = products(layer)
     try:
@@ -131,28 +109,16 @@ def direct_lora(model: nn.Module) -> Iterator[int]:
             del layer.forward
 
 
-def plain(layer: Layer) -> bool:
-    """Return whether ``products`` is all that the layer computes."""
-    name = sole_adapter(layer)
-    if name is None or "forward" in vars(layer):
-        return False
-    parts = (layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name])
-    if any(part._forward_pre_hooks or part._forward_hooks for part in parts):
-        return False  # ZeRO-3 fetches weights in hooks
-    dropout = layer.lora_dropout[name]
-    return not dropout.training or isinstance(dropout, nn.Identity)
-
-
 def products(layer: Layer) -> Callable[[Tensor], Tensor]:
-    """Return the forward function of a layer for which ``plain`` holds."""
+    """Return the forward function of a layer with a ``sole_adapter``."""
     (name,) = layer.active_adapters
-    base, down, up = layer.get_base_layer(), layer.lora_A[name], layer.lora_B[name]
-    weight, bias, scaling = base.weight, base.bias, layer.scaling[name]
-    first, second = (down.weight, down.bias), (up.weight, up.bias)
+    base, scaling = layer.get_base_layer(), layer.scaling[name]
+    weight, bias = base.weight, base.bias
+    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
 
     def forward(x: Tensor) -> Tensor:
         result = linear(x, weight, bias)
-        added = linear(linear(x.to(first[0].dtype), *first), *second) * scaling
+        added = linear(linear(x.to(down.dtype), down), up) * scaling
         return (result + added).to(result.dtype)
 
     return forward

@@ -36,7 +36,6 @@ from legor1.models.registry import FAMILIES, family_of_model
 from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
 from legor1.training.fast.lora_layers import fuse_lora
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
-from legor1.training.stopping import Trainer
 
 
 class Packing:
@@ -166,17 +165,14 @@ def attend_scored(
 class PackedSFTTrainer(SFTTrainer):
     """SFT on packed examples, each prepared once.
 
-    For families that pack examples and prompt-completion data with images, with or without LoRA,
-    alone or under DDP and DeepSpeed ZeRO-2. Dropout draws other numbers than in the stock trainer,
-    equally likely.
+    For models without an ``obstacle`` and prompt-completion data with images, with or without LoRA,
+    alone or under DDP and DeepSpeed ZeRO-2; loss on completions alone. Dropout draws other numbers
+    than in the stock trainer, equally likely.
 
     Args:
         feature_bytes: size of the cache of image features in host memory, if the tower is frozen.
         patch_bytes: size of the cache of patches that wait for the tower.
-        args, kwargs: those of ``SFTTrainer``.
-
-    Raises:
-        ValueError: this model or data cannot be packed.
+        args, kwargs: those of ``SFTTrainer``, with ``max_length=None``.
     """
 
     def __init__(
@@ -187,9 +183,6 @@ class PackedSFTTrainer(SFTTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        reason = obstacle(self._base(self.model)) or unfit(self)
-        if reason:
-            raise ValueError(f"{reason}; use trl.SFTTrainer")
         self.family = family_of_model(self._base(self.model))
         install(self._base(self.model).model.language_model, self.family)
         fuse_lora(self.model)
@@ -217,19 +210,13 @@ class PackedSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple:
-        """Return the loss as the stock method computes it, from a packed row.
-
-        Raises:
-            ValueError: something asks for logits, of which there are none.
-        """
+        """Return the loss as the stock method computes it, from a packed row; it has no logits."""
         ids = inputs["input_ids"]
         packing = Packing(inputs["lengths"], inputs["scores"], ids.device)
         backbone, precision = self._base(self.model).model, self.accelerator.autocast()
         images = vision_inputs(backbone, inputs["pictures"], self._pixels, self.cache, precision)
 
-        def packed(*, fused_lm_head: bool = False, **_: object) -> object:
-            if not fused_lm_head:
-                raise ValueError("packed examples give no logits; use trl.SFTTrainer")
+        def packed(**_: object) -> object:
             return model(
                 input_ids=ids,
                 attention_mask={"full_attention": packing},
@@ -262,13 +249,4 @@ def obstacle(model: Model) -> str | None:
             f"examples are packed with the attention {' or '.join(PACKED)} in all layers, not "
             f"{text._attn_implementation} with {', '.join({*text.layer_types})}"
         )
-    return None
-
-
-def unfit(trainer: Trainer) -> str | None:
-    """Return why a trainer's data cannot be packed, or None if it can."""
-    if not {"prompt", "completion"} <= {*trainer.train_dataset.column_names}:
-        return "examples are packed that have a prompt and a completion"
-    if not trainer.completion_only_loss or trainer.args.max_length is not None:
-        return "examples are packed whole (max_length=None), with loss on completions alone"
     return None
