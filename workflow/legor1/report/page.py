@@ -13,7 +13,7 @@ from markupsafe import Markup
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_text
 from legor1.core.layout import IN_RUN
-from legor1.report import publishable, svg, table_export
+from legor1.report import publishable, table_export
 from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
 from legor1.report.gallery.selection import REASONS
@@ -95,7 +95,6 @@ def _write(template: str, context: Context, out: Path) -> None:
 def environment() -> Environment:
     """Return Jinja's environment for the pages."""
     made = publishable.environment()
-    made.filters |= {"badge": svg.badge, "colour": svg.colour}
     titles = {name: task.title for name, task in TASKS.items()}
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}

@@ -163,11 +163,9 @@ def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
     order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
     at = {name: i for i, name in enumerate(order)}
     shown = sorted(nx.transitive_reduction(onward).edges)
-    description = "; ".join(f"{source} → {target}" for source, target in shown)
-    title = "The stages, and which takes from which"
     boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
     lines = [(at[source], at[target]) for source, target in shown]
-    return svg.chart("stages", "stages", title, description, boxes=boxes, lines=lines)
+    return svg.chart("stages", "stages", boxes, lines)
 
 
 def _time(steps: Iterable[Step]) -> str:
