@@ -115,8 +115,7 @@ def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, ou
         "study": study,
         "protocol": study.protocols[0],
         "config": json.dumps(study.config, indent=2, ensure_ascii=False),
-        "gallery": chosen.few,
-        "total": chosen.total,
+        "gallery": chosen,
         "gallery_page": gallery and gallery_page.link(gallery, out),
         "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
     }
