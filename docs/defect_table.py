@@ -34,9 +34,8 @@ def page() -> str:
     blocks = [HEAD]
     for stage, title in TITLES.items():
         rows = [
-            f"| `{name}` | {defect.meaning} | `{switch(name, stage)}` |"
-            for name, defect in DEFECTS.items()
-            if defect.stage == stage
+            f"| `{name}` | {meaning} | `{switch(name, stage)}` |"
+            for name, meaning in DEFECTS[stage].items()
         ]
         heading = [f"## {title}", "", "| defect | what happens | switch |", "| --- | --- | --- |"]
         blocks.append("\n".join([*heading, *rows, ""]))

@@ -211,11 +211,3 @@ def test_a_bad_line_is_named(tmp_path, bad, what):
         write_scores(path, tmp_path / "out")
     assert what in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "options", [{"protocol": "unsound"}, {"replicates": 0}, {"confidence": 95}, {"confidence": 0}]
-)
-def test_an_option_without_meaning_is_refused(options):
-    with pytest.raises(UserError, match="Remedy"):
-        score(PREDICTIONS, **options)

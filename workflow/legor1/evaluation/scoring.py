@@ -41,19 +41,11 @@ METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and b
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What is drawn, and how often; a UserError if that makes no interval."""
+    """What is drawn, and how often."""
 
     replicates: int = 10_000  # and rounds of the test of a difference
     confidence: float = 0.95  # of the intervals, between 0 and 1
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        if self.replicates < 1 or not 0 < self.confidence < 1:
-            raise UserError(
-                f"{self.replicates} replicates at a confidence of {self.confidence} make no "
-                "interval. Remedy: at least one replicate, and a confidence between 0 and 1, such "
-                "as 0.95."
-            )
 
     def described(self) -> dict[str, object]:
         """Return what the results say of their intervals."""
@@ -87,12 +79,8 @@ def score(
         source: the file that errors name.
 
     Raises:
-        UserError: an option has no meaning, a row cannot be scored, or an instance occurs twice.
+        UserError: a row cannot be scored, or an instance occurs twice.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
-        )
     settings = Bootstrap(replicates, confidence, seed)
     by_task = _by_task(predictions, protocol, source)
     tasks: Row = {}

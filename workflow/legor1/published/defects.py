@@ -6,7 +6,6 @@ of the scoring; they are listed too, so that a report can say of each where it i
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from legor1.core.errors import UserError, nearest
@@ -14,15 +13,9 @@ from legor1.core.errors import UserError, nearest
 Stage = Literal["prepare", "training", "evaluation"]
 
 
-@dataclass(frozen=True)
-class Defect:
-    """One thing that is wrong with the published protocol."""
-
-    stage: Stage  # where it is switched: ``prepare`` by a protocol, others by their own settings
-    meaning: str  # what happens, in one sentence
-
-
-_MEANINGS: dict[Stage, dict[str, str]] = {  # of each defect, in one sentence
+# Where it is switched (``prepare`` by a protocol, others by their own settings) → name → what
+# happens, in one sentence.
+DEFECTS: dict[Stage, dict[str, str]] = {
     "prepare": {
         "self_demo": "A query may be its own demonstration: the answer is in the prompt.",
         "test_demos_in_training": "Demonstrations are drawn from all rows, so training prompts "
@@ -64,12 +57,7 @@ _MEANINGS: dict[Stage, dict[str, str]] = {  # of each defect, in one sentence
         "no_intervals": "One seed, no interval and no trivial baseline.",
     },
 }
-DEFECTS = {
-    name: Defect(stage, meaning)
-    for stage, meanings in _MEANINGS.items()
-    for name, meaning in meanings.items()
-}
-SWITCHES = tuple(name for name, defect in DEFECTS.items() if defect.stage == "prepare")
+SWITCHES = tuple(DEFECTS["prepare"])
 OBJECT_FORMATS = ("json", "tags")  # how boxes are written, which is no defect
 PROTOCOLS: dict[str, frozenset[str]] = {"thesis": frozenset(SWITCHES), "sound": frozenset()}
 

@@ -22,7 +22,14 @@ import numpy as np
 from legor1.core.boxes import Box, iou_matrix
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.metrics.text import nltk_bleu, nltk_tokens
-from legor1.tasks.parsing import MOST_BOXES, bounded, extract, four_floats, parse_tagged
+from legor1.tasks.parsing import (
+    MOST_BOXES,
+    bounded,
+    extract,
+    four_floats,
+    literal_tag,
+    parse_tagged,
+)
 from legor1.tasks.rewards import Suite
 
 BONUS = 0.1  # for as many boxes as there should be, and for a coordinate inside the image
@@ -68,8 +75,8 @@ def format_reward(completion: str, solution: str, task: str) -> float:
 
     State and grounding: 0.5 each for thinking and an answer.
     """
-    thinking = _tagged(completion, "think") is not None
-    answer = _tagged(completion, "answer")
+    thinking = literal_tag(completion, "think") is not None
+    answer = literal_tag(completion, "answer")
     if task != "object":
         return 0.5 * thinking + 0.5 * (answer is not None)
     items = _json_list(answer)
@@ -160,13 +167,6 @@ def _matched_mean(predicted: list[Box], true: list[Box]) -> float:
     return float(ious[match(ious)].mean())
 
 
-def _tagged(text: str, tag: str) -> str | None:
-    """Return what the first literal ``tag`` that is closed holds, if there is one."""
-    _, opening, rest = text.partition(f"<{tag}>")
-    inside, closing, _ = rest.partition(f"</{tag}>")
-    return bounded(inside) if opening and closing else None
-
-
 def _content(text: str) -> str:
     """Return what the first answer tag holds (blanks in its brackets are allowed), else all."""
     opening = _OPENING.search(text)
@@ -177,7 +177,7 @@ def _content(text: str) -> str:
 
 def _json_list(text: str | None) -> list[object] | None:
     try:
-        items = json.loads((text or "").strip())
+        items = json.loads(bounded(text or "").strip())
     except (ValueError, RecursionError):
         return None
     return items if isinstance(items, list) else None
@@ -191,7 +191,7 @@ def _has_four_numbers(item: object) -> bool:
 
 def _items(text: str) -> list[Item] | None:
     """Return the boxes and labels of an answer; None if it or one of them is not as it should."""
-    values = _json_list(_tagged(text, "answer"))
+    values = _json_list(literal_tag(text, "answer"))
     if values is None:
         return None
     items = [item for value in values if (item := _item(value))]

@@ -95,10 +95,9 @@ def _write(template: str, context: Context, out: Path) -> None:
 def environment() -> Environment:
     """Return Jinja's environment for the pages."""
     made = publishable.environment()
-    titles = {name: task.title for name, task in TASKS.items()}
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
-    made.globals |= {"reasons": REASONS, "tasks": titles}
+    made.globals |= {"reasons": REASONS, "tasks": {n: task.title for n, task in TASKS.items()}}
     return made
 
 
@@ -132,17 +131,16 @@ def _page(study: Study, more: str = "", script: str = "") -> Context:
 
 
 def _style(more: str = "", script: str = "") -> Context:
-    """Return what a page needs: style, with ``more``, script, and a policy that allows no other."""
+    """Return a page's style, with ``more``, its script, and a policy that allows nothing else."""
+
+    def allowed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + more
-    scripts = f"script-src {_digest(script)}; " if script else ""
+    scripts = f"script-src {allowed(script)}; " if script else ""
     return {
         "style": Markup(style),
         "script": Markup(script),
-        "policy": f"default-src 'none'; img-src data:; style-src {_digest(style)}; {scripts}"
+        "policy": f"default-src 'none'; img-src data:; style-src {allowed(style)}; {scripts}"
         "base-uri 'none'; form-action 'none'",
     }
-
-
-def _digest(text: str) -> str:
-    """Return what a policy calls an element of just this text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

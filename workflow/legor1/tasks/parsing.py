@@ -52,6 +52,13 @@ def bounded(answer: str) -> str:
     return answer if len(answer) <= LONGEST else ""
 
 
+def literal_tag(text: str, tag: str) -> str | None:
+    """Return what the first literal ``tag`` that is closed holds, as the published code reads."""
+    _, opening, rest = text.partition(f"<{tag}>")
+    inside, closing, _ = rest.partition(f"</{tag}>")
+    return inside if opening and closing else None
+
+
 def too_long(text: str) -> bool:
     """Tell whether the answer in ``text`` is longer than any can be, and so counts as empty."""
     return len(text) > LONGEST and len(_whole_answer(text)) > LONGEST

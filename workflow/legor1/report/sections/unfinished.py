@@ -3,7 +3,6 @@
 Scores that the table lacks come from ``scores.json``, curves of a training from its work folder.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -71,7 +70,7 @@ def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
             if (name, protocol) in compiled or not (study.folder / file).exists():
                 continue
             for _, _, task, metric, *numbers, n in table.rows(name, study.folder / file):
-                value, low, high = (math.nan if x is None else x for x in numbers)
+                value, low, high = map(finished.number, numbers)
                 source = pointer(file, "tasks", task)
                 ends = f"{source}/intervals/{metric}"
                 yield (
