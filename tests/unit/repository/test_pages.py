@@ -11,7 +11,7 @@ import networkx as nx
 import pytest
 
 from legor1.evaluation import table
-from legor1.evaluation.scoring import PROTOCOLS, score
+from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, score
 from legor1.published.defects import DEFECTS
 from legor1.tasks.discovery import TASKS
 
@@ -91,7 +91,7 @@ def scored(protocol: str, tmp_path: Path) -> set[tuple[str, str]]:
         {"instance_id": name, "task": name, "prediction": text, "reference": text}
         for name, text in ANSWERS.items()
     ]
-    scores, _ = score(answers, protocol=protocol, replicates=1)
+    scores, _ = score(answers, protocol=protocol, settings=Bootstrap(1))
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     return {(row[2], row[3]) for row in table.rows("any", tmp_path / "scores.json")}
 

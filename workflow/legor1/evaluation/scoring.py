@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -61,13 +61,14 @@ class Bootstrap:
         return {name: finite(end) for name, end in ends.items()}
 
 
+BOOTSTRAP = Bootstrap()
+
+
 def score(
     predictions: list[Row],
     *,
     protocol: str = "sound",
-    replicates: int = Bootstrap.replicates,
-    confidence: float = Bootstrap.confidence,
-    seed: int = Bootstrap.seed,
+    settings: Bootstrap = BOOTSTRAP,
     source: Path | str | None = None,
 ) -> tuple[Row, "pd.DataFrame"]:
     """Score predictions; return what goes into ``scores.json``, and a row an example.
@@ -75,13 +76,11 @@ def score(
     Args:
         predictions: rows with the keys in ``REQUIRED``, and perhaps ``manual``.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
-        replicates, confidence, seed: see ``Bootstrap``.
         source: the file that errors name.
 
     Raises:
         UserError: a row cannot be scored, or an instance occurs twice.
     """
-    settings = Bootstrap(replicates, confidence, seed)
     by_task = _by_task(predictions, protocol, source)
     tasks: Row = {}
     for name, examples in by_task.items():
@@ -99,9 +98,12 @@ def score(
     return scores | {"tasks": tasks}, _per_example(by_task, protocol)
 
 
-def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> Row:
-    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores."""
-    scores, frame = score(read_jsonl(path, REQUIRED), source=path, **options)
+def write_scores(
+    path: Path | str, out_dir: Path | str, protocol: str = "sound", settings: Bootstrap = BOOTSTRAP
+) -> Row:
+    """Score a ``predictions.jsonl`` as ``score`` does; write and return the scores."""
+    rows = read_jsonl(path, REQUIRED)
+    scores, frame = score(rows, protocol=protocol, settings=settings, source=path)
     with atomic(Path(out_dir) / "per_example.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
     write_json(Path(out_dir) / "scores.json", scores)

@@ -76,8 +76,8 @@ class Scene:
         """Return the image with its true boxes (numbered) and the predicted ones (lettered)."""
         shade = f"predicted {colour(experiment.index)}"
         boxes = [self._box(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
-        for i, item in enumerate(predicted[:MOST_BOXES]):
-            boxes.append(self._box(item, shade, letter(i)))
+        answered = enumerate(predicted[:MOST_BOXES])
+        boxes += [self._box(item, shade, letter(i)) for i, item in answered]
         listed = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
         return self._picture(f"Answer of {experiment.name}", listed, boxes)
 

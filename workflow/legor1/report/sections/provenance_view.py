@@ -29,16 +29,15 @@ Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that hav
 
 def commit(record: Record) -> str:
     """Return the short commit of a record and whether the code differed from it."""
-    if not record.get("commit"):
-        return UNKNOWN
     changed = {True: ", with changes", False: "", None: ", changes unknown"}
-    return str(record["commit"])[:12] + changed[record.get("dirty")]
+    known = record["commit"]
+    return str(known)[:12] + changed[record["dirty"]] if known else UNKNOWN
 
 
 def own_commit(study: Study) -> str:
     """Return the commit that the results were made by, or that there are several."""
-    commits = _distinct(study.steps, _commit)
-    return "several commits" if len(commits) > 1 else commits[0][0] if commits else UNKNOWN
+    commits = [text for text, _ in _distinct(study.steps, _commit)] or [UNKNOWN]
+    return "several commits" if len(commits) > 1 else commits[0]
 
 
 def warnings(study: Study) -> list[Markup]:
