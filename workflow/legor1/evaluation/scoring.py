@@ -87,7 +87,9 @@ def score(
         scoring = PROTOCOLS[protocol][name]
         totals = examples[list(scoring.features)].to_numpy().sum(axis=0)
         rows = [row for row in predictions if row["task"] == name]
-        tasks[name] = _counts(examples, rows) | _metrics(scoring, totals)
+        values = zip(scoring.metrics, scoring.statistics(totals), strict=True)
+        metrics = {n: finite(v if math.isfinite(v) else scoring.undefined) for n, v in values}
+        tasks[name] = _counts(examples, rows) | metrics
         if protocol == "sound":
             rows.sort(key=lambda row: row["instance_id"])
             tasks[name]["intervals"] = _intervals(name, examples, settings)
@@ -125,11 +127,6 @@ def _counts(examples: "pd.DataFrame", rows: list[Row]) -> Row:
     if longer := sum(too_long(row["prediction"]) for row in rows):
         counts["too_long"] = longer
     return counts
-
-
-def _metrics(task: Scoring, totals: np.ndarray) -> dict[str, float | None]:
-    values = zip(task.metrics, task.statistics(totals), strict=True)
-    return {name: finite(v if math.isfinite(v) else task.undefined) for name, v in values}
 
 
 def _intervals(

@@ -55,7 +55,15 @@ def render(
     """
     study = unfinished.read(Path(run_dir))
     chosen = gallery_page.gather(study, gallery)
-    _write("report.html.j2", _report(study, chosen, gallery, out), out)
+    named = {
+        "study": study,
+        "protocol": study.protocols[0],
+        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
+        "gallery": chosen,
+        "gallery_page": gallery and gallery_page.link(gallery, out),
+        "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
+    }
+    _write("report.html.j2", _page(study) | named, out)
     if gallery:
         shown = gallery_page.context(study, chosen, gallery, out)
         style = environment().get_template("gallery.css.j2").render(shown)
@@ -106,18 +114,6 @@ def _numeric(cell: str) -> bool:
     if isinstance(cell, Cited):
         return isinstance(cell.value, int | float)
     return cell == "–" or (isinstance(cell, Markup) and bool(INTERVAL.search(cell)))
-
-
-def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, out: Path) -> Context:
-    """Return the names in the report's template, which asks ``SECTIONS`` for all else."""
-    return _page(study) | {
-        "study": study,
-        "protocol": study.protocols[0],
-        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
-        "gallery": chosen,
-        "gallery_page": gallery and gallery_page.link(gallery, out),
-        "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
-    }
 
 
 def _page(study: Study, more: str = "", script: str = "") -> Context:

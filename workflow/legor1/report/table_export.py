@@ -40,7 +40,10 @@ def write(study: Study, folder: Path) -> None:
     """Write ``results.csv``, ``.json``, ``.md`` and ``.tex`` into ``folder``."""
     rows = records(study)
     made = {kind: rendered(f"results.{kind}.j2", study) for kind in ("md", "tex")}
-    made |= {"csv": _csv(rows), "json": json.dumps(rows, indent=2, ensure_ascii=False) + "\n"}
+    safe = [{name: _no_formula(value) for name, value in row.items()} for row in rows]
+    frame = pd.DataFrame(safe, columns=COLUMNS, dtype=object)
+    made["csv"] = frame.to_csv(index=False, lineterminator="\n")
+    made["json"] = json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     for kind, text in made.items():
         write_text(folder / f"results.{kind}", publishable(text))
 
@@ -74,11 +77,6 @@ def _numbers(score: Score | None, value: str = "value", prefix: str = "") -> Num
     ends = {value: score.value, f"{prefix}low": score.low, f"{prefix}high": score.high}
     known: Number = {name: x if math.isfinite(x) else None for name, x in ends.items()}
     return known if prefix else known | {"n": score.n}
-
-
-def _csv(rows: list[Number]) -> str:
-    frame = pd.DataFrame(rows, columns=COLUMNS, dtype=object).map(_no_formula)
-    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _no_formula(value: object) -> object:

@@ -162,13 +162,13 @@ def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
     order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
     at = {name: i for i, name in enumerate(order)}
     shown = sorted(nx.transitive_reduction(onward).edges)
-    boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
+    boxes = []
+    for name in order:
+        steps = stages.get(name, [])
+        seconds = sum(step.record["wall_seconds"] for step in steps)
+        boxes.append((name, len(steps), duration(seconds)))
     lines = [(at[source], at[target]) for source, target in shown]
     return svg.chart("stages", "stages", boxes, lines)
-
-
-def _time(steps: Iterable[Step]) -> str:
-    return duration(sum(step.record["wall_seconds"] for step in steps))
 
 
 def _commit(step: Step) -> str:

@@ -39,11 +39,12 @@ def read(folder: Path) -> Study:
         lacking += [job for job in jobs.read(folder) if job.rule == "render_report"]
     if not lacking:
         return study
-    at_work = run_files.trainings(folder)
-    trainings = {
-        name: _live(folder, at_work[name]) if name in at_work and not training.facts else training
-        for name, training in study.trainings.items()
-    }
+    trainings = dict(study.trainings)
+    for name, work in run_files.trainings(folder).items():
+        if name in trainings and not trainings[name].facts:
+            history = run_files.rows(work / work_folder.HISTORY)
+            below, progress = work.relative_to(folder).as_posix(), run_files.step(work)
+            trainings[name] = Training({}, history, below, progress)
     scores = {**study.scores, **dict(_uncompiled(study))}
     return replace(study, scores=scores, trainings=trainings, missing=tuple(lacking))
 
@@ -54,11 +55,6 @@ def missing(study: Study) -> list[Missing]:
     for job in study.missing:
         kinds[job.what, job.rule].append(job.of)
     return [Missing(what, [*filter(None, of)], rule) for (what, rule), of in kinds.items()]
-
-
-def _live(run: Path, folder: Path) -> Training:
-    history = run_files.rows(folder / work_folder.HISTORY)
-    return Training({}, history, folder.relative_to(run).as_posix(), run_files.step(folder))
 
 
 def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
