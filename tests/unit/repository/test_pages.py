@@ -12,7 +12,7 @@ import pytest
 
 from legor1.evaluation import table
 from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, score
-from legor1.published.defects import DEFECTS
+from legor1.published.defects import SWITCHES
 from legor1.tasks.discovery import TASKS
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,8 @@ def script(monkeypatch):
 def test_the_page_of_defects_is_up_to_date(script):
     defects = script("defect_table")
     assert defects.PAGE.read_text() == defects.page(), "Remedy: python docs/defect_table.py"
-    names = [name for stage in DEFECTS.values() for name in stage]
+    names = [name for stage in defects.DEFECTS.values() for name in stage]
+    assert tuple(defects.DEFECTS["prepare"]) == SWITCHES
     assert re.findall(r"^\| `(\w+)` \|", defects.page(), re.M) == names
     assert f"[{len(names)} defects]" in (ROOT / "README.md").read_text()
 
