@@ -128,18 +128,19 @@ def diagnose_frame(images: Iterable[Image]) -> dict[str, object] | None:
         "iou": scores,
         "best": best[0] if len(best) == 1 else None,
         "all": _fit(relative),
-        "sizes": [
-            {
-                "width": size[0],
-                "height": size[1],
-                "processed_width": processed[0],
-                "processed_height": processed[1],
-                "images": len(pairs),
-                "expected": {axis: processed[i] / size[i] for i, axis in enumerate("xy")},
-                **_fit(pairs),
-            }
-            for (size, processed), pairs in frequent[:MOST_SIZES]
-        ],
+        "sizes": [_size(*sizes, pairs) for sizes, pairs in frequent[:MOST_SIZES]],
+    }
+
+
+def _size(size: Size, processed: Size, pairs: list[np.ndarray]) -> dict[str, object]:
+    return {
+        "width": size[0],
+        "height": size[1],
+        "processed_width": processed[0],
+        "processed_height": processed[1],
+        "images": len(pairs),
+        "expected": {axis: processed[i] / size[i] for i, axis in enumerate("xy")},
+        **_fit(pairs),
     }
 
 
