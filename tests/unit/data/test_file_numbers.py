@@ -15,7 +15,7 @@ from legor1.core.files import read_jsonl
 from legor1.data.audit.leaks import _is_unseen
 from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.export import _example
-from legor1.evaluation.scoring import score
+from legor1.evaluation.scoring import Bootstrap, score
 from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
 from legor1.tasks.prompts import answer, chat_messages
@@ -116,7 +116,7 @@ def test_an_answer_is_scored_in_the_frame_that_was_shown(prepared):
     check_schema("prediction", *perfect)
     (thesis,) = score(perfect, protocol="thesis")[0]["tasks"].values()
     assert thesis["iou"] == thesis["f1_object"] == 1  # to the letter: nothing is rounded
-    (sound,) = score(perfect, replicates=9)[0]["tasks"].values()
+    (sound,) = score(perfect, settings=Bootstrap(9))[0]["tasks"].values()
     assert sound["iou"] > 0.95  # in whole pixels
 
     def half(text):

@@ -11,7 +11,7 @@ from legor1.cli.main import main as run_command
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_jsonl
 from legor1.evaluation.comparison import compare, write_comparison
-from legor1.evaluation.scoring import PROTOCOLS, write_scores
+from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, write_scores
 from legor1.evaluation.significance import holm
 from legor1.tasks.discovery import METRICS
 
@@ -20,7 +20,7 @@ from legor1.tasks.discovery import METRICS
 def folder(tmp_path):
     def scored(name, rows, **options):
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
-        write_scores(tmp_path / f"{name}.jsonl", tmp_path / name, replicates=10, **options)
+        write_scores(tmp_path / f"{name}.jsonl", tmp_path / name, settings=Bootstrap(10), **options)
         return tmp_path / name
 
     return scored
@@ -42,7 +42,7 @@ def verdicts(said, true="Yes."):
 
 def test_the_same_answers_do_not_differ(folder):
     one = folder("one", PREDICTIONS)
-    found = compare([("a", one), ("b", one)], replicates=200)
+    found = compare([("a", one), ("b", one)], settings=Bootstrap(200))
     for task in found["comparisons"][0]["tasks"].values():
         main = task["metrics"][task["main"]]
         assert main["difference"] == 0
@@ -69,7 +69,8 @@ def test_pairing_narrows_the_interval_of_a_difference(folder):
     first = boxes(0.5, 1)
     second = [row | {"prediction": BOX} if i % 15 == 0 else row for i, row in enumerate(first)]
     pair = [("a", folder("first", first)), ("b", folder("second", second))]
-    iou = compare(pair, replicates=2000)["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
+    (compared,) = compare(pair, Bootstrap(2000))["comparisons"]
+    iou = compared["tasks"]["object"]["metrics"]["iou"]
     alone = read_json(pair[0][1] / "scores.json")["tasks"]["object"]["intervals"]["iou"]
     assert iou["low"] >= 0 < iou["difference"] < iou["high"]
     assert iou["high"] - iou["low"] < (alone["high"] - alone["low"]) / 2
@@ -95,7 +96,7 @@ def test_seeds_are_pooled_and_widen_the_interval(folder):
     bad, good = ("sft", folder("bad", boxes(0.4, 2))), ("sft", folder("good", boxes(0.95, 3)))
 
     def iou(*named):
-        found = compare([base, *named], replicates=2000)
+        found = compare([base, *named], settings=Bootstrap(2000))
         assert found["seeds"] == {"base": 1, "sft": len(named)}
         return found["comparisons"][0]["tasks"]["object"]["metrics"]["iou"]
 
@@ -109,15 +110,15 @@ def test_seeds_are_pooled_and_widen_the_interval(folder):
 
 def test_with_several_seeds_there_is_no_mcnemar(folder):
     one, two = folder("one", verdicts(["Yes", "No"])), folder("two", verdicts(["No", "No"]))
-    found = compare([("a", one), ("b", two), ("b", one)], replicates=50)
+    found = compare([("a", one), ("b", two), ("b", one)], settings=Bootstrap(50))
     assert "mcnemar" not in found["comparisons"][0]["tasks"]["state"]
 
 
 def test_the_order_of_rows_and_a_further_experiment_change_nothing(folder):
     first, second = folder("first", boxes(0.3, 1)), folder("second", boxes(0.6, 2))
     again = folder("again", boxes(0.6, 2)[::-1])
-    one = compare([("a", first), ("b", second)], replicates=100)
-    two = compare([("a", first), ("c", first), ("b", again)], replicates=100)
+    one = compare([("a", first), ("b", second)], settings=Bootstrap(100))
+    two = compare([("a", first), ("c", first), ("b", again)], settings=Bootstrap(100))
     tasks = [one["comparisons"][0]["tasks"], two["comparisons"][1]["tasks"]]
     metrics = [found["object"]["metrics"] for found in tasks]
     adjusted = [{name: one.pop("p_holm") for name, one in found.items()} for found in metrics]
@@ -155,7 +156,7 @@ def test_every_metric_that_the_report_judges_is_in_a_family(protocol):
 
 def test_each_is_compared_with_all_before_it(folder):
     named = [(name, folder(name, boxes(0.2 * i, i))) for i, name in enumerate("abc", 1)]
-    found = compare(named, replicates=20)
+    found = compare(named, settings=Bootstrap(20))
     pairs = [(one["baseline"], one["experiment"]) for one in found["comparisons"]]
     assert pairs == [("a", "b"), ("a", "c"), ("b", "c")]
     gains = [one["tasks"]["object"]["metrics"]["iou"]["difference"] for one in found["comparisons"]]
@@ -167,7 +168,7 @@ def test_the_file_is_read_back(folder, tmp_path, protocol):
     first = folder("first", PREDICTIONS, protocol=protocol)
     second = folder("second", PREDICTIONS[1:], protocol=protocol)
     out = tmp_path / "comparison.json"
-    returned = write_comparison([("a", first), ("b", second)], out, replicates=20)
+    returned = write_comparison([("a", first), ("b", second)], out, settings=Bootstrap(20))
     assert read_json(out) == returned
     assert returned["protocol"] == protocol
     Draft202012Validator(read_json(SCHEMAS / "comparison.schema.json")).validate(returned)

@@ -9,7 +9,7 @@ from prediction_lines import line
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_jsonl
-from legor1.evaluation.scoring import PROTOCOLS, score, write_scores
+from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, score, write_scores
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "thesis_scores"
 SCHEMAS = Path(__file__).parents[3] / "workflow" / "schemas"
@@ -36,7 +36,7 @@ def expect(found, expected):
 
 
 def test_values_by_hand():
-    tasks = score(PREDICTIONS, replicates=50)[0]["tasks"]
+    tasks = score(PREDICTIONS, settings=Bootstrap(50))[0]["tasks"]
     expect(
         tasks["object"], {"iou": 2.5 / 4, "iou_labelled": 2 / 4, "f1_object": (1 + 2 / 3 + 1) / 4}
     )
@@ -117,11 +117,11 @@ def test_the_thesis_protocol_leaves_out_and_fills_with_zero():
 def test_scores_depend_on_the_seed_but_not_on_the_order():
     rng = np.random.default_rng(0)
     rows = [line(f"s{i}", "state", rng.choice(["Yes", "No"]), "Yes.") for i in range(40)]
-    scores, frame = score(rows, replicates=100)
-    again, same = score(rows[::-1], replicates=100)
+    scores, frame = score(rows, settings=Bootstrap(100))
+    again, same = score(rows[::-1], settings=Bootstrap(100))
     assert scores == again
     pd.testing.assert_frame_equal(frame, same)
-    assert score(rows, replicates=100, seed=7)[0]["tasks"] != scores["tasks"]
+    assert score(rows, settings=Bootstrap(100, seed=7))[0]["tasks"] != scores["tasks"]
 
 
 def test_an_undefined_measure_is_null():
@@ -139,7 +139,7 @@ def test_no_predictions_make_no_tasks():
 
 def test_files_are_read_back(tmp_path):
     write_jsonl(tmp_path / "p.jsonl", PREDICTIONS)
-    returned = write_scores(tmp_path / "p.jsonl", tmp_path / "out", replicates=50)
+    returned = write_scores(tmp_path / "p.jsonl", tmp_path / "out", settings=Bootstrap(50))
     scores = read_json(tmp_path / "out" / "scores.json")
     assert scores == returned
     Draft202012Validator(read_json(SCHEMAS / "scores.schema.json")).validate(scores)
@@ -162,7 +162,7 @@ def test_files_are_read_back(tmp_path):
 
 def test_the_schema_knows_what_a_protocol_must_have(tmp_path):
     validator = Draft202012Validator(read_json(SCHEMAS / "scores.schema.json"))
-    sound, _ = score(PREDICTIONS, replicates=10)
+    sound, _ = score(PREDICTIONS, settings=Bootstrap(10))
     thesis, _ = score(PREDICTIONS, protocol="thesis")
     assert validator.is_valid(sound) and validator.is_valid(thesis)
     for protocol, scores in (("sound", sound), ("thesis", thesis)):
@@ -211,11 +211,3 @@ def test_a_bad_line_is_named(tmp_path, bad, what):
         write_scores(path, tmp_path / "out")
     assert what in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "options", [{"protocol": "unsound"}, {"replicates": 0}, {"confidence": 95}, {"confidence": 0}]
-)
-def test_an_option_without_meaning_is_refused(options):
-    with pytest.raises(UserError, match="Remedy"):
-        score(PREDICTIONS, **options)

@@ -165,7 +165,7 @@ def test_a_running_training_says_all_that_is_known_of_it(folder):
     assert known.rewards == [0.1, 0.2, 0.3, 0.4] and known.losses[-1] == 0.5
     text = said(folder, (folder / "logs/train/grpo.log").stat().st_mtime + 0.2)
     assert "● grpo           running step 4 of 10  24 s left  last sign of life 0.2 s ago" in text
-    assert "reward 0.4 ▁▃▆█  loss 0.5 █▃▂▁  500 tokens and 4.0 s a step" in text
+    assert "reward 0.4  loss 0.5  500 tokens and 4.0 s a step" in text
     assert of(folder, "training of sft") == WAITING
 
 
@@ -352,14 +352,6 @@ def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypat
     monkeypatch.setattr(run_files, "content", lambda *_: pytest.fail("read again"))
     assert run_files.lines(path) == 3
     assert run_files.lines(folder / "none.jsonl") == 0
-
-
-@pytest.mark.parametrize(
-    ("values", "line"),
-    [([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0.0, 7.0], "▁█"), (range(160), "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██")],
-)
-def test_a_sparkline_has_its_lowest_and_highest_value(values, line):
-    assert screen.sparkline([float(value) for value in values]) == line
 
 
 def command(*arguments: str) -> list[str]:

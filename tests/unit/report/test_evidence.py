@@ -89,10 +89,11 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
         protocols={"leaky": {"defects": ["row_split", "self_demo"], "object_format": "json"}},
         experiments={name: one | {"protocol": "leaky"} for name, one in EXPERIMENTS.items()},
     )
-    (made,) = trust.audits(read(run.folder))
-    assert made.switches == "row_split, self_demo" and made.found == ["self_demo"]
+    study = read(run.folder)
+    assert trust.switches(study, "leaky") == "row_split, self_demo"
     measured = "queries that show their own image"
-    assert plain(made.table[1]) == [
+    _, rows = trust.findings("leaky", study.audits["leaky"])
+    assert plain(rows) == [
         ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "–", "40", "▲ found"],
         ["self_demo", measured, "reasoning", "–", "–", "–", "0", "not measured"],
     ]

@@ -6,7 +6,7 @@ from report_run import Page
 from legor1.cli import main
 from legor1.core.files import write_json, write_jsonl
 from legor1.report import svg
-from legor1.report.sections import training_curves, trust
+from legor1.report.sections import training_curves
 from legor1.report.study import Experiment, Score, read
 
 
@@ -35,7 +35,7 @@ def test_running_mean_is_centred_and_leaves_short_curves_alone():
 def test_interval_panel_places_value_and_interval_on_its_axis():
     one = Experiment(1, "sft", "sft")
     scored = [(one, Score(0.5, 0.25, 1.0, 9))]
-    panel = trust.interval_panel("p", "IoU", scored, ("mean_box", Score(0.75, 0, 1, 9)))
+    panel = svg.chart("intervals", "p", "IoU", scored, ("mean_box", Score(0.75, 0, 1, 9)))
     (floor,) = re.findall(r'<line x1="([\d.]+)" [^>]*class="floor"', panel)
     assert float(floor) == 8 + 324 * 0.75  # the best answer without a model
     bar = re.search(r'<line x1="([\d.]+)" x2="([\d.]+)" [^>]*class="bar e1"', panel)
@@ -77,11 +77,6 @@ def test_a_long_training_has_a_short_table_with_both_ends(run):
     study = read(run.folder)
     shown = [row[0] for row in training_curves.curves(study, study.experiments[1]).rows]
     assert len(shown) <= training_curves.MOST_ROWS and (shown[0], shown[-1]) == ("1", "1000")
-
-
-def test_svg_escapes_names_values_and_text():
-    made = svg.tag("text", 'a<b>"', svg.tag("b"), x=1.0, font_size='2"', class_=None)
-    assert made == '<text x="1" font-size="2&#34;">a&lt;b&gt;&#34;<b></b></text>'
 
 
 def two_rewards(run, **other):

@@ -8,7 +8,7 @@ import pytest
 from report_run import BOXES, row
 
 from legor1.core.files import write_json
-from legor1.evaluation.scoring import score
+from legor1.evaluation.scoring import Bootstrap, score
 from legor1.report.sections import answer_figures, costs
 from legor1.report.study import read
 
@@ -43,7 +43,7 @@ def test_right_boxes_are_those_of_the_main_metric():
         row("object/m/1", prediction=boxes(HALF, LARGE), reference=boxes(SMALL, LARGE)),
         row("object/m/2", prediction=boxes(HALF, SMALL), reference=boxes(LARGE)),
     ]
-    scores, _ = score(rows, replicates=10)
+    scores, _ = score(rows, settings=Bootstrap(10))
     right = answer_figures.fates(rows)["right"]
     assert 2 * right / (4 + 3) == scores["tasks"]["object"]["f1_50_labelled"] > 0
 

@@ -5,7 +5,7 @@ from report_run import EXPERIMENTS, SCORES, plain
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
-from legor1.report import svg
+from legor1.report.publishable import colour
 from legor1.report.sections import result_tables
 from legor1.report.study import published, read
 
@@ -85,7 +85,7 @@ def test_experiments_keep_the_order_of_the_table_and_their_colour(run):
     assert [one.name for one in study.experiments] == ["sft", "grpo", "few_shot"]
     assert study.baseline.name == "few_shot"
     assert "No results were found for few_shot." in run.page().text
-    assert [svg.colour(one.index) for one in study.experiments] == ["e0", "e1", "e2"]
+    assert [colour(one.index) for one in study.experiments] == ["e0", "e1", "e2"]
 
 
 def test_the_slots_of_an_instruction_stand_in_a_table_of_their_own(run):

@@ -6,7 +6,7 @@ from trees import SCHEMAS
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_jsonl
-from legor1.evaluation.scoring import score
+from legor1.evaluation.scoring import Bootstrap, score
 from legor1.tasks.baselines import NAMES, baselines, write_baselines
 from legor1.tasks.parsing import parse_objects
 from legor1.tasks.prompts import query
@@ -102,4 +102,4 @@ def test_files_are_predictions_that_can_be_scored(tmp_path):
         for row in rows:
             validator.validate(row)
         for protocol in ("sound", "thesis"):
-            assert score(rows, protocol=protocol, replicates=10)[0]["tasks"]
+            assert score(rows, protocol=protocol, settings=Bootstrap(10))[0]["tasks"]

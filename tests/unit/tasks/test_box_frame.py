@@ -9,7 +9,7 @@ from trees import SCHEMAS
 
 from legor1.core.boxes import rescale
 from legor1.core.files import read_json
-from legor1.evaluation.scoring import score
+from legor1.evaluation.scoring import Bootstrap, score
 from legor1.models.registry import DEFAULT
 from legor1.tasks.metrics.box_frame import FRAMES, MOST_SIZES, UNITS, Image, diagnose_frame
 from legor1.tasks.parsing import Detection
@@ -190,10 +190,10 @@ def test_scores_hold_it_where_the_predictions_have_both_sizes():
             names = ("processed_width", "processed_height")
             sizes |= dict(zip(names, image.processed, strict=True))
         rows.append(line(f"object/{number}", "object", *texts, manual="m", **sizes))
-    scores, _ = score(rows, replicates=5)
+    scores, _ = score(rows, settings=Bootstrap(5))
     frame = scores["tasks"]["object"]["frame"]
     assert (frame["images"], frame["best"]) == (59, "processed")
     assert scores["tasks"]["object"]["iou"] < 0.2 < 0.95 < frame["iou"]["processed"]
     Draft202012Validator(read_json(SCHEMAS / "scores.schema.json")).validate(scores)
     without = [{k: v for k, v in row.items() if not k.startswith("processed")} for row in rows]
-    assert "frame" not in score(without, replicates=5)[0]["tasks"]["object"]
+    assert "frame" not in score(without, settings=Bootstrap(5))[0]["tasks"]["object"]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from legor1.evaluation.scoring import score
+from legor1.evaluation.scoring import Bootstrap, score
 from legor1.evaluation.suites import SUITES
 from legor1.report.publishable import publishable
 from legor1.tasks import parsing
@@ -39,7 +39,7 @@ def counted(monkeypatch):
 def scored(task: str, prediction: str, protocol: str) -> dict:
     row = {"instance_id": "a", "task": task, "prediction": prediction}
     row |= {"reference": REFERENCES[task]}
-    return score([row], protocol=protocol, replicates=2)[0]["tasks"].get(task, {})
+    return score([row], protocol=protocol, settings=Bootstrap(2))[0]["tasks"].get(task, {})
 
 
 @pytest.mark.parametrize("protocol", ["sound", "thesis"])

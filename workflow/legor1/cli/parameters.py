@@ -131,6 +131,7 @@ def argument(
     return click.RichArgument([name], help=help, **settings)
 
 
+BETWEEN_0_AND_1 = click.FloatRange(0, 1, min_open=True, max_open=True)
 MAYBE: dict[str, None] = {"default": None}
 SOUND: dict[str, str] = {"default": "sound"}
 MANY: dict[str, Any] = {"nargs": -1, "required": True}
@@ -142,8 +143,8 @@ ATTEMPT = number("--attempt", "of a scheduler that tries again itself", default=
 BASE = path("--base", "model.json of the base model")
 BASE_CONFIG = option("--base-config", "what overlays go onto, likewise", default="config.yaml")
 BOOTSTRAP = (
-    number("--replicates", "bootstrap samples", default=10000),
-    option("--confidence", type=float, default=0.95),
+    option("--replicates", "bootstrap samples", type=click.IntRange(1), default=10000),
+    option("--confidence", type=BETWEEN_0_AND_1, default=0.95),
     number("--seed", default=42),
 )
 FOLDER = path("--folder", "where it lies, or is downloaded to", None)

@@ -259,11 +259,12 @@ def pull(adapter: Path, recipe: Recipe) -> Facts:
     *p.BOOTSTRAP,
     p.out(p.INTO, "scores.json", "per_example.parquet"),
 )
-def score(predictions: Path, out: Path, **given: Any) -> Facts:
+def score(predictions: Path, protocol: str, out: Path, **given: Any) -> Facts:
     """Score predictions under one protocol; sound has bootstrap intervals, thesis its quirks."""
-    from legor1.evaluation.scoring import PROTOCOLS, write_scores
+    from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, write_scores
 
-    scores, main = write_scores(predictions, out, **given)["tasks"], PROTOCOLS[given["protocol"]]
+    scores = write_scores(predictions, out, protocol, Bootstrap(**given))["tasks"]
+    main = PROTOCOLS[protocol]
     return {f"{task} {main[task].main}": scores[task][main[task].main] for task in scores}
 
 
@@ -283,10 +284,11 @@ def score(predictions: Path, out: Path, **given: Any) -> Facts:
 def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
     """Test whether experiments differ, pair by pair, on the instances that both answered."""
     from legor1.evaluation.comparison import write_comparison
+    from legor1.evaluation.scoring import Bootstrap
     from legor1.evaluation.significance import significant
 
     adjusted = []
-    for pair in write_comparison(scores, out, **given)["comparisons"]:
+    for pair in write_comparison(scores, out, Bootstrap(**given))["comparisons"]:
         for task, compared in pair["tasks"].items():
             main = compared["metrics"][compared["main"]]
             missing = {f"missing in {name}": n for name, n in compared["missing"].items()}

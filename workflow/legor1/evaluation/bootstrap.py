@@ -73,18 +73,14 @@ def bca(
     below = ((defined < value) & ~level).mean() + level.mean() / 2
     if not 0 < below < 1:
         return np.nan, np.nan
-    bias, acceleration = ndtri(below), _acceleration(jackknife[np.isfinite(jackknife)])
+    jackknife = jackknife[np.isfinite(jackknife)]
+    away = jackknife.mean() - jackknife if len(jackknife) else np.zeros(1)
+    spread = (away**2).sum() ** 1.5
+    acceleration = (away**3).sum() / (6 * spread) if spread > 0 else 0.0
+    bias = ndtri(below)
     shifted = bias + ndtri([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = ndtr(bias + shifted / (1 - acceleration * shifted))
     return _quantiles(defined, low, high)
-
-
-def _acceleration(jackknife: np.ndarray) -> float:
-    if not len(jackknife):
-        return 0.0
-    away = jackknife.mean() - jackknife
-    spread = (away**2).sum() ** 1.5
-    return float((away**3).sum() / (6 * spread)) if spread > 0 else 0.0
 
 
 def _quantiles(replicates: np.ndarray, low: float, high: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap
-from legor1.evaluation.scoring import IDENTITY, PROTOCOLS, Bootstrap, finite
+from legor1.evaluation.scoring import BOOTSTRAP, IDENTITY, PROTOCOLS, Bootstrap, finite
 from legor1.evaluation.significance import holm, mcnemar, swapped_p
 from legor1.tasks.task import Row, Scoring
 
@@ -60,24 +60,16 @@ class Sample:
         return np.where(np.isfinite(values), values, self.task.undefined)
 
 
-def compare(
-    named: Named,
-    *,
-    replicates: int = Bootstrap.replicates,
-    confidence: float = Bootstrap.confidence,
-    seed: int = Bootstrap.seed,
-) -> Row:
+def compare(named: Named, settings: Bootstrap = BOOTSTRAP) -> Row:
     """Return what goes into ``comparison.json``.
 
     Args:
         named: (experiment, folder of ``legor1 score``); each experiment is compared with all
             before it, and a name that comes again is another training seed of it.
-        replicates, confidence, seed: see ``scoring.Bootstrap``.
 
     Raises:
         UserError: there is nothing to compare, a file is missing, or protocols differ.
     """
-    settings = Bootstrap(replicates, confidence, seed)
     protocol, frames = _read(named)
     known = PROTOCOLS[protocol]
     comparisons: list[Row] = []
@@ -96,9 +88,9 @@ def compare(
     }
 
 
-def write_comparison(named: Named, path: Path | str, **options: Any) -> Row:
-    """Compare with the options of ``compare``; write and return the result."""
-    comparison = compare(named, **options)
+def write_comparison(named: Named, path: Path | str, settings: Bootstrap = BOOTSTRAP) -> Row:
+    """Compare, write the result and return it."""
+    comparison = compare(named, settings)
     write_json(path, comparison)
     return comparison
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,19 +41,11 @@ METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and b
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What is drawn, and how often; a UserError if that makes no interval."""
+    """What is drawn, and how often."""
 
     replicates: int = 10_000  # and rounds of the test of a difference
     confidence: float = 0.95  # of the intervals, between 0 and 1
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        if self.replicates < 1 or not 0 < self.confidence < 1:
-            raise UserError(
-                f"{self.replicates} replicates at a confidence of {self.confidence} make no "
-                "interval. Remedy: at least one replicate, and a confidence between 0 and 1, such "
-                "as 0.95."
-            )
 
     def described(self) -> dict[str, object]:
         """Return what the results say of their intervals."""
@@ -69,13 +61,14 @@ class Bootstrap:
         return {name: finite(end) for name, end in ends.items()}
 
 
+BOOTSTRAP = Bootstrap()
+
+
 def score(
     predictions: list[Row],
     *,
     protocol: str = "sound",
-    replicates: int = Bootstrap.replicates,
-    confidence: float = Bootstrap.confidence,
-    seed: int = Bootstrap.seed,
+    settings: Bootstrap = BOOTSTRAP,
     source: Path | str | None = None,
 ) -> tuple[Row, "pd.DataFrame"]:
     """Score predictions; return what goes into ``scores.json``, and a row an example.
@@ -83,24 +76,20 @@ def score(
     Args:
         predictions: rows with the keys in ``REQUIRED``, and perhaps ``manual``.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
-        replicates, confidence, seed: see ``Bootstrap``.
         source: the file that errors name.
 
     Raises:
-        UserError: an option has no meaning, a row cannot be scored, or an instance occurs twice.
+        UserError: a row cannot be scored, or an instance occurs twice.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"there is no protocol {protocol!r}. Remedy: use one of {', '.join(PROTOCOLS)}."
-        )
-    settings = Bootstrap(replicates, confidence, seed)
     by_task = _by_task(predictions, protocol, source)
     tasks: Row = {}
     for name, examples in by_task.items():
         scoring = PROTOCOLS[protocol][name]
         totals = examples[list(scoring.features)].to_numpy().sum(axis=0)
         rows = [row for row in predictions if row["task"] == name]
-        tasks[name] = _counts(examples, rows) | _metrics(scoring, totals)
+        values = zip(scoring.metrics, scoring.statistics(totals), strict=True)
+        metrics = {n: finite(v if math.isfinite(v) else scoring.undefined) for n, v in values}
+        tasks[name] = _counts(examples, rows) | metrics
         if protocol == "sound":
             rows.sort(key=lambda row: row["instance_id"])
             tasks[name]["intervals"] = _intervals(name, examples, settings)
@@ -111,9 +100,12 @@ def score(
     return scores | {"tasks": tasks}, _per_example(by_task, protocol)
 
 
-def write_scores(path: Path | str, out_dir: Path | str, **options: Any) -> Row:
-    """Score a ``predictions.jsonl`` with the options of ``score``; write and return the scores."""
-    scores, frame = score(read_jsonl(path, REQUIRED), source=path, **options)
+def write_scores(
+    path: Path | str, out_dir: Path | str, protocol: str = "sound", settings: Bootstrap = BOOTSTRAP
+) -> Row:
+    """Score a ``predictions.jsonl`` as ``score`` does; write and return the scores."""
+    rows = read_jsonl(path, REQUIRED)
+    scores, frame = score(rows, protocol=protocol, settings=settings, source=path)
     with atomic(Path(out_dir) / "per_example.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
     write_json(Path(out_dir) / "scores.json", scores)
@@ -135,11 +127,6 @@ def _counts(examples: "pd.DataFrame", rows: list[Row]) -> Row:
     if longer := sum(too_long(row["prediction"]) for row in rows):
         counts["too_long"] = longer
     return counts
-
-
-def _metrics(task: Scoring, totals: np.ndarray) -> dict[str, float | None]:
-    values = zip(task.metrics, task.statistics(totals), strict=True)
-    return {name: finite(v if math.isfinite(v) else task.undefined) for name, v in values}
 
 
 def _intervals(

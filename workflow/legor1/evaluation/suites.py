@@ -28,13 +28,7 @@ SUITES = {
 FIELDS = (
     "instance_id", "manual", "prompt", "response", "width", "height", "box_frame", "variant",
 )  # fmt: skip
-GIVEN = {
-    "completion": "what the model said",
-    "solution": "the true answer, boxes in the completion's frame",
-    "task": "the task's name",
-    "image": "the query's image, of PIL, in RGB",
-    "tokens": "the ids of the completion's tokens",
-} | dict.fromkeys(FIELDS, "of the conversation")
+GIVEN = ("completion", "solution", "task", "image", "tokens", *FIELDS)  # see docs/reward.md
 
 
 def is_own(name: str) -> bool:

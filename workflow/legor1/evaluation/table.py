@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_text
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = ("experiment", "protocol", "task", "metric", "value", "low", "high", "n")
 DECIMALS = 6
 COUNTS = ("n", "left_out", "clusters")  # numbers of scores.json that are no metrics
+NO_INTERVAL = {"low": None, "high": None}
 
 Named = Iterable[tuple[str, Path | str]]
 Number = float | None
@@ -46,17 +47,22 @@ def rows(experiment: str, path: Path | str) -> list[Entry]:
     scores = read_json(path)
     try:
         return [
-            (experiment, scores["protocol"], task, name, value, *_ends(data, name), data["n"])
+            (
+                experiment,
+                scores["protocol"],
+                task,
+                name,
+                value,
+                ends["low"],
+                ends["high"],
+                data["n"],
+            )
             for task, data in scores["tasks"].items()
             for name, value in data.items()
             if name not in COUNTS and (value is None or isinstance(value, int | float))
+            for ends in [data.get("intervals", {}).get(name, NO_INTERVAL)]
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} holds no scores ({error!r}). Remedy: make it again with `legor1 score`."
         ) from error
-
-
-def _ends(data: dict[str, Any], metric: str) -> tuple[float | None, float | None]:
-    interval = data.get("intervals", {}).get(metric, {"low": None, "high": None})
-    return interval["low"], interval["high"]

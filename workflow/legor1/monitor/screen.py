@@ -5,7 +5,6 @@ import difflib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -22,8 +21,6 @@ from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, 
 ORDER = (FAILED, RUNNING, STOPPED, WAITING)  # what is said of several jobs, the first that fits
 MARKS = {DONE: "✓", RUNNING: "●", WAITING: "○", FAILED: "✗", STOPPED: "‖"}
 STYLES = dict(zip(MARKS, ("green", "bold cyan", "dim", "bold red", "yellow"), strict=True))
-BARS = "▁▂▃▄▅▆▇█"
-COLUMNS = 16  # of a sparkline
 QUIET = 600  # seconds without a sign of life after which that is worth a colour
 
 
@@ -131,7 +128,7 @@ def _training(run: Run, seen: Seen, now: float) -> list[Text]:
             line.append(f"  {duration(known.left)} left")
         line.append(_sign(seen.alive, now))
     numbers = [
-        f"{title} {values[-1]:.3g} {sparkline(values)}"
+        f"{title} {values[-1]:.3g}"
         for title, values in (("reward", known.rewards), ("loss", known.losses))
         if values
     ]
@@ -168,13 +165,3 @@ def _sign(alive: float | None, now: float) -> Text:
         return Text("")
     ago = max(0.0, now - alive)
     return Text(f"  last sign of life {duration(ago)} ago", "yellow" if ago > QUIET else "")
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Return values as a line of bars, each the mean of as many values as it takes."""
-    width = min(len(values), COLUMNS)
-    ends = [len(values) * i // width for i in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
-    low, high = min(means), max(means)
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[round((mean - low) * scale)] for mean in means)

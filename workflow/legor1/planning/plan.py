@@ -3,7 +3,7 @@
 import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any
 
 from legor1.config.job_params import Job, prediction_job, training_job
 from legor1.config.models import Base, Config, Trained
@@ -18,50 +18,9 @@ VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
 NEEDED = ("task", "width", "height", "prompt", "response", "demonstrations")
 
 
-class Needs(TypedDict):
-    """What any stage takes of its machine."""
-
-    machine: str
-    rows: int
-    tokens: dict[str, dict[str, float]]
-    memory: dict[str, memory.Parts]
-    fullest: str
-    needed: float
-    capacity: float
-    fits: bool
-    problem: str
-
-
-class Stage(Needs):
-    """What a training or the predictions of an experiment take."""
-
-    stage: str
-    lengths: str
-    machines: int
-    trainable_parameters: NotRequired[int]
-    steps: NotRequired[int]
-    start_from: NotRequired[str | None]
-    seconds: duration.Seconds
-
-
-class ExperimentPlan(TypedDict):
-    """The stages of an experiment."""
-
-    method: str
-    stages: list[Stage]
-
-
-class Plan(TypedDict):
-    """What a run takes: ``schemas/plan.schema.json`` says it precisely."""
-
-    schema_version: int
-    run: str
-    base: str
-    parameters: int
-    shards: int
-    text: str
-    experiments: dict[str, ExperimentPlan]
-    assumptions: dict[str, dict[str, float | str]]
+# As ``schemas/plan.schema.json`` says precisely.
+Stage = dict[str, Any]
+Plan = dict[str, Any]
 
 
 def plan(
@@ -134,7 +93,7 @@ class _Planner:
                 f"experiment into the braces: {', '.join(settings)}."
             ) from error
 
-    def experiment(self, name: str) -> ExperimentPlan:
+    def experiment(self, name: str) -> dict[str, object]:
         """Return the plan of an experiment's training, if it has one, and of its predictions."""
         settings = self.config.experiments[name]
         stages = [self._training(name)] if isinstance(settings, Trained) else []
@@ -185,7 +144,7 @@ class _Planner:
         new: int,
         moments: dict[str, memory.Parts],
         where: str,
-    ) -> Needs:
+    ) -> Stage:
         """Return what a stage takes, and why it does not fit if it does not."""
         fullest, needed = memory.fullest(moments)
         longest, limit = load.prompt.most + new, job.max_tokens or self.arch.context

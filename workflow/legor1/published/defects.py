@@ -1,75 +1,19 @@
-"""The published protocol's defects, each under a name that is a switch.
+"""The published protocol's defects of data preparation, each under a name that is a switch.
 
 A protocol of data preparation is the set of defects that are on: all in ``thesis``, none in
-``sound``, any other set by name. Those of training and evaluation are settings of an experiment or
-of the scoring; they are listed too, so that a report can say of each where it is switched.
+``sound``, any other set by name. docs/defects.md says what each does, and names those of training
+and evaluation, which are settings of an experiment or of the scoring.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from legor1.core.errors import UserError, nearest
 
-Stage = Literal["prepare", "training", "evaluation"]
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One thing that is wrong with the published protocol."""
-
-    stage: Stage  # where it is switched: ``prepare`` by a protocol, others by their own settings
-    meaning: str  # what happens, in one sentence
-
-
-_MEANINGS: dict[Stage, dict[str, str]] = {  # of each defect, in one sentence
-    "prepare": {
-        "self_demo": "A query may be its own demonstration: the answer is in the prompt.",
-        "test_demos_in_training": "Demonstrations are drawn from all rows, so training prompts "
-        "show test images and answers.",
-        "row_split": "The split is by row, so steps of one manual stand on both sides.",
-        "oracle_demo_count": "The demonstration is chosen to have as many boxes as the true "
-        "answer.",
-        "state_label_in_prompt": "Only prompts of true states begin with the previous instruction, "
-        "which tells the label.",
-        "state_source_shortcut": "True and falsified images come from different folders, and "
-        "demonstrations always stand in the order Yes, No.",
-        "json_for_prose": "The reasoning prompt of grounding asks for JSON, although the truth is "
-        "prose.",
-        "literal_question": "The placeholder {Question} is left in the reasoning prompt.",
-        "missing_directive": "The reasoning query lacks the directive that its demonstration has, "
-        "and demonstrations show no thinking.",
-        "task_by_substring": "Rows are sorted into tasks by the words “yes.” and “no.” in their "
-        "answers.",
-        "frame_mismatch": "Boxes keep the numbers of the dataset's file, while the model sees a "
-        "resized image.",
-    },
-    "training": {
-        "unequal_budget": "SFT and GRPO differ in rows, LoRA settings and learning rate.",
-        "two_generations": "With two rollouts a prompt the advantage is plus or minus a constant, "
-        "however small the gap.",
-        "truncated_thinking": "The limit on new tokens cuts answers off: their reward is 0.",
-        "batch_task": "The reward's task is guessed from the first solution of a batch.",
-        "matched_only_reward": "IoU is averaged over matched pairs: missing and extra boxes cost "
-        "almost nothing.",
-    },
-    "evaluation": {
-        "summed_iou": "The mean IoU is the mean of sums: it can exceed 1.",
-        "set_over_list_f1": "F1 divides sets by lists: a perfect answer with repeated words scores "
-        "below 1.",
-        "quote_replacement": "An apostrophe makes a true answer unparsable.",
-        "skipped_answers": "State answers without yes or no leave the denominator.",
-        "sampled_vs_greedy": "SFT was sampled; the others were decoded greedily, with a repetition "
-        "penalty.",
-        "no_intervals": "One seed, no interval and no trivial baseline.",
-    },
-}
-DEFECTS = {
-    name: Defect(stage, meaning)
-    for stage, meanings in _MEANINGS.items()
-    for name, meaning in meanings.items()
-}
-SWITCHES = tuple(name for name, defect in DEFECTS.items() if defect.stage == "prepare")
+SWITCHES = (
+    "self_demo", "test_demos_in_training", "row_split", "oracle_demo_count",
+    "state_label_in_prompt", "state_source_shortcut", "json_for_prose", "literal_question",
+    "missing_directive", "task_by_substring", "frame_mismatch",
+)  # fmt: skip
 OBJECT_FORMATS = ("json", "tags")  # how boxes are written, which is no defect
 PROTOCOLS: dict[str, frozenset[str]] = {"thesis": frozenset(SWITCHES), "sound": frozenset()}
 

@@ -17,7 +17,7 @@ import numpy as np
 from legor1.core.boxes import iou_matrix
 from legor1.tasks.metrics import binary
 from legor1.tasks.metrics.text import ROUGE, nltk_bleu, nltk_tokens, rouge
-from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats
+from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats, literal_tag
 from legor1.tasks.task import Scoring, from_counts, means
 
 _DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
@@ -62,9 +62,8 @@ def _answer(text: str) -> str:
 
     Unlike the published code, nothing of an answer of more than ``parsing.LONGEST`` characters.
     """
-    _, opening, rest = text.partition("<answer>")
-    inside, closing, _ = rest.partition("</answer>")
-    return bounded((inside if opening and closing else text).strip())
+    inside = literal_tag(text, "answer")
+    return bounded((text if inside is None else inside).strip())
 
 
 def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:

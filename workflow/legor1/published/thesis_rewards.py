@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from legor1.core.boxes import Box, iou_matrix
+from legor1.tasks import parsing
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.metrics.text import nltk_bleu, nltk_tokens
-from legor1.tasks.parsing import MOST_BOXES, bounded, extract, four_floats, parse_tagged
 from legor1.tasks.rewards import Suite
 
 BONUS = 0.1  # for as many boxes as there should be, and for a coordinate inside the image
@@ -68,8 +68,8 @@ def format_reward(completion: str, solution: str, task: str) -> float:
 
     State and grounding: 0.5 each for thinking and an answer.
     """
-    thinking = _tagged(completion, "think") is not None
-    answer = _tagged(completion, "answer")
+    thinking = parsing.literal_tag(completion, "think") is not None
+    answer = parsing.literal_tag(completion, "answer")
     if task != "object":
         return 0.5 * thinking + 0.5 * (answer is not None)
     items = _json_list(answer)
@@ -150,9 +150,9 @@ def configuration2(completion: str, solution: str, task: str) -> float | None:
 
 def _percent_boxes(text: str) -> list[Box]:
     """Return the boxes of an answer, none if it cannot be parsed."""
-    body = extract(text)
-    boxes = [item.box for item in parse_tagged(body)]
-    return boxes if MOST_BOXES >= len(boxes) == body.lower().count("<p>") else []
+    body = parsing.extract(text)
+    boxes = [item.box for item in parsing.parse_tagged(body)]
+    return boxes if parsing.MOST_BOXES >= len(boxes) == body.lower().count("<p>") else []
 
 
 def _matched_mean(predicted: list[Box], true: list[Box]) -> float:
@@ -160,24 +160,17 @@ def _matched_mean(predicted: list[Box], true: list[Box]) -> float:
     return float(ious[match(ious)].mean())
 
 
-def _tagged(text: str, tag: str) -> str | None:
-    """Return what the first literal ``tag`` that is closed holds, if there is one."""
-    _, opening, rest = text.partition(f"<{tag}>")
-    inside, closing, _ = rest.partition(f"</{tag}>")
-    return bounded(inside) if opening and closing else None
-
-
 def _content(text: str) -> str:
     """Return what the first answer tag holds (blanks in its brackets are allowed), else all."""
     opening = _OPENING.search(text)
     closing = opening and _CLOSING.search(text, opening.end())
     inside = text[opening.end() : closing.start()] if opening and closing else text
-    return bounded(inside.strip())
+    return parsing.bounded(inside.strip())
 
 
 def _json_list(text: str | None) -> list[object] | None:
     try:
-        items = json.loads((text or "").strip())
+        items = json.loads(parsing.bounded(text or "").strip())
     except (ValueError, RecursionError):
         return None
     return items if isinstance(items, list) else None
@@ -191,17 +184,17 @@ def _has_four_numbers(item: object) -> bool:
 
 def _items(text: str) -> list[Item] | None:
     """Return the boxes and labels of an answer; None if it or one of them is not as it should."""
-    values = _json_list(_tagged(text, "answer"))
+    values = _json_list(parsing.literal_tag(text, "answer"))
     if values is None:
         return None
     items = [item for value in values if (item := _item(value))]
-    return items if len(items) == len(values) <= MOST_BOXES else None
+    return items if len(items) == len(values) <= parsing.MOST_BOXES else None
 
 
 def _item(value: object) -> Item | None:
     if not isinstance(value, dict) or not isinstance(value.get("label"), str):
         return None
-    box = four_floats(value.get("bbox_2d"))
+    box = parsing.four_floats(value.get("bbox_2d"))
     if box and box[2] > box[0] and box[3] > box[1]:
         return box, value["label"].strip()
     return None

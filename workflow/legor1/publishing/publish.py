@@ -17,6 +17,7 @@ from snakemake.persistence.file import FilePersistence
 from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
+from legor1.monitor.run_files import json_object
 from legor1.publishing import outputs
 from legor1.publishing.dvc import alone, dvc, fetch, require_remote, verify
 from legor1.publishing.outputs import RECORDS, pointer, published
@@ -99,13 +100,13 @@ def _check_names(run: Path, paths: Iterable[Path]) -> None:
 def _elsewhere(run: Path) -> Iterator[str]:
     """Yield what a restored run depends on that is neither part of it nor here."""
     model = run / IN_RUN.base_model
-    path = _value(model, "path") if model.exists() else None
+    path = json_object(model).get("path")
     if isinstance(path, str) and not (model.parent / path).exists():
         yield (
             "the base model is not here; before more is trained or predicted, fetch it by "
             f"`snakemake --force {model}` with the run's config"
         )
-    dataset = _value(run / IN_RUN.config, "dataset")
+    dataset = json_object(run / IN_RUN.config).get("dataset")
     if isinstance(dataset, dict) and dataset.get("source") == "directory":
         folder = Path(str(dataset.get("directory")))
         if not folder.exists():
@@ -113,12 +114,6 @@ def _elsewhere(run: Path) -> Iterator[str]:
                 f"dataset.directory {folder} is not here; before Snakemake runs, "
                 f"make it a link to {run / 'data/tree'}"
             )
-
-
-def _value(path: Path, key: str) -> object:
-    """Return what a JSON file has under ``key``, None if it has no such thing."""
-    content = files.read_json(path)
-    return content.get(key) if isinstance(content, dict) else None
 
 
 def save_records(run: Path) -> None:

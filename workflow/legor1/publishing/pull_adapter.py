@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from legor1.config.job_params import Recipe
-from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
+from legor1.monitor.run_files import json_object
 from legor1.publishing.dvc import alone, dvc, fetch, verify
 from legor1.publishing.outputs import hashed, published
 
@@ -63,8 +63,7 @@ def _wanted(run: Path, *names: str) -> dict[str, str]:
 
 
 def _check_recipe(folder: Path, recipe: Recipe) -> None:
-    facts = files.read_json(folder / "run.json")
-    trained = facts.get("recipe") if isinstance(facts, dict) else None
+    trained = json_object(folder / "run.json").get("recipe")
     if not isinstance(trained, dict):
         raise UserError(
             f"{folder / 'run.json'} holds no recipe. Remedy: set `adapters: train`, or publish "

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_text
 from legor1.core.layout import IN_RUN
-from legor1.report import publishable, svg, table_export
+from legor1.report import publishable, table_export
 from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
 from legor1.report.gallery.selection import REASONS
@@ -55,7 +55,15 @@ def render(
     """
     study = unfinished.read(Path(run_dir))
     chosen = gallery_page.gather(study, gallery)
-    _write("report.html.j2", _report(study, chosen, gallery, out), out)
+    named = {
+        "study": study,
+        "protocol": study.protocols[0],
+        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
+        "gallery": chosen,
+        "gallery_page": gallery and gallery_page.link(gallery, out),
+        "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
+    }
+    _write("report.html.j2", _page(study) | named, out)
     if gallery:
         shown = gallery_page.context(study, chosen, gallery, out)
         style = environment().get_template("gallery.css.j2").render(shown)
@@ -95,11 +103,9 @@ def _write(template: str, context: Context, out: Path) -> None:
 def environment() -> Environment:
     """Return Jinja's environment for the pages."""
     made = publishable.environment()
-    made.filters |= {"badge": svg.badge, "colour": svg.colour}
-    titles = {name: task.title for name, task in TASKS.items()}
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
-    made.globals |= {"reasons": REASONS, "tasks": titles}
+    made.globals |= {"reasons": REASONS, "tasks": {n: task.title for n, task in TASKS.items()}}
     return made
 
 
@@ -108,19 +114,6 @@ def _numeric(cell: str) -> bool:
     if isinstance(cell, Cited):
         return isinstance(cell.value, int | float)
     return cell == "–" or (isinstance(cell, Markup) and bool(INTERVAL.search(cell)))
-
-
-def _report(study: Study, chosen: gallery_page.Gallery, gallery: Path | None, out: Path) -> Context:
-    """Return the names in the report's template, which asks ``SECTIONS`` for all else."""
-    return _page(study) | {
-        "study": study,
-        "protocol": study.protocols[0],
-        "config": json.dumps(study.config, indent=2, ensure_ascii=False),
-        "gallery": chosen.few,
-        "total": chosen.total,
-        "gallery_page": gallery and gallery_page.link(gallery, out),
-        "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
-    }
 
 
 def _page(study: Study, more: str = "", script: str = "") -> Context:
@@ -134,17 +127,16 @@ def _page(study: Study, more: str = "", script: str = "") -> Context:
 
 
 def _style(more: str = "", script: str = "") -> Context:
-    """Return what a page needs: style, with ``more``, script, and a policy that allows no other."""
+    """Return a page's style, with ``more``, its script, and a policy that allows nothing else."""
+
+    def allowed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + more
-    scripts = f"script-src {_digest(script)}; " if script else ""
+    scripts = f"script-src {allowed(script)}; " if script else ""
     return {
         "style": Markup(style),
         "script": Markup(script),
-        "policy": f"default-src 'none'; img-src data:; style-src {_digest(style)}; {scripts}"
+        "policy": f"default-src 'none'; img-src data:; style-src {allowed(style)}; {scripts}"
         "base-uri 'none'; form-action 'none'",
     }
-
-
-def _digest(text: str) -> str:
-    """Return what a policy calls an element of just this text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,6 +1,5 @@
 """How a study came about, read from the records beside its results (``legor1.core.records``)."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +93,9 @@ def _record(path: Path) -> Record:
 
 def _prefix(known: Mapping[str, Record]) -> str:
     """Return the run's folder as the records name it, with a slash; they name other places, too."""
-    for file, record in known.items():
-        result = file.removesuffix(RECORD)
-        for output in record["outputs"]:
-            if output["path"].endswith(f"/{result}"):
-                return str(output["path"]).removesuffix(result)
-    return ""
+    ends = {file: "/" + file.removesuffix(RECORD) for file in known}
+    made = ((o["path"], ends[file]) for file, record in known.items() for o in record["outputs"])
+    return next((path.removesuffix(end) + "/" for path, end in made if path.endswith(end)), "")
 
 
 def _files(listed: list[Record], prefix: str) -> dict[str, str | None]:
@@ -125,10 +121,10 @@ def _makers(steps: Iterable[Step]) -> dict[str, Step]:
 
 def by_stage(steps: Iterable[Step]) -> dict[str, list[Step]]:
     """Return stage → its steps, in the order in which the stages began."""
-    grouped = defaultdict(list)
+    grouped: dict[str, list[Step]] = {}
     for step in steps:
-        grouped[step.stage].append(step)
-    return dict(grouped)
+        grouped.setdefault(step.stage, []).append(step)
+    return grouped
 
 
 def edges(steps: Collection[Step]) -> set[tuple[str, str]]:

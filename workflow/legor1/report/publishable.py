@@ -8,7 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from legor1.core.format import count, percent, short
+
 TEMPLATES = Path(__file__).parents[2] / "report"
+COLOURS = 6  # --e0 to --e5 in the stylesheet
 # Where an absolute path starts: not within a relative one, a JSON pointer or an embedded image.
 _START = r"(?<![\w#.~+-])(?<!base64,)"
 _SEP = r"(?:/|~1)"  # the second in a JSON pointer
@@ -35,13 +38,26 @@ UNWRITABLE = re.compile(
 
 def environment() -> Environment:
     """Return Jinja's environment: all values escaped, undefined names are errors."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters |= {"colour": colour, "number": number}
+    made.filters |= {"count": count, "percent": percent, "short": short}
+    return made
+
+
+def colour(index: int) -> str:
+    """Return the class that sets the colour of experiment number ``index``."""
+    return f"e{index % COLOURS}"
+
+
+def number(value: float) -> str:
+    """Return a length with two decimals at most."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def publishable(text: str) -> str:

@@ -166,13 +166,15 @@ class Study:
 
     def scored(self, protocol: str, metric: Shown) -> Scored:
         """Return the experiments that have a number of this metric, with it."""
-        scores = self.of_names(protocol, metric, (e.name for e in self.experiments))
-        return [(e, scores[e.name]) for e in self.experiments if e.name in scores]
+        pairs = ((e, self.score(protocol, metric.task, metric.name, e)) for e in self.experiments)
+        return [(experiment, score) for experiment, score in pairs if score]
 
     def of_names(self, protocol: str, metric: Shown, names: Iterable[str]) -> dict[str, Score]:
         """Return name → its number of a metric, of those that have it."""
-        scores = {n: self.scores.get((protocol, metric.task, metric.name, n)) for n in names}
-        return {name: score for name, score in scores.items() if score and _finite(score)}
+        keys = {name: (protocol, metric.task, metric.name, name) for name in names}
+        return {
+            name: score for name, key in keys.items() if (score := _finite(self.scores.get(key)))
+        }
 
     def difference(
         self, protocol: str, metric: Shown, a: Experiment, b: Experiment
@@ -208,7 +210,11 @@ def read(folder: Path) -> Study:
         scores=scores,
         differences=_differences(comparison),
         scoring={name: _object(folder / IN_RUN.scores(name, evaluation)) for name in names},
-        predictions={name: _predictions(folder / IN_RUN.predictions(name)) for name in columns},
+        predictions={
+            name: {row["instance_id"]: row for row in _rows(folder / file, *PREDICTION)}
+            for name in columns
+            for file in [IN_RUN.predictions(name)]
+        },
         examples={
             name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns
         },
@@ -245,17 +251,18 @@ def _scores(path: Path) -> dict[Key, Score]:
         return {}
     scores = {}
     with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
+        rows = csv.DictReader(file)
+        try:
+            for row in rows:
                 key = (row["protocol"], row["task"], row["metric"], row["experiment"])
                 value, low, high = (float(row[name] or "nan") for name in ("value", "low", "high"))
                 source = pointer(path.name, row["experiment"], *key[:3])
                 scores[key] = Score(value, low, high, int(row["n"]), source)
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"{path}, line {number}: no number of the table ({error!r}). "
-                    "Remedy: make it again with `legor1 table`."
-                ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}, line {rows.line_num}: no number of the table ({error!r}). "
+                "Remedy: make it again with `legor1 table`."
+            ) from error
     if not scores:
         raise UserError(f"{path} holds no number. Remedy: make it again with `legor1 table`.")
     return scores
@@ -278,10 +285,14 @@ def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
             for metric, facts in compared["metrics"].items():
                 where = ("comparisons", i, "tasks", task, "metrics", metric)
                 source = pointer(IN_RUN.comparison, *where)
-                numbers = (facts[key] for key in (*DIFFERENCE, "p_holm"))
-                value, low, high, p = (math.nan if x is None else x for x in numbers)
+                value, low, high, p = (number(facts[key]) for key in (*DIFFERENCE, "p_holm"))
                 score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
                 yield (comparison["protocol"], task, metric, *names), score
+
+
+def number(value: float | None) -> float:
+    """Return a number of a JSON file, NaN for none."""
+    return math.nan if value is None else value
 
 
 def _object(path: Path) -> Record:
@@ -292,10 +303,6 @@ def _rows(path: Path, *require: str) -> list[Record]:
     return read_jsonl(path, require) if path.exists() else []
 
 
-def _predictions(path: Path) -> dict[str, Record]:
-    return {row["instance_id"]: row for row in _rows(path, *PREDICTION)}
-
-
 def _training(run: Path, name: str) -> Training:
     facts = _object(run / IN_RUN.training(name))
     return Training(facts, _rows(run / IN_RUN.history(name)), IN_RUN.adapter(name))
@@ -304,13 +311,7 @@ def _training(run: Path, name: str) -> Training:
 def _examples(path: Path) -> dict[str, dict[str, float]]:
     if not path.exists():
         return {}
-    import pyarrow.parquet
+    import pandas as pd
 
-    return {
-        row["instance_id"]: {
-            name: math.nan if value is None else value
-            for name, value in row.items()
-            if value is None or isinstance(value, int | float)
-        }
-        for row in pyarrow.parquet.read_table(path).to_pylist()
-    }
+    frame = pd.read_parquet(path).set_index("instance_id").select_dtypes("number")
+    return frame.astype(float).to_dict("index")

@@ -1,31 +1,20 @@
-"""Inline SVG and the figures made of it, every value escaped; the page's stylesheet colours it."""
+"""Inline SVG and the figures made of it: ``_charts.html.j2`` draws, the stylesheet colours."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from legor1.core.format import count, short
 from legor1.report.publishable import environment
 from legor1.report.study import Experiment
-
-COLOURS = 6  # --e0 to --e5 in the stylesheet
-# Left, top, right and bottom of a curve's axes, in units of a panel: pixels at its usual size.
-PLOT = (40.0, 8.0, 330.0, 124.0)
 
 Point = tuple[float, float]
 Points = list[Point]
 Panel = tuple[str, str, Markup]  # heading, caption, picture
-
-MARKERS: tuple[Points, ...] = (  # corners, in radii
-    [],  # a circle
-    [(-1, -1), (1, -1), (1, 1), (-1, 1)],
-    [(0, -1.2), (1.15, 0.9), (-1.15, 0.9)],
-    [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
-    [(0, 1.2), (1.15, -0.9), (-1.15, -0.9)],
-)
+Curve = tuple[Experiment, Points, Points, Points]  # faint, strong, and the points with a marker
 
 
 @dataclass(frozen=True)
@@ -50,90 +39,26 @@ class Axes:
     across: Sequence[float]
     up: Sequence[float]
 
+    # Left, top, right and bottom, in units of a panel: pixels at its usual size.
+    area: ClassVar = (40.0, 8.0, 330.0, 124.0)
+
     def at(self, point: Point) -> Point:
         """Return where a point of the data lies in the panel."""
-        left, top, right, bottom = PLOT
+        left, top, right, bottom = self.area
         x = (point[0] - self.across[0]) / (self.across[-1] - self.across[0])
         y = (point[1] - self.up[0]) / (self.up[-1] - self.up[0])
         return left + (right - left) * x, bottom - (bottom - top) * y
 
-    def picture(
-        self, ident: str, title: str, description: str, drawn: Iterable[Markup], label: str
-    ) -> Markup:
-        """Return the panel: axes, the horizontal one labelled, and on them what is drawn."""
-        values = {"axes": self, "area": PLOT, "label": label, "drawn": drawn}
-        return chart("plot", ident, title, description, **values)
 
-
-def chart(macro: str, ident: str, title: str, description: str, **values: object) -> Markup:
+def chart(macro: str, ident: str, *values: object) -> Markup:
     """Return what a macro of ``_charts.html.j2`` draws; its ``ident`` is unique in the page."""
-    return macros("_charts.html.j2")[macro](ident, title, description, **values)
+    return macros("_charts.html.j2")[macro](ident, *values)
 
 
 @cache
 def macros(template: str) -> Mapping[str, Callable[..., Markup]]:
     """Return the macros of a template by name."""
-    made = environment()
-    made.filters |= {"colour": colour, "count": count, "marker": marker}
-    made.filters |= {"number": number, "short": short}
-    return vars(made.get_template(template).module)
-
-
-def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """Return an element; its children are escaped unless they are ``Markup``.
-
-    In an attribute's name ``_`` stands for ``-``, at the end for nothing (``class_``); None leaves
-    the attribute out.
-    """
-    given = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), number(value))
-        for key, value in attributes.items()
-        if value is not None
-    )
-    texts = (child if isinstance(child, Markup) else escape(str(child)) for child in children)
-    return Markup("<{0}{1}>{2}</{0}>").format(name, given, Markup("").join(texts))
-
-
-def number(value: object) -> str:
-    """Return ``value`` as text, a float with two decimals at most."""
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def colour(index: int) -> str:
-    """Return the class that sets the colour of experiment number ``index``."""
-    return f"e{index % COLOURS}"
-
-
-def marker(index: int, x: float, y: float, radius: float = 5.5) -> Markup:
-    """Return the marker of experiment number ``index`` at a point, so that colour is not alone."""
-    corners, kind = MARKERS[index % len(MARKERS)], f"mark {colour(index)}"
-    if not corners:
-        return tag("circle", cx=x, cy=y, r=radius, class_=kind)
-    points = ((x + radius * dx, y + radius * dy) for dx, dy in corners)
-    return tag("polygon", points=_listed(points), class_=kind)
-
-
-def badge(index: int) -> Markup:
-    """Return the marker alone, as it stands before an experiment's name in the text."""
-    shape = marker(index, 7, 7.5)
-    return tag("svg", shape, viewBox="0 0 14 14", class_="badge", aria_hidden="true")
-
-
-def path(points: Iterable[Point], kind: str) -> Markup:
-    """Return a line through points of the panel."""
-    return tag("polyline", points=_listed(points), class_=kind)
-
-
-def _listed(points: Iterable[Point]) -> str:
-    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
-
-
-def lines(axes: Axes, curves: Mapping[Experiment, Points]) -> Iterable[Markup]:
-    """Yield each experiment's line, with its marker on every point."""
-    for experiment, points in curves.items():
-        yield path(map(axes.at, points), f"curve {colour(experiment.index)}")
-        for point in points:
-            yield marker(experiment.index, *axes.at(point), radius=3.5)
+    return vars(environment().get_template(template).module)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

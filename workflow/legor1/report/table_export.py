@@ -27,11 +27,11 @@ LEGEND = (
     "★ clearly the best. Published figures come from another evaluation."
 )
 # What has a meaning in LaTeX, and what its fonts lack.
-LATEX = {
+LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\^{}", "~": r"\~{}", "−": "$-$", "–": "--",
     "★": r"$\star$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-}  # fmt: skip
+})  # fmt: skip
 
 Number = dict[str, object]  # a row of the CSV and the JSON
 
@@ -40,7 +40,10 @@ def write(study: Study, folder: Path) -> None:
     """Write ``results.csv``, ``.json``, ``.md`` and ``.tex`` into ``folder``."""
     rows = records(study)
     made = {kind: rendered(f"results.{kind}.j2", study) for kind in ("md", "tex")}
-    made |= {"csv": _csv(rows), "json": json.dumps(rows, indent=2, ensure_ascii=False) + "\n"}
+    safe = [{name: _no_formula(value) for name, value in row.items()} for row in rows]
+    frame = pd.DataFrame(safe, columns=COLUMNS, dtype=object)
+    made["csv"] = frame.to_csv(index=False, lineterminator="\n")
+    made["json"] = json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
     for kind, text in made.items():
         write_text(folder / f"results.{kind}", publishable(text))
 
@@ -58,7 +61,13 @@ def records(study: Study) -> list[Number]:
                 rows.append(where | own | _numbers(cell.score) | difference)
             for name, score in study.of_names(protocol, row.metric, NAMES).items():
                 rows.append(where | {"source": "no model", "model": name} | _numbers(score))
-    return [dict.fromkeys(COLUMNS) | row for row in rows + _published()]
+    for printed in published():
+        for metric in METRICS:
+            if text := printed.get(metric.column):
+                own = {name: printed[name] for name in ("source", "model", "adaptation")}
+                where = {"protocol": "published", "task": metric.task, "metric": metric.name}
+                rows.append(own | where | {"value": round(float(text) / 100, 6)})
+    return [dict.fromkeys(COLUMNS) | row for row in rows]
 
 
 def _numbers(score: Score | None, value: str = "value", prefix: str = "") -> Number:
@@ -70,26 +79,9 @@ def _numbers(score: Score | None, value: str = "value", prefix: str = "") -> Num
     return known if prefix else known | {"n": score.n}
 
 
-def _published() -> list[Number]:
-    return [
-        {name: row[name] for name in ("source", "model", "adaptation")}
-        | {"protocol": "published", "task": metric.task, "metric": metric.name}
-        | {"value": round(float(row[metric.column]) / 100, 6)}
-        for row in published()
-        for metric in METRICS
-        if row.get(metric.column)
-    ]
-
-
-def _csv(rows: list[Number]) -> str:
-    safe = [{key: _no_formula(value) for key, value in row.items()} for row in rows]
-    frame = pd.DataFrame(safe, columns=COLUMNS, dtype=object)
-    return frame.to_csv(index=False, lineterminator="\n")
-
-
 def _no_formula(value: object) -> object:
     """Return a cell that no spreadsheet computes: a text that starts like a formula is quoted."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def rendered(template: str, study: Study) -> str:
@@ -109,6 +101,7 @@ def rendered(template: str, study: Study) -> str:
 
 
 def _cells(row: result_tables.Row) -> list[list[str]]:
+    """Return the lines of each cell."""
     arrow = "↑" if row.metric.higher else "↓"
     free = [percent(row.free[1].value), row.free[0]] if row.free else ["–"]
     cells = [[*_cell(cell)] for cell in row.cells]
@@ -134,4 +127,4 @@ def _markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    return " ".join(text.split()).translate(LATEX)

@@ -22,7 +22,11 @@ def baselines(train: list[Row], test: list[Row]) -> dict[str, list[Row]]:
     Raises:
         UserError: a baseline finds nothing in the train set that it needs for the test set.
     """
-    answers = _answers(train)
+    answers: dict[tuple[str, str], Answer] = {}  # by baseline and task
+    for task in TASKS.values():
+        own = [row for row in train if row["task"] == task.name]
+        answers |= {(name, task.name): make(own) for name, make in task.baselines.items()}
+        answers[COPIED, task.name] = _copied
     return {
         name: [
             _prediction(row, answers[name, row["task"]])
@@ -40,16 +44,6 @@ def write_baselines(train: Path | str, test: Path | str, out: Path | str) -> dic
         name: files.write_jsonl(Path(out) / f"{name}.jsonl", predictions)
         for name, predictions in baselines(*rows).items()
     }
-
-
-def _answers(train: list[Row]) -> dict[tuple[str, str], Answer]:
-    """Return (baseline, task) → what it answers there."""
-    answers: dict[tuple[str, str], Answer] = {}
-    for task in TASKS.values():
-        own = [row for row in train if row["task"] == task.name]
-        answers |= {(name, task.name): make(own) for name, make in task.baselines.items()}
-        answers[COPIED, task.name] = _copied
-    return answers
 
 
 def _prediction(row: Row, answer: Answer) -> Row:

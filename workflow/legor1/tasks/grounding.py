@@ -4,23 +4,10 @@ import re
 
 import numpy as np
 
+from legor1.tasks import task as spec
 from legor1.tasks.metrics import slots, text
 from legor1.tasks.parsing import extract
 from legor1.tasks.rewards import reward
-from legor1.tasks.task import (
-    PREVIOUS,
-    Answer,
-    Gallery,
-    Plan,
-    Prompt,
-    Row,
-    Rows,
-    Scoring,
-    Shown,
-    Task,
-    from_counts,
-    means,
-)
 
 FEATURES = ("exact", "f1_theme", *text.ROUGE, "bleu")
 
@@ -52,51 +39,51 @@ def measure(prediction: str, reference: str) -> dict[str, float]:
     return measures | {"bleu": bleu, **counts, "counted": 1}
 
 
-def summary(_: list[Row], __: np.ndarray) -> Row:
+def summary(_: list[spec.Row], __: np.ndarray) -> spec.Row:
     """Return how BLEU was computed."""
     return {"bleu_signature": text.bleu_signature()}
 
 
-def previous_instruction(train: list[Row]) -> Answer:
+def previous_instruction(train: list[spec.Row]) -> spec.Answer:
     """Return the instruction of the step before; empty where the prompt has none."""
 
-    def answer(row: Row) -> str:
+    def answer(row: spec.Row) -> str:
         first, _, _ = row["prompt"].partition("\n")
-        return first.removeprefix(PREVIOUS) if first.startswith(PREVIOUS) else ""
+        return first.removeprefix(spec.PREVIOUS) if first.startswith(spec.PREVIOUS) else ""
 
     return answer
 
 
-TASK = Task(
+TASK = spec.Task(
     name="grounding",
     title="Say what to do",
     purpose="say exactly what to do",
     answer="words",
     order=2,
-    rows=Rows(files=("grounding_qwen.jsonl",), prefix="lego", classes=frozenset({"step"})),
-    prompt=Prompt(recalls=True),
+    rows=spec.Rows(files=("grounding_qwen.jsonl",), prefix="lego", classes=frozenset({"step"})),
+    prompt=spec.Prompt(recalls=True),
     format=form,
-    scoring=Scoring(
+    scoring=spec.Scoring(
         features=(*FEATURES, *slots.FEATURES, *text.BLEU_COUNTS, "counted"),
         measure=measure,
-        metrics=means(*FEATURES)
+        metrics=spec.means(*FEATURES)
         | slots.metrics()
-        | {"bleu_corpus": from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
+        | {"bleu_corpus": spec.from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
         main="exact",
         secondary=("f1_theme", "rouge1", "rougeL", "bleu"),
     ),
     summary=summary,
     shown=(
-        Shown("exact", "Exact instruction", "the same words in the same order"),
-        Shown("f1_theme", "F1-theme", "words of the instruction", column="f1_theme"),
-        Shown("rouge1", "ROUGE-1", "single words", column="rouge", note="kind not stated"),
-        Shown(
+        spec.Shown("exact", "Exact instruction", "the same words in the same order"),
+        spec.Shown("f1_theme", "F1-theme", "words of the instruction", column="f1_theme"),
+        spec.Shown("rouge1", "ROUGE-1", "single words", column="rouge", note="kind not stated"),
+        spec.Shown(
             "rougeL", "ROUGE-L", "longest common sequence", column="rouge", note="kind not stated"
         ),
-        Shown("bleu", "BLEU", "runs of one to four words", column="bleu"),
+        spec.Shown("bleu", "BLEU", "runs of one to four words", column="bleu"),
     ),
-    gallery=Gallery(lambda text: bool(extract(text)), scores=("f1_theme",)),
+    gallery=spec.Gallery(lambda text: bool(extract(text)), scores=("f1_theme",)),
     slots=tuple(slots.PATTERNS),
-    plan=Plan(55, 50, instances=5612, drawn=lambda drawn: drawn["manuals"] * drawn["steps"]),
+    plan=spec.Plan(55, 50, instances=5612, drawn=lambda drawn: drawn["manuals"] * drawn["steps"]),
     baselines={"previous_instruction": previous_instruction},
 )

@@ -9,24 +9,11 @@ import numpy as np
 
 from legor1.core.boxes import iou_matrix
 from legor1.core.errors import UserError
+from legor1.tasks import task as spec
 from legor1.tasks.metrics import average_precision, box_frame, detection
 from legor1.tasks.metrics.text import token_f1
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.rewards import reward
-from legor1.tasks.task import (
-    Answer,
-    Gallery,
-    Metric,
-    Plan,
-    Prompt,
-    Row,
-    Rows,
-    Scoring,
-    Shown,
-    Task,
-    means,
-    ratio,
-)
 
 LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 SIZES = ("width", "height", "processed_width", "processed_height")
@@ -101,17 +88,17 @@ def measure(prediction: str, reference: str) -> Mapping[str, float]:
     }
 
 
-def _micro(suffix: str) -> dict[str, Metric]:
+def _micro(suffix: str) -> dict[str, spec.Metric]:
     """Return precision, recall and F1 of the boxes of all images together."""
     matched, predicted, true = f"matched_{suffix}", "predicted_boxes", "true_boxes"
     return {
-        f"precision_{suffix}": lambda sums: ratio(sums[matched], sums[predicted]),
-        f"recall_{suffix}": lambda sums: ratio(sums[matched], sums[true]),
-        f"f1_{suffix}": lambda sums: ratio(2 * sums[matched], sums[predicted] + sums[true]),
+        f"precision_{suffix}": lambda sums: spec.ratio(sums[matched], sums[predicted]),
+        f"recall_{suffix}": lambda sums: spec.ratio(sums[matched], sums[true]),
+        f"f1_{suffix}": lambda sums: spec.ratio(2 * sums[matched], sums[predicted] + sums[true]),
     }
 
 
-def summary(rows: list[Row], _: np.ndarray) -> Row:
+def summary(rows: list[spec.Row], _: np.ndarray) -> spec.Row:
     """Return AP with its rule, and the frame diagnostic where rows have both image sizes."""
     pairs = [(parse_objects(row["prediction"]), parse_objects(row["reference"])) for row in rows]
     boxes = [[[item.box for item in side or ()] for side in pair] for pair in pairs]
@@ -131,7 +118,7 @@ def summary(rows: list[Row], _: np.ndarray) -> Row:
     return precision | {"ap_rule": average_precision.rule()} | ({"frame": frame} if frame else {})
 
 
-def mean_box(train: list[Row]) -> Answer:
+def mean_box(train: list[spec.Row]) -> spec.Answer:
     """Return one box: the mean of all train boxes relative to their images' sides.
 
     Its label is the most frequent, of equally frequent ones the first by name.
@@ -146,49 +133,49 @@ def mean_box(train: list[Row]) -> Answer:
     mean = np.mean(boxes, axis=0)
     label = min(labels, key=lambda name: (-labels[name], name))
 
-    def answer(row: Row) -> str:
+    def answer(row: spec.Row) -> str:
         box = (mean * _sides(row)).round().astype(int).tolist()
         return json.dumps([{"bbox_2d": box, "label": label}], ensure_ascii=False)
 
     return answer
 
 
-def _no_box(row: Row) -> str:
+def _no_box(row: spec.Row) -> str:
     raise UserError(
         f"{row['instance_id']} asks for boxes, but the train conversations have none to take a "
         "mean of. Remedy: give the train.jsonl that belongs to this test.jsonl."
     )
 
 
-def _sides(row: Row) -> np.ndarray:
+def _sides(row: spec.Row) -> np.ndarray:
     return np.array([row["width"], row["height"]] * 2, dtype=float)
 
 
-SCORING = Scoring(
+SCORING = spec.Scoring(
     features=(
         *(*OVERLAPS, "f1_object", *MACRO, *(f"matched_{at}" for at in AT)),
         *("true_boxes", "predicted_boxes", *PARSED, "counted"),
     ),
     measure=measure,
-    metrics=means(*OVERLAPS, "f1_object")
+    metrics=spec.means(*OVERLAPS, "f1_object")
     | {name: metric for at in AT for name, metric in _micro(at).items()}
-    | means(*MACRO, *PARSED),
+    | spec.means(*MACRO, *PARSED),
     main="f1_50_labelled",
     secondary=("f1_50", "iou", "f1_object"),
 )
-TASK = Task(
+TASK = spec.Task(
     name="object",
     title="Find the parts",
     purpose="find and name the parts",
     answer="boxes",
     order=1,
-    rows=Rows(
+    rows=spec.Rows(
         files=("object_qwen_new.jsonl", "object_qwen.jsonl"),
         prefix="object_dataset/lego",
         classes=frozenset({"eop"}),
     ),
     # The directives are experimental constants of the thesis: another one is another experiment.
-    prompt=Prompt(
+    prompt=spec.Prompt(
         directive='Providing the positions in the format: [{"bbox_2d": [x1, y1, x2, y2], "label": '
         '"1 object name"}]x1 and y1 for the top-left corner. x2 and y2 for the bottom-right '
         "corner.",
@@ -201,9 +188,9 @@ TASK = Task(
     scoring=SCORING,
     summary=summary,
     shown=(
-        Shown("f1_50_labelled", "F1 of box and label", "IoU 0.5 or more and the right label"),
-        Shown("f1_50", "F1 of the box alone", "IoU 0.5 or more, whatever the label"),
-        Shown(
+        spec.Shown("f1_50_labelled", "F1 of box and label", "IoU 0.5 or more and the right label"),
+        spec.Shown("f1_50", "F1 of the box alone", "IoU 0.5 or more, whatever the label"),
+        spec.Shown(
             "iou",
             "Mean IoU",
             "overlap of matched boxes; missing and extra ones count 0",
@@ -211,7 +198,7 @@ TASK = Task(
             note="sum over boxes",
             published="overlaps of matched boxes, summed over an image: can exceed 100",
         ),
-        Shown(
+        spec.Shown(
             "f1_object",
             "F1-object",
             "words of the labels",
@@ -219,9 +206,13 @@ TASK = Task(
             published="set of common words over lists of words",
         ),
     ),
-    gallery=Gallery(lambda text: parse_objects(text) is not None, scores=("iou", "f1_50_labelled")),
+    gallery=spec.Gallery(
+        lambda text: parse_objects(text) is not None, scores=("iou", "f1_50_labelled")
+    ),
     # Prompts were counted with Qwen's vocabulary; a box with its label takes 39 tokens, and four
     # are taken for typical, since the thesis cut answers at 164.
-    plan=Plan(75, 156, instances=19136, drawn=lambda drawn: drawn["manuals"] * drawn["objects"]),
+    plan=spec.Plan(
+        75, 156, instances=19136, drawn=lambda drawn: drawn["manuals"] * drawn["objects"]
+    ),
     baselines={"mean_box": mean_box},
 )

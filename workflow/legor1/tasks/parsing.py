@@ -52,6 +52,13 @@ def bounded(answer: str) -> str:
     return answer if len(answer) <= LONGEST else ""
 
 
+def literal_tag(text: str, tag: str) -> str | None:
+    """Return what the first literal ``tag`` that is closed holds, as the published code reads."""
+    _, opening, rest = text.partition(f"<{tag}>")
+    inside, closing, _ = rest.partition(f"</{tag}>")
+    return inside if opening and closing else None
+
+
 def too_long(text: str) -> bool:
     """Tell whether the answer in ``text`` is longer than any can be, and so counts as empty."""
     return len(text) > LONGEST and len(_whole_answer(text)) > LONGEST
@@ -67,7 +74,11 @@ def extract(text: str) -> str:
 
 
 def _whole_answer(text: str) -> str:
-    text = _THOUGHT.split(_THINKING.sub(_without_thinking, text))[-1]
+    def remaining(thinking: re.Match[str]) -> str:
+        answer = None if thinking["end"] else _ANSWER.search(thinking[0])
+        return answer[0] if answer else ""
+
+    text = _THOUGHT.split(_THINKING.sub(remaining, text))[-1]
     answer = _ANSWER.search(text)
     return (answer[1] if answer else text).strip()
 
@@ -97,7 +108,11 @@ def _detections(body: str, strict: bool) -> list[Detection] | None:
         return detections
     detections = (
         _from_json(body[max(body.find("["), 0) : body.rfind("]") + 1])
-        or [item for chunk in _ITEM.findall(body) if (item := _from_item(chunk))]
+        or [
+            Detection(_floats(box.groups()), _label(item))
+            for item in _ITEM.findall(body)
+            if (box := _BOX.search(item))
+        ]
         or parse_tagged(body)
     )
     nothing = "{" not in body and _EMPTY_LIST.search(body)
@@ -134,11 +149,6 @@ def parse_state(text: str, *, strict: bool = False) -> bool | None:
     return None if word is None else word[1] is not None
 
 
-def _without_thinking(thinking: re.Match[str]) -> str:
-    answer = None if thinking["end"] else _ANSWER.search(thinking[0])
-    return answer[0] if answer else ""
-
-
 def _from_json(text: str) -> list[Detection] | None:
     try:
         items = _JSON.decode(text)
@@ -160,11 +170,6 @@ def _from_value(item: object) -> Detection | None:
     if not all(type(x) is float and abs(x) <= FARTHEST for x in box):
         return None
     return Detection((box[0], box[1], box[2], box[3]), label.strip())
-
-
-def _from_item(item: str) -> Detection | None:
-    box = _BOX.search(item)
-    return Detection(_floats(box.groups()), _label(item)) if box else None
 
 
 def _floats(groups: tuple[str, ...]) -> Box:

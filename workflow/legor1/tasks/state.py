@@ -4,23 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from legor1.tasks import task as spec
 from legor1.tasks.metrics import binary
 from legor1.tasks.parsing import extract, parse_state
 from legor1.tasks.rewards import reward
-from legor1.tasks.task import (
-    Answer,
-    Gallery,
-    Plan,
-    Prompt,
-    Row,
-    Rows,
-    Scoring,
-    Shown,
-    Task,
-    Verdict,
-    from_counts,
-    means,
-)
 
 PARSED = ("parse_strict", "parse_lenient")
 FEATURES = (*binary.CELLS, *PARSED, "counted")
@@ -70,13 +57,13 @@ def measure(prediction: str, reference: str) -> Mapping[str, float]:
     }
 
 
-def summary(_: list[Row], totals: np.ndarray) -> Row:
+def summary(_: list[spec.Row], totals: np.ndarray) -> spec.Row:
     """Return the confusion matrix."""
     named = dict(zip(FEATURES, totals, strict=True))
     return {"confusion": {cell: int(named[cell]) for cell in binary.CELLS}}
 
 
-def verdict(prediction: str, reference: str) -> Verdict:
+def verdict(prediction: str, reference: str) -> spec.Verdict:
     """Return whether an answer is right."""
     answer = parse_state(prediction)
     if answer is None:
@@ -84,44 +71,46 @@ def verdict(prediction: str, reference: str) -> Verdict:
     return "right" if answer == parse_state(extract(reference)) else "wrong"
 
 
-def always_yes(train: list[Row]) -> Answer:
+def always_yes(train: list[spec.Row]) -> spec.Answer:
     """Return Yes, whatever is asked."""
     return lambda row: "Yes."
 
 
-TASK = Task(
+TASK = spec.Task(
     name="state",
     title="Check the step",
     purpose="check a step",
     answer="yes_no",
     order=3,
-    rows=Rows(
+    rows=spec.Rows(
         files=("state_qwen.jsonl",),
         prefix="step_dataset/lego",
         classes=frozenset({"step", "eop", "fullscreeneop"}),
     ),
-    prompt=Prompt(directive="Just tell me Yes or No.", recalls=True),
+    prompt=spec.Prompt(directive="Just tell me Yes or No.", recalls=True),
     is_solution=is_solution,
     format=form,
-    scoring=Scoring(
+    scoring=spec.Scoring(
         features=FEATURES,
         measure=measure,
-        metrics={name: from_counts(binary.CELLS, measure) for name, measure in CELL_METRICS.items()}
-        | means(*PARSED),
+        metrics={
+            name: spec.from_counts(binary.CELLS, measure) for name, measure in CELL_METRICS.items()
+        }
+        | spec.means(*PARSED),
         main="balanced_accuracy",
         secondary=("f1_state", "fpr"),
     ),
     summary=summary,
     shown=(
-        Shown("balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
-        Shown(
+        spec.Shown("balanced_accuracy", "Balanced accuracy", "a coin scores 50"),
+        spec.Shown(
             "f1_state",
             "F1-state",
             "of the answer Yes",
             column="f1_state",
             published="of the answer Yes; unreadable answers left out",
         ),
-        Shown(
+        spec.Shown(
             "fpr",
             "False-positive rate",
             "wrong steps passed as right",
@@ -130,8 +119,8 @@ TASK = Task(
             published="wrong steps passed as right; unreadable answers left out",
         ),
     ),
-    gallery=Gallery(lambda text: parse_state(text) is not None, verdict=verdict),
-    plan=Plan(
+    gallery=spec.Gallery(lambda text: parse_state(text) is not None, verdict=verdict),
+    plan=spec.Plan(
         60, 2, turns=2, instances=10864, drawn=lambda drawn: 2 * drawn["manuals"] * drawn["steps"]
     ),
     baselines={"always_yes": always_yes},

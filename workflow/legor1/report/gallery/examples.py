@@ -25,7 +25,6 @@ from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.prompts import chat_messages
-from legor1.tasks.task import Task
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
 _CLOSING = re.compile(r"</think>", re.I)
@@ -51,10 +50,6 @@ class Asked:
     experiments: list[Experiment]
     demonstrations: list[Demonstration]
     prompt: str
-
-    def question(self, task: Task) -> str:
-        """Return the prompt without the task's words on how to answer."""
-        return self.prompt.removesuffix(task.prompt.directive).strip()
 
 
 @dataclass(frozen=True)
@@ -132,13 +127,14 @@ def _example(
     if TASKS[task].answer == "boxes":
         true = parse_objects(first["reference"]) or []
     asked = prompts.asked(ident, list(answered), f"{anchor}-asked")
+    question = asked[0].prompt if asked else ""
     return Example(
         anchor=anchor,
         instance_id=ident,
         task=task,
         reasons=why,
         asked=asked,
-        question=asked[0].question(TASKS[task]) if asked else "",
+        question=question.removesuffix(TASKS[task].prompt.directive).strip(),
         reference=first["reference"],
         picture=scene.bare() if true is None else None,
         large=pictures.write_large(image, folder) if folder else "",
@@ -169,12 +165,15 @@ def _answer(
 
 def _scores(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:
     file = IN_RUN.per_example(experiment.name, study.protocols[0])
-    ident, task, scored = row["instance_id"], row["task"], study.examples[experiment.name]
-    names = TASKS[task].gallery.scores
-    known = [n for n in names if math.isfinite(scored.get(ident, {}).get(n, math.nan))]
-    labels = [metric(task, name).label.removeprefix("Mean ") for name in known]
-    texts = [cite(file, scored, ident, name, write=percent) for name in known]
-    return [*zip(labels, texts, strict=True)]
+    scored, task = study.examples[experiment.name], row["task"]
+    return [
+        (
+            metric(task, name).label.removeprefix("Mean "),
+            cite(file, scored, row["instance_id"], name, write=percent),
+        )
+        for name in TASKS[task].gallery.scores
+        if math.isfinite(measured(study, experiment.name, row, name))
+    ]
 
 
 def _tagged(detections: list[Detection], tag_of: Callable[[int], str]) -> list[tuple[str, str]]:

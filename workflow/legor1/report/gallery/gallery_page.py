@@ -4,24 +4,21 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic_folder
 from legor1.report.citation import Cited, counted, pointer
 from legor1.report.gallery.examples import Example, examples
-from legor1.report.gallery.selection import REASONS, Choice, choose
+from legor1.report.gallery.selection import Choice, choose
 from legor1.report.study import Study
-from legor1.tasks.discovery import TASKS
 
 OURS = re.compile(r"[0-9a-f]{16}\.jpg")  # what pictures.write_large calls a file
 MARKS = {"right": "right in full", "wrong": "not right in full", "unreadable": "unreadable"}
-ALL = ("all", "")
 
 ByTask = dict[str, list[Example]]
 Trait = tuple[str, str]  # a filter's name, and the key of one of its options
@@ -31,28 +28,18 @@ Trait = tuple[str, str]  # a filter's name, and the key of one of its options
 class Gallery:
     """The chosen examples of each task: all, and the report's, the first for each reason.
 
-    Of the report's, the one at random leads.
+    Of the report's, the one at random leads. ``page`` is the name of the file that has all.
     """
 
     every: ByTask
     few: ByTask
-    total: Cited
+    page: str
+    counts: Mapping[Trait, int]
 
-
-class Option(NamedTuple):
-    """A choice of a filter, and how many examples it is true of."""
-
-    key: str
-    label: str
-    number: Cited
-
-
-class Filter(NamedTuple):
-    """One question, asked by inputs that the stylesheet reads, so that it needs no script."""
-
-    name: str
-    legend: str
-    options: list[Option]
+    def number(self, name: str, key: str = "") -> Cited:
+        """Return of how many examples an option of a filter is true; ``all`` has no option."""
+        where = pointer(self.page, name, key)
+        return counted(self.counts[name, key], where, "examples of that page")
 
 
 def gather(study: Study, page: Path | None) -> Gallery:
@@ -69,7 +56,8 @@ def gather(study: Study, page: Path | None) -> Gallery:
         with contextlib.suppress(OSError):  # it is not empty, which DVC would not keep
             images_of(page).rmdir()
     few = {task: _first(shown, chosen[task]) for task, shown in every.items()}
-    return Gallery(every, few, _cited(page.name if page else "", ALL, _counts(every)))
+    traits = Counter(chain.from_iterable(map(_traits, chain.from_iterable(every.values()))))
+    return Gallery(every, few, page.name if page else "", traits)
 
 
 def _first(shown: list[Example], choice: Choice) -> list[Example]:
@@ -80,52 +68,24 @@ def _first(shown: list[Example], choice: Choice) -> list[Example]:
 
 
 def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, object]:
-    """Return the names in the template of the ``page``, but for the page's head and foot."""
-    single, by = _filters(study, gallery.every, page.name)
+    """Return the names in the template of the ``page``, but for the page's head and foot.
+
+    An experiment that answered none of the examples is left out.
+    """
     return {
-        "gallery": gallery.every,
-        "total": gallery.total,
-        "filters": single,
-        "by": by,
+        "gallery": gallery,
+        "experiments": [e for e in study.experiments if gallery.counts["by", str(e.index)]],
         "marks": MARKS,
         "images": link(images_of(page), page),
         "report": link(report, page),
     }
 
 
-def _filters(study: Study, every: ByTask, page: str) -> tuple[list[Filter], Filter]:
-    """Return the filters of which one option holds, and that of the experiments.
-
-    An experiment that answered none of the examples is left out.
-    """
-    counts = _counts(every)
-
-    def filter_of(name: str, legend: str, labels: Iterable[tuple[str, str]]) -> Filter:
-        options = [Option(key, text, _cited(page, (name, key), counts)) for key, text in labels]
-        return Filter(name, legend, options)
-
-    answered = ((str(e.index), e.name) for e in study.experiments if counts["by", str(e.index)])
-    single = [
-        filter_of("task", "Task", ((task.name, task.title) for task in TASKS.values())),
-        filter_of("reason", "Why it is here", REASONS.items()),
-        filter_of("mark", "An answer that is", MARKS.items()),
-    ]
-    return single, filter_of("by", "Answers of", answered)
-
-
-def _counts(every: ByTask) -> Counter[Trait]:
-    """Return what the filters ask for → how many examples it is true of."""
-    return Counter(chain.from_iterable(map(_traits, chain.from_iterable(every.values()))))
-
-
 def _traits(example: Example) -> set[Trait]:
     by = {("by", str(answer.experiment.index)) for answer in example.answers}
     marks = {("mark", answer.mark) for answer in example.answers}
-    return {ALL, ("task", example.task), *(("reason", r) for r in example.reasons)} | marks | by
-
-
-def _cited(page: str, trait: Trait, counts: Counter[Trait]) -> Cited:
-    return counted(counts[trait], pointer(page, *trait), "examples of that page")
+    reasons = {("reason", reason) for reason in example.reasons}
+    return {("all", ""), ("task", example.task)} | reasons | marks | by
 
 
 def images_of(page: Path) -> Path:

@@ -12,6 +12,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate
 from legor1.core.images import open_image
 from legor1.report import svg
+from legor1.report.publishable import colour
 from legor1.report.study import Experiment
 from legor1.tasks.parsing import Detection
 
@@ -73,17 +74,17 @@ class Scene:
         self, true: list[Detection], predicted: list[Detection], experiment: Experiment
     ) -> Markup:
         """Return the image with its true boxes (numbered) and the predicted ones (lettered)."""
-        shade = f"predicted {svg.colour(experiment.index)}"
+        shade = f"predicted {colour(experiment.index)}"
         boxes = [self._box(item, "true", digit(i)) for i, item in enumerate(true[:MOST_BOXES])]
-        for i, item in enumerate(predicted[:MOST_BOXES]):
-            boxes.append(self._box(item, shade, letter(i)))
+        answered = enumerate(predicted[:MOST_BOXES])
+        boxes += [self._box(item, shade, letter(i)) for i, item in answered]
         listed = f"True boxes: {_list(true)}. Predicted boxes: {_list(predicted)}."
         return self._picture(f"Answer of {experiment.name}", listed, boxes)
 
     def _picture(self, title: str, description: str, boxes: list[Box]) -> Markup:
         self.drawn += 1
-        ident, values = f"{self.anchor}-{self.drawn}", {"boxes": boxes, "radius": 9 * self.unit}
-        return svg.chart("scene", ident, title, description, scene=self, **values)
+        ident = f"{self.anchor}-{self.drawn}"
+        return svg.chart("scene", ident, title, description, self, boxes, 9 * self.unit)
 
     def _box(self, item: Detection, kind: str, text: str = "") -> Box:
         """Return a box with its corners in order, cut off well outside of the image.

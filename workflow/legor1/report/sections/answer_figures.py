@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
-
-from markupsafe import Markup
+from itertools import chain
 
 from legor1.core.boxes import iou_matrix
 from legor1.core.format import count, percent, slope
@@ -12,7 +11,7 @@ from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, cite, counted, pointer
 from legor1.report.study import Experiment, Study
-from legor1.report.svg import Axes, Figure, lines
+from legor1.report.svg import Axes, Curve, Figure, Panel
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.detection import agreement, match
 from legor1.tasks.parsing import extract, parse_objects, parse_state
@@ -39,10 +38,10 @@ FRAMES = {  # as `legor1 frame` names them, but for the order of the numbers
     "converted_twice": "the original, converted as if they were processed",
 }
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
+TRUTHS = (True, False)
 SAID = ["said Yes", "said No", "unreadable"]
 
 Examples = list[Mapping[str, float]]  # metrics and features of each
-Counts = Counter[tuple[bool | None, bool | None]]  # true, said
 
 
 def figures(study: Study) -> list[Figure]:
@@ -89,12 +88,8 @@ def failures(study: Study) -> Figure:
         )
         rows.append([e.name, *cells, counted(boxes, source, "true boxes")])
         bars.append((e, shares))
-    described = "; ".join(
-        f"{e.name}: " + ", ".join(f"{fate} {percent(part)}" for fate, part in shares.items())
-        for e, shares in bars
-    )
     title = "What became of the parts"
-    picture = svg.chart("stacked", "failures", title, described, bars=bars, fates=FATES)
+    picture = svg.chart("stacked", "failures", title, bars, FATES)
     panels = [("True boxes by what became of them", "percent", picture)] if bars else []
     headings = ["Experiment", *(f"{fate}, %" for fate in (*FATES, EXTRA)), "True boxes"]
     return Figure(panels, headings, rows, title, ABOUT_FATES)
@@ -102,31 +97,33 @@ def failures(study: Study) -> Figure:
 
 def by_parts(study: Study) -> Figure:
     """Return F1 by the number of parts in an image, with and without labels, on the same axes."""
-    groups = {e: _by_parts(study, e) for e in study.experiments}
-    groups = {e: own for e, own in groups.items() if own}
+    groups = {e: own for e in study.experiments if (own := _by_parts(study, e))}
     sizes = sorted({parts for own in groups.values() for parts in own})
-    panels, rows = [], []
+    panels: list[Panel] = []
     if len(sizes) > 1:
-        axes = Axes(sizes, PERCENTS)
-        for kind, title in BY_PARTS.items():
-            curves = {
-                e: [(float(n), 100 * f1(own[n], kind)) for n in sorted(own)]
-                for e, own in groups.items()
-            }
-            ends = [(e.name, points[0][1], points[-1][1]) for e, points in curves.items()]
-            described = "; ".join(f"{name}: from {a:.0f} to {b:.0f} percent" for name, a, b in ends)
-            drawn, ident = lines(axes, curves), f"parts{kind}"
-            picture = axes.picture(
-                ident, f"{title}, by parts", described, drawn, "parts in an image"
-            )
-            panels.append((title, "F1 at IoU 0.5, percent", picture))
+        panels = [_parts_panel(groups, Axes(sizes, PERCENTS), *kind) for kind in BY_PARTS.items()]
+    rows: list[list[str]] = []
     for parts in sizes:
         label = f"{parts} or more" if parts == MOST_PARTS else str(parts)
-        cells = (_parts_cells(study, e, own.get(parts), label) for e, own in groups.items())
-        rows.append([label, *(cell for pair in cells for cell in pair)])
+        cells = [_parts_cells(study, e, own.get(parts), label) for e, own in groups.items()]
+        rows.append([label, *chain(*cells)])
     headings = [f"{e.name}, {kind.lower()}" for e in groups for kind in BY_PARTS.values()]
     title, about = "The more parts, the harder?", "F1 at IoU 0.5 by the number of true parts."
     return Figure(panels, ["Parts", *headings], rows, title, about, shared=True)
+
+
+def _parts_panel(
+    groups: Mapping[Experiment, dict[int, Examples]], axes: Axes, kind: str, title: str
+) -> Panel:
+    curves: list[Curve] = []
+    described = []
+    for e, own in groups.items():
+        points = [(float(n), 100 * f1(own[n], kind)) for n in sorted(own)]
+        curves.append((e, [], points, points))
+        described.append(f"{e.name}: from {points[0][1]:.0f} to {points[-1][1]:.0f} percent")
+    texts = f"{title}, by parts", "; ".join(described), axes, "parts in an image"
+    picture = svg.chart("plot", f"parts{kind}", *texts, curves)
+    return title, "F1 at IoU 0.5, percent", picture
 
 
 def _by_parts(study: Study, experiment: Experiment) -> dict[int, Examples]:
@@ -194,30 +191,22 @@ def confusions(study: Study) -> Figure:
     panels, rows = [], []
     for e in study.experiments:
         answers = study.answers(e, of_kind("yes_no"))
-        counts: Counts = Counter(
+        if not answers:
+            continue
+        counts = Counter(
             (parse_state(extract(row["reference"])), parse_state(row["prediction"]))
             for row in answers
         )
-        if answers:
-            panels.append((e.name, "answers, by what is true", _matrix(e, counts)))
-            source = pointer(IN_RUN.predictions(e.name), "*")
-            for true in (True, False):
-                cells = (
-                    counted(counts[true, said], source, f"state: true {WORDS[true]}, said {words}")
-                    for said, words in WORDS.items()
-                )
-                rows.append([e.name, WORDS[true], *cells])
+        squares = [(f"is {WORDS[true]}", [counts[true, a] for a in WORDS]) for true in TRUTHS]
+        picture = svg.chart("matrix", f"confusion-{e.index}", e, SAID, squares)
+        panels.append((e.name, "answers, by what is true", picture))
+        source = pointer(IN_RUN.predictions(e.name), "*")
+        for true in TRUTHS:
+            cells = (
+                counted(counts[true, said], source, f"state: true {WORDS[true]}, said {words}")
+                for said, words in WORDS.items()
+            )
+            rows.append([e.name, WORDS[true], *cells])
     about = "Shaded by the share of the row. Unreadable answers count as wrong."
     headings = ["Experiment", "True", *SAID]
     return Figure(panels, headings, rows, "Right steps and wrong ones", about)
-
-
-def _matrix(experiment: Experiment, counts: Counts) -> Markup:
-    rows = [(f"is {WORDS[true]}", [counts[true, a] for a in WORDS]) for true in (True, False)]
-    description = "; ".join(
-        f"is {WORDS[true]}, said {WORDS[answer]}: {n}"
-        for (true, answer), n in sorted(counts.items(), key=str)
-    )
-    ident, title = f"confusion-{experiment.index}", f"Confusion matrix of {experiment.name}"
-    values = {"experiment": experiment, "headings": SAID, "rows": rows}
-    return svg.chart("matrix", ident, title, description, **values)

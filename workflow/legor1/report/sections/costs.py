@@ -88,9 +88,9 @@ def _training(study: Study, name: str) -> Use | None:
     seconds = cite(file, facts, "seconds", write=duration)
     memory = cite(file, facts, "peak_memory_mib", write=mib)
     number = facts.get("processes", 1) * (1 if gpu else recipe.get("threads", 1))
-    made = (step for step in study.steps if step.result == IN_RUN.adapter(name))
-    steps = [step for step in made if step.stage.startswith("train")]
-    return _use((name, "training"), seconds, memory, steps, number, gpu)
+    made = [step for step in study.steps if step.result == IN_RUN.adapter(name)]
+    trained = [step for step in made if step.stage.startswith("train")]
+    return Use(name, "training", seconds, memory, *_spent(seconds, number, trained, gpu), gpu)
 
 
 def _prediction(study: Study, name: str) -> Use | None:
@@ -104,18 +104,14 @@ def _prediction(study: Study, name: str) -> Use | None:
     seconds = Cited(duration(whole), whole, pointer(file, "wall_seconds"), "sum")
     memory = Cited(mib(most), most, pointer(file, "peak memory"), "greatest")
     gpu = steps[0].gpu
-    return _use((name, "prediction"), seconds, memory, steps, 1 if gpu else steps[0].cores, gpu)
+    spent = _spent(seconds, 1 if gpu else steps[0].cores, steps, gpu)
+    return Use(name, "prediction", seconds, memory, *spent, gpu)
 
 
-def _use(
-    name: tuple[str, str],
-    seconds: Cited,
-    memory: Cited,
-    steps: Iterable[Step],
-    number: int,
-    gpu: bool,
-) -> Use:
-    """Return the use of so many devices, which the ``steps`` name."""
+def _spent(
+    seconds: Cited, number: int, steps: Iterable[Step], gpu: bool
+) -> tuple[str, Cited, Cited | None]:
+    """Return the devices that the steps name, so many at once, their hours and their energy."""
     devices = {str(text): text for text in map(device, steps)}.values()
     watts = {_watts(text) for text in devices} if gpu else {CORE}
     hours, used = number * seconds.value / 3600, None
@@ -123,7 +119,7 @@ def _use(
         how = f"Wh of {number} × {each} W, PUE {PUE}"
         used = Cited(energy(each * PUE * hours), each * PUE * hours, seconds.source, how)
     spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
-    return Use(*name, seconds, memory, Markup(", ").join(devices) or NOT_KNOWN, spent, used, gpu)
+    return Markup(", ").join(devices) or NOT_KNOWN, spent, used
 
 
 def _watts(name: str) -> int | None:
@@ -157,10 +153,8 @@ def _row(use: Use) -> list[str]:
 
 def _sum(name: str, stage: str, parts: Sequence[Use]) -> list[str]:
     """Return the row of several uses; of their memory, the greatest."""
-    hours = []
-    for gpu in (True, False):
-        if own := [use.hours for use in parts if use.gpu == gpu]:
-            hours.append(total(own, partial(_hours, gpu=gpu)))
+    by_device = {gpu: [use.hours for use in parts if use.gpu == gpu] for gpu in (True, False)}
+    hours = [total(own, partial(_hours, gpu=gpu)) for gpu, own in by_device.items() if own]
     known = [use.energy for use in parts if use.energy is not None]
     used = total(known, energy) if len(known) == len(parts) else NOT_KNOWN
     seconds = total((use.seconds for use in parts), duration)

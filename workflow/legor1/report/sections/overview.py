@@ -20,12 +20,9 @@ Rows = list[list[str]]
 def training_seeds(study: Study) -> list[Cited]:
     """Return the seeds of the trainings, the run's own first."""
     cited = partial(cite, study.config_file, study.config)
-    further = {
-        block["seed"]: cited("experiments", name, "seed")
-        for name, block in study.config["experiments"].items()
-        if "repeats" in block
-    }
-    return [cited("seed"), *further.values()]
+    blocks = study.config["experiments"].items()
+    seeds = (cited("experiments", name, "seed") for name, block in blocks if "repeats" in block)
+    return [cited("seed"), *{seed.value: seed for seed in seeds}.values()]
 
 
 def is_demonstration(study: Study) -> bool:
@@ -126,11 +123,9 @@ def counts(study: Study) -> Rows:
         for task in (task for task in TASKS.values() if task.name in tasks):
             numbers = (cite(file, split, "tasks", task.name, side, write=count) for side in SIDES)
             rows.append([f"{under}{task.title} ({task.name})", *numbers])
-        totals = {side: len(split.get(side, [])) for side in SIDES}
-        if any(totals.values()):
-            sums = ((pointer(file, side), n) for side, n in totals.items())
-            cells = (counted(n, where, "its length") for where, n in sums)
-            rows.append([f"{under}All", *cells])
+        sums = [counted(len(split.get(s, [])), pointer(file, s), "its length") for s in SIDES]
+        if any(total.value for total in sums):
+            rows.append([f"{under}All", *sums])
     return rows
 
 
@@ -149,11 +144,11 @@ def quarantine(study: Study) -> Rows:
 
 def data(study: Study) -> dict[str, str]:
     """Return facts about the dataset and its split."""
-    config, source = study.config, study.config["dataset"]["source"]
+    source = study.config["dataset"]["source"]
     own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
     facts = {"Source": own.get(source, source)}
-    if isinstance(config["dataset"].get(source), dict):
-        settings = _flat(study.config_file, config, "dataset", source)
+    if isinstance(study.config["dataset"].get(source), dict):
+        settings = _flat(study.config_file, study.config, "dataset", source)
         facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
     if study.manifest:
         file = IN_RUN.data.manifest

@@ -29,16 +29,15 @@ Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that hav
 
 def commit(record: Record) -> str:
     """Return the short commit of a record and whether the code differed from it."""
-    if not record.get("commit"):
-        return UNKNOWN
     changed = {True: ", with changes", False: "", None: ", changes unknown"}
-    return str(record["commit"])[:12] + changed[record.get("dirty")]
+    known = record["commit"]
+    return str(known)[:12] + changed[record["dirty"]] if known else UNKNOWN
 
 
 def own_commit(study: Study) -> str:
     """Return the commit that the results were made by, or that there are several."""
-    commits = _distinct(study.steps, _commit)
-    return "several commits" if len(commits) > 1 else commits[0][0] if commits else UNKNOWN
+    commits = [text for text, _ in _distinct(study.steps, _commit)] or [UNKNOWN]
+    return "several commits" if len(commits) > 1 else commits[0]
 
 
 def warnings(study: Study) -> list[Markup]:
@@ -163,15 +162,13 @@ def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
     order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
     at = {name: i for i, name in enumerate(order)}
     shown = sorted(nx.transitive_reduction(onward).edges)
-    description = "; ".join(f"{source} → {target}" for source, target in shown)
-    title = "The stages, and which takes from which"
-    boxes = [(name, len(steps := stages.get(name, [])), _time(steps)) for name in order]
+    boxes = []
+    for name in order:
+        steps = stages.get(name, [])
+        seconds = sum(step.record["wall_seconds"] for step in steps)
+        boxes.append((name, len(steps), duration(seconds)))
     lines = [(at[source], at[target]) for source, target in shown]
-    return svg.chart("stages", "stages", title, description, boxes=boxes, lines=lines)
-
-
-def _time(steps: Iterable[Step]) -> str:
-    return duration(sum(step.record["wall_seconds"] for step in steps))
+    return svg.chart("stages", "stages", boxes, lines)
 
 
 def _commit(step: Step) -> str:

@@ -86,26 +86,29 @@ def manuals(study: Study) -> list[Cited]:
 
 def answers(study: Study, protocol: str) -> list[Markup]:
     """Return a sentence or two for each task that has numbers, the main task first."""
-    sentences = [_answer(study, protocol, main_metric(task)) for task in TASKS]
-    return [sentence for sentence in sentences if sentence is not None]
-
-
-def _answer(study: Study, protocol: str, metric: Shown) -> Markup | None:
-    known = study.scored(protocol, metric)
-    if not known:
-        return None
-    label = metric.label
-    if not (label[1:2].isupper() or label[1:2].isdigit()):  # within a sentence
-        label = label[0].lower() + label[1:]
-    clauses = [*_clauses(study, protocol, metric, known)]
-    free = result_tables.free_best(study, protocol, metric)
-    untaught = [
-        (e, score)
-        for e, score in known
-        if e in study.trained and metric.task not in overview.taught(study, e)
-    ]
-    title, how = TASKS[metric.task].title, learnt(study, protocol, metric)
-    return macros(TEMPLATE)["answer"](title, how, label, clauses, free, untaught)
+    sentences = []
+    for metric in map(main_metric, TASKS):
+        if not (known := study.scored(protocol, metric)):
+            continue
+        label = metric.label
+        if not (label[1:2].isupper() or label[1:2].isdigit()):  # within a sentence
+            label = label[0].lower() + label[1:]
+        untaught = [
+            (e, score)
+            for e, score in known
+            if e in study.trained and metric.task not in overview.taught(study, e)
+        ]
+        sentences.append(
+            macros(TEMPLATE)["answer"](
+                TASKS[metric.task].title,
+                learnt(study, protocol, metric),
+                label,
+                [*_clauses(study, protocol, metric, known)],
+                result_tables.free_best(study, protocol, metric),
+                untaught,
+            )
+        )
+    return sentences
 
 
 def _clauses(study: Study, protocol: str, metric: Shown, known: Scored) -> Iterator[Markup]:

@@ -13,7 +13,7 @@ from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, cite, pointer
 from legor1.report.study import Experiment, Study, Training
-from legor1.report.svg import PLOT, Axes, Figure, Points, nice_ticks, path, tag
+from legor1.report.svg import Axes, Figure, Points, nice_ticks
 
 CURVES = {
     "loss": "Loss",
@@ -52,8 +52,7 @@ def curves(study: Study, experiment: Experiment) -> Figure:
 def thinned(rows: list[list[str]]) -> list[list[str]]:
     """Return ``MOST_ROWS`` rows at most, evenly spaced, the first and the last among them."""
     step = max(1, math.ceil((len(rows) - 1) / (MOST_ROWS - 1)))
-    kept = rows[::step]
-    return kept if not rows or kept[-1] is rows[-1] else [*kept, rows[-1]]
+    return rows[:-1:step] + rows[-1:]
 
 
 def _about(training: Training, resumed: list[Cited]) -> str:
@@ -85,8 +84,8 @@ def _titles(keys: set[str]) -> dict[str, str]:
         if key in keys and not (key == "loss" and "reward" in keys):  # which is noise about 0
             titles[key] = title
         if key == "reward":
-            names = (part.removeprefix(REWARD).removesuffix("/mean") for part in parts)
-            titles |= {part: f"Reward: {name}" for part, name in zip(parts, names, strict=True)}
+            for part in parts:
+                titles[part] = f"Reward: {part.removeprefix(REWARD).removesuffix('/mean')}"
     return titles
 
 
@@ -153,28 +152,25 @@ def logged(history: Iterable[Record], key: str) -> Points:
 
 
 def lines_panel(
-    ident: str, title: str, curves: list[tuple[Experiment, Points]], resumed: Iterable[float] = ()
+    ident: str, title: str, logs: list[tuple[Experiment, Points]], resumed: Iterable[float] = ()
 ) -> Markup:
     """Return a panel of curves on the same axes: logged values faint, running means strong.
 
     Dashed lines stand at the steps at which a training was ``resumed``.
     """
-    xs, ys = ([point[i] for _, points in curves for point in points] for i in (0, 1))
+    xs, ys = ([point[i] for _, points in logs for point in points] for i in (0, 1))
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))
     axes = Axes(nice_ticks(0, last, min(4, last)), nice_ticks(low, max(ys), 4))
-    across, described = (axes.at((step, 0))[0] for step in resumed), []
-    drawn = [tag("line", x1=x, x2=x, y1=PLOT[1], y2=PLOT[3], class_="resumed") for x in across]
-    for experiment, points in curves:
-        shade, mean = svg.colour(experiment.index), running_mean(points)
-        if mean != points:
-            drawn.append(path(map(axes.at, points), f"curve faint {shade}"))
-        drawn.append(path(map(axes.at, mean), f"curve {shade}"))
-        drawn.append(svg.marker(experiment.index, *axes.at(mean[-1]), radius=4))
+    curves, described = [], []
+    for experiment, points in logs:
+        mean = running_mean(points)
+        curves.append((experiment, points if mean != points else [], mean, mean[-1:]))
         first, end = short(points[0][1]), short(points[-1][1])
-        whose = f"{experiment.name}: from" if len(curves) > 1 else "From"
+        whose = f"{experiment.name}: from" if len(logs) > 1 else "From"
         described.append(f"{whose} {first} to {end} over {len(points)} logged steps.")
-    return axes.picture(ident, title, " ".join(described), drawn, "optimiser step")
+    label = "optimiser step"
+    return svg.chart("plot", ident, title, " ".join(described), axes, label, curves, resumed)
 
 
 def running_mean(points: Points) -> Points:

@@ -1,7 +1,6 @@
 """How certain the numbers are: intervals, differences, free baselines, parse rates, the audit."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from markupsafe import Markup
@@ -12,9 +11,9 @@ from legor1.core.layout import IN_RUN
 from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
-from legor1.report.citation import Cited, Record, Table, cite, counted, pointer
+from legor1.report.citation import Cited, Record, Table, cite, counted, pointer, span
 from legor1.report.sections import result_tables
-from legor1.report.study import Experiment, Score, Scored, Study
+from legor1.report.study import DIFFERENCE, Experiment, Study
 from legor1.report.svg import Panel
 from legor1.tasks import baselines
 from legor1.tasks.discovery import METRICS, TASKS, main_metric, metric
@@ -23,16 +22,6 @@ PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has 
 LOW = 0.95  # a smaller share of readable answers is pointed out
 VERDICTS = {"found": "▲ found", "none": "○ none", "not measured": "not measured"}
 NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The audit of one protocol of data preparation: its switches that are on, and the findings."""
-
-    protocol: str
-    switches: str
-    found: list[str]
-    table: Table
 
 
 def confidence(study: Study) -> Cited:
@@ -58,46 +47,25 @@ def intervals(study: Study, protocol: str) -> list[Panel]:
     for shown in map(main_metric, TASKS):
         if scored := study.scored(protocol, shown):
             free = result_tables.free_best(study, protocol, shown)
-            picture = interval_panel(f"headline-{shown.name}", shown.label, scored, free)
+            picture = svg.chart("intervals", f"headline-{shown.name}", shown.label, scored, free)
             note = f"{shown.label}, percent; dashed: best answer without a model"
             panels.append((TASKS[shown.task].title, note, picture))
     return panels
 
 
-def interval_panel(
-    ident: str, label: str, scored: Scored, free: tuple[str, Score] | None = None
-) -> Markup:
-    """Return the panel of one metric: a marker on a bar an experiment, from 0 to 100 percent.
-
-    A dashed line stands at the ``free`` answer, the best without a model.
-    """
-    rows = []
-    for e, score in scored:
-        bar, span = None, "no interval"
-        if score.bounded:
-            bar = 100 * score.low, 100 * score.high
-            span = f"{percent(score.low)}–{percent(score.high)}"
-        rows.append((e, 100 * score.value, percent(score.value), span, bar))
-    description = "; ".join(f"{e.name} {text}, {interval}" for e, _, text, interval, _ in rows)
-    title = f"{label} by experiment"
-    floor = 100 * free[1].value if free else None
-    return svg.chart("intervals", ident, title, description, rows=rows, floor=floor)
-
-
 def differences(study: Study) -> Table:
     """Return how the experiments differ, pair by pair, on the same examples, in points."""
     cited = partial(cite, IN_RUN.comparison, study.comparison)
-    headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     rows: list[list[str]] = []
     for i, pair in enumerate(study.comparison.get("comparisons", [])):
         for task, compared in pair["tasks"].items():
             main = ("comparisons", i, "tasks", task, "metrics", compared["main"])
-            ends = (cited(*main, end, write=points) for end in ("low", "high"))
+            difference, low, high = (cited(*main, key, write=points) for key in DIFFERENCE)
             names = [pair["experiment"], pair["baseline"]]
             names += [TASKS[task].title, metric(task, compared["main"]).label]
-            difference = cited(*main, "difference", write=points)
             p = cited(*main, "p_holm", write=p_value)
-            rows.append([*names, difference, Markup("{} to {}").format(*ends), p])
+            rows.append([*names, difference, span(low, high), p])
+    headings = ["Experiment", "Against", "Task", "Metric", "Difference, points", "Interval"]
     return [*headings, "p (Holm)"], rows
 
 
@@ -122,25 +90,22 @@ def rates(study: Study) -> Table:
     """Return what share of the answers could be read, by experiment and task, in percent."""
     rows: list[list[str]] = []
     for experiment in study.experiments:
-        asked = {row["task"] for row in study.predictions[experiment.name].values()}
-        for task in (task for task in TASKS if task in asked):
-            number, cut_off = _counted(study, experiment, task)
-            shares = _shares(study, experiment, task)
-            rows.append([experiment.name, TASKS[task].title, number, *shares, cut_off])
+        for task in TASKS:
+            if answers := study.answers(experiment, [task]):
+                file = IN_RUN.predictions(experiment.name)
+                number = counted(len(answers), pointer(file, "task"), f"how many are {task}")
+                cells = [number, *_shares(study, experiment, task), _cut_off(file, task, answers)]
+                rows.append([experiment.name, TASKS[task].title, *cells])
     headings = ["Experiment", "Task", "Answers", "As asked, %", "Interval", "Readable, %"]
     return [*headings, "Interval", "Cut off, %"], rows
 
 
-def _counted(study: Study, experiment: Experiment, task: str) -> tuple[Cited, str]:
-    """Return how many answers there are, and the share that the limit on tokens cut off."""
-    answers = study.answers(experiment, [task])
-    file, n = IN_RUN.predictions(experiment.name), len(answers)
-    number = counted(n, pointer(file, "task"), f"how many are {task}")
+def _cut_off(file: str, task: str, answers: list[Record]) -> str:
+    """Return the share of answers that the limit on tokens cut off."""
     if not all("finished" in row for row in answers):
-        return number, "–"
-    share = sum(not row["finished"] for row in answers) / n
-    how = f"share of {task} that is not"
-    return number, Cited(percent(share), share, pointer(file, "finished"), how)
+        return "–"
+    share = sum(not row["finished"] for row in answers) / len(answers)
+    return Cited(percent(share), share, pointer(file, "finished"), f"share of {task} that is not")
 
 
 def _shares(study: Study, experiment: Experiment, task: str) -> Iterable[str]:
@@ -151,33 +116,29 @@ def _shares(study: Study, experiment: Experiment, task: str) -> Iterable[str]:
             yield from ("–", "–")
             continue
         yield Markup("▼ {}" if score.value < LOW else "{}").format(score.cited())
-        ends = score.cited("low"), score.cited("high")
-        yield Markup("{} to {}").format(*ends) if score.bounded else "–"
+        yield span(score.cited("low"), score.cited("high")) if score.bounded else "–"
 
 
-def audits(study: Study) -> list[Audit]:
-    """Return the audit of each protocol of data preparation that has one."""
-    made = []
-    for name, audit in study.audits.items():
-        if audit:
-            switched_on = sorted(defects.chosen(study.config["protocols"][name]["defects"]))
-            table = _findings(IN_RUN.data.audit(name), audit)
-            switches = ", ".join(switched_on) or "none"
-            made.append(Audit(name, switches, audit["defects_found"], table))
-    return made
+def switches(study: Study, protocol: str) -> str:
+    """Return the defects that a protocol of data preparation switches on."""
+    chosen = defects.chosen(study.config["protocols"][protocol]["defects"])
+    return ", ".join(sorted(chosen)) or "none"
 
 
-def _findings(file: str, audit: Record) -> Table:
+def findings(protocol: str, audit: Record) -> Table:
+    """Return what an audit measured, in percent."""
+    file = IN_RUN.data.audit(protocol)
     headings = ["Defect", "What was measured", "Prompts", "Value, %", "Interval", "Chance, %", "n"]
     rows: list[list[str]] = []
     for i, finding in enumerate(audit["findings"]):
         cited = partial(cite, file, audit, "findings", i)
-        ends = (cited(end, write=percent) for end in ("low", "high"))
+        value, low, high, chance = (
+            cited(key, write=percent) for key in ("value", "low", "high", "chance")
+        )
+        interval = "–" if finding["low"] is None else span(low, high)
         measured = [finding["defect"], finding["measured"], finding["variant"] or "both"]
-        interval = "–" if finding["low"] is None else Markup("{} to {}").format(*ends)
-        numbers = [cited("value", write=percent), interval]
-        numbers.append(cited("chance", write=percent) if finding["chance"] else "–")
-        rows.append([*measured, *numbers, cited("n", write=count), VERDICTS[finding["verdict"]]])
+        numbers = [value, interval, chance if finding["chance"] else "–", cited("n", write=count)]
+        rows.append([*measured, *numbers, VERDICTS[finding["verdict"]]])
     return [*headings, "Verdict"], rows
 
 

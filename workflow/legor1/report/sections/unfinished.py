@@ -3,7 +3,6 @@
 Scores that the table lacks come from ``scores.json``, curves of a training from its work folder.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,11 +39,12 @@ def read(folder: Path) -> Study:
         lacking += [job for job in jobs.read(folder) if job.rule == "render_report"]
     if not lacking:
         return study
-    at_work = run_files.trainings(folder)
-    trainings = {
-        name: _live(folder, at_work[name]) if name in at_work and not training.facts else training
-        for name, training in study.trainings.items()
-    }
+    trainings = dict(study.trainings)
+    for name, work in run_files.trainings(folder).items():
+        if name in trainings and not trainings[name].facts:
+            history = run_files.rows(work / work_folder.HISTORY)
+            below, progress = work.relative_to(folder).as_posix(), run_files.step(work)
+            trainings[name] = Training({}, history, below, progress)
     scores = {**study.scores, **dict(_uncompiled(study))}
     return replace(study, scores=scores, trainings=trainings, missing=tuple(lacking))
 
@@ -57,11 +57,6 @@ def missing(study: Study) -> list[Missing]:
     return [Missing(what, [*filter(None, of)], rule) for (what, rule), of in kinds.items()]
 
 
-def _live(run: Path, folder: Path) -> Training:
-    history = run_files.rows(folder / work_folder.HISTORY)
-    return Training({}, history, folder.relative_to(run).as_posix(), run_files.step(folder))
-
-
 def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
     """Yield the scores of experiments and protocols that the table has none of."""
     compiled = {(experiment, protocol) for protocol, _, _, experiment in study.scores}
@@ -71,7 +66,7 @@ def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
             if (name, protocol) in compiled or not (study.folder / file).exists():
                 continue
             for _, _, task, metric, *numbers, n in table.rows(name, study.folder / file):
-                value, low, high = (math.nan if x is None else x for x in numbers)
+                value, low, high = map(finished.number, numbers)
                 source = pointer(file, "tasks", task)
                 ends = f"{source}/intervals/{metric}"
                 yield (

@@ -110,20 +110,9 @@ def nltk_bleu(prediction: Sequence[str], reference: Sequence[str]) -> float:
 
 @functools.cache
 def _rouge_scorer(kinds: tuple[str, ...]) -> Any:
-    from nltk.stem.porter import PorterStemmer
-    from rouge_score import tokenize
     from rouge_score.rouge_scorer import RougeScorer
 
-    class Stemmer:
-        """The stemmer that the package takes by default, which remembers the words it has seen."""
-
-        stem = staticmethod(functools.lru_cache(1 << 16)(PorterStemmer().stem))
-
-    class Tokenizer:
-        def tokenize(self, text: str) -> list[str]:
-            return tokenize.tokenize(text, Stemmer)
-
-    return RougeScorer(list(kinds), tokenizer=Tokenizer())
+    return RougeScorer(list(kinds), use_stemmer=True)
 
 
 @functools.cache
