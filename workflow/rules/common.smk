@@ -90,6 +90,12 @@ TRAINED = [name for name, one in config["experiments"].items() if one["method"] 
 COMPARED = sorted(EXPERIMENTS, key=TRAINED.__contains__)
 EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
+# Those whose rewards are probed: repeats with other seeds have the same.
+PROBED = [
+    name
+    for name in TRAINED
+    if config["experiments"][name]["method"] == "grpo" and name == family(config, name)
+]
 # Those that differ in their rewards alone, the first such group.
 SIDE_BY_SIDE = next(iter(alike_but_for_rewards(config["experiments"])), [])
 # The protocols of data preparation that are needed.
@@ -129,6 +135,20 @@ def training_code(wildcards):
     experiment = config["experiments"][wildcards.experiment]
     own = suites.sources(experiment["training"].get("rewards", ()))
     return code_digest.digest(f"train {experiment['method']}", files=own)
+
+
+def probe_options(wildcards):
+    """Return the arguments of `legor1 probe-reward`: the suite, and rewards of the user's own."""
+    training = config["experiments"][wildcards.experiment]["training"]
+    own = [word for name in training["rewards"] if suites.is_own(name) for word in ("--own", name)]
+    return shlex.join([training["suite"], *own])
+
+
+def probe_code(wildcards):
+    """Return a digest of the code that a probe of an experiment's rewards runs."""
+    experiment = config["experiments"][wildcards.experiment]
+    own = suites.sources(experiment["training"]["rewards"])
+    return code_digest.digest("probe-reward", files=own)
 
 
 def by_device(cpu, cuda):

@@ -1,5 +1,6 @@
-# Needs: predictions/<experiment>.jsonl, and the conversations for the baselines that cost nothing.
-# Gives: predictions/<baseline>.jsonl, scores/<experiment>/<evaluation>/{scores.json,per_example.parquet},
+# Needs: predictions/<experiment>.jsonl, and the conversations for the baselines that cost nothing
+# and for the policies that know nothing.
+# Gives: rewards/<experiment>.json, predictions/<baseline>.jsonl, scores/<experiment>/<evaluation>/{scores.json,per_example.parquet},
 #        table.csv, comparison.json where there is more than one experiment.
 
 
@@ -26,6 +27,35 @@ rule answer_without_model:
     shell:
         "legor1 baselines --train {input.train:q} --test {input.test:q} --out {params.out:q}"
         " > {log:q} 2>&1"
+
+
+rule probe_rewards:
+    input:
+        conversations=lambda wildcards: conversations_of(wildcards.experiment, "train"),
+        manifest=layout.data.manifest,
+    output:
+        probe=layout.probe("{experiment}"),
+    log:
+        layout.log("probe/{experiment}"),
+    benchmark:
+        layout.benchmark("probe/{experiment}")
+    wildcard_constraints:
+        experiment=any_of(PROBED),
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        rewards=probe_options,
+        tree=layout.data.tree,
+        seed=config["seed"],
+        code=probe_code,
+    shell:
+        "legor1 probe-reward {params.rewards} --conversations {input.conversations:q}"
+        " --tree {params.tree:q} --seed {params.seed} --out {output.probe:q} > {log:q} 2>&1"
 
 
 rule score_predictions:

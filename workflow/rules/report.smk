@@ -22,6 +22,7 @@ rule render_report:
             [layout.training("{experiment}"), layout.history("{experiment}")],
             experiment=TRAINED,
         ),
+        probes=expand(layout.probe("{experiment}"), experiment=PROBED),
         data=[layout.data.manifest, layout.data.instances, layout.data.quarantine],
         protocols=expand(
             [layout.data.split("{protocol}"), layout.data.audit("{protocol}")],

@@ -1,3 +1,4 @@
+from markupsafe import Markup
 from report_run import EXPERIMENTS, SCRIPT, plain
 
 from legor1.core.files import write_json
@@ -76,6 +77,29 @@ def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
     assert frames(read(run.folder))[0] == []
     assert "No experiment’s boxes fit another frame clearly better" in run.page().text
+
+
+def test_what_the_rewards_pay_to_answers_that_know_nothing(run):
+    earned = {"task": "object", "n": 9, "low": -0.2, "high": 0.01, "pays_too_much": False}
+    probes = [
+        earned | {"reward": "object", "probe": "nothing", "share": 0.0, "most": 0.0},
+        earned
+        | {"reward": "object", "probe": "a thousand boxes", "share": 0.6, "most": 0.25}
+        | {"low": 0.3, "high": 0.4, "pays_too_much": True},
+        earned | {"reward": "of another", "probe": "nothing", "share": 9.0, "most": 0.0},
+    ]
+    rewarded = EXPERIMENTS["grpo"] | {"training": {"rewards": {"object": 1.0}}}
+    run.configure(experiments=EXPERIMENTS | {"grpo": rewarded})
+    write_json(run.folder / "rewards/grpo.json", {"probes": probes[:1]})
+    assert "None earns clearly more than it deserves" in run.page().text
+    write_json(run.folder / "rewards/grpo.json", {"probes": probes})
+    flagged, (_, rows) = trust.probes(read(run.folder))
+    assert flagged == ["object of grpo: a thousand boxes"]
+    assert [[Markup(cell).striptags() for cell in row[3:]] for row in rows] == [
+        ["nothing", "0.0", "0.0", "−20.0 to +1.0", "○"],
+        ["a thousand boxes", "60.0", "25.0", "+30.0 to +40.0", "▲ too much"],
+    ]
+    assert "Pays too much: object of grpo: a thousand boxes." in run.page().text
 
 
 def test_the_audit_says_what_was_found_and_what_is_switched_on(run):

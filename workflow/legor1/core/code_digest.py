@@ -38,6 +38,7 @@ READ = {  # of a task, by the stages that read any of it
     "score": ("scoring", "summary"),
     "compare": ("scoring",),
     "reward": ("format", "is_solution", "reward"),
+    "probe-reward": ("answer", "baselines", "format", "is_solution", "reward"),
     "report": EVERYTHING,
     "figure1": EVERYTHING,
 }

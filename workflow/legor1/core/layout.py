@@ -57,6 +57,7 @@ class RunLayout:
         self.per_example: Named = (start + "scores/{}/{}/per_example.parquet").format
         # by job; a benchmark is what Snakemake notes of one that ended well: time and memory
         self.log: Named = (start + "logs/{}.log").format
+        self.probe: Named = (start + "rewards/{}.json").format
         self.benchmark: Named = (start + "benchmarks/{}.tsv").format
         # a study at work
         self.work = start + "work"
@@ -70,6 +71,6 @@ REPORTED = (
     IN_RUN.table, IN_RUN.comparison, IN_RUN.config, "data/*.json*", IN_RUN.data.split("*"),
     IN_RUN.data.audit("*"), IN_RUN.data.conversations("*", "plain", "test"),
     IN_RUN.data.conversations("*", "reasoning", "test"), IN_RUN.base_model, IN_RUN.training("*"),
-    IN_RUN.history("*"), IN_RUN.predictions("*"), "scores/*/*/*", IN_RUN.started_config,
-    "work/*/progress.json", "work/*/history.jsonl",
+    IN_RUN.history("*"), IN_RUN.predictions("*"), IN_RUN.probe("*"), "scores/*/*/*",
+    IN_RUN.started_config, "work/*/progress.json", "work/*/history.jsonl",
 )  # fmt: skip

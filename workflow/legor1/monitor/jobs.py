@@ -34,6 +34,7 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
     "predict_shard": ("predictions", "answers"),
     "gather_predictions": ("predictions", "predictions"),
     "answer_without_model": ("predictions", "predictions without a model"),
+    "probe_rewards": ("scores", "probe of rewards"),
     "score_predictions": ("scores", "scores"),
     "compile_table": ("results", "table of results"),
     "compare_experiments": ("results", "comparison"),

@@ -101,6 +101,7 @@ class Study:
         scoring: experiment → ``scores.json`` under the first protocol.
         predictions: experiment → instance id → row of ``predictions.jsonl``.
         examples: experiment → instance id → metric → fraction (NaN: not applicable).
+        probes: experiment → what its rewards pay to policies that know nothing.
         steps: in the order in which the stages began.
         splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
         missing: the jobs that have not been done yet.
@@ -118,6 +119,7 @@ class Study:
     steps: tuple[Step, ...]
     splits: Mapping[str, Record]
     audits: Mapping[str, Record]
+    probes: Mapping[str, Record]
     manifest: Record
     comparison: Record
     quarantine: list[Record]
@@ -222,6 +224,7 @@ def read(folder: Path) -> Study:
         steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
         splits={name: _object(folder / IN_RUN.data.split(name)) for name in prepared},
         audits={name: _object(folder / IN_RUN.data.audit(name)) for name in prepared},
+        probes={name: _object(folder / IN_RUN.probe(name)) for name in columns},
         manifest=_object(folder / IN_RUN.data.manifest),
         comparison=comparison,
         quarantine=_rows(folder / IN_RUN.data.quarantine, "reason"),

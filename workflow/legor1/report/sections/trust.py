@@ -8,6 +8,7 @@ from markupsafe import Markup
 from legor1.core import provenance
 from legor1.core.format import count, p_value, percent, points, size
 from legor1.core.layout import IN_RUN
+from legor1.evaluation import suites
 from legor1.published import defects
 from legor1.publishing import outputs
 from legor1.report import svg
@@ -117,6 +118,31 @@ def _shares(study: Study, experiment: Experiment, task: str) -> Iterable[str]:
             continue
         yield Markup("▼ {}" if score.value < LOW else "{}").format(score.cited())
         yield span(score.cited("low"), score.cited("high")) if score.bounded else "–"
+
+
+def probes(study: Study) -> tuple[list[str], Table]:
+    """Return what pays too much, as ``reward of experiment: answer``, and what is paid to probes.
+
+    Shares are of what the true answers earn, in percent; a reward that the experiment is not
+    trained by is left out.
+    """
+    flagged, rows = [], []
+    for experiment, probe in study.probes.items():
+        weights = study.config["experiments"][experiment].get("training", {}).get("rewards", {})
+        trained_by = {suites.label(name) for name in weights}
+        for i, earned in enumerate(probe.get("probes", [])):
+            if earned["reward"] not in trained_by:
+                continue
+            cited = partial(cite, IN_RUN.probe(experiment), probe, "probes", i)
+            names = [experiment, earned["reward"], TASKS[earned["task"]].title, earned["probe"]]
+            excess = span(*(cited(end, write=points) for end in ("low", "high")))
+            numbers = [cited("share", write=percent), cited("most", write=percent)]
+            verdict = "▲ too much" if earned["pays_too_much"] else "○"
+            rows.append([*names, *numbers, excess, verdict])
+            if earned["pays_too_much"]:
+                flagged.append(f"{earned['reward']} of {experiment}: {earned['probe']}")
+    headings = ["Experiment", "Reward", "Task", "Answer", "Earns, %", "Deserves at most, %"]
+    return flagged, ([*headings, "Excess, points", "Verdict"], rows)
 
 
 def switches(study: Study, protocol: str) -> str:
