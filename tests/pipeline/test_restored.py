@@ -50,7 +50,7 @@ def published(tmp_path_factory, own_dvc):
     study.pretend_finished()
     fill(study, "config.json", {})
     fill(study, "base/model.json", {"path": "../../../workflow/base/tiny"})
-    for name in ("sft", "grpo"):
+    for name in ("sft", "grpo", "sft_grpo"):
         fill(study, f"adapters/{name}/run.json", {"recipe": recipe(study, name)})
     (study.folder / RUN / "data/tree").mkdir()
     (study.folder / RUN / "data/tree/a.png").write_text("a picture")

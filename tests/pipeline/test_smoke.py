@@ -75,8 +75,8 @@ def rows(path):
 def test_each_job_is_a_line_and_the_last_one_names_the_report(first):
     _, said = first
     lines = said.splitlines()
-    heads = [line for line in lines if re.match(r" +\d+/37 +\d", line)]
-    assert [int(line.partition("/")[0]) for line in heads] == [*range(1, 38)]
+    heads = [line for line in lines if re.match(r" +\d+/38 +\d", line)]
+    assert [int(line.partition("/")[0]) for line in heads] == [*range(1, 39)]
     assert len(lines) <= 2 * len(heads)
     assert lines[-1].endswith(" s, results/smoke/report.html")
     assert max(map(len, lines)) < 180
@@ -87,7 +87,7 @@ def test_each_job_is_a_line_and_the_last_one_names_the_report(first):
         r"answers of sft, shard 1: .*, 13/13 answers",
         r"scores of grpo, protocol sound: .*, object \w+ \d\.\d{3}, grounding \w+ .*, state \w+ ",
         r"comparison: .*, tests 9, significant \d",
-        r"/37 .* about .* left +scores of ",
+        r"/38 .* about .* left +scores of ",
     ):
         assert re.search(shown, said), (shown, said)
 

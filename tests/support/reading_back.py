@@ -24,7 +24,7 @@ from legor1.tasks.parsing import extract, parse_objects, parse_state
 ROOT = Path(__file__).parents[2]
 # Elements whose text is not the report's: drawings (their tables have the numbers), what was
 # quoted as it is, names, and the style.
-NOT_OURS = {"svg", "pre", "style", "title", "bdi", "code", "b.name", "h4", "span.key"}
+NOT_OURS = {"svg", "pre", "style", "script", "title", "bdi", "code", "b.name", "h4", "span.key"}
 # Names that have a digit in them, and what the report says of its method.
 NAMES = re.compile(
     r"LEGO-R1|Qwen[\w.-]+|7B|F1-\w+|F1|ROUGE-[1L]|ROUGE|IoU 0\.5|BLIP2|mPLUG-OWL2|MiniGPT-v?[24]"

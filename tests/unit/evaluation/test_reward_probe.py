@@ -7,7 +7,6 @@ from legor1.cli.main import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_jsonl
 from legor1.evaluation.reward_probe import probe
-from legor1.published.defects import DEFECTS
 
 COLOURS = ("red", "blue", "green", "white")
 WORDS = [f"word{number}" for number in range(200)]
@@ -71,7 +70,6 @@ def test_the_studys_own_rewards_pay_no_probe_more_than_it_deserves(tmp_path):
 
 
 def test_the_published_reward_pays_for_what_its_defect_says(tmp_path):
-    assert "missing and extra boxes" in DEFECTS["matched_only_reward"].meaning
     found = probed(tmp_path, "thesis", variant="reasoning")
     gained = {"one box left out", "every box twice", "the right labels in a corner"}
     assert {name for reward, _, name in flagged(found) if reward == "object"} >= gained

@@ -61,6 +61,7 @@ def imported(stage: str) -> set[str]:
     distributions, names = metadata.packages_distributions(), set()
     for path in code_digest.modules(stage):
         tree = ast.parse(path.read_text())
+        tree.body = [node for node in tree.body if not for_types_alone(node)]
         whole = path.parent.name != "models" or stage.startswith(WITH_A_MODEL)
         for node in ast.walk(tree) if whole else tree.body:
             if isinstance(node, ast.Import):
@@ -69,6 +70,10 @@ def imported(stage: str) -> set[str]:
                 names.add(node.module.partition(".")[0])
     names -= {*sys.stdlib_module_names, "legor1", *ELSEWHERE}
     return {canonicalize_name(distributions[name][0]) for name in names}
+
+
+def for_types_alone(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 @pytest.mark.parametrize("name", ["all", *STAGES])
@@ -99,7 +104,7 @@ def test_a_lock_covers_what_its_stages_import(environment):
 
 def test_every_stage_of_a_rule_has_an_environment():
     run = set().union(*stages_by_environment().values())
-    assert set(code_digest.STAGES) - run == {"export", "reward"}  # which no rule runs
+    assert set(code_digest.STAGES) - run == {"export", "frame", "reward"}  # which no rule runs
 
 
 def declared(*extras: str) -> list[Requirement]:

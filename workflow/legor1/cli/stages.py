@@ -303,25 +303,23 @@ def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
 @command(
     RESULTS,
     "frame predictions.jsonl --tree tree",
-    p.argument("predictions", "lines with prediction, reference, and image or its sizes"),
+    p.argument("predictions", "lines with prediction, true reference, and image or its sizes"),
     p.path("--tree", "the folder that the images lie in", p.READ_TREE, **p.MAYBE),
     p.MIN_PIXELS,
     p.number("--max-pixels", "larger images are reduced", default=12845056),
-    p.number("--factor", "side of a visual token in pixels: 32 for Qwen3-VL", default=28),
+    p.number("--factor", "side of a visual token in pixels: 32 for Qwen3-VL", **p.MAYBE),
     p.OUT_JSON,
 )
 def frame(
-    predictions: Path, tree: Path | None, out: Path | None, factor: int, **given: int
+    predictions: Path, tree: Path | None, out: Path | None, factor: int | None, **given: int
 ) -> Facts:
-    """Tell in which frame predicted boxes are: pixels of which image, [0, 1000], x and y swapped.
-
-    The predictions may be any trainer's. The true boxes are in pixels of the original images.
-    """
+    """Tell in which frame predicted boxes are, whoever made them: pixels, [0, 1000], x and y."""
     from legor1.core.boxes import PixelBudget
     from legor1.core.files import write_json
     from legor1.evaluation.frame_doctor import diagnose
+    from legor1.models.registry import DEFAULT
 
-    found = diagnose(predictions, tree, PixelBudget(factor=factor, **given))
+    found = diagnose(predictions, tree, PixelBudget(factor=factor or DEFAULT.factor, **given))
     for name, iou in sorted(found["iou"].items(), key=lambda item: -item[1])[:5]:
         say(f"frame {name}", {"iou": iou})
     for size in found["sizes"]:

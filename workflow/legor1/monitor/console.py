@@ -94,4 +94,4 @@ def _result(job: Job, run: Run) -> str:
     if job.rule in TRAININGS:
         return run.training(job.experiment).reached
     *_, last = ["", *tail(Path(job.log))]
-    return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 90, placeholder=" …")
+    return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 88, placeholder=" …")
