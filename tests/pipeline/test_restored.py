@@ -31,8 +31,9 @@ def recipe(study: Study, name: str) -> dict:
     """Return what Snakemake trains the experiment by."""
     target = f"{RUN}/adapters/{name}/run.json"
     said = study.snakemake("-n", "-p", "-F", "-q", "host", "--", target).stdout
-    (found,) = re.findall(r"legor1 train --recipe '(.*?)' ", said)
-    return json.loads(found)
+    recipes = map(json.loads, re.findall(r"legor1 train --recipe '(.*?)' ", said))
+    (own,) = (recipe for recipe in recipes if recipe["experiment"] == name)
+    return own
 
 
 def start_git(study: Study) -> None:
@@ -108,7 +109,7 @@ def test_other_code_than_it_was_made_by_is_seen_in_a_fresh_clone(published, rest
 
 def test_adapters_are_pulled_in_place_of_training(published, pulled):
     plan = clone(published, published.folder.parent / "bare").plan(*PULLING)
-    assert plan["pull_adapter"] == 2 and plan["predict_shard"] == 3
+    assert plan["pull_adapter"] == 3 and plan["predict_shard"] == 5
     assert not [rule for rule in plan if rule.startswith("train_")]
     for name in ("sft", "grpo"):
         file = f"{RUN}/adapters/{name}/run.json"
@@ -117,7 +118,7 @@ def test_adapters_are_pulled_in_place_of_training(published, pulled):
 
 def test_a_pulled_adapter_is_pulled_once(pulled):
     plan = pulled.plan(*PULLING)
-    assert plan["predict_shard"] == 3
+    assert plan["predict_shard"] == 5
     assert not {"pull_adapter", "train_sft", "train_grpo"} & plan.keys()
 
 
