@@ -184,8 +184,6 @@ def test_seeds_that_would_mix_experiments_up_are_refused():
     assert "seeds.0: Input should be a valid integer (given: 'x')" in refusal({"seeds": ["x"]})
     taken = {"experiments": {"sft": sft, "sft_seed43": sft}, "seeds": [43]}
     assert "experiments.sft_seed43: seeds makes one of this name" in refusal(taken)
-    stray = {"experiments": {"again": sft | {"seed": 1, "repeats": "none"}}}
-    assert "experiments.again.repeats: there is no experiment 'none'" in refusal(stray)
 
 
 def test_an_experiments_own_blocks_go_before_the_runs():
@@ -581,11 +579,6 @@ def test_a_seed_is_what_every_library_takes(seed):
     assert load(FULL, {"seed": 2**32 - 1})["seed"] == 2**32 - 1
     assert "\n  seed: " in refusal({"seed": seed})
     assert "\n  seeds.0: " in refusal({"seeds": [seed]})
-
-
-def test_numbers_are_finite_in_blocks_that_the_schema_leaves_open():
-    block = {"base": {"rebuild": {"model": {"text": {"sizes": [1, math.nan]}}}}}
-    assert "base.rebuild.model.text.sizes.1: nan is not a finite number" in refusal(block)
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)

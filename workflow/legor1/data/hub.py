@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,26 +52,14 @@ class Hub:
         """Return the commit that the revision is now, and what the wanted files are at it."""
         from huggingface_hub import HfApi, RepoFile
 
-        api = HfApi(self.endpoint)
-
-        def resolve() -> str:
-            if COMMIT.fullmatch(self.revision):
-                return self.revision
-            return str(
-                api.repo_info(
-                    self.repo, revision=self.revision, repo_type=self.kind, timeout=SECONDS
-                ).sha
-            )
-
-        def files() -> list[RepoFile]:
-            tree = api.list_repo_tree(
-                self.repo, recursive=True, revision=commit, repo_type=self.kind
-            )
-            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
-            return self.wanted(entries, lambda entry: entry.path)
-
-        commit = self._patiently(resolve)
-        wanted = {file.path: file for file in self._patiently(files)}
+        api, commit = HfApi(self.endpoint), self.revision
+        if not COMMIT.fullmatch(commit):
+            info = partial(api.repo_info, self.repo, repo_type=self.kind, timeout=SECONDS)
+            commit = str(self._patiently(lambda: info(revision=self.revision)).sha)
+        tree = partial(api.list_repo_tree, self.repo, revision=commit, repo_type=self.kind)
+        entries = self._patiently(lambda: [*tree(recursive=True)])
+        files = [entry for entry in entries if isinstance(entry, RepoFile)]
+        wanted = {file.path: file for file in self.wanted(files, attrgetter("path"))}
         if not wanted:
             reason = f"it has no file among {', '.join(PATTERNS[self.kind])}"
             raise self._failure(reason, "check the name and the revision")
