@@ -18,7 +18,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from legor1.core.boxes import MAX_ASPECT, Size
 from legor1.core.errors import UserError
@@ -35,21 +35,11 @@ ENDS = {"PNG": b"\0\0\0\0IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # of a whole fil
 TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type xmp"}
 
 
-class Decoded(NamedTuple):
-    """A decoded image."""
-
-    image: "Image"  # upright, in RGB
-    format: str  # of the file, by Pillow's names, such as PNG
-    mode: str  # of the file, such as RGBA
-    # Whether every reader sees these pixels, whatever it makes of orientation, alpha and 16 bits.
-    plain: bool
-
-
 def open_image(path: Path) -> "Image":
     """Return the image at ``path``, upright and in RGB; a UserError names an unreadable file."""
     try:
         with path.open("rb") as file:
-            return decode(file).image
+            return decode(file)[0]
     except (OSError, Rejected) as error:
         raise UserError(
             f"{path} cannot be read as an image: {error}. "
@@ -57,8 +47,12 @@ def open_image(path: Path) -> "Image":
         ) from error
 
 
-def decode(file: BinaryIO) -> Decoded:
-    """Decode an open file, of an animation the first frame; raises as ``image_size``."""
+def decode(file: BinaryIO) -> "tuple[Image, bool]":
+    """Return the image in an open file, of an animation the first frame, upright and in RGB.
+
+    And whether every reader sees these pixels, whatever it makes of orientation, alpha and 16 bits.
+    Raises as ``image_size``.
+    """
     from PIL import ExifTags, ImageOps
 
     with _opened(file) as image:
@@ -67,7 +61,7 @@ def decode(file: BinaryIO) -> Decoded:
         ImageOps.exif_transpose(image, in_place=True)
         clear, deep = image.has_transparency_data, image.mode.startswith("I")
         plain = not (turned or clear or deep or image.mode == "CMYK")
-        return Decoded(_rgb(image), image.format or "", image.mode, plain)
+        return _rgb(image), plain
 
 
 @contextlib.contextmanager
@@ -101,7 +95,7 @@ def image_size(file: BinaryIO) -> Size:
             file.seek(-len(end), os.SEEK_END)
             if file.read() == end:
                 return image.size
-    size = decode(file).image.size
+    size = decode(file)[0].size
     _check(size)
     return size
 
