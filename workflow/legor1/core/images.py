@@ -1,7 +1,6 @@
 """Images as every stage sees them: upright, in RGB, on white.
 
-A model must not be trained on other pixels than it is tested on, nor the audit look at a third
-kind. So this is the only module that decodes an image of a dataset:
+Nothing else decodes an image of a dataset, so that a model is tested on what it was trained on:
 
 - turned as its EXIF orientation says, as viewers and annotation tools show it; its size, and the
   frame of its boxes, are those of the upright image;

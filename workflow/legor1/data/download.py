@@ -1,9 +1,7 @@
 """Downloading a dataset or a model and checking every file of it against what the hub says.
 
 A finished download has a manifest of its own beside the files (``RECORD``): it names the commit,
-and tells later runs, offline ones too, that the files are still the right ones. The hub's own
-``verify_repo_checksums`` would list the repository again, without retries, and hash all files
-a second time, since the manifest needs their SHA-256.
+and tells later runs, offline ones too, that the files are still the right ones.
 """
 
 import os

@@ -126,13 +126,9 @@ def write_export(
 ) -> dict[str, int]:
     """Write the export and return how many rows each file of conversations had.
 
-    Args:
-        conversations: JSONL files of ``legor1 convert``; the name of each names its part.
-        tree: the dataset tree that they were made from.
-        out: the folder; an earlier export there is replaced.
-        budget: see ``write_llamafactory``, the only one of the ``FORMATS`` that takes one.
-
-    A UserError names the file, row, image or argument that cannot be used.
+    The name of each file of ``conversations`` names its part, and ``tree`` is the one that they
+    were made from. ``write_llamafactory`` alone takes a ``budget``. A UserError names the file,
+    row, image or argument that cannot be used.
     """
     if budget and format != "llamafactory":
         raise UserError(

@@ -3,7 +3,7 @@
 Two fingerprints: SHA-256 of the file, and a perceptual hash of what it shows, which a copy keeps
 that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 bits: on drawn
 manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
-more. The difference hash (dHash) tells them less well apart: 20 against 7.
+more.
 
 Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
 and the split leaves its instances out.

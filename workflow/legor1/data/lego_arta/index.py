@@ -22,12 +22,7 @@ from legor1.tasks.discovery import TASKS
 
 
 class Index:
-    """What a tree holds.
-
-    Attributes:
-        rows: instance id → usable row.
-        quarantine: the other rows, as in quarantine.jsonl.
-    """
+    """What a tree holds: its usable rows by instance id, and those in quarantine."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.manuals = root, steps.read_manuals(root)

@@ -27,15 +27,11 @@ _OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
 
 
 class Objects(NamedTuple):
-    """The labelled boxes of one answer, in the dataset's own frame.
-
-    Attributes:
-        percent: True for the old form, whose frame is [0, 100]; the new form's must be measured.
-    """
+    """The labelled boxes of one answer, in the dataset's own frame."""
 
     labels: tuple[str, ...]
     boxes: tuple[Box, ...]
-    percent: bool
+    percent: bool  # whether it has the old form, whose frame is [0, 100]; else it is measured
 
 
 def parse(answer: str) -> Objects:

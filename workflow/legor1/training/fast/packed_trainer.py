@@ -12,8 +12,7 @@ last layer's keys and values nothing reads a prompt's any more: there the querie
 part, the norm and the language head are computed only for the tokens that predict an answer's. Loss
 and metrics are TRL's own, and so are the numbers, up to rounding.
 
-The packing of the row is passed as the attention mask of the model's full-attention layers,
-``attention_mask={"full_attention": packing}``; with any other mask all is as before.
+The packing of the row is passed as the attention mask of the model's full-attention layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -166,13 +165,9 @@ class PackedSFTTrainer(SFTTrainer):
     """SFT on packed examples, each prepared once.
 
     For models without an ``obstacle`` and prompt-completion data with images, with or without LoRA,
-    alone or under DDP and DeepSpeed ZeRO-2; loss on completions alone. Dropout draws other numbers
-    than in the stock trainer, equally likely.
-
-    Args:
-        feature_bytes: size of the cache of image features in host memory, if the tower is frozen.
-        patch_bytes: size of the cache of patches that wait for the tower.
-        args, kwargs: those of ``SFTTrainer``, with ``max_length=None``.
+    alone or under DDP and DeepSpeed ZeRO-2; loss on completions alone, and ``max_length=None``.
+    Dropout draws other numbers than in the stock trainer, equally likely. ``feature_bytes`` and
+    ``patch_bytes`` are the sizes of the caches of image features and of patches that wait.
     """
 
     def __init__(
