@@ -451,12 +451,12 @@ def test_rewards_are_those_of_the_suite():
     assert training["check_sharing"] is False
     load(FULL, experiment("grpo", **group, suite="thesis"))
     first = experiment("grpo", **group, suite="figure1_configuration2")
-    assert "has no reward 'format'. Did you mean object?" in refusal(first)
+    assert "'format' in the suite figure1_configuration2. Did you mean object?" in refusal(first)
     assert "there is no 'thessis'. Did you mean thesis?" in refusal(
         experiment("grpo", **group, suite="thessis")
     )
     unknown = experiment("grpo", **group | {"rewards": {"objct": 1.0}})
-    assert "rewards.objct. Did you mean object?" in refusal(unknown)
+    assert "there is no 'objct' in the suite sound. Did you mean object?" in refusal(unknown)
 
 
 def test_the_schema_knows_the_suites_and_their_rewards(reference):

@@ -260,13 +260,9 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
             except UserError as error:
                 yield f"{path}: {error}"
         elif name not in known:
-            elsewhere = any(name in suite.rewards for suite in SUITES.values())
-            missing = f"{path}: the suite {training.suite} has no reward {name!r}"
-            yield (
-                f"{missing if elsewhere else f'unknown key {path}.{name}'}. "
-                f"Did you mean {nearest(name, known)}? Remedy: use {alternatives(known)}, "
-                "another suite, or one of your own by path/to/file.py:function."
-            )
+            what = f"{{!r}} in the suite {training.suite}"
+            others = "another suite, or one of your own by path/to/file.py:function"
+            yield _missing(path, what, name, known, f"use {alternatives(known)}, {others}")
     labels = [suites.label(name) for name in names]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."

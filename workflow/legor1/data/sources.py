@@ -97,8 +97,7 @@ def describe_model(
 
     The path is relative to ``out``'s folder, so that both can move together. ``source`` is a
     repository on the hub, or a folder; of a download, ``revision`` is as it was asked for and
-    ``record`` its manifest, whose files were just checked. A UserError says that ``folder`` holds no
-    model.
+    ``record`` its manifest, whose files were just checked. A UserError says if there is no model.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(

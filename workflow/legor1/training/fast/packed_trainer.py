@@ -114,8 +114,7 @@ def install(decoder: Model, family: ModelFamily) -> None:
     """Make the attention functions, and the decoder's last layer, read packings."""
     register_by_mask(Packing, PACKED)
     layer = decoder.layers[-1]
-    if not hasattr(layer.forward, "packed"):
-        layer.forward = scoring_alone(layer, layer.forward, family)
+    layer.forward = scoring_alone(layer, layer.forward, family)
 
 
 def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
@@ -135,7 +134,6 @@ def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Calla
         scored = hidden_states[:, packing.scored] + attended
         return scored + layer.mlp(layer.post_attention_layernorm(scored))
 
-    score.packed = True  # type: ignore[attr-defined]
     return score
 
 
