@@ -207,12 +207,14 @@ def conversations_of(experiment, side):
 
 def training_recipe(wildcards):
     """Return the settings that an experiment's training depends on, as JSON."""
-    return json.dumps(job_params.training(config, wildcards.experiment), sort_keys=True)
+    recipe = job_params.training_job(config, wildcards.experiment)
+    return json.dumps(recipe.as_mapping(), sort_keys=True)
 
 
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
-    return json.dumps(job_params.prediction(config, wildcards.experiment), sort_keys=True)
+    recipe = job_params.prediction_job(config, wildcards.experiment)
+    return json.dumps(recipe.as_mapping(), sort_keys=True)
 
 
 def interval_options():

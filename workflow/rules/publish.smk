@@ -8,7 +8,8 @@ from legor1.publishing.outputs import pointer
 PULLED = []
 if config["adapters"] == "pull":
     with user_errors():
-        PULLED = to_pull(Path(RUN), {name: job_params.training(config, name) for name in TRAINED})
+        recipes = {name: job_params.training_job(config, name).as_mapping() for name in TRAINED}
+        PULLED = to_pull(Path(RUN), recipes)
 
 
 rule pull_adapter:

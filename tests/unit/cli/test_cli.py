@@ -258,7 +258,7 @@ GARBAGE = st.recursive(
 def good(command):
     """Return a recipe that the command takes."""
     if part := RECIPES[command]:
-        return copy.deepcopy(getattr(job_params, part)(CONFIG, "sft"))
+        return copy.deepcopy(getattr(job_params, f"{part}_job")(CONFIG, "sft").as_mapping())
     return copy.deepcopy(CONFIG["base"]["rebuild"])
 
 

@@ -184,8 +184,6 @@ def test_seeds_that_would_mix_experiments_up_are_refused():
     assert "seeds.0: Input should be a valid integer (given: 'x')" in refusal({"seeds": ["x"]})
     taken = {"experiments": {"sft": sft, "sft_seed43": sft}, "seeds": [43]}
     assert "experiments.sft_seed43: seeds makes one of this name" in refusal(taken)
-    stray = {"experiments": {"again": sft | {"seed": 1, "repeats": "none"}}}
-    assert "experiments.again.repeats: there is no experiment 'none'" in refusal(stray)
 
 
 def test_an_experiments_own_blocks_go_before_the_runs():
@@ -453,12 +451,12 @@ def test_rewards_are_those_of_the_suite():
     assert training["check_sharing"] is False
     load(FULL, experiment("grpo", **group, suite="thesis"))
     first = experiment("grpo", **group, suite="figure1_configuration2")
-    assert "has no reward 'format'. Did you mean object?" in refusal(first)
+    assert "'format' in the suite figure1_configuration2. Did you mean object?" in refusal(first)
     assert "there is no 'thessis'. Did you mean thesis?" in refusal(
         experiment("grpo", **group, suite="thessis")
     )
     unknown = experiment("grpo", **group | {"rewards": {"objct": 1.0}})
-    assert "rewards.objct. Did you mean object?" in refusal(unknown)
+    assert "there is no 'objct' in the suite sound. Did you mean object?" in refusal(unknown)
 
 
 def test_the_schema_knows_the_suites_and_their_rewards(reference):
@@ -581,11 +579,6 @@ def test_a_seed_is_what_every_library_takes(seed):
     assert load(FULL, {"seed": 2**32 - 1})["seed"] == 2**32 - 1
     assert "\n  seed: " in refusal({"seed": seed})
     assert "\n  seeds.0: " in refusal({"seeds": [seed]})
-
-
-def test_numbers_are_finite_in_blocks_that_the_schema_leaves_open():
-    block = {"base": {"rebuild": {"model": {"text": {"sizes": [1, math.nan]}}}}}
-    assert "base.rebuild.model.text.sizes.1: nan is not a finite number" in refusal(block)
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)

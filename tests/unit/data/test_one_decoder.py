@@ -14,7 +14,7 @@ from trees import BOX, Tree, reasons_of, records_of
 
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
-from legor1.data.exported_images import Images
+from legor1.data.export import Images
 from legor1.data.fingerprints import fingerprints, read_images, write_images
 from legor1.data.instances import read_records
 from legor1.data.lego_arta.index import write_index

@@ -153,7 +153,7 @@ def test_the_config_is_checked_with_them(file, request):
     for name, what in (
         ("missing.py:own", "experiments.grpo.training.rewards: the reward missing.py:own"),
         (file("def object(task): return 1", "object"), "two rewards are called 'object'"),
-        ("objects", "unknown key experiments.grpo.training.rewards.objects. Did you mean object"),
+        ("objects", "rewards: there is no 'objects' in the suite sound. Did you mean object"),
     ):
         grpo["training"]["rewards"] = dict.fromkeys((*known, name), 0.5)
         with pytest.raises(UserError, match=what):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
 
+LARGEST = 2**32 - 1  # of numbers: NumPy takes no larger seed
+
 
 def key(meaning: str, default: Any = ..., **bounds: Any) -> Any:
     """Return a key of a block: one that has to be there if it has no default.
@@ -16,7 +18,7 @@ def key(meaning: str, default: Any = ..., **bounds: Any) -> Any:
 
 
 def _written(read: Callable[[str], object]) -> Callable[[object], object]:
-    """Return what reads a value out of text, if that says one.
+    """Return what reads a value out of text, if that says one, and refuses NaN and huge numbers.
 
     YAML reads ``1e-4`` as text, and Snakemake everything inside ``--config block={…}``.
     """
@@ -24,7 +26,9 @@ def _written(read: Callable[[str], object]) -> Callable[[object], object]:
     def convert(value: object) -> object:
         if isinstance(value, str):
             with contextlib.suppress(KeyError, ValueError):
-                return read(value)
+                value = read(value)
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise ValueError(f"Input should be at most {LARGEST}")
         return value
 
     return convert

@@ -22,7 +22,6 @@ from legor1.config.models import (
     Trained,
     Training,
 )
-from legor1.config.settings import beyond
 from legor1.config.validation_errors import describe
 from legor1.core.errors import UserError
 
@@ -90,18 +89,9 @@ TRAINED = Annotated[SftJob | GrpoJob, Field(discriminator="method")]
 JOBS: dict[str, Any] = {"train": TRAINED, "predict": PredictionJob, "build-base": Rebuild}
 
 
-def training(config: Config | Mapping[str, object], experiment: str) -> Recipe:
-    """Return the recipe of ``legor1 train`` for an experiment of a resolved config."""
-    return training_job(Config.model_validate(config), experiment).as_mapping()
-
-
-def prediction(config: Config | Mapping[str, object], experiment: str) -> Recipe:
-    """Return the recipe of ``legor1 predict`` for an experiment of a resolved config."""
-    return prediction_job(Config.model_validate(config), experiment).as_mapping()
-
-
-def training_job(config: Config, experiment: str) -> TrainingJob:
-    """Return what an experiment's training depends on."""
+def training_job(config: Config | Mapping[str, object], experiment: str) -> TrainingJob:
+    """Return what the training of an experiment of a resolved config depends on."""
+    config = Config.model_validate(config)
     own = config.experiments[experiment].as_mapping()
     for name in (*ELSEWHERE, "pixel_budget"):  # which is here as it comes out
         own.pop(name, None)
@@ -111,8 +101,9 @@ def training_job(config: Config, experiment: str) -> TrainingJob:
     return job
 
 
-def prediction_job(config: Config, experiment: str) -> PredictionJob:
-    """Return what an experiment's predictions depend on."""
+def prediction_job(config: Config | Mapping[str, object], experiment: str) -> PredictionJob:
+    """Return what the predictions of an experiment of a resolved config depend on."""
+    config = Config.model_validate(config)
     settings, inference = config.experiments[experiment], config.inference_of(experiment)
     recipe = _numerics(config, experiment) | inference.as_mapping()
     del recipe["shards"]
@@ -134,14 +125,8 @@ def _numerics(config: Config, experiment: str) -> Recipe:
 
 def checked(recipe: object, job: str) -> Recipe:
     """Return the recipe of a command with its defaults; a UserError names all that is wrong."""
-    if not isinstance(recipe, dict):
-        raise UserError('the recipe has no keys. Remedy: write an object, {"key": value, …}.')
     try:
-        typed = TypeAdapter(JOBS[job]).validate_python(recipe)
+        return dict(TypeAdapter(JOBS[job]).validate_python(recipe).as_mapping())
     except ValidationError as error:
-        problems = [*describe(error, JOBS[job]), *beyond(recipe)]
-    else:
-        problems = list(beyond(typed.as_mapping()))
-    if problems:
-        raise UserError("the recipe has errors:\n  " + "\n  ".join(problems))
-    return dict(typed.as_mapping())
+        problems = describe(error, JOBS[job])
+        raise UserError("the recipe has errors:\n  " + "\n  ".join(problems)) from error

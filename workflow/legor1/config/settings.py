@@ -4,7 +4,6 @@ config = load(Path("config.yaml"), read("workflow/configs/demo.yaml"))
 """
 
 import copy
-import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
-from legor1.config.validation_errors import alternatives, describe, dotted
+from legor1.config.validation_errors import alternatives, describe
 from legor1.core.errors import UserError, nearest
 from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
@@ -23,7 +22,6 @@ from legor1.tasks.discovery import TASKS
 
 # Merged key by key, an overlay could not leave out an experiment or a setting of it.
 REPLACED_WHOLE = "experiments"
-LARGEST = 2**32 - 1  # of whole numbers: NumPy takes no larger seed
 
 
 def load(base: Path | str, *overlays: Mapping[str, object]) -> dict[str, Any]:
@@ -76,10 +74,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            if key.value in lines:
-                problem = f"the key {key.value} is in line {lines[key.value]} already"
+            if (name := str(key.value)) in lines:
+                problem = f"the key {name} is in line {lines[name]} already"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            lines[str(key.value)] = key.start_mark.line + 1
+            lines[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 
@@ -107,9 +105,9 @@ def typed(config: Mapping[str, object]) -> Config:
     try:
         settings = Config.model_validate(config)
     except ValidationError as error:
-        wrong = [*describe(error, Config), *beyond(config)]
+        wrong = describe(error, Config)
     else:
-        wrong = list(beyond(settings.as_mapping())) or list(_contradictions(settings))
+        wrong = list(_contradictions(settings))
     if wrong:
         raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(wrong)))
     names = settings.columns or settings.experiments
@@ -140,17 +138,6 @@ def _repeats(config: Config) -> dict[str, Experiment]:
                 own["start_from"] = f"{block.start_from}_seed{seed}"
             repeats[f"{name}_seed{seed}"] = block.model_copy(update=own)
     return repeats
-
-
-def beyond(value: object, *keys: int | str) -> Iterator[str]:
-    """Yield which numbers no setting can have, wherever they are: NaN, infinity, huge integers."""
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from beyond(inner, *keys, key)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{dotted(keys)}: {value} is not a finite number. Remedy: write one, such as 0.5."
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        yield f"{dotted(keys)}: the number is too large. Remedy: write at most {LARGEST}."
 
 
 def _contradictions(config: Config) -> Iterator[str]:
@@ -206,11 +193,11 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             "Remedy: give both, the smaller first."
         )
     if isinstance(experiment, Trained):
-        if experiment.repeats is not None and experiment.repeats not in config.experiments:
-            path, remedy = f"{where}.repeats", "name one of the config, or leave it out"
-            yield _missing(path, "experiment {!r}", experiment.repeats, config.experiments, remedy)
         yield from _start_contradictions(config, name, experiment)
-        yield from _unknown_tasks(f"{where}.tasks", experiment.tasks)
+        for task in experiment.tasks:
+            if task not in TASKS:
+                remedy = f"choose {alternatives(TASKS)}"
+                yield _missing(f"{where}.tasks", "task {!r}", task, TASKS, remedy)
         yield from _training_contradictions(
             f"{where}.training", experiment.training, config.processes
         )
@@ -273,20 +260,9 @@ def _reward_contradictions(path: str, training: GrpoTraining) -> Iterator[str]:
             except UserError as error:
                 yield f"{path}: {error}"
         elif name not in known:
-            elsewhere = any(name in suite.rewards for suite in SUITES.values())
-            missing = f"{path}: the suite {training.suite} has no reward {name!r}"
-            yield (
-                f"{missing if elsewhere else f'unknown key {path}.{name}'}. "
-                f"Did you mean {nearest(name, known)}? Remedy: use {alternatives(known)}, "
-                "another suite, or one of your own by path/to/file.py:function."
-            )
+            what = f"{{!r}} in the suite {training.suite}"
+            others = "another suite, or one of your own by path/to/file.py:function"
+            yield _missing(path, what, name, known, f"use {alternatives(known)}, {others}")
     labels = [suites.label(name) for name in names]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"{path}: two rewards are called {label!r}. Remedy: rename the function."
-
-
-def _unknown_tasks(path: str, tasks: Collection[str]) -> Iterator[str]:
-    """Yield an error for each of the names at ``path`` that is no task's."""
-    for task in tasks:
-        if task not in TASKS:
-            yield _missing(path, "task {!r}", task, TASKS, f"choose {alternatives(TASKS)}")

@@ -1,7 +1,6 @@
 """Images as every stage sees them: upright, in RGB, on white.
 
-A model must not be trained on other pixels than it is tested on, nor the audit look at a third
-kind. So this is the only module that decodes an image of a dataset:
+Nothing else decodes an image of a dataset, so that a model is tested on what it was trained on:
 
 - turned as its EXIF orientation says, as viewers and annotation tools show it; its size, and the
   frame of its boxes, are those of the upright image;
@@ -18,7 +17,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from legor1.core.boxes import MAX_ASPECT, Size
 from legor1.core.errors import UserError
@@ -35,21 +34,11 @@ ENDS = {"PNG": b"\0\0\0\0IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # of a whole fil
 TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type xmp"}
 
 
-class Decoded(NamedTuple):
-    """A decoded image."""
-
-    image: "Image"  # upright, in RGB
-    format: str  # of the file, by Pillow's names, such as PNG
-    mode: str  # of the file, such as RGBA
-    # Whether every reader sees these pixels, whatever it makes of orientation, alpha and 16 bits.
-    plain: bool
-
-
 def open_image(path: Path) -> "Image":
     """Return the image at ``path``, upright and in RGB; a UserError names an unreadable file."""
     try:
         with path.open("rb") as file:
-            return decode(file).image
+            return decode(file)[0]
     except (OSError, Rejected) as error:
         raise UserError(
             f"{path} cannot be read as an image: {error}. "
@@ -57,8 +46,12 @@ def open_image(path: Path) -> "Image":
         ) from error
 
 
-def decode(file: BinaryIO) -> Decoded:
-    """Decode an open file, of an animation the first frame; raises as ``image_size``."""
+def decode(file: BinaryIO) -> "tuple[Image, bool]":
+    """Return the image in an open file, of an animation the first frame, upright and in RGB.
+
+    And whether every reader sees these pixels, whatever it makes of orientation, alpha and 16 bits.
+    Raises as ``image_size``.
+    """
     from PIL import ExifTags, ImageOps
 
     with _opened(file) as image:
@@ -67,7 +60,7 @@ def decode(file: BinaryIO) -> Decoded:
         ImageOps.exif_transpose(image, in_place=True)
         clear, deep = image.has_transparency_data, image.mode.startswith("I")
         plain = not (turned or clear or deep or image.mode == "CMYK")
-        return Decoded(_rgb(image), image.format or "", image.mode, plain)
+        return _rgb(image), plain
 
 
 @contextlib.contextmanager
@@ -101,7 +94,7 @@ def image_size(file: BinaryIO) -> Size:
             file.seek(-len(end), os.SEEK_END)
             if file.read() == end:
                 return image.size
-    size = decode(file).image.size
+    size = decode(file)[0].size
     _check(size)
     return size
 

@@ -8,9 +8,7 @@ switch here, but for ``row_split``, which is the split's:
 - ``state_source_shortcut``, off, shows pairs of one step and image size in either order, and writes
   the rows in an order that tells nothing. A true state that lies in both folders is asked once,
   from the falsified one's: twice would make Yes the likelier answer. A size or an artefact that
-  the dataset itself gives to one side alone cannot be taken away here, and no row is dropped for
-  it: the audit measures it. The file's own size and encoding never reach a model, which sees
-  pixels.
+  the dataset itself gives to one side alone stays: the audit measures it.
 """
 
 from collections.abc import Collection, Iterable
@@ -28,14 +26,9 @@ SIDES = ("train", "test")
 class Conversations:
     """The conversations of a dataset under one protocol.
 
-    Args:
-        records, split: the rows of instances.parquet, and the content of split.json.
-        seed: decides the demonstrations and the order.
-        defects: those of ``defects.SWITCHES`` that are on.
-        object_format: one of ``defects.OBJECT_FORMATS``.
-
-    Raises:
-        UserError: a split of other instances.
+    ``records`` are the rows of instances.parquet and ``split`` the content of split.json, ``seed``
+    decides the demonstrations and the order, and ``defects`` are those that are on. A UserError
+    says that the split is of other instances.
     """
 
     def __init__(

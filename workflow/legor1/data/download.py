@@ -1,9 +1,7 @@
 """Downloading a dataset or a model and checking every file of it against what the hub says.
 
 A finished download has a manifest of its own beside the files (``RECORD``): it names the commit,
-and tells later runs, offline ones too, that the files are still the right ones. The hub's own
-``verify_repo_checksums`` would list the repository again, without retries, and hash all files
-a second time, since the manifest needs their SHA-256.
+and tells later runs, offline ones too, that the files are still the right ones.
 """
 
 import os
@@ -107,7 +105,7 @@ def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
 
 def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> dict[str, Entry]:
     """Return the entries of all wanted files, having downloaded those that were not there."""
-    _clear(hub, folder, wanted)
+    _clear(folder, wanted)
     entries, wrong = _check(folder, wanted, wanted)
     for _ in range(2):
         if wrong:
@@ -125,10 +123,10 @@ def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> dict[str, 
     )
 
 
-def _clear(hub: Hub, folder: Path, wanted: Wanted) -> None:
+def _clear(folder: Path, wanted: Wanted) -> None:
     """Remove files that only an earlier commit had; any other unknown file is an error."""
     record = recorded(folder)
-    for name in sorted(set(hub.wanted(visible(folder), str)) - wanted.keys()):
+    for name in sorted({*visible(folder)} - wanted.keys()):
         if record is None or name not in record["files"]:
             raise UserError(
                 f"{Path(folder) / name} is no file of that repository at that revision, and would "

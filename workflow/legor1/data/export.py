@@ -1,17 +1,30 @@
 """``legor1 export``: conversations and their images in the format of another program.
 
-The folder appears whole or not at all. Images are further names of the tree's files where the file
-system allows that (so they take no space, and are not to be edited), else copies.
+The folder appears whole or not at all. An image that shows every reader the same pixels is linked
+(so it takes no space, and is not to be edited), or copied where links cannot be made. Any other,
+which one reader would turn upright and another not, is written anew as the model sees it.
 """
 
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from legor1.core.boxes import PERCENT, PixelBudget, rescale, rescale_text
+from legor1.core.boxes import PERCENT, PixelBudget, Size, rescale, rescale_text
 from legor1.core.errors import UserError
-from legor1.core.files import atomic_folder, read_jsonl, write_json, write_jsonl, write_text
-from legor1.data.exported_images import Images
+from legor1.core.files import (
+    LEAVES,
+    Rejected,
+    atomic_folder,
+    locate,
+    open_below,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)
+from legor1.core.images import decode, open_image
 from legor1.data.instances import Record
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.parsing import Detection, parse_objects
@@ -30,6 +43,80 @@ COPIED = ("instance_id", "task", "manual", "width", "height", "prompt", "respons
 Sides = dict[str, list[Record]]  # a file's name without .jsonl → its conversations
 
 
+class Images:
+    """Puts images of a dataset tree into an export's folder, each once, resized to a ``budget``."""
+
+    def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
+        self._tree, self._folder, self._budget = Path(tree).resolve(), Path(folder), budget
+        self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
+
+    def place(self, turn: Record, below: str = "images") -> str:
+        """Put the image of a query or demonstration into the export; return its posix path there.
+
+        The folder ``below`` stands for the tree. Resized images have a folder of their own; those
+        written anew have one in it. A UserError names an image that is missing or of another size.
+        """
+        source, plain = self._checked(turn)
+        target, name = self.size(turn), f"{below}/{turn['image']}"
+        if resized := target != (turn["width"], turn["height"]):
+            name = f"resized/{turn['image']}.png"
+        elif not plain:
+            name = f"{below}/decoded/{turn['image']}.png"
+        path = self._folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if plain and not resized:
+                _link(source, path)
+            else:
+                _write(source, path, target)
+        return name
+
+    def size(self, turn: Record) -> Size:
+        """Return (width, height) in pixels that the turn's image has in the export."""
+        size = turn["width"], turn["height"]
+        return self._budget.processed_size(size) if self._budget else size
+
+    def _checked(self, turn: Record) -> tuple[Path, bool]:
+        name, size = turn["image"], (turn["width"], turn["height"])
+        try:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise Rejected(LEAVES)
+            source = locate(self._tree, name)
+            if name not in self._known:
+                with open_below(self._tree, name) as file:
+                    image, plain = decode(file)
+                self._known[name] = image.size, plain
+        except Rejected as error:
+            raise _refused(turn, f"{name!r} in {self._tree}: {error}") from error
+        actual, plain = self._known[name]
+        if actual != size:
+            raise _refused(
+                turn, f"{name} has {actual} pixels, not {size}, so its boxes are of another image"
+            )
+        return source, plain
+
+
+def _refused(turn: Record, why: str) -> UserError:
+    remedy = "Remedy: give the tree that the conversations were made from."
+    return UserError(f"{turn['instance_id']}: {why}. {remedy}")
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)  # which takes no space
+    except OSError:
+        shutil.copyfile(source, path)
+
+
+def _write(source: Path, path: Path, size: Size) -> None:
+    from PIL import Image
+
+    image = open_image(source)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    image.save(path, format="PNG")
+
+
 def write_export(
     conversations: Sequence[Path],
     tree: Path,
@@ -39,13 +126,9 @@ def write_export(
 ) -> dict[str, int]:
     """Write the export and return how many rows each file of conversations had.
 
-    Args:
-        conversations: JSONL files of ``legor1 convert``; the name of each names its part.
-        tree: the dataset tree that they were made from.
-        out: the folder; an earlier export there is replaced.
-        budget: see ``write_llamafactory``, the only one of the ``FORMATS`` that takes one.
-
-    A UserError names the file, row, image or argument that cannot be used.
+    The name of each file of ``conversations`` names its part, and ``tree`` is the one that they
+    were made from. ``write_llamafactory`` alone takes a ``budget``. A UserError names the file,
+    row, image or argument that cannot be used.
     """
     if budget and format != "llamafactory":
         raise UserError(

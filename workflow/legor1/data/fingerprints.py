@@ -3,7 +3,7 @@
 Two fingerprints: SHA-256 of the file, and a perceptual hash of what it shows, which a copy keeps
 that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 bits: on drawn
 manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
-more. The difference hash (dHash) tells them less well apart: 20 against 7.
+more.
 
 Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
 and the split leaves its instances out.
@@ -33,9 +33,6 @@ COLUMNS = {
     "perceptual_hash": "string",  # 64 hexadecimal digits; "" for a blank image
     "width": "int64",  # pixels
     "height": "int64",
-    "bytes": "int64",
-    "format": "string",  # by Pillow's name, such as PNG
-    "mode": "string",  # of its pixels, such as RGB
     "problem": "string",  # why it cannot be used; "" for a sound image
 }
 DISTANCE = 8  # bits of the perceptual hash in which copies of a picture may differ
@@ -44,33 +41,31 @@ _BLANK = 2  # grey levels between the darkest and the lightest part of a picture
 _CHUNK = 32  # images that a process takes at once
 
 
-def fingerprint(image: str, tree: Path) -> Record:
+def fingerprint(name: str, tree: Path) -> Record:
     """Return the row of one image, decoded once; ``tree`` is a resolved path."""
     import imagehash
 
     try:
-        with files.open_below(tree, image) as file:
+        with files.open_below(tree, name) as file:
             data = file.read()
     except (Rejected, OSError) as error:
         raise UserError(
-            f"{tree / image} cannot be read: {error}. "
+            f"{tree / name} cannot be read: {error}. "
             "Remedy: bring it back, or index the tree again with 'legor1 index'."
         ) from error
-    known = {"image": image, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    known = {"image": name, "sha256": hashlib.sha256(data).hexdigest()}
     try:
-        decoded = decode(io.BytesIO(data))
+        image, _ = decode(io.BytesIO(data))
     except Rejected as rejected:
         unknown = dict.fromkeys(COLUMNS, "") | {"width": 0, "height": 0}
         return unknown | known | {"problem": str(rejected)}
-    grey = decoded.image.convert("L")
+    grey = image.convert("L")
     levels = np.asarray(grey.reduce(max(1, min(grey.size) // 64)))
     blank = int(levels.max()) - int(levels.min()) < _BLANK
     return known | {
         "perceptual_hash": "" if blank else str(imagehash.phash(grey, hash_size=_SIDE)),
         "width": grey.width,
         "height": grey.height,
-        "format": decoded.format,
-        "mode": decoded.mode,
         "problem": "",
     }
 
@@ -94,7 +89,7 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
     for row in rows:
         if not row["problem"] and sizes[row["image"]] != [row["width"], row["height"]]:
             row["problem"] = "size not as its header says"
-    write_table(out, rows, COLUMNS, {"schema_version": "2"})
+    write_table(out, rows, COLUMNS, {"schema_version": "3"})
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
     counts = {"images": len(rows), "blank": blank, "broken": broken}

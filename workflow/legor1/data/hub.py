@@ -7,7 +7,7 @@ import errno
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,38 +39,21 @@ class Hub:
     endpoint: str | None = None  # the hub's address, ``HF_ENDPOINT`` by default
     wait: Callable[[float], object] = time.sleep  # called with the seconds before a retry
 
-    def wanted(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
-        """Return those of the items whose names are wanted of such a repository."""
-        from huggingface_hub.utils import filter_repo_objects
-
-        allowed, ignored = PATTERNS[self.kind], IGNORED[self.kind]
-        kept = filter_repo_objects(items, key=name, allow_patterns=allowed, ignore_patterns=ignored)
-        return list(kept)
-
     def listing(self) -> tuple[str, dict[str, "RepoFile"]]:
         """Return the commit that the revision is now, and what the wanted files are at it."""
         from huggingface_hub import HfApi, RepoFile
+        from huggingface_hub.utils import filter_repo_objects
 
-        api = HfApi(self.endpoint)
-
-        def resolve() -> str:
-            if COMMIT.fullmatch(self.revision):
-                return self.revision
-            return str(
-                api.repo_info(
-                    self.repo, revision=self.revision, repo_type=self.kind, timeout=SECONDS
-                ).sha
-            )
-
-        def files() -> list[RepoFile]:
-            tree = api.list_repo_tree(
-                self.repo, recursive=True, revision=commit, repo_type=self.kind
-            )
-            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
-            return self.wanted(entries, lambda entry: entry.path)
-
-        commit = self._patiently(resolve)
-        wanted = {file.path: file for file in self._patiently(files)}
+        api, commit = HfApi(self.endpoint), self.revision
+        if not COMMIT.fullmatch(commit):
+            info = partial(api.repo_info, self.repo, repo_type=self.kind, timeout=SECONDS)
+            commit = str(self._patiently(lambda: info(revision=self.revision)).sha)
+        tree = partial(api.list_repo_tree, self.repo, revision=commit, repo_type=self.kind)
+        entries = self._patiently(lambda: [*tree(recursive=True)])
+        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+        allowed, ignored = PATTERNS[self.kind], IGNORED[self.kind]
+        kept = filter_repo_objects(files, allow_patterns=allowed, ignore_patterns=ignored)
+        wanted = {name: files[name] for name in kept}
         if not wanted:
             reason = f"it has no file among {', '.join(PATTERNS[self.kind])}"
             raise self._failure(reason, "check the name and the revision")

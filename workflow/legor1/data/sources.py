@@ -95,13 +95,9 @@ def describe_model(
 ) -> None:
     """Write ``model.json``: where the base model lies and what its files hash to.
 
-    The path is relative to ``out``'s folder, so that both can move together. A UserError says that
-    ``folder`` holds no model.
-
-    Args:
-        source: owner/name on the hub, or a folder.
-        revision: commit, tag or branch as it was asked for, if it was downloaded.
-        record: the download's manifest, if it was downloaded; its files were just checked.
+    The path is relative to ``out``'s folder, so that both can move together. ``source`` is a
+    repository on the hub, or a folder; of a download, ``revision`` is as it was asked for and
+    ``record`` its manifest, whose files were just checked. A UserError says if there is no model.
     """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise UserError(

@@ -37,13 +37,10 @@ def predict(
     UserError says that another process works on the shard, or that the adapter is damaged.
 
     Args:
-        recipe: the experiment's block of the config, resolved.
+        recipe, code: what the predictions depend on, and the digest of this stage's code.
         conversations, tree: ``test.jsonl``, and the dataset tree that its image paths start from.
-        base: ``model.json`` of the base model.
-        adapter: folder of the trained adapter, or None for the base model itself.
+        base, adapter: ``model.json`` of the base model; the adapter's folder, if there is one.
         shard: (index, count).
-        out: the shard's predictions.
-        code: the digest of the code of this stage.
     """
     index, count = shard
     facts = ["instance_id", "task", "image", "width", "height", "box_frame", "variant"]

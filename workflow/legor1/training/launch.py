@@ -50,12 +50,11 @@ def train(
     """Train one experiment's adapter into ``out``, resuming from ``work`` where it can.
 
     Args:
-        recipe: the experiment's block of the config, resolved.
+        recipe, code: what the training depends on, and the digest of its code.
         conversations, tree: ``train.jsonl``, and the dataset tree that its image paths start from.
         base: ``model.json`` of the base model.
         work: has the checkpoints of all trainings, each in a folder named by its fingerprint.
         out: gets ``adapter/``, ``history.jsonl`` and ``run.json``.
-        code: the digest of the training's code; checkpoints of other code are not used.
         manifest: that of the tree, whose images are part of what the result depends on.
         start_from: the folder of the adapter that it continues, where the recipe names one.
         minutes: the training stops gracefully before they are over; None or 0: never.

@@ -40,7 +40,7 @@ class Upright(Image):
 def opened(source: Source) -> PIL.Image.Image:
     """Return the image that datasets stores as ``source``, upright and in RGB."""
     if source["bytes"] is not None:
-        return decode(io.BytesIO(source["bytes"])).image
+        return decode(io.BytesIO(source["bytes"]))[0]
     return open_image(Path(source["path"]))
 
 

@@ -25,11 +25,9 @@ def write_audit(
 ) -> dict[str, int]:
     """Audit a prepared dataset and write audit.json; return how many findings have each verdict.
 
-    Args:
-        conversations: the folder of {plain,reasoning}/{train,test}.jsonl.
-        tree: the dataset's folder; without it the files' bytes are not measured.
-        images: images.parquet of ``fingerprint``; without it duplicates are not measured, and
-            images are the same if their paths are.
+    ``conversations`` is the folder of {plain,reasoning}/{train,test}.jsonl. Without ``tree`` the
+    files' bytes are not measured; without ``images``, the images.parquet of ``fingerprint``,
+    duplicates are not, and images are the same if their paths are.
     """
     material = read(instances, split, conversations, tree, images)
     findings = leaks.findings(material) + shortcuts.findings(material) + leaks.duplicates(material)

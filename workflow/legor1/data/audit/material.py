@@ -15,21 +15,13 @@ REQUIRED = ("instance_id", "task", "manual", "image", "prompt", "response", "dem
 
 @dataclass(frozen=True)
 class Material:
-    """A dataset under one protocol.
+    """A dataset under one protocol."""
 
-    Attributes:
-        rows: instance id → row of instances.parquet.
-        split: side → instance ids.
-        conversations: variant → side → rows, in the order of the file.
-        tree: the dataset's folder, where it is at hand.
-        prints: image → (SHA-256, perceptual hash in hexadecimal), where it is at hand.
-    """
-
-    rows: dict[str, Record]
-    split: dict[str, list[str]]
-    conversations: dict[str, dict[str, list[Record]]]
-    tree: Path | None
-    prints: dict[str, tuple[str, str]]
+    rows: dict[str, Record]  # of instances.parquet, by instance id
+    split: dict[str, list[str]]  # side → instance ids
+    conversations: dict[str, dict[str, list[Record]]]  # variant → side → rows of the file
+    tree: Path | None  # the dataset's folder, where it is at hand
+    prints: dict[str, tuple[str, str]]  # image → SHA-256 and perceptual hash, where at hand
 
     def every(self, variant: str, *tasks: str) -> list[Record]:
         """Return the conversations of both sides, of these tasks (all if none is named)."""

@@ -22,22 +22,16 @@ from legor1.tasks.discovery import TASKS
 
 
 class Index:
-    """What a tree holds.
-
-    Attributes:
-        rows: instance id → usable row.
-        quarantine: the other rows, as in quarantine.jsonl.
-    """
+    """What a tree holds: its usable rows by instance id, and those in quarantine."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.manuals = root, steps.read_manuals(root)
         self.rows: dict[str, Row] = {}
         self.quarantine: list[Record] = []
         self.measure = object_answers.Measure()
-        self.frame: object_answers.Frame | None = None
         self.dialogues = self.true_images = 0
         self._falsified: dict[str, Dialogue] = {}  # by the path of the true image
-        self._boxes: dict[str, tuple[object_answers.Objects, Dialogue]] = {}  # by instance id
+        self._boxes: dict[str, tuple[object_answers.Objects, Size, Dialogue]] = {}  # by id
 
     def read(self) -> None:
         """Read the dialogue files, add true images, and put all boxes into pixels."""
@@ -61,7 +55,7 @@ class Index:
         """
         reasons = Counter(entry["reason"] for entry in self.quarantine)
         return {
-            "object_frame": self.frame,
+            "object_frame": self.measure.frame,
             "object_answers": self.measure.answers,
             "largest_coordinate": self.measure.largest,
             "largest_share": round(self.measure.filled, 4),
@@ -137,8 +131,7 @@ class Index:
         if identity in self.rows:
             raise Rejected("repeats an image of its task")
         if boxes:
-            self.measure.add(boxes, size, dialogue)
-            self._boxes[identity] = boxes, dialogue
+            self._boxes[identity] = boxes, size, dialogue
         self.rows[identity] = Row(
             identity,
             task,
@@ -170,15 +163,15 @@ class Index:
             self.true_images += 1
 
     def _convert_boxes(self) -> None:
-        self.frame = self.measure.frame()
-        for identity, (boxes, dialogue) in reversed(self._boxes.items()):
+        self.measure = object_answers.measure(self._boxes.values())
+        frame = self.measure.frame
+        for identity, (boxes, size, dialogue) in reversed(self._boxes.items()):
             row = self.rows.pop(identity)
-            size = row.image_width, row.image_height
             try:
                 self.rows[identity] = row._replace(
-                    response=object_answers.canonical(boxes, size, self.frame),
+                    response=object_answers.canonical(boxes, size, frame),
                     file_response=object_answers.as_filed(boxes),
-                    file_frame="percent" if boxes.percent else self.frame or "",
+                    file_frame="percent" if boxes.percent else frame or "",
                 )
             except Rejected as rejected:
                 self._set_aside(dialogue.file, dialogue.position, str(rejected), dialogue.image)

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from legor1.core.boxes import PERCENT, Box, Size, rescale
@@ -26,15 +27,11 @@ _OLD = re.compile(r"<p>(.*?)</p>\s*\{" + rf"<{_NUMBER}>" * 4 + r"\}", re.DOTALL)
 
 
 class Objects(NamedTuple):
-    """The labelled boxes of one answer, in the dataset's own frame.
-
-    Attributes:
-        percent: True for the old form, whose frame is [0, 100]; the new form's must be measured.
-    """
+    """The labelled boxes of one answer, in the dataset's own frame."""
 
     labels: tuple[str, ...]
     boxes: tuple[Box, ...]
-    percent: bool
+    percent: bool  # whether it has the old form, whose frame is [0, 100]; else it is measured
 
 
 def parse(answer: str) -> Objects:
@@ -55,81 +52,76 @@ def parse(answer: str) -> Objects:
     return Objects(labels, tuple(_box(box) for _, box in pairs), percent=bool(old))
 
 
-class Measure:
-    """Finds the frame that all answers in the new form share.
+class Measure(NamedTuple):
+    """What the answers in the new form share."""
 
-    Answers are of four kinds: ``within`` both [0, 100] and their image, ``above`` 100,
-    ``outside`` the image, or in ``neither``.
+    frame: Frame | None = None
+    answers: int = 0
+    largest: float = 0.0  # coordinate of the answers that fit the frame
+    filled: float = 0.0  # the same as a share of the image's width or height
 
-    Attributes:
-        answers: how many were seen.
-        largest: the largest coordinate of those that fit the frame.
-        filled: the same as a share of the image's width or height.
+
+class Extent:
+    """How far the boxes of an answer reach; ``source`` is named in errors.
+
+    It is ``within`` both [0, 100] and its image, ``above`` 100, ``outside`` the image, or in
+    ``neither``.
     """
 
-    def __init__(self) -> None:
-        self.answers = self._large = self._small = 0
-        self.largest = self.filled = 0.0
-        self._first: dict[str, str] = {}  # the first answer of each kind
-        self._counts: Counter[str] = Counter()
-        self._most: dict[str, tuple[float, float]] = {}  # kind → its largest and filled
-
-    def add(self, objects: Objects, size: Size, source: Dialogue) -> None:
-        """Take one answer into account; ``source`` is named in errors."""
-        if objects.percent:
-            return
-        self.answers += 1
+    def __init__(self, objects: Objects, size: Size, source: Dialogue) -> None:
         right, low = (max(box[side] for box in objects.boxes) for side in (2, 3))
-        above = right > 100 or low > 100
+        self.largest, self.filled = max(right, low), max(right / size[0], low / size[1])
+        self.above, self.large = self.largest > 100, min(size) >= LARGE
         outside = right > size[0] + ROUNDING or low > size[1] + ROUNDING
-        large = min(size) >= LARGE
-        self._large += large
-        self._small += large and not above
-        kind = ("within", "above", "outside", "neither")[above + 2 * outside]
-        self._counts[kind] += 1
-        self._first.setdefault(
-            kind,
+        self.kind = ("within", "above", "outside", "neither")[self.above + 2 * outside]
+        self.text = (
             f"{source.file}, row {source.position} has a box up to ({right:g}, {low:g}) "
-            f"in an image of {size[0]} x {size[1]} pixels",
+            f"in an image of {size[0]} x {size[1]} pixels"
         )
-        largest, filled = self._most.get(kind, (0.0, 0.0))
-        share = max(right / size[0], low / size[1])
-        self._most[kind] = max(largest, right, low), max(filled, share)
 
-    def frame(self) -> Frame | None:
-        """Return the frame, None if there is no answer in the new form.
 
-        A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
-        neither occurs, it is the frame that the largest coordinate fills better. A few stray
-        answers do not count; a UserError says that no frame fits the others.
-        """
-        frame = self._settle()
-        kinds = ("within", "above" if frame == "pixels" else "outside")
-        fitting = [self._most[kind] for kind in kinds if kind in self._most]
-        if not fitting:
-            return None
-        self.largest, self.filled = (max(numbers) for numbers in zip(*fitting, strict=True))
-        return frame
+def measure(answers: Iterable[tuple[Objects, Size, Dialogue]]) -> Measure:
+    """Return the frame that all answers in the new form share, None if there is no such answer.
 
-    def _settle(self) -> Frame:
-        first = self._first
-        above, outside, odd = (self._counts[kind] for kind in ("above", "outside", "neither"))
-        if odd > MOST_ODD * self.answers:
-            raise _mixture(f"{odd} of {self.answers} fit neither, such as {first['neither']}")
-        few, stray = max(1, MOST_STRAY * self.answers), min(above, outside)
-        if stray > few or (stray and stray + odd > MOST_ODD * self.answers):
-            raise _mixture(f"{first['above']}, so not [0, 100]; {first['outside']}, so not pixels")
-        if above > outside and self._small >= max(FEWEST_SMALL, MOST_SMALL * self._large):
-            if above <= few and self._small >= (1 - MOST_ODD) * self._large:
-                return "percent"
-            raise _mixture(
-                f"{first['above']}, so not [0, 100]; but in {self._small} of {self._large} answers "
-                "on large images no coordinate exceeds 100"
-            )
-        if above == outside:
-            largest, filled = self._most.get("within", (0.0, 0.0))
-            return "percent" if largest / 100 >= filled else "pixels"
+    A coordinate above 100 speaks for pixels, one outside its image for [0, 100]. Where
+    neither occurs, it is the frame that the largest coordinate fills better. A few stray
+    answers do not count; a UserError says that no frame fits the others.
+    """
+    extents = [Extent(*answer) for answer in answers if not answer[0].percent]
+    frame = _settle(extents)
+    kinds = ("within", "above" if frame == "pixels" else "outside")
+    fitting = [extent for extent in extents if extent.kind in kinds]
+    return Measure(frame if fitting else None, len(extents), *_most(fitting))
+
+
+def _settle(extents: list[Extent]) -> Frame:
+    first = {extent.kind: extent.text for extent in reversed(extents)}
+    counts = Counter(extent.kind for extent in extents)
+    above, outside, odd = (counts[kind] for kind in ("above", "outside", "neither"))
+    if odd > MOST_ODD * len(extents):
+        raise _mixture(f"{odd} of {len(extents)} fit neither, such as {first['neither']}")
+    few, stray = max(1, MOST_STRAY * len(extents)), min(above, outside)
+    if stray > few or (stray and stray + odd > MOST_ODD * len(extents)):
+        raise _mixture(f"{first['above']}, so not [0, 100]; {first['outside']}, so not pixels")
+    large = [extent for extent in extents if extent.large]
+    small = sum(not extent.above for extent in large)
+    if above > outside and small >= max(FEWEST_SMALL, MOST_SMALL * len(large)):
+        if above <= few and small >= (1 - MOST_ODD) * len(large):
+            return "percent"
+        raise _mixture(
+            f"{first['above']}, so not [0, 100]; but in {small} of {len(large)} answers "
+            "on large images no coordinate exceeds 100"
+        )
+    if above != outside:
         return "pixels" if above > outside else "percent"
+    largest, filled = _most([extent for extent in extents if extent.kind == "within"])
+    return "percent" if largest / 100 >= filled else "pixels"
+
+
+def _most(extents: list[Extent]) -> tuple[float, float]:
+    """Return the largest coordinate, and the largest share of an image."""
+    largest, filled = [e.largest for e in extents], [e.filled for e in extents]
+    return max(largest, default=0.0), max(filled, default=0.0)
 
 
 def _mixture(why: str) -> UserError:

@@ -31,18 +31,15 @@ class Step(NamedTuple):
 
 @dataclass
 class Manuals:
-    """The metadata of all manuals.
+    """The metadata of all manuals."""
 
-    Attributes:
-        images: ``<manual>/images/<name>`` → (class, number, manual_id, instruction_id).
-        texts: (manual_id, instruction_id) → the instruction's text.
-        loaded: the same of instructions with a view (``VLM``), which the published loader keeps.
-        rejected: (file, position of the instruction or 0, reason) of what was not understood.
-    """
-
+    # ``<manual>/images/<name>`` → (class, number, manual_id, instruction_id)
     images: dict[str, tuple[str, int | None, str, int]] = field(default_factory=dict)
+    # (manual_id, instruction_id) → the instruction's text
     texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    # the same of instructions with a view (``VLM``), which the published loader keeps
     loaded: dict[tuple[str, int], str] = field(default_factory=dict)
+    # (file, position of the instruction or 0, reason) of what was not understood
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
 
     def step(self, path: str) -> Step:

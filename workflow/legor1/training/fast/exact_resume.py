@@ -41,7 +41,6 @@ class Checkpoints(TrainerCallback):
         self.trainer, self.work = trainer, work
         self.saving: int | None = None  # the step whose checkpoint is being written
         self.resumed: Path | None = None
-        self.loading = False  # whether a checkpoint is being read
         self.started, self.before = time.monotonic(), 0.0
 
     def seconds(self) -> float:
@@ -51,7 +50,6 @@ class Checkpoints(TrainerCallback):
     def resume(self) -> str | None:
         """Return the newest whole checkpoint, if there is one, for ``Trainer.train``."""
         self.resumed = work_folder.newest(self.work)
-        self.loading = self.resumed is not None
         return str(self.resumed) if self.resumed else None
 
     def on_train_begin(self, args: Arguments, state: State, control: Control, **given: Any) -> None:
@@ -63,10 +61,6 @@ class Checkpoints(TrainerCallback):
             if state.global_step >= state.max_steps:  # transformers would do one more step
                 self.trainer._run_epoch = lambda **_: None
                 control.should_training_stop = True
-
-    def on_step_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Note that all of the checkpoint has been read: the random state is read last."""
-        self.loading = False
 
     def on_step_end(self, args: Arguments, state: State, control: Control, **_: object) -> None:
         """Note that a checkpoint is about to be written, for ``explain``."""
@@ -85,7 +79,7 @@ class Checkpoints(TrainerCallback):
 
     def explain(self, error: Exception) -> UserError | None:
         """Return what ``error`` means to the user, if a file could not be written or read."""
-        if self.loading and self.resumed and (path := refused(self.resumed)):
+        if self.resumed and (path := refused(self.resumed)):
             return UserError(
                 f"{path} is damaged, or holds code, none of which was run. Remedy: delete "
                 f"{self.resumed} and run again: it resumes from the checkpoint before, or from "

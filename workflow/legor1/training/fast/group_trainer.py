@@ -51,16 +51,11 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
 
     For models without an ``obstacle``, with or without images, with or without LoRA, alone or under
     DDP and DeepSpeed ZeRO-2. Where a generation batch is split into several forward passes, whole
-    groups are shuffled, not rows. ``per_device_train_batch_size`` should be a multiple of
-    ``num_generations``; else incomplete groups are shared as far as they go.
+    groups are shuffled, not rows; of a group that is torn, each part is shared.
 
-    Args:
-        check: compare the log-probabilities of the first step with the stock trainer's.
-        feature_bytes: size of the cache of image features, if the vision tower is frozen.
-        args, kwargs: those of ``GRPOTrainer``.
-
-    Raises:
-        RuntimeError: the check failed.
+    With ``check`` the log-probabilities of the first step are compared with the stock trainer's,
+    and a RuntimeError says that they differ. ``feature_bytes`` is the size of the cache of image
+    features, if the vision tower is frozen.
     """
 
     args: Any

@@ -12,8 +12,7 @@ last layer's keys and values nothing reads a prompt's any more: there the querie
 part, the norm and the language head are computed only for the tokens that predict an answer's. Loss
 and metrics are TRL's own, and so are the numbers, up to rounding.
 
-The packing of the row is passed as the attention mask of the model's full-attention layers,
-``attention_mask={"full_attention": packing}``; with any other mask all is as before.
+The packing of the row is passed as the attention mask of the model's full-attention layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -115,8 +114,7 @@ def install(decoder: Model, family: ModelFamily) -> None:
     """Make the attention functions, and the decoder's last layer, read packings."""
     register_by_mask(Packing, PACKED)
     layer = decoder.layers[-1]
-    if not hasattr(layer.forward, "packed"):
-        layer.forward = scoring_alone(layer, layer.forward, family)
+    layer.forward = scoring_alone(layer, layer.forward, family)
 
 
 def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
@@ -136,7 +134,6 @@ def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Calla
         scored = hidden_states[:, packing.scored] + attended
         return scored + layer.mlp(layer.post_attention_layernorm(scored))
 
-    score.packed = True  # type: ignore[attr-defined]
     return score
 
 
@@ -166,13 +163,9 @@ class PackedSFTTrainer(SFTTrainer):
     """SFT on packed examples, each prepared once.
 
     For models without an ``obstacle`` and prompt-completion data with images, with or without LoRA,
-    alone or under DDP and DeepSpeed ZeRO-2; loss on completions alone. Dropout draws other numbers
-    than in the stock trainer, equally likely.
-
-    Args:
-        feature_bytes: size of the cache of image features in host memory, if the tower is frozen.
-        patch_bytes: size of the cache of patches that wait for the tower.
-        args, kwargs: those of ``SFTTrainer``, with ``max_length=None``.
+    alone or under DDP and DeepSpeed ZeRO-2; loss on completions alone, and ``max_length=None``.
+    Dropout draws other numbers than in the stock trainer, equally likely. ``feature_bytes`` and
+    ``patch_bytes`` are the sizes of the caches of image features and of patches that wait.
     """
 
     def __init__(

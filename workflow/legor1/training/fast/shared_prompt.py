@@ -7,9 +7,7 @@ single tokens, so a prompt's tokens are computed once instead of G times, forwar
 no row is padded. The prompt's keys and values reach the completions inside each layer's attention,
 not through a cache, which activation checkpointing would switch off.
 
-The layout of the row is passed as the attention mask of the model's full-attention layers,
-``attention_mask={"full_attention": layout}``. ``install`` registers attention functions that read
-it; they leave any other mask to the original function.
+The layout of the row is passed as the attention mask of the model's full-attention layers.
 """
 
 from collections.abc import Sequence
