@@ -65,8 +65,7 @@ def call(function: Reward, sample: Mapping[str, object]) -> float | None:
 def source(name: str) -> Path:
     """Return the file that defines the user's reward ``name``: its content counts as code.
 
-    Raises:
-        UserError: there is none, it lacks the function, or that wants what is not given.
+    A UserError if there is none, it lacks the function, or that wants what is not given.
     """
     place, _, function = name.rpartition(":")
     path = Path(place) if place.endswith(".py") else _module_file(name, place)
@@ -108,11 +107,9 @@ def run_by(options: Mapping[str, object]) -> list[Path]:
 
 
 def load(name: str) -> Reward:
-    """Run the file of the user's reward ``name``, and return its function, made to name itself.
+    """Run the file of the user's reward ``name``, and return its function.
 
-    Raises:
-        UserError: as ``source``, or the file cannot be run; and from the function: it raised, or
-            returned neither a finite number nor None.
+    What goes wrong there, then or when the function is called, is a UserError that names both.
     """
     path = source(name)
     try:

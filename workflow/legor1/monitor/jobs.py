@@ -136,11 +136,7 @@ def _rank(job: "Planned", names: Sequence[str]) -> tuple[int, list[tuple[int, in
 
 
 def read(run: Path) -> list[Job]:
-    """Return the jobs of the run in ``run``; none before it is started.
-
-    Raises:
-        UserError: ``jobs.json`` holds no jobs.
-    """
+    """Return the jobs of the run in ``run``, none before it is started; a UserError if damaged."""
     path = run / IN_RUN.jobs
     if not (text := content(path)):
         return []

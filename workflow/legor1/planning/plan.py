@@ -29,7 +29,7 @@ def plan(
     base: Path | None = None,
     conversations: str | None = None,
 ) -> Plan:
-    """Return what a run of ``config`` asks for.
+    """Return what a run of ``config`` asks for; a UserError if the base model is not known.
 
     Args:
         gpu: a name of ``machines.GPUS`` for all stages; else what the rules ask for.
@@ -37,9 +37,6 @@ def plan(
         conversations: folder of ``train.jsonl`` and ``test.jsonl``; an experiment's own settings
             may stand in it, as in ``data/{protocol}/{variant}``. Where a file is missing, lengths
             are assumed.
-
-    Raises:
-        UserError: the base model is not known, or a file cannot be read.
     """
     planner = _Planner(config, gpu, base, conversations)
     return {
