@@ -272,11 +272,7 @@ def plan_dry_run(record):
     """Print the plan's total before a dry run's last words: it has no `onstart`."""
     if workflow.dryrun and str(record.msg).startswith("This was a dry-run"):
         try:
-            known = {
-                "base": Path(layout.base_model),
-                "conversations": f"{layout.data.root}/{{protocol}}/{{variant}}",
-            }
-            logger.info(summary(plan(typed(config), **known)))
+            logger.info(summary(plan(typed(config), run=Path(RUN))))
         except UserError as error:
             logger.info(f"No plan: {error}")
     return True

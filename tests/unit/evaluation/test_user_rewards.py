@@ -44,14 +44,6 @@ def test_a_file_is_read_but_not_run_when_it_is_checked(file, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-def test_a_module_can_be_named_too(file, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "some_rewards.py").write_text("def own(task): return len(task)")
-    assert suites.source("some_rewards:own") == tmp_path / "some_rewards.py"
-    reward = suites.reward(SOUND, "some_rewards:own")
-    assert suites.call(reward, {"task": "state", "more": 1}) == 5
-
-
 def test_a_name_of_the_suite_is_the_suites(file):
     assert suites.reward(SOUND, "object") is SOUND.rewards["object"]
     with pytest.raises(KeyError):

@@ -245,36 +245,35 @@ def conversation(task, number):
 
 
 def test_conversations_are_counted_where_they_are_and_each_experiments_own(tmp_path):
-    folder = tmp_path / "baseline"
-    write_jsonl(folder / "test.jsonl", [conversation("object", n) for n in range(5)])
-    content = plan(load(BASE, DEMO), conversations=str(tmp_path / "{method}"))
-    found = stages(content)
-    assert found["few_shot", "predict"]["lengths"] == str(folder / "test.jsonl")
+    path = tmp_path / "data/sound/plain/test.jsonl"
+    write_jsonl(path, [conversation("object", n) for n in range(5)])
+    reasoning = {"experiments": {"grpo": {"variant": "reasoning"}}}
+    found = stages(plan(load(BASE, DEMO, reasoning), run=tmp_path))
+    assert found["few_shot", "predict"]["lengths"] == str(path)
     assert found["few_shot", "predict"]["rows"] == 5
     assert found["few_shot", "predict"]["tokens"]["visual"] == {"mean": 15.0, "most": 15}
-    assert found["sft", "predict"]["lengths"] == "assumed"
+    assert found["grpo", "predict"]["lengths"] == "assumed"
 
 
 def test_a_training_takes_at_most_its_rows_of_the_chosen_tasks(tmp_path):
     rows = [conversation(task, n) for n in range(700) for task in ("object", "state")]
-    write_jsonl(tmp_path / "train.jsonl", rows)
-    content = plan(load(BASE), conversations=str(tmp_path))
+    for protocol, variant in (("sound", "plain"), ("sound", "reasoning"), ("thesis", "reasoning")):
+        write_jsonl(tmp_path / f"data/{protocol}/{variant}/train.jsonl", rows)
+    content = plan(load(BASE), run=tmp_path)
     found = stages(content)
     assert found["sft", "train"]["rows"] == 1000
     assert found["thesis_grpo", "train"]["rows"] == 700  # of one task, at most 2,000
 
 
 def test_bad_conversations_are_named(tmp_path):
-    (tmp_path / "test.jsonl").write_text("")
-    with pytest.raises(UserError, match=r"test\.jsonl holds no conversation"):
-        plan(load(BASE, DEMO), conversations=str(tmp_path))
-    with pytest.raises(UserError, match="cannot be filled in"):
-        plan(load(BASE, DEMO), conversations="{nothing}")
+    write_jsonl(tmp_path / "data/sound/plain/test.jsonl", [{"task": "object"}])
+    with pytest.raises(UserError, match=r"test\.jsonl, line 1"):
+        plan(load(BASE, DEMO), run=tmp_path)
 
 
 def test_a_base_that_is_here_is_read(tmp_path):
-    write_json(tmp_path / "model.json", {"path": str(TINY_BASE)})
-    content = plan(load(BASE), base=tmp_path / "model.json")
+    write_json(tmp_path / "base/model.json", {"path": str(TINY_BASE)})
+    content = plan(load(BASE), run=tmp_path)
     assert content["parameters"] == 1_509_440
     assert content["text"] == "counted"
 

@@ -191,7 +191,7 @@ STEPS = number("--steps", "building steps a manual")
 SUITE = choice("--suite", *SUITES, **SOUND)
 OWN = option(
     "--own",
-    "a reward of your own besides, as path/to/file.py:function or module:function",
+    "a reward of your own besides, as path/to/file.py:function",
     metavar="FILE:FUNCTION",
     multiple=True,
     required=False,

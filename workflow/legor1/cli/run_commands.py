@@ -44,27 +44,20 @@ def check(overlays: Sequence[str], base_config: str) -> None:
     STUDY,
     "plan workflow/configs/demo.yaml --gpu A100-40 --out plan.json",
     *(p.OVERLAYS, p.BASE_CONFIG, p.GPU),
-    p.path("--base", "model.json of the base model, if it is here", **p.MAYBE),
-    p.option(
-        "--conversations",
-        "of train.jsonl and test.jsonl, to count; {protocol}: an experiment's",
-        metavar="DIR",
-        default=None,
-    ),
+    p.path("--run", "the run's folder: count the conversations that are there", None, **p.MAYBE),
     p.OUT_JSON,
 )
 def plan(
     overlays: Sequence[str],
     base_config: str,
     gpu: str | None,
-    base: Path | None,
-    conversations: str | None,
+    run: Path | None,
     out: Path | None,
 ) -> None:
     """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit."""
     from legor1.planning.plan import misfits, plan, render
 
-    content = plan(_resolved(overlays, base_config), gpu, base, conversations)
+    content = plan(_resolved(overlays, base_config), gpu, run)
     if out:
         write_json(out, content)
     print(render(content))

@@ -61,14 +61,10 @@ class Sample:
 
 
 def compare(named: Named, settings: Bootstrap = BOOTSTRAP) -> Row:
-    """Return what goes into ``comparison.json``.
+    """Return what goes into ``comparison.json``; a UserError says what cannot be compared.
 
-    Args:
-        named: (experiment, folder of ``legor1 score``); each experiment is compared with all
-            before it, and a name that comes again is another training seed of it.
-
-    Raises:
-        UserError: there is nothing to compare, a file is missing, or protocols differ.
+    ``named`` is (experiment, folder of ``legor1 score``); each experiment is compared with all
+    before it, and a name that comes again is another training seed of it.
     """
     protocol, frames = _read(named)
     known = PROTOCOLS[protocol]

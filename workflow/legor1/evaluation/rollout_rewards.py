@@ -26,13 +26,10 @@ def write_rewards(
     their names: null where a sample is left out (``sound``, a task that is not the reward's own).
 
     ``own`` are the user's own rewards besides, as ``suites`` names them; a line has what they ask
-    for under the same name, ``image`` as a path.
+    for under the same name, ``image`` as a path. A UserError names a bad line; nothing is written.
 
     Returns:
         ``completions``, how many there are, then the mean of each reward that some line has.
-
-    Raises:
-        UserError: a line is not as it should be; nothing is written then.
     """
     functions = SUITES[name].rewards | {suites.label(path): suites.load(path) for path in own}
     sums, counts, lines = dict.fromkeys(functions, 0.0), dict.fromkeys(functions, 0), 0
@@ -51,8 +48,7 @@ def write_rewards(
 def score(row: Row, suite: Suite, functions: Mapping[str, Reward] | None = None) -> Rewards:
     """Return the rewards of one rollout, by name: those of ``functions``, else the suite's.
 
-    Raises:
-        ValueError: a field is not as it should be.
+    A ValueError says which field is not as it should be.
     """
     completion, solution, task = (row.get(key) for key in ("completion", "solution", "task"))
     if not isinstance(completion, str) or not isinstance(solution, str):

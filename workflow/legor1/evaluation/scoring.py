@@ -74,12 +74,10 @@ def score(
     """Score predictions; return what goes into ``scores.json``, and a row an example.
 
     Args:
-        predictions: rows with the keys in ``REQUIRED``, and perhaps ``manual``.
+        predictions: rows with the keys in ``REQUIRED``, and perhaps ``manual``; a UserError names
+            one that cannot be scored.
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
         source: the file that errors name.
-
-    Raises:
-        UserError: a row cannot be scored, or an instance occurs twice.
     """
     by_task = _by_task(predictions, protocol, source)
     tasks: Row = {}

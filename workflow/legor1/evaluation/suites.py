@@ -1,13 +1,12 @@
 """The rewards that a training may choose from: those of a suite, and the user's own.
 
-A reward of the user's own is ``module:function`` or ``path/to/file.py:function`` in the config. It
-says by the names of its parameters what it is given (``GIVEN``). Its file is read when a config is
-checked, and run only where the config or the command line names it.
+A reward of the user's own is ``path/to/file.py:function`` in the config. It says by the names of
+its parameters what it is given (``GIVEN``). Its file is read when a config is checked, and run only
+where the config or the command line names it.
 """
 
 import ast
 import functools
-import importlib.util
 import inspect
 import math
 from collections.abc import Iterable, Mapping
@@ -65,17 +64,16 @@ def call(function: Reward, sample: Mapping[str, object]) -> float | None:
 def source(name: str) -> Path:
     """Return the file that defines the user's reward ``name``: its content counts as code.
 
-    Raises:
-        UserError: there is none, it lacks the function, or that wants what is not given.
+    A UserError if there is none, it lacks the function, or that wants what is not given.
     """
     place, _, function = name.rpartition(":")
-    path = Path(place) if place.endswith(".py") else _module_file(name, place)
+    path = Path(place)
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(
             f"the reward {name}: {path} cannot be read ({error}). Remedy: write "
-            "module:function, or path/to/file.py:function from where the command is run."
+            "path/to/file.py:function from where the command is run."
         ) from error
     defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if function not in defined:
@@ -108,15 +106,16 @@ def run_by(options: Mapping[str, object]) -> list[Path]:
 
 
 def load(name: str) -> Reward:
-    """Run the file of the user's reward ``name``, and return its function, made to name itself.
+    """Run the file of the user's reward ``name``, and return its function.
 
-    Raises:
-        UserError: as ``source``, or the file cannot be run; and from the function: it raised, or
-            returned neither a finite number nor None.
+    What goes wrong there, then or when the function is called, is a UserError that names both.
     """
     path = source(name)
+    module = ModuleType(f"reward_{path.stem}")
+    module.__file__ = str(path)
     try:
-        written: Reward = vars(_module(name, path))[label(name)]
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))
+        written: Reward = vars(module)[label(name)]
     except Exception as error:
         raise UserError(
             f"the reward {name}: {path} cannot be run ({error!r}). Remedy: correct it."
@@ -138,28 +137,3 @@ def load(name: str) -> Reward:
         )
 
     return checked
-
-
-def _module_file(name: str, module: str) -> Path:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.has_location or spec.origin is None:
-        raise UserError(
-            f"the reward {name}: there is no module {module!r}. Remedy: install it, or name a "
-            "file, as in path/to/file.py:function."
-        )
-    return Path(spec.origin)
-
-
-def _module(name: str, path: Path) -> ModuleType:
-    place = name.rpartition(":")[0]
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    spec = importlib.util.spec_from_file_location(f"reward_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -23,11 +23,8 @@ Entry = tuple[str, str, str, str, Number, Number, Number, int]
 def table(scores: Named) -> "pd.DataFrame":
     """Return one row a metric: fractions, NaN where there is no value or interval.
 
-    Args:
-        scores: (experiment, one of its ``scores.json``), one pair a protocol; the order is kept.
-
-    Raises:
-        UserError: a file is missing or holds no scores.
+    ``scores`` are (experiment, one of its ``scores.json``), one pair a protocol; the order is kept.
+    A UserError names a file that holds no scores.
     """
     import pandas as pd
 

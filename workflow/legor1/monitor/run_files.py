@@ -25,10 +25,8 @@ Record = dict[str, Any]
 def config(run: Path) -> tuple[Record, str]:
     """Return the resolved config of a run and the file below ``run`` that it stands in.
 
-    It is the report's, or that of the last start if it is another and newer.
-
-    Raises:
-        UserError: there is none, or it is damaged.
+    It is the report's, or that of the last start if it is another and newer; a UserError if there
+    is none, or it is damaged.
     """
     made, started = run / CONFIG, json_object(run / STARTED)
     last, begun = (changed(run / name) or 0.0 for name in (CONFIG, STARTED))

@@ -27,8 +27,7 @@ QUIET = 600  # seconds without a sign of life after which that is worth a colour
 def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False) -> None:
     """Show how the study in ``run`` stands, ``every`` few seconds until all is done, or once.
 
-    Raises:
-        UserError: the config is invalid; or there is no such folder, and ``wait`` is not set.
+    A UserError if there is no such folder, and ``wait`` is not set.
     """
     if not (wait or run.is_dir()):
         raise UserError(_missing(run))

@@ -81,11 +81,7 @@ class Run:
 
     @cached_property
     def jobs(self) -> list[Seen]:
-        """Every job of the study, in the order of the stages; none before it is started.
-
-        Raises:
-            UserError: `jobs.json` lists none.
-        """
+        """Every job of the study, in the order of the stages; none before it is started."""
         return [self._look(job) for job in jobs.read(self.folder)]
 
     @property

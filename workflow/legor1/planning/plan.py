@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from legor1.config.job_params import Job, prediction_job, training_job
-from legor1.config.models import Base, Config, Trained
-from legor1.core.errors import UserError
+from legor1.config.models import Config, Trained
 from legor1.core.files import read_json, read_jsonl
+from legor1.core.layout import RunLayout
 from legor1.models.registry import architecture_of_base, family_of_base
 from legor1.planning import duration, machines, memory, tokens
 from legor1.planning.machines import GIB, GPUS, Machine
@@ -23,25 +23,15 @@ Stage = dict[str, Any]
 Plan = dict[str, Any]
 
 
-def plan(
-    config: Config,
-    gpu: str | None = None,
-    base: Path | None = None,
-    conversations: str | None = None,
-) -> Plan:
-    """Return what a run of ``config`` asks for.
+def plan(config: Config, gpu: str | None = None, run: Path | None = None) -> Plan:
+    """Return what a run of ``config`` asks for; a UserError if the base model is not known.
 
     Args:
         gpu: a name of ``machines.GPUS`` for all stages; else what the rules ask for.
-        base: ``model.json`` of the base model, if it is here.
-        conversations: folder of ``train.jsonl`` and ``test.jsonl``; an experiment's own settings
-            may stand in it, as in ``data/{protocol}/{variant}``. Where a file is missing, lengths
-            are assumed.
-
-    Raises:
-        UserError: the base model is not known, or a file cannot be read.
+        run: the run's folder; of a base model and conversations that are there, lengths are
+            counted, and assumed where they are missing.
     """
-    planner = _Planner(config, gpu, base, conversations)
+    planner = _Planner(config, gpu, run)
     return {
         "schema_version": 1,
         "run": config.run,
@@ -57,41 +47,28 @@ def plan(
 class _Planner:
     """What the plans of all experiments of a run have in common."""
 
-    def __init__(
-        self, config: Config, gpu: str | None, base: Path | None, conversations: str | None
-    ) -> None:
-        folder, block = _base_folder(config.base, base), config.base.as_mapping()
-        self.config, self.gpu, self.conversations = config, gpu, conversations
-        self.family = family_of_base(block, folder)
-        self.arch = architecture_of_base(block, folder)
+    def __init__(self, config: Config, gpu: str | None, run: Path | None) -> None:
+        self.config, self.gpu, self.layout = config, gpu, RunLayout(run) if run else None
+        folder = TINY_BASE if config.base.source == "shipped" else None
+        if self.layout and (described := Path(self.layout.base_model)).is_file():
+            folder = described.parent / read_json(described)["path"]
+        self.family = family_of_base(config.base.as_mapping(), folder)
+        self.arch = architecture_of_base(config.base.as_mapping(), folder)
         self.count = tokens.counter(folder)
 
     def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
         """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``."""
-        shown = self.config.experiments[name].demonstrations
+        own, tested = self.config.experiments[name], self.config.prepare.test_fraction
         budget = self.family.budget(**self.config.pixel_budget_of(name).as_mapping())
-        path = self._path(name, side)
-        if path is None or not path.is_file():
-            tested = self.config.prepare.test_fraction
-            share = 1 - tested if side == "train" else tested
-            dataset = self.config.dataset
-            return "assumed", tokens.assumed(dataset, share, budget, demonstrations=shown)
-        rows = read_jsonl(path, NEEDED)
-        if not rows:
-            raise UserError(f"{path} holds no conversation. Remedy: run `legor1 convert` again.")
-        return path.as_posix(), tokens.measured(rows, budget, self.count, demonstrations=shown)
-
-    def _path(self, name: str, side: str) -> Path | None:
-        if self.conversations is None:
-            return None
-        settings = self.config.experiments[name].as_mapping()
-        try:
-            return Path(self.conversations.format(**settings)) / f"{side}.jsonl"
-        except (KeyError, ValueError, IndexError) as error:
-            raise UserError(
-                f"{self.conversations} cannot be filled in: {error}. Remedy: put settings of an "
-                f"experiment into the braces: {', '.join(settings)}."
-            ) from error
+        shown = own.demonstrations
+        if self.layout:
+            path = Path(self.layout.data.conversations(own.protocol, own.variant, side))
+            if path.is_file() and (rows := read_jsonl(path, NEEDED)):
+                return path.as_posix(), tokens.measured(
+                    rows, budget, self.count, demonstrations=shown
+                )
+        share = 1 - tested if side == "train" else tested
+        return "assumed", tokens.assumed(self.config.dataset, share, budget, demonstrations=shown)
 
     def experiment(self, name: str) -> dict[str, object]:
         """Return the plan of an experiment's training, if it has one, and of its predictions."""
@@ -172,12 +149,6 @@ class _Planner:
             "fits": not problem,
             "problem": problem,
         }
-
-
-def _base_folder(base: Base, described: Path | None) -> Path | None:
-    if described is not None and described.is_file():
-        return described.parent / read_json(described)["path"]
-    return TINY_BASE if base.source == "shipped" else None
 
 
 def misfits(plan: Plan) -> list[str]:

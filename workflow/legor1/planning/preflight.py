@@ -33,8 +33,7 @@ SECONDS_FOR_THE_HUB = 10
 def require(config: Config, results: Path, rules: Collection[str] = EVERY_RULE) -> None:
     """Stop if something is missing to run ``rules`` (all by default) of the config here.
 
-    Raises:
-        UserError: names all that is missing, each with its remedy, and how to run the demo.
+    The UserError names all that is missing, each with its remedy, and how to run the demo.
     """
     problems = list(missing(config, results, rules))
     if problems:

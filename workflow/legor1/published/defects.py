@@ -19,14 +19,9 @@ PROTOCOLS: dict[str, frozenset[str]] = {"thesis": frozenset(SWITCHES), "sound": 
 
 
 def active(protocol: str, switches: Mapping[str, bool] | None = None) -> frozenset[str]:
-    """Return which defects of data preparation are on.
+    """Return which defects of data preparation are on; a UserError names what is not known.
 
-    Args:
-        protocol: one of ``PROTOCOLS``.
-        switches: exceptions to it, defect → whether it is on.
-
-    Raises:
-        UserError: there is no such protocol or switch.
+    ``switches`` are exceptions to one of ``PROTOCOLS``: defect → whether it is on.
     """
     switches = switches or {}
     _known("protocol", [protocol], PROTOCOLS)
@@ -38,8 +33,7 @@ def active(protocol: str, switches: Mapping[str, bool] | None = None) -> frozens
 def chosen(defects: str | Collection[str]) -> frozenset[str]:
     """Return the defects that a protocol of the config names: ``none``, ``all`` or a list.
 
-    Raises:
-        UserError: there is no such defect of data preparation.
+    A UserError names what is not known.
     """
     if isinstance(defects, str):
         _known("set of defects", [defects], ("none", "all"))

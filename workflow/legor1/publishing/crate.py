@@ -50,11 +50,8 @@ def write_crate(run: Path, out: Path, licence: str | None = None) -> dict[str, i
     """Write the crate of a run: a zip file if ``out`` ends in .zip, else a folder.
 
     An earlier crate at ``out`` is replaced; ``licence`` is the URL of that of the contents. Returns
-    how many files and actions are in it.
-
-    Raises:
-        UserError: the run is not finished, a result has changed since it was made, the licence
-            cannot be told, or ``out`` is something else than a crate.
+    how many files and actions are in it. A UserError if the run is not finished, a result has
+    changed since it was made, or the licence cannot be told.
     """
     if out.is_dir() and not (out / "ro-crate-metadata.json").is_file():
         raise UserError(f"{out} is a folder, but no RO-Crate. Remedy: name another --out.")

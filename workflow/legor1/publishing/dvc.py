@@ -43,11 +43,7 @@ def alone() -> Iterator[None]:
 
 
 def dvc(*arguments: str) -> str:
-    """Run DVC and return what it printed.
-
-    Raises:
-        UserError: it failed; says why, and the remedy.
-    """
+    """Run DVC and return what it printed; a UserError says why it failed, and the remedy."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
@@ -60,11 +56,7 @@ def dvc(*arguments: str) -> str:
 
 
 def require_remote() -> None:
-    """Stop if there is nowhere to publish to.
-
-    Raises:
-        UserError: this is no clone of a project that uses DVC, or no remote is the default.
-    """
+    """Stop with a UserError if there is nowhere to publish to."""
     dvc("root")
     dvc("remote", "default")
 
@@ -73,10 +65,8 @@ def fetch(run: Path, wanted: Mapping[str, str]) -> dict[str, Path]:
     """Bring the objects of published outputs into this clone's cache, and return where they lie.
 
     ``wanted`` is output → hash. Nothing is written elsewhere yet. DVC would later follow any path
-    in a folder's list of files, so each is checked here to stay below the run's folder.
-
-    Raises:
-        UserError: there is no remote, it lacks objects, or a file would be written elsewhere.
+    in a folder's list of files, so each is checked here to stay below the run's folder. A UserError
+    says what the remote lacks, or what would be written elsewhere.
     """
     require_remote()
     failure = None
@@ -122,8 +112,7 @@ def _check_places(run: Path, paths: Iterable[str], cache: Path) -> None:
 def verify(run: Path, wanted: Mapping[str, str]) -> None:
     """Check that outputs on disk are those that were published: ``wanted`` is output → hash.
 
-    Raises:
-        UserError: names the first file that is missing or differs.
+    The UserError names the first file that is missing or differs.
     """
     actual = hashed(run, wanted)
     hashes = {name: output.md5 for name, output in actual.items()}

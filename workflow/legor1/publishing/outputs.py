@@ -41,11 +41,7 @@ def pointer(run: Path) -> Path:
 
 
 def published(run: Path) -> dict[str, str]:
-    """Return output → hash as they were published.
-
-    Raises:
-        UserError: the run was not published, or its pointer is damaged.
-    """
+    """Return output → hash as they were published; a UserError if they were not."""
     path = pointer(run)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -29,11 +29,8 @@ FINISHED = (IN_RUN.config, IN_RUN.table, IN_RUN.report)
 def publish(run: Path) -> dict[str, str | int]:
     """Have DVC keep the outputs of the run in ``run``, push them, and return what was done.
 
-    Git is left to the user: commit the pointer, ``published/<run>.dvc``.
-
-    Raises:
-        UserError: the run is not finished, a file's name cannot be restored everywhere, or DVC
-            or its remote fails.
+    Git is left to the user: commit the pointer, ``published/<run>.dvc``. A UserError if the run is
+    not finished, or a file's name cannot be restored everywhere.
     """
     for name in FINISHED:
         if not (run / name).is_file():
@@ -59,11 +56,8 @@ def publish(run: Path) -> dict[str, str | int]:
 def restore(run: Path) -> dict[str, str | int]:
     """Bring the published run ``run`` back, check every file, and return what was done.
 
-    Snakemake then goes on from it, as it would where the run was made.
-
-    Raises:
-        UserError: the run was not published, its objects are missing or damaged or would be
-            written elsewhere, or there are other results in its place.
+    Snakemake then goes on from it, as it would where the run was made. A UserError if its objects
+    are missing or damaged or would be written elsewhere, or other results are in its place.
     """
     wanted = published(run)
     if RECORDS not in wanted:
@@ -117,11 +111,7 @@ def _elsewhere(run: Path) -> Iterator[str]:
 
 
 def save_records(run: Path) -> None:
-    """Write the records of the files below ``run`` beside them.
-
-    Raises:
-        UserError: Snakemake has none.
-    """
+    """Write the records of the files below ``run`` beside them; a UserError if there are none."""
     store = FilePersistence(nolock=True)
     paths = sorted(path.as_posix() for path in run.rglob("*"))
     records = {path: record for path in paths if (record := store._read_record(path))}
@@ -137,8 +127,7 @@ def save_records(run: Path) -> None:
 def read_records(path: Path, run: Path, names: Collection[str]) -> dict[str, MetadataRecord]:
     """Return file → its record, from what ``save_records`` wrote to ``path``.
 
-    Raises:
-        UserError: they are no such records, or one is not of the outputs ``names`` of the run.
+    A UserError if they are no such records, or one is not of the outputs ``names`` of the run.
     """
     content = files.read_json(path)
     if not isinstance(content, dict):

@@ -18,10 +18,8 @@ OF_THE_MACHINE = ("device", "precision", "attention", "processes", "threads")
 def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
     """Return the experiments whose adapter here is not the published one.
 
-    ``recipes`` is experiment → the recipe it would be trained by.
-
-    Raises:
-        UserError: an adapter was not published, or was trained by another recipe.
+    ``recipes`` is experiment → the recipe it would be trained by; a UserError if an adapter was
+    not published, or was trained by another.
     """
     names = {IN_RUN.adapter(experiment): experiment for experiment in recipes}
     wanted = _wanted(run, *names)
@@ -35,9 +33,7 @@ def to_pull(run: Path, recipes: Mapping[str, Recipe]) -> list[str]:
 def pull(folder: Path, recipe: Recipe) -> None:
     """Put the published adapter into ``results/<run>/adapters/<experiment>``, and check it.
 
-    Raises:
-        UserError: it was not published, is missing or damaged in the remote, or was trained by
-            another recipe.
+    A UserError if it was not published, is damaged, or was trained by another recipe.
     """
     run, name = folder.parents[1], IN_RUN.adapter(folder.name)
     wanted = _wanted(run, name)

@@ -43,11 +43,7 @@ def pointer(file: str, *keys: object) -> str:
 
 
 def cite(file: str, content: Any, *keys: object, write: Callable[[Any], str] = str) -> Cited:
-    """Return what stands in a file's content under ``keys``, as ``write`` writes it.
-
-    Raises:
-        LookupError: there is nothing.
-    """
+    """Return what stands in a file's content under ``keys``, as ``write`` writes it."""
     value = content
     for key in keys:
         value = value[key]

@@ -48,10 +48,8 @@ def render(
     """Write the report of the run in ``run_dir`` to ``out``, the results table into ``tables_dir``.
 
     The report of an unfinished study shows what there is, and says what is missing. ``gallery`` is
-    the page of all chosen examples, with the images in their own size beside it.
-
-    Raises:
-        UserError: it is not known what the run is to be, or one of its files is damaged.
+    the page of all chosen examples, with the images in their own size beside it. A UserError says
+    what is damaged, or that it is not known what the run is to be.
     """
     study = unfinished.read(Path(run_dir))
     chosen = gallery_page.gather(study, gallery)
@@ -76,8 +74,7 @@ def render(
 def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
     """Write a page with the reward curves of trainings, side by side: the thesis's Figure 1.
 
-    Raises:
-        UserError: there are fewer than two trainings, or one of them logged no reward.
+    A UserError if there are fewer than two trainings, or one of them logged no reward.
     """
     if len(trainings) < 2:
         raise UserError(

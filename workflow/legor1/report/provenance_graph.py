@@ -61,10 +61,7 @@ def read(run: Path, ends: Collection[str] = ENDS) -> tuple[Step, ...]:
     """Return the steps that led to the results ``ends`` of the run in the folder ``run``.
 
     Records that lie beside results of earlier experiments have no part in it. Where there is no
-    table yet, all steps are returned.
-
-    Raises:
-        UserError: one of the records is damaged.
+    table yet, all steps are returned. A UserError names a damaged record.
     """
     paths = {path.relative_to(run).as_posix(): path for path in sorted(run.rglob(f"*{RECORD}"))}
     known = {file: _record(path) for file, path in paths.items() if file != PAGE}

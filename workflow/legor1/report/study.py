@@ -187,11 +187,7 @@ class Study:
 
 
 def read(folder: Path) -> Study:
-    """Read the run in ``folder``.
-
-    Raises:
-        UserError: there is no config, or a file there cannot be read.
-    """
+    """Read the run in ``folder``; a UserError if there is no config, or a file is damaged."""
     config, config_file = run_files.config(folder)
     blocks = config["experiments"]
     scores = _scores(folder / IN_RUN.table)

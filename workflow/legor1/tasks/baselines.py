@@ -19,8 +19,7 @@ REQUIRED = ("instance_id", "task", "manual", "width", "height", "prompt", "respo
 def baselines(train: list[Row], test: list[Row]) -> dict[str, list[Row]]:
     """Return baseline → its predictions for the test conversations, in their order.
 
-    Raises:
-        UserError: a baseline finds nothing in the train set that it needs for the test set.
+    A UserError if the train set lacks what one of them needs.
     """
     answers: dict[tuple[str, str], Answer] = {}  # by baseline and task
     for task in TASKS.values():

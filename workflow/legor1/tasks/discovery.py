@@ -9,11 +9,7 @@ from legor1.tasks.task import Kind, Shown, Task
 
 
 def discover(folder: Path) -> dict[str, Task]:
-    """Return name → task, of each module in ``folder``, which is this package's.
-
-    Raises:
-        UserError: two modules define a task of one name.
-    """
+    """Return name → task, of each module in ``folder``, which is this package's."""
     # The other modules of the folder import this one, so they are told apart by their text.
     paths = sorted(path for path in folder.glob("*.py") if "\nTASK = " in path.read_text("utf-8"))
     defined = [(importlib.import_module(f"{__package__}.{path.stem}").TASK, path) for path in paths]

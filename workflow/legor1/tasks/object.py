@@ -49,9 +49,6 @@ def object_reward(completion: str, solution: str, task: str) -> float | None:
 
     Labels count only where boxes overlap, and every box too many or too few divides the sum, so
     neither an empty list nor a thousand boxes, nor labels without boxes, gain anything.
-
-    Raises:
-        ValueError: the solution is not an object answer.
     """
     if task != "object":
         return None

@@ -32,11 +32,7 @@ def form(completion: str) -> float:
 
 @reward("state")
 def state_reward(completion: str, solution: str, task: str) -> float | None:
-    """Return 1 if the completion says the solution's yes or no, else 0.
-
-    Raises:
-        ValueError: the solution is neither.
-    """
+    """Return 1 if the completion says the solution's yes or no, else 0."""
     if task != "state":
         return None
     true = parse_state(solution)

@@ -214,21 +214,19 @@ class Conversations:
 
     def asked(self, ident: str, experiments: list[Experiment], anchor: str) -> list[Asked]:
         """Return what each of the experiments was asked; those with the same prompt share one."""
+        config = self._study.config
         by_turns: dict[str, tuple[list[Experiment], Record, list[Record]]] = {}
         for experiment in experiments:
-            if row := self._row(experiment, ident):
+            if experiment.name not in config["experiments"]:
+                continue
+            file = run_files.conversations(config, experiment.name, "test")
+            if row := self._by_id(file).get(ident):
                 turns = self._turns(experiment, row)
                 by_turns.setdefault(repr(turns), ([], row, turns))[0].append(experiment)
         return [
             Asked(who, self._demonstrations(row, turns, f"{anchor}-{i}"), _text(turns[-1]))
             for i, (who, row, turns) in enumerate(by_turns.values())
         ]
-
-    def _row(self, experiment: Experiment, ident: str) -> Record | None:
-        config = self._study.config
-        if experiment.name not in config["experiments"]:
-            return None
-        return self._by_id(run_files.conversations(config, experiment.name, "test")).get(ident)
 
     def _read(self, file: str) -> dict[str, Record]:
         path = self._study.folder / file
@@ -242,15 +240,14 @@ class Conversations:
         return chat_messages(row, budget, demonstrations=own.get("demonstrations", True))
 
     def _demonstrations(self, row: Record, turns: list[Record], anchor: str) -> list[Demonstration]:
+        made = []
         solved = zip(row["demonstrations"], turns[:-1:2], turns[1::2], strict=False)  # or no turns
-        return [
-            Demonstration(self._picture(shown, f"{anchor}-{i}"), _text(prompt), _text(answer))
-            for i, (shown, prompt, answer) in enumerate(solved)
-        ]
-
-    def _picture(self, shown: Record, anchor: str) -> Markup:
-        scene = Scene(self._small(shown["image"]), (shown["width"], shown["height"]), anchor)
-        return scene.solved(parse_objects(shown["response"]) or [])
+        for i, (shown, prompt, answer) in enumerate(solved):
+            size = shown["width"], shown["height"]
+            scene = Scene(self._small(shown["image"]), size, f"{anchor}-{i}")
+            picture = scene.solved(parse_objects(shown["response"]) or [])
+            made.append(Demonstration(picture, _text(prompt), _text(answer)))
+        return made
 
     def _embed(self, name: str) -> str | None:
         image = pictures.read(self._study.folder / IN_RUN.data.tree, name)

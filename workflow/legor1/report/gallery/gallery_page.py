@@ -45,8 +45,7 @@ class Gallery:
 def gather(study: Study, page: Path | None) -> Gallery:
     """Choose the examples and, if there is to be a page of them, write their images beside it.
 
-    Raises:
-        UserError: the folder of the images holds something else.
+    A UserError if the folder of the images holds something else.
     """
     most = int(study.config["report"]["gallery"])
     chosen = choose(study, most if page else min(most, 1))

@@ -28,11 +28,7 @@ class Missing(NamedTuple):
 
 
 def read(folder: Path) -> Study:
-    """Read the run in ``folder``, finished or not.
-
-    Raises:
-        UserError: there is no config, or a file there is damaged.
-    """
+    """Read the run in ``folder``, finished or not; a UserError as ``study.read``."""
     lacking = jobs.missing(folder)
     study = finished.read(folder)
     if study.config_file != run_files.CONFIG:  # started since the last report, which is another's
