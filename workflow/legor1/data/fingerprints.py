@@ -11,7 +11,6 @@ and the split leaves its instances out.
 
 import hashlib
 import io
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -81,8 +80,7 @@ def fingerprints(images: Sequence[str], tree: Path, workers: int = 1) -> list[Re
 
 
 def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record:
-    """Write images.parquet of all images of instances.parquet, and return what it took."""
-    began = time.monotonic()
+    """Write images.parquet of all images of instances.parquet, and return how many."""
     columns = ("image", "image_width", "image_height")
     sizes = {name: size for name, *size in map(dict.values, read_records(instances, columns))}
     rows = fingerprints(sorted(sizes), tree, workers)
@@ -92,8 +90,7 @@ def write_images(instances: Path, tree: Path, out: Path, workers: int) -> Record
     write_table(out, rows, COLUMNS, {"schema_version": "3"})
     broken = sum(bool(row["problem"]) for row in rows)
     blank = sum(not row["perceptual_hash"] for row in rows) - broken
-    counts = {"images": len(rows), "blank": blank, "broken": broken}
-    return counts | {"seconds": time.monotonic() - began}
+    return {"images": len(rows), "blank": blank, "broken": broken}
 
 
 def read_images(path: Path) -> list[Record]:

@@ -1,10 +1,28 @@
-"""Which prompts go through the model together: those alike in length, the longest first.
+"""What the model is asked, and which prompts go through it together: those alike in length.
 
-Neighbours in length need little padding; and a batch too large for memory fails at once, not after
-hours.
+The longest come first: a batch too large for memory fails at once, not after hours.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from legor1.core.boxes import Size
+
+
+class Picture(NamedTuple):
+    """An image of the dataset: its path in the tree, and its (width, height) in pixels."""
+
+    path: str
+    size: Size
+
+
+class Prompt(NamedTuple):
+    """What the model is asked."""
+
+    instance: str  # its id
+    text: str  # the chat up to the answer, with one image token for each image
+    pictures: tuple[Picture, ...]  # the images, in order
+    tokens: int  # visual ones included
 
 
 def batches(

@@ -2,20 +2,24 @@
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from legor1.core.boxes import to_original
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, fingerprint, locked, read_jsonl
 from legor1.core.progress import Progress
-from legor1.inference.engine import Engine, Picture, Prompt
+from legor1.inference.batching import Picture, Prompt
 from legor1.models import loading
 from legor1.models.family import Recipe
 from legor1.models.lora import checked_weights
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import chat_messages
+
+if TYPE_CHECKING:
+    from legor1.inference.transformers_engine import TransformersEngine
+    from legor1.inference.vllm_engine import VllmEngine
 
 SECONDS_TO_LEAVE = 60  # for an earlier attempt to finish or to be killed
 
@@ -99,12 +103,12 @@ class Predictor:
         self.context = loading.context_length(base)
         self.ends = loading.end_tokens(base)
         # Imported when asked for: vLLM's environment has other releases than that of transformers.
-        engine: Callable[..., Engine]
+        engine: type[TransformersEngine | VllmEngine]
         if recipe["engine"] == "vllm":
             from legor1.inference.vllm_engine import VllmEngine as engine
         else:
             from legor1.inference.transformers_engine import TransformersEngine as engine
-        self.engine: Engine = engine(recipe, tree, base, adapter, self.processor)
+        self.engine = engine(recipe, tree, base, adapter, self.processor)
 
     def answers(self, rows: list[dict], done: Collection[str] = ()) -> Iterator[dict[str, object]]:
         """Yield the prediction of every conversation but those ``done``, in the engine's order.

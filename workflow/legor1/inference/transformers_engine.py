@@ -10,9 +10,8 @@ from torch import Tensor
 
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
-from legor1.inference.batching import batches
+from legor1.inference.batching import Picture, Prompt, batches
 from legor1.inference.decoding import choice, decode
-from legor1.inference.engine import Picture, Prompt
 from legor1.models.family import Processor, Recipe
 from legor1.models.feature_cache import FeatureCache, encode
 from legor1.models.loading import with_visual_tokens, without_adapter
@@ -50,10 +49,10 @@ class TransformersEngine:
     def complete(
         self, prompts: Sequence[Prompt], answered: Collection[int] = ()
     ) -> Iterator[tuple[int, list[int]]]:
-        """Yield each prompt's index and completion, batch by batch.
+        """Yield each prompt's index and completion, batch by batch, an end token last if it ended.
 
         The last bits of an answer's scores depend on its batch, so batches are formed of all
-        prompts: one that is answered whole is skipped, any other is answered again.
+        prompts: one that was ``answered`` whole is skipped, any other is answered again.
         """
         lengths = [prompt.tokens for prompt in prompts]
         sizes = (self.recipe["batch_size"], self.recipe["batch_tokens"])

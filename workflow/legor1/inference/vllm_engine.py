@@ -12,7 +12,7 @@ from pathlib import Path
 from legor1.core.errors import UserError
 from legor1.core.images import open_image
 from legor1.core.seeding import generator
-from legor1.inference.engine import Prompt
+from legor1.inference.batching import Prompt
 from legor1.models.family import Processor, Recipe
 from legor1.models.loading import context_length, end_tokens
 from legor1.models.lora import read_settings

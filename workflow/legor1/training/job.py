@@ -108,7 +108,7 @@ class Job:
     def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Raises as ``check_lengths``.
+        Raises as ``check_lengths``, and a UserError that names a missing image.
         """
         table, rows = [], self.rows()
         loading.check_lengths(
@@ -122,9 +122,14 @@ class Job:
         for row in rows:
             messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
             parts = [part for turn in messages for part in turn["content"]]
-            images = [str(self.tree / p.pop("image")) for p in parts if p["type"] == "image"]
+            images = [self.tree / part.pop("image") for part in parts if part["type"] == "image"]
+            if missing := [path for path in images if not path.is_file()]:
+                raise UserError(
+                    f"{missing[0]} cannot be read. "
+                    "Remedy: bring the file back, or fetch the dataset again; then run again."
+                )
             extra = {name: column(row) for name, column in columns.items()}
-            table.append({"prompt": messages, "images": images} | extra)
+            table.append({"prompt": messages, "images": [*map(str, images)]} | extra)
         return Dataset.from_list(table)
 
     def answer(self, row: dict) -> str:

@@ -71,14 +71,13 @@ def train(
         )
     listed = [path for path in (manifest, start_from and start_from / WEIGHTS) if path]
     folder = work / fingerprint(recipe, [conversations, base, *listed], code)
-    paths = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
+    given = {"conversations": conversations, "tree": tree, "base": base, "work": folder, "out": out}
+    paths = given | {"manifest": manifest, "start_from": start_from}
     with work_folder.enter(folder):
         work_folder.begin(folder, attempt, log)
-        facts: dict[str, object] = {"recipe": recipe, "deadline": deadline}
-        paths |= {"manifest": manifest} if manifest else {}
-        paths |= {"start_from": start_from} if start_from else {}
+        facts = {name: str(path.resolve()) for name, path in paths.items() if path}
         job = folder / "job.json"
-        write_json(job, facts | {name: str(path.resolve()) for name, path in paths.items()})
+        write_json(job, {"recipe": recipe, "deadline": deadline} | facts)
         status = supervise(command(recipe, job), environment(recipe), folder)
     name = recipe["experiment"]
     if status:

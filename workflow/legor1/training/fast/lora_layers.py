@@ -38,10 +38,10 @@ def fused(layer: Layer, forward: Callable[..., Tensor]) -> Callable[..., Tensor]
     """Return the fused forward pass of a LoRA layer, which calls ``forward`` where it must."""
 
     @wraps(forward)
-    def apply(x: Tensor, *args: object, **kwargs: object) -> Tensor:
+    def apply(x: Tensor) -> Tensor:
         name = sole_adapter(layer)
         if name is None:
-            return forward(x, *args, **kwargs)
+            return forward(x)
         base = layer.get_base_layer()
         tensors = [x, base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight]
         if torch.is_autocast_enabled(x.device.type):
