@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
@@ -22,9 +22,6 @@ from legor1.evaluation import bootstrap
 from legor1.evaluation.scoring import BOOTSTRAP, IDENTITY, PROTOCOLS, Bootstrap, finite
 from legor1.evaluation.significance import holm, mcnemar, swapped_p
 from legor1.tasks.task import Row, Scoring
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TEST = (
     "p: answers of whole manuals swapped at random, as many rounds as replicates, on the mean of "
@@ -35,7 +32,7 @@ TEST = (
 SIDES = ("baseline", "experiment")
 
 Named = Sequence[tuple[str, Path | str]]
-Seeds = list["pd.DataFrame"]  # an experiment's examples, one frame a seed
+Seeds = list[pd.DataFrame]  # an experiment's examples, one frame a seed
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,7 @@ def _protocol(folders: list[Path]) -> str:
     return str(protocol)
 
 
-def _examples(folder: Path, protocol: str) -> "pd.DataFrame":
-    import pandas as pd
-
+def _examples(folder: Path, protocol: str) -> pd.DataFrame:
     path = folder / "per_example.parquet"
     if not path.is_file():
         raise UserError(f"{path} does not exist. Remedy: make it with `legor1 score`.")
@@ -223,7 +218,7 @@ def _drawn_differences(name: str, first: Sample, second: Sample, settings: Boots
     return first.statistics(means[1]) - first.statistics(means[0])
 
 
-def _mcnemar(first: "pd.DataFrame", second: "pd.DataFrame") -> dict[str, float | int]:
+def _mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float | int]:
     """Return how often only one of the two was right, and the test; left-out answers are wrong."""
     right = [frame["tp"] + frame["tn"] > 0 for frame in (first, second)]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())

@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, read_jsonl, write_json
@@ -25,9 +25,6 @@ from legor1.published import thesis_metrics
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.parsing import too_long
 from legor1.tasks.task import Row, Scoring
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # How each task is scored: by the tasks themselves, and as it was published.
 SOUND = {name: task.scoring for name, task in TASKS.items()}
@@ -70,7 +67,7 @@ def score(
     protocol: str = "sound",
     settings: Bootstrap = BOOTSTRAP,
     source: Path | str | None = None,
-) -> tuple[Row, "pd.DataFrame"]:
+) -> tuple[Row, pd.DataFrame]:
     """Score predictions; return what goes into ``scores.json``, and a row an example.
 
     Args:
@@ -115,7 +112,7 @@ def finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def _counts(examples: "pd.DataFrame", rows: list[Row]) -> Row:
+def _counts(examples: pd.DataFrame, rows: list[Row]) -> Row:
     """Return how many examples and manuals there are, and answers left out or too long, if any."""
     counted = examples["counted"] > 0
     counts = {"n": int(counted.sum())}
@@ -128,7 +125,7 @@ def _counts(examples: "pd.DataFrame", rows: list[Row]) -> Row:
 
 
 def _intervals(
-    name: str, examples: "pd.DataFrame", settings: Bootstrap
+    name: str, examples: pd.DataFrame, settings: Bootstrap
 ) -> dict[str, dict[str, float | None]]:
     task, rng = SOUND[name], generator(settings.seed, "bootstrap", name)
     features = examples[list(task.features)].to_numpy()
@@ -144,10 +141,8 @@ def _intervals(
 
 def _by_task(
     predictions: list[Row], protocol: str, source: Path | str | None
-) -> dict[str, "pd.DataFrame"]:
+) -> dict[str, pd.DataFrame]:
     """Return each task's examples, sorted by instance: identity, and features as floats."""
-    import pandas as pd
-
     tasks = PROTOCOLS[protocol]
     rows: dict[str, list[Row]] = {name: [] for name in tasks}
     seen: set[str] = set()
@@ -192,9 +187,7 @@ def _features(
     return dict(tasks[row["task"]].measure(prediction, reference))
 
 
-def _per_example(by_task: dict[str, "pd.DataFrame"], protocol: str) -> "pd.DataFrame":
-    import pandas as pd
-
+def _per_example(by_task: dict[str, pd.DataFrame], protocol: str) -> pd.DataFrame:
     tasks = PROTOCOLS[protocol].values()
     metrics = dict.fromkeys(name for task in tasks for name in task.metrics)
     columns = metrics | dict.fromkeys(name for task in tasks for name in task.features)

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_text
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ("experiment", "protocol", "task", "metric", "value", "low", "high", "n")
 DECIMALS = 6
@@ -20,14 +18,12 @@ Number = float | None
 Entry = tuple[str, str, str, str, Number, Number, Number, int]
 
 
-def table(scores: Named) -> "pd.DataFrame":
+def table(scores: Named) -> pd.DataFrame:
     """Return one row a metric: fractions, NaN where there is no value or interval.
 
     ``scores`` are (experiment, one of its ``scores.json``), one pair a protocol; the order is kept.
     A UserError names a file that holds no scores.
     """
-    import pandas as pd
-
     listed = [row for name, path in scores for row in rows(name, path)]
     frame = pd.DataFrame(listed, columns=COLUMNS)
     return frame.astype({"value": float, "low": float, "high": float, "n": int})

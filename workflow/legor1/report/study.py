@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.format import count, percent, points
@@ -310,7 +312,5 @@ def _training(run: Path, name: str) -> Training:
 def _examples(path: Path) -> dict[str, dict[str, float]]:
     if not path.exists():
         return {}
-    import pandas as pd
-
     frame = pd.read_parquet(path).set_index("instance_id").select_dtypes("number")
     return frame.astype(float).to_dict("index")

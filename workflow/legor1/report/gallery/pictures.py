@@ -4,9 +4,10 @@ import base64
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
+from PIL import Image
 
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate
@@ -15,9 +16,6 @@ from legor1.report import svg
 from legor1.report.publishable import colour
 from legor1.report.study import Experiment
 from legor1.tasks.parsing import Detection
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PANEL = 330  # pixels a panel is wide, about: sets the size of the tags
 MOST_BOXES = 40  # a model may repeat itself without end
@@ -106,7 +104,7 @@ def _list(items: list[Detection]) -> str:
     return ", ".join(item.label or "no label" for item in items[:MOST_BOXES]) or "none"
 
 
-def read(tree: Path, name: str) -> "Image | None":
+def read(tree: Path, name: str) -> Image.Image | None:
     """Return the image of this path below the dataset tree; None if there is none, or a bad one."""
     try:
         return open_image(locate(tree.resolve(), name))
@@ -114,14 +112,14 @@ def read(tree: Path, name: str) -> "Image | None":
         return None
 
 
-def embedded(image: "Image | None", side: int = LONG_SIDE) -> str | None:
+def embedded(image: Image.Image | None, side: int = LONG_SIDE) -> str | None:
     """Return the image as a data URI, at most ``side`` pixels long; None if there is none."""
     if image is None:
         return None
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(image, side)).decode("ascii")
 
 
-def write_large(image: "Image | None", folder: Path) -> str:
+def write_large(image: Image.Image | None, folder: Path) -> str:
     """Write the image into a folder, named by its content; return the name, "" for a small one."""
     if image is None or max(image.size) <= LONG_SIDE:
         return ""
@@ -131,9 +129,7 @@ def write_large(image: "Image | None", folder: Path) -> str:
     return name
 
 
-def _jpeg(image: "Image", side: int) -> bytes:
-    from PIL import Image
-
+def _jpeg(image: Image.Image, side: int) -> bytes:
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
