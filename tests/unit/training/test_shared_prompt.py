@@ -140,7 +140,7 @@ def test_flash_gets_the_completions_behind_the_keys_of_their_prompt():
 
 def test_flash_gets_the_prompts_as_rows_of_their_own():
     found = Layout([(2, [2, 1]), (1, [3])], CPU).prompts
-    expected = Sequences.of([range(0, 2), range(5, 6)], [range(0, 2), range(5, 6)], CPU)
+    expected = Sequences([range(0, 2), range(5, 6)], [range(0, 2), range(5, 6)], CPU)
     assert found.queries.tolist() == found.keys.tolist() == [0, 1, 5]
     for side in "qk":
         assert found.form[f"cu_seq_lens_{side}"].tolist() == [0, 2, 3]

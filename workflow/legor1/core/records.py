@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 from legor1.core import code_digest, provenance
 from legor1.core.files import sha256, write_json
 from legor1.core.provenance import RECORD
+
+Facts = dict[str, object]  # of a file: path, bytes unless it is a dataset tree, and sha256
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,6 @@ class Role:
     kind: Literal["input", "output"]
     # Those of a folder, as glob patterns; none for a dataset tree, for which its manifest stands.
     files: tuple[str, ...] = ("**/*",)
-
-
-class File(TypedDict, total=False):
-    """A file as a record lists it; a dataset tree has no ``bytes``."""
-
-    path: str
-    bytes: int
-    sha256: str | None
 
 
 def path_of(result: Path) -> Path:
@@ -102,15 +96,15 @@ def _paths(value: object) -> list[Path]:
     return [path for item in nested for path in _paths(item)]
 
 
-def _listed(given: list[tuple[list[Path], Role]]) -> list[File]:
-    files: list[File] = []
+def _listed(given: list[tuple[list[Path], Role]]) -> list[Facts]:
+    files: list[Facts] = []
     for paths, role in given:
         listed = {file: facts for path in paths for file, facts in _files(path, role)}
         files += listed.values()
     return files
 
 
-def _files(path: Path, role: Role) -> Iterator[tuple[Path, File]]:
+def _files(path: Path, role: Role) -> Iterator[tuple[Path, Facts]]:
     """Yield a file, or those of a folder, each with its facts.
 
     Of a dataset tree that is read, the hash is its manifest's, if one lies beside it.
@@ -124,8 +118,8 @@ def _files(path: Path, role: Role) -> Iterator[tuple[Path, File]]:
     for file in [file for part in inside for file in part] if path.is_dir() else [path]:
         shown = file == path or not (file.name.startswith(".") or file.name.endswith(RECORD))
         if shown and file.is_file():
-            facts: File = {"path": file.as_posix(), "bytes": file.stat().st_size}
-            yield file, facts | {"sha256": sha256(file)}
+            size = file.stat().st_size
+            yield file, {"path": file.as_posix(), "bytes": size, "sha256": sha256(file)}
 
 
 def _peak_memory_mib() -> float:

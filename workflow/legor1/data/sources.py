@@ -35,21 +35,16 @@ class Entry(TypedDict):
     sha256: str
 
 
-class Source(TypedDict):
-    """Where a tree was downloaded from; the revision is as it was asked for."""
-
-    repo: str
-    revision: str
-    commit: str
-
-
 class Manifest(TypedDict):
-    """The content of manifest.json; ``files`` by posix path relative to the tree."""
+    """The content of manifest.json; ``files`` by posix path relative to the tree.
+
+    Of a download, ``source`` has the ``repo``, the ``revision`` as asked for, and the ``commit``.
+    """
 
     schema_version: int
     files: dict[str, Entry]
     total_bytes: int
-    source: NotRequired[Source]
+    source: NotRequired[dict[str, str]]
 
 
 def download_folder(kind: str, repo: str, revision: str) -> Path:
@@ -147,7 +142,7 @@ def manifest(tree: Path) -> Manifest:
     return describe(entries, record["source"] if record else None)
 
 
-def describe(entries: dict[str, Entry], source: Source | None = None) -> Manifest:
+def describe(entries: dict[str, Entry], source: dict[str, str] | None = None) -> Manifest:
     """Return a manifest of ``entries``, in the order of their names."""
     total = sum(entry["size"] for entry in entries.values())
     files = dict(sorted(entries.items()))

@@ -1,11 +1,11 @@
 """One finding of the audit: what was measured for a defect, its interval, and the verdict."""
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict
 
 import numpy as np
 
 from legor1.core.seeding import generator
+from legor1.data.instances import Record
 from legor1.evaluation import bootstrap
 from legor1.tasks.metrics.binary import balanced_accuracy
 
@@ -14,20 +14,7 @@ CONFIDENCE = 0.99
 REPLICATES = 2000
 SEED = 0
 
-
-class Finding(TypedDict):
-    """An entry of audit.json; of what could not be measured, the numbers are None."""
-
-    defect: str
-    variant: str | None
-    measured: str
-    value: float | None
-    low: float | None
-    high: float | None
-    chance: float | None
-    n: int
-    manuals: int
-    verdict: str
+Finding = Record  # an entry of audit.json; of what could not be measured, the numbers are None
 
 
 def share(
@@ -86,19 +73,12 @@ def _finding(
         rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
         sums = bootstrap.cluster_sums(features, manuals)
         replicates = statistic(bootstrap.resampled(sums, REPLICATES, rng))
-        bounds = bootstrap.percentile(replicates, CONFIDENCE)
-        low, high = (None if np.isnan(bound) else bound for bound in bounds)
+        ends = bootstrap.percentile(replicates, CONFIDENCE)
+        low, high = (None if np.isnan(end) else end for end in ends)
         value = float(statistic(features.sum(axis=0)))
         leaves = low is not None and high is not None and not low <= chance <= high
-    return Finding(
-        defect=defect,
-        variant=variant,
-        measured=measured,
-        value=value,
-        low=low,
-        high=high,
-        chance=None if value is None else chance,
-        n=len(features),
-        manuals=len(set(manuals)),
-        verdict="not measured" if value is None else "found" if leaves else "none",
-    )
+    verdict = "not measured" if value is None else "found" if leaves else "none"
+    facts = {"defect": defect, "variant": variant, "measured": measured, "value": value}
+    bounds = {"low": low, "high": high, "chance": None if value is None else chance}
+    sizes = {"n": len(features), "manuals": len(set(manuals))}
+    return facts | bounds | sizes | {"verdict": verdict}

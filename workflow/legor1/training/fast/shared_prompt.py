@@ -92,7 +92,7 @@ class Layout:
     def prompts(self) -> "Sequences":
         """The prompts, as sequences that see themselves."""
         spans = [range(g.start, g.completion) for g in self.groups]
-        return Sequences.of(spans, spans, self.device)
+        return Sequences(spans, spans, self.device)
 
     @cached_property
     def completions(self) -> "Sequences":
@@ -102,28 +102,22 @@ class Layout:
             for span in group.spans():
                 queries.append(range(span.start, span.stop))
                 keys.append([*range(group.start, group.completion), *queries[-1]])
-        return Sequences.of(queries, keys, self.device)
+        return Sequences(queries, keys, self.device)
 
 
-@dataclass(frozen=True)
 class Sequences:
-    """Sequences of a row for FlashAttention: indices of their queries and keys, and their lengths.
+    """Sequences of a row for FlashAttention: places of their queries and keys, and their lengths.
 
     FlashAttention aligns a causal mask at the end: the last query sees all of its keys, the one
     before all but one. So a completion behind the keys of its prompt needs no mask.
     """
 
-    queries: Tensor
-    keys: Tensor
-    form: dict
-
-    @classmethod
-    def of(
-        cls, queries: Sequence[Sequence[int]], keys: Sequence[Sequence[int]], device: torch.device
-    ) -> "Sequences":
-        """Return the sequences whose queries and keys are at the given places of the row."""
-        places = [torch.tensor([*chain(*parts)], device=device) for parts in (queries, keys)]
-        return cls(places[0], places[1], ragged([*map(len, queries)], [*map(len, keys)], device))
+    def __init__(
+        self, queries: Sequence[Sequence[int]], keys: Sequence[Sequence[int]], device: torch.device
+    ) -> None:
+        self.queries = torch.tensor([*chain(*queries)], device=device)
+        self.keys = torch.tensor([*chain(*keys)], device=device)
+        self.form = ragged([*map(len, queries)], [*map(len, keys)], device)
 
 
 def sdpa_shared(
