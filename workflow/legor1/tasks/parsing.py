@@ -7,6 +7,8 @@ pattern either fails within a few characters or consumes what it has read.
 import json
 import re
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from legor1.core.boxes import Box
 
@@ -16,10 +18,12 @@ LONGEST = 50_000  # characters, without the thinking
 MOST_BOXES = 1_000
 FARTHEST = 1e9  # a coordinate beyond this is no pixel, and its areas would overflow
 
+Part = tuple[bool, str]  # of a completion: whether it is thinking, and the text with its tags
+
 _JSON = json.JSONDecoder(parse_int=float)
 
 _THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
-_THOUGHT = re.compile(r"</think>", re.I)
+_CLOSING = re.compile(r"</think>", re.I)
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.I | re.S)
 
 _NUMBER = r"""\s*["']?([-+]?\d{1,9}(?:\.\d{0,30})?)["']?\s*"""
@@ -74,13 +78,33 @@ def extract(text: str) -> str:
 
 
 def _whole_answer(text: str) -> str:
-    def remaining(thinking: re.Match[str]) -> str:
-        answer = None if thinking["end"] else _ANSWER.search(thinking[0])
-        return answer[0] if answer else ""
+    rest = "".join(part for thinking, part in split_thinking(text) if not thinking)
+    answer = _ANSWER.search(rest)
+    return (answer[1] if answer else rest).strip()
 
-    text = _THOUGHT.split(_THINKING.sub(remaining, text))[-1]
-    answer = _ANSWER.search(text)
-    return (answer[1] if answer else text).strip()
+
+def split_thinking(text: str) -> list[Part]:
+    """Return the parts of a completion in order; together they are the text as it is.
+
+    Thinking is what a pair of tags holds, what stands before a closing tag that was never opened,
+    and from an opening tag that was never closed up to an answer tag, or the end.
+    """
+    spans = []
+    for match in _THINKING.finditer(text):
+        answer = None if match["end"] else _ANSWER.search(text, match.start())
+        spans.append((match.start(), answer.start() if answer else match.end()))
+    closed = {end for _, end in spans}
+    never_opened = [m.end() for m in _CLOSING.finditer(text) if m.end() not in closed]
+    if never_opened:
+        last = never_opened[-1]
+        spans = [(0, last), *(span for span in spans if span[0] >= last)]
+    pieces, at = [], 0
+    for start, end in spans:
+        pieces += [(False, text[at:start]), (True, text[start:end])]
+        at = end
+    pieces.append((False, text[at:]))
+    kinds = groupby((piece for piece in pieces if piece[1]), key=itemgetter(0))
+    return [(thinking, "".join(piece for _, piece in group)) for thinking, group in kinds]
 
 
 def parse_objects(text: str, *, strict: bool = False) -> list[Detection] | None:

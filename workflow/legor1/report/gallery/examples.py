@@ -2,12 +2,9 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 from markupsafe import Markup
@@ -23,15 +20,10 @@ from legor1.report.gallery.pictures import MOST_BOXES, Scene, digit, letter
 from legor1.report.gallery.selection import Choice, mark, measured, reasons
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
-from legor1.tasks.parsing import Detection, parse_objects
+from legor1.tasks.parsing import Detection, Part, parse_objects, split_thinking
 from legor1.tasks.prompts import chat_messages
 
-_THINKING = re.compile(r"<think>.*?(?P<end></think>|\Z)", re.I | re.S)
-_CLOSING = re.compile(r"</think>", re.I)
-_ANSWER = re.compile(r"<answer>", re.I)
 KEYS = ("instance_id", "prompt", "image", "width", "height", "box_frame", "demonstrations")
-
-Part = tuple[bool, str]  # of a completion: whether it is thinking, and the text with its tags
 
 
 @dataclass(frozen=True)
@@ -158,7 +150,7 @@ def _answer(
         judged=TASKS[row["task"]].gallery.verdict is not None,
         picture=picture,
         parts=tagged,
-        completion=[part for part in parts(row["completion"]) if part[1].strip()],
+        completion=[part for part in split_thinking(row["completion"]) if part[1].strip()],
         finished=bool(row.get("finished", True)),
     )
 
@@ -178,31 +170,6 @@ def _scores(study: Study, experiment: Experiment, row: Record) -> list[tuple[str
 
 def _tagged(detections: list[Detection], tag_of: Callable[[int], str]) -> list[tuple[str, str]]:
     return [(tag_of(i), item.label) for i, item in enumerate(detections[:MOST_BOXES])]
-
-
-def parts(text: str) -> list[Part]:
-    """Return the parts of a completion in order; together they are the text as it is.
-
-    What counts as thinking is what ``parsing.extract`` passes over: what a pair of tags holds, what
-    stands before a closing tag that was never opened, and from an opening tag that was never
-    closed up to an answer tag, or the end.
-    """
-    spans = []
-    for match in _THINKING.finditer(text):
-        answer = None if match["end"] else _ANSWER.search(text, match.start())
-        spans.append((match.start(), answer.start() if answer else match.end()))
-    closed = {end for _, end in spans}
-    never_opened = [m.end() for m in _CLOSING.finditer(text) if m.end() not in closed]
-    if never_opened:
-        last = never_opened[-1]
-        spans = [(0, last), *(span for span in spans if span[0] >= last)]
-    pieces, at = [], 0
-    for start, end in spans:
-        pieces += [(False, text[at:start]), (True, text[start:end])]
-        at = end
-    pieces.append((False, text[at:]))
-    kinds = groupby((piece for piece in pieces if piece[1]), key=itemgetter(0))
-    return [(thinking, "".join(piece for _, piece in group)) for thinking, group in kinds]
 
 
 class Conversations:

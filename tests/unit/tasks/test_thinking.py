@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legor1.report.gallery.examples import parts
-from legor1.tasks.parsing import extract
+from legor1.tasks.parsing import extract, split_thinking
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ from legor1.tasks.parsing import extract
     ],
 )  # fmt: skip
 def test_parts(text, found):
-    assert parts(text) == found
+    assert split_thinking(text) == found
 
 
 TOKENS = ("<think>", "</think>", "<THINK>", "<answer>", "</answer>", "Yes.", " ", "\n", "<")
@@ -32,7 +31,7 @@ TOKENS = ("<think>", "</think>", "<THINK>", "<answer>", "</answer>", "Yes.", " "
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=12).map("".join))
 def test_nothing_is_lost_and_the_answer_is_outside_of_the_thinking(text):
-    found = parts(text)
+    found = split_thinking(text)
     assert "".join(part for _, part in found) == text
     assert all(part for _, part in found)
     rest = "".join(part for thinking, part in found if not thinking)
