@@ -22,7 +22,8 @@ from typing import TextIO
 from legor1.core.errors import UserError
 from legor1.core.files import locked, read_json, share, sync, write_json
 
-REQUEST, STOPPED, FAILED, ATTEMPT = "stop", "stopped.json", "failed", "attempt.json"
+REQUEST = "stop"  # a file that asks the training to stop after its present step
+STOPPED, FAILED, ATTEMPT = "stopped.json", "failed", "attempt.json"
 PROGRESS, HISTORY = "progress.json", "history.jsonl"  # of a training that is not done, for watchers
 MARKER = "whole.json"  # of a checkpoint
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -73,16 +74,6 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
     write_json(note, {"schema_version": 1, "attempt": attempt, "step": step})
     for name in (REQUEST, STOPPED, FAILED):
         (folder / name).unlink(missing_ok=True)
-
-
-def ask_to_stop(folder: Path) -> None:
-    """Ask the training to stop after its present step."""
-    (folder / REQUEST).touch()
-
-
-def is_asked_to_stop(folder: Path) -> bool:
-    """Return whether the training was asked to stop."""
-    return (folder / REQUEST).exists()
 
 
 def note_stop(folder: Path, step: int, steps: int, why: str) -> None:
