@@ -57,9 +57,8 @@ def _probe(job: Job, row: dict, device: torch.device) -> tuple[dict[str, Tensor]
     images = [open_image(job.tree / path) for path in image_paths(turns)]
     processor = job.processor
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = processor.apply_chat_template(
-        [*turns, assistant(answer(row, job.budget))], tokenize=False
-    )
+    turns.append(assistant(answer(row, job.budget)))
+    whole = processor.apply_chat_template(turns, tokenize=False)
     tokens = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
     inputs = processor(text=[whole], images=images, return_tensors="pt")
     return dict(inputs.to(device)), tokens
