@@ -81,13 +81,6 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
     work_folder.enter(tmp_path).close()
 
 
-def test_a_process_that_has_ended_is_not_running():
-    assert work_folder.is_running(os.getpid())
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    assert not work_folder.is_running(ended.pid)
-
-
 @pytest.mark.parametrize("gone", ["before", "later"])
 def test_a_process_ends_with_its_launcher_though_nobody_reads_its_words(gone):
     launcher = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

@@ -102,7 +102,7 @@ def end_with_launcher() -> None:
     launcher = int(os.environ.get(LAUNCHER, parent))
 
     def watch() -> None:
-        while os.getppid() == parent and is_running(launcher):
+        while os.getppid() == parent and Path(f"/proc/{launcher}").exists():
             time.sleep(0.5)
         try:
             print("the launcher of this training is gone, so it ends", file=sys.stderr, flush=True)
@@ -110,11 +110,6 @@ def end_with_launcher() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def is_running(process: int) -> bool:
-    """Return whether there is a process with that id."""
-    return Path(f"/proc/{process}").exists()
 
 
 def step_of(checkpoint: Path) -> int:
