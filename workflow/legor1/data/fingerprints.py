@@ -5,8 +5,7 @@ that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 b
 manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
 more.
 
-Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
-and the split leaves its instances out.
+An image that cannot be decoded keeps its row, with the problem, and the split leaves it out.
 """
 
 import hashlib

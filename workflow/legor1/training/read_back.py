@@ -1,7 +1,6 @@
 """An adapter as it was saved, compared with the model that was trained.
 
-What inference loads is the file. So PEFT loads it beside the adapter in memory, on the same base,
-and both score the first training rows.
+PEFT loads the file beside the adapter in memory, and both score the first training rows.
 """
 
 from pathlib import Path
