@@ -324,7 +324,7 @@ def test_a_refusal_is_not_tried_again(get, hub, status, path, headers, said):
         ({"repo": "owner/none"}, "check the name; if "),
         ({"revision": "v9"}, "name a commit, tag or branch that exists"),
         ({"revision": "0" * 40}, "name a commit, tag or branch that exists"),
-        ({"repo": "a/b/c"}, "name it owner/name"),
+        ({"repo": "a/b/c"}, "Repo id must"),
     ],
 )
 def test_what_does_not_exist(get, arguments, said):

@@ -164,7 +164,7 @@ def test_predict_and_the_rewards_read_the_same_frame(prepared, tmp_path):
         assert numbers(made["prediction"]) == pytest.approx(numbers(row["response"]), abs=1)
         size = (100, 100) if kind != "pixels" else (row["width"], row["height"])
         assert shown_size((row["width"], row["height"]), job.budget, row["box_frame"]) == size
-        assert numbers(job.answer(row)) == written[row["image"]]
+        assert numbers(answer(row, job.budget)) == written[row["image"]]
 
 
 def test_images_have_the_size_that_the_tree_says(tmp_path):

@@ -6,13 +6,12 @@ import transformers.modeling_flash_attention_utils as flash
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import by_mask
+from legor1.training.fast.attention import by_mask, register_by_mask
 from legor1.training.fast.shared_prompt import (
     SHARED,
     Layout,
     Sequences,
     flash_shared,
-    install,
     sdpa_shared,
 )
 
@@ -160,7 +159,7 @@ def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
 def test_installing_extends_the_functions_by_their_names():
     before = AttentionInterface._global_mapping.copy()
     try:
-        install()
+        register_by_mask(Layout, SHARED)
         for name, attention in SHARED.items():
             assert AttentionInterface()[name].forms[Layout] is attention
     finally:

@@ -34,7 +34,7 @@ def test_a_signal_stops_it(stops):
 
 
 def test_a_request_stops_it(stops, tmp_path):
-    work_folder.ask_to_stop(tmp_path)
+    (tmp_path / work_folder.REQUEST).touch()
     assert step(stops) == "as it was asked to"
 
 

@@ -50,12 +50,12 @@ def test_a_new_folder_is_no_failure_of_the_attempt_before(tmp_path):
 
 def test_beginning_clears_away_what_is_left_over(tmp_path):
     checkpoint(tmp_path, 3, whole=False)
-    work_folder.ask_to_stop(tmp_path)
+    (tmp_path / work_folder.REQUEST).touch()
     work_folder.note_stop(tmp_path, 3, 9, "for a test")
-    assert work_folder.is_asked_to_stop(tmp_path)
+    assert (tmp_path / work_folder.REQUEST).exists()
     assert work_folder.stop_noted(tmp_path)["step"] == 3
     work_folder.begin(tmp_path, 1)
-    assert not work_folder.is_asked_to_stop(tmp_path)
+    assert not (tmp_path / work_folder.REQUEST).exists()
     assert work_folder.stop_noted(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["attempt.json"]
 
@@ -79,13 +79,6 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
             work_folder.enter(tmp_path)
         left_over.kill()
     work_folder.enter(tmp_path).close()
-
-
-def test_a_process_that_has_ended_is_not_running():
-    assert work_folder.is_running(os.getpid())
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    assert not work_folder.is_running(ended.pid)
 
 
 @pytest.mark.parametrize("gone", ["before", "later"])

@@ -5,8 +5,7 @@ that was encoded or scaled anew. It is pHash (by the library ImageHash) of 256 b
 manuals, copies as JPEG at half the size differ in at most 6 bits, pictures of two manuals in 28 or
 more.
 
-Here every image is decoded for the first time. One that cannot be keeps its row, with the problem,
-and the split leaves its instances out.
+An image that cannot be decoded keeps its row, with the problem, and the split leaves it out.
 """
 
 import hashlib
@@ -99,13 +98,9 @@ def read_images(path: Path) -> list[Record]:
 
 
 class Lookalikes:
-    """Finds, among perceptual hashes, those that are near to another, in at most ``distance`` bits.
+    """Finds, among perceptual hashes, those that are near to another; blank images are to none."""
 
-    Blank images (``""``) are near to none.
-    """
-
-    def __init__(self, hashes: Iterable[str], distance: int = DISTANCE) -> None:
-        self.distance = distance
+    def __init__(self, hashes: Iterable[str]) -> None:
         self._hashes = [*dict.fromkeys(filter(None, hashes))]
         self._words = _words(*self._hashes)
 
@@ -114,7 +109,7 @@ class Lookalikes:
         if not text:
             return {}
         apart = np.bitwise_count(self._words ^ _words(text)).sum(axis=1)
-        near = np.flatnonzero(apart <= self.distance)
+        near = np.flatnonzero(apart <= DISTANCE)
         return {self._hashes[at]: int(apart[at]) for at in near}
 
 

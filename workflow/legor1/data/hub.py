@@ -118,8 +118,6 @@ class Hub:
             )
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return "free space where it is downloaded to"
-        if isinstance(error, errors.HFValidationError):
-            return "name it owner/name"
         if isinstance(error, OSError) and error.errno:
             return "make the folder that it is downloaded to writable"
         return "check that HF_ENDPOINT, if set, is a hub, and that no proxy answers in its place"

@@ -51,9 +51,8 @@ def architecture_of_base(base: Mapping, folder: Path | None) -> Architecture:
     if folder is not None and (folder / "config.json").is_file():
         return family.architecture(repo, read_json(folder / "config.json"))
     if base["source"] == "rebuild":
-        sizes = base["rebuild"]
-        model = sizes["model"]
-        text = {"vocab_size": sizes["vocabulary"], "max_position_embeddings": 4096} | model["text"]
+        model, vocabulary = base["rebuild"]["model"], base["rebuild"]["vocabulary"]
+        text = {"vocab_size": vocabulary, "max_position_embeddings": 4096} | model["text"]
         config = {"text_config": text, "vision_config": model["vision"]}
         return family.architecture(repo, config | {"tie_word_embeddings": True})
     if repo in family.known:

@@ -45,8 +45,8 @@ base = AutoModelForImageTextToText.from_pretrained({base[source]!r}{revision})
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 ```
 
-Images are to be resized to between {min_pixels} and {max_pixels} pixels, as in training: boxes are
-in that frame.
+Images are to be resized to between {recipe[pixel_budget][min_pixels]} and
+{recipe[pixel_budget][max_pixels]} pixels, as in training: boxes are in that frame.
 
 ## Training
 
@@ -70,10 +70,10 @@ Recipe:
 
 ## Made with
 
-- code: {commit}
+- code: legor1, commit `{provenance[commit]}`{changed}
 - {versions}
-- read back from disk, the adapter gives the trained model's log-probabilities of {tokens} tokens to
-  within {saved:.2g} (largest difference)
+- read back from disk, the adapter gives the trained model's log-probabilities of
+  {read_back[tokens]} tokens to within {read_back[saved][largest]:.2g} (largest difference)
 
 ## Licence
 
@@ -170,9 +170,8 @@ def peak_memory_mib() -> float:
 
 def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
     """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
-    base, recipe, read, made = (facts[k] for k in ("base", "recipe", "read_back", "provenance"))
+    base, recipe, made = facts["base"], facts["recipe"], facts["provenance"]
     revision = base["commit"] or base["revision"]
-    changed = " with changes" if made["dirty"] else ""
     licence = LICENCES.get(base["source"])
     return TEMPLATE.format(
         **facts,
@@ -181,14 +180,11 @@ def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
         tasks=", ".join(recipe["tasks"]),
         start=STARTED.format(**facts["start_from"]) if facts["start_from"] else "a new adapter",
         revision=f", revision={revision!r}" if revision else "",
-        **recipe["pixel_budget"],
         metrics="\n".join(f"| {name} | {value:.4g} |" for name, value in _last(history).items()),
         settings=json.dumps(recipe, indent=2),
         manifest=f"SHA-256 `{facts['data']['manifest']}`" if facts["data"]["manifest"] else "none",
-        commit=f"legor1, commit `{made['commit']}`{changed}",
+        changed=" with changes" if made["dirty"] else "",
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
-        tokens=read["tokens"],
-        saved=read["saved"]["largest"],
         licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
     )
 

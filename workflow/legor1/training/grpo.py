@@ -21,6 +21,7 @@ from legor1.core.images import open_image
 from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.models.family import Model, Processor, Recipe
+from legor1.tasks.prompts import answer
 from legor1.tasks.rewards import Suite
 from legor1.training.fast.group_trainer import SharedPromptGRPOTrainer, obstacle
 from legor1.training.job import Job, main
@@ -143,7 +144,7 @@ def run(job: Job) -> None:
     )
     budget = job.budget
     columns: dict[str, Callable[[dict], object]] = {
-        "solution": lambda row: suite.solution(job.answer(row)),
+        "solution": lambda row: suite.solution(answer(row, budget)),
         "task": lambda row: row["task"],
         "size": lambda row: shown_size((row["width"], row["height"]), budget, row["box_frame"]),
     }

@@ -18,7 +18,7 @@ from legor1.models import loading
 from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.lora import attached, settings
 from legor1.models.registry import family_of
-from legor1.tasks.prompts import answer, chat_messages
+from legor1.tasks.prompts import chat_messages
 from legor1.training.adapter import publish, to_full_precision
 from legor1.training.fast.exact_resume import Checkpoints
 from legor1.training.logs import Curves, Live
@@ -131,10 +131,6 @@ class Job:
             extra = {name: column(row) for name, column in columns.items()}
             table.append({"prompt": messages, "images": [*map(str, images)]} | extra)
         return Dataset.from_list(table)
-
-    def answer(self, row: dict) -> str:
-        """Return the row's true answer, boxes in the frame that the model sees."""
-        return answer(row, self.budget)
 
     def arguments(self) -> dict:
         """Return the arguments that both of TRL's trainers take."""

@@ -15,6 +15,7 @@ from legor1.core.errors import Stopped, UserError
 from legor1.core.files import fingerprint, write_json
 from legor1.models.family import Recipe
 from legor1.training import work_folder
+from legor1.training.work_folder import REQUEST
 
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
 WEIGHTS = "adapter_model.safetensors"
@@ -98,7 +99,7 @@ def supervise(command: list[str], environment: dict[str, str], folder: Path) -> 
     accelerate's launcher would kill the processes 30 seconds later, in the middle of a long step;
     so it ignores the signal.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: work_folder.ask_to_stop(folder))
+    before = signal.signal(signal.SIGTERM, lambda *_: (folder / REQUEST).touch())
     try:
         ignore = partial(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         with subprocess.Popen(command, env=environment, preexec_fn=ignore) as process:

@@ -1,7 +1,6 @@
 """An adapter as it was saved, compared with the model that was trained.
 
-What inference loads is the file. So PEFT loads it beside the adapter in memory, on the same base,
-and both score the first training rows.
+PEFT loads the file beside the adapter in memory, and both score the first training rows.
 """
 
 from pathlib import Path
@@ -11,7 +10,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from legor1.core.images import open_image
-from legor1.tasks.prompts import assistant, chat_messages, image_paths
+from legor1.tasks.prompts import answer, assistant, chat_messages, image_paths
 from legor1.training.stopping import Job, diverged
 
 ROWS = 2  # each is computed twice, which takes a large model on a CPU minutes
@@ -57,18 +56,19 @@ def _probe(job: Job, row: dict, device: torch.device) -> tuple[dict[str, Tensor]
     images = [open_image(job.tree / path) for path in image_paths(turns)]
     processor = job.processor
     asked = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = processor.apply_chat_template([*turns, assistant(job.answer(row))], tokenize=False)
-    answer = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
+    turns.append(assistant(answer(row, job.budget)))
+    whole = processor.apply_chat_template(turns, tokenize=False)
+    tokens = len(processor.tokenizer(whole.removeprefix(asked))["input_ids"])
     inputs = processor(text=[whole], images=images, return_tensors="pt")
-    return dict(inputs.to(device)), answer
+    return dict(inputs.to(device)), tokens
 
 
 @torch.no_grad()
 def _scores(model: PeftModel, probes: list[tuple[dict[str, Tensor], int]]) -> Tensor:
     """Return the log-probabilities of all answers' tokens, concatenated."""
     scores = []
-    for inputs, answer in probes:
-        logits = model(**inputs, use_cache=False, logits_to_keep=answer + 1).logits[0, :-1]
-        tokens = inputs["input_ids"][0, -answer:, None]
+    for inputs, length in probes:
+        logits = model(**inputs, use_cache=False, logits_to_keep=length + 1).logits[0, :-1]
+        tokens = inputs["input_ids"][0, -length:, None]
         scores.append(logits.float().log_softmax(-1).gather(-1, tokens)[:, 0])
     return torch.cat(scores)

@@ -9,7 +9,7 @@ from datasets import List
 from trl import SFTConfig, SFTTrainer
 
 from legor1.models.family import Model, Recipe
-from legor1.tasks.prompts import assistant
+from legor1.tasks.prompts import answer, assistant
 from legor1.training.fast.packed_trainer import PackedSFTTrainer, obstacle
 from legor1.training.job import Job, main
 from legor1.training.sft_examples import Upright
@@ -38,7 +38,7 @@ def set_loss_mean(trainer: SFTTrainer, over: str) -> None:
 
 def run(job: Job) -> None:
     """Train the adapter that ``job`` describes."""
-    dataset = job.dataset(completion=lambda row: [assistant(job.answer(row))])
+    dataset = job.dataset(completion=lambda row: [assistant(answer(row, job.budget))])
     model = job.model()
     arguments = SFTConfig(max_length=None, **job.arguments())  # a cut prompt loses image tokens
     trainer = trainer_for(model, job.settings, quiet=arguments.process_index > 0)(

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import PIL.Image
@@ -124,15 +125,13 @@ class Examples(torch.utils.data.Dataset[Example]):
         row["prompt"] = prepare_multimodal_messages(row["prompt"], images=sources)
         row["completion"] = prepare_multimodal_messages(row["completion"])
         row = apply_chat_template(row, self.processor)
-        prompt, completion = (self._ids(row[part]) for part in ("prompt", "completion"))
+        tokenize = partial(self.processor.tokenizer, add_special_tokens=False)
+        prompt, completion = (tokenize(row[p])["input_ids"] for p in ("prompt", "completion"))
         merged = self.processor.image_processor.merge_size**2
         visual = [int(grid.prod()) // merged for grid in grids]
         prompt = with_visual_tokens(prompt, self.processor.image_token_id, visual)
         ids = torch.tensor([*prompt, *completion])
         return Example(ids, len(completion), self.positions(ids, grids), pictures)
-
-    def _ids(self, text: str) -> list[int]:
-        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def collate(examples: Sequence[Example]) -> dict:

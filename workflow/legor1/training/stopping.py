@@ -13,7 +13,7 @@ from transformers import TrainerState as State
 from transformers import TrainingArguments as Arguments
 
 from legor1.core.errors import UserError
-from legor1.training import work_folder
+from legor1.training.work_folder import REQUEST
 
 Job: TypeAlias = Any  # that of ``job``, which imports this module
 Trainer: TypeAlias = Any  # one of TRL's, with private parts
@@ -56,7 +56,7 @@ class Stops(TrainerCallback):
         end = now + STEPS_LEFT * self.longest + SECONDS_TO_SAVE
         if self.job.deadline and end > self.job.deadline:
             return TIME
-        return ASKED if self.signalled or work_folder.is_asked_to_stop(self.job.work) else NO
+        return ASKED if self.signalled or (self.job.work / REQUEST).exists() else NO
 
 
 class Divergence(TrainerCallback):

@@ -22,7 +22,8 @@ from typing import TextIO
 from legor1.core.errors import UserError
 from legor1.core.files import locked, read_json, share, sync, write_json
 
-REQUEST, STOPPED, FAILED, ATTEMPT = "stop", "stopped.json", "failed", "attempt.json"
+REQUEST = "stop"  # a file that asks the training to stop after its present step
+STOPPED, FAILED, ATTEMPT = "stopped.json", "failed", "attempt.json"
 PROGRESS, HISTORY = "progress.json", "history.jsonl"  # of a training that is not done, for watchers
 MARKER = "whole.json"  # of a checkpoint
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -75,16 +76,6 @@ def begin(folder: Path, attempt: int, log: Path | None = None) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def ask_to_stop(folder: Path) -> None:
-    """Ask the training to stop after its present step."""
-    (folder / REQUEST).touch()
-
-
-def is_asked_to_stop(folder: Path) -> bool:
-    """Return whether the training was asked to stop."""
-    return (folder / REQUEST).exists()
-
-
 def note_stop(folder: Path, step: int, steps: int, why: str) -> None:
     """Note that the training stopped gracefully after ``step`` of ``steps``."""
     write_json(folder / STOPPED, {"schema_version": 1, "step": step, "steps": steps, "why": why})
@@ -111,7 +102,7 @@ def end_with_launcher() -> None:
     launcher = int(os.environ.get(LAUNCHER, parent))
 
     def watch() -> None:
-        while os.getppid() == parent and is_running(launcher):
+        while os.getppid() == parent and Path(f"/proc/{launcher}").exists():
             time.sleep(0.5)
         try:
             print("the launcher of this training is gone, so it ends", file=sys.stderr, flush=True)
@@ -119,11 +110,6 @@ def end_with_launcher() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def is_running(process: int) -> bool:
-    """Return whether there is a process with that id."""
-    return Path(f"/proc/{process}").exists()
 
 
 def step_of(checkpoint: Path) -> int:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from legor1.core.errors import UserError
-from legor1.core.files import Rejected, locate
 from legor1.data.audit.finding import Finding, accuracy
 from legor1.data.audit.material import SIDES, Material
 from legor1.data.instances import Record
@@ -102,14 +100,9 @@ def _places(material: Material) -> Features:
 
 def _files(tree: Path, rows: list[Record], sizes: np.ndarray) -> Features:
     """Return (n, 6): each image's bytes, bytes a pixel and whether it is a JPEG, with ``sizes``."""
-    root, seen = tree.resolve(), []
+    seen = []
     for row in rows:
-        try:
-            bytes = locate(root, row["image"]).stat().st_size
-        except (Rejected, OSError) as error:
-            raise UserError(
-                f"{tree / row['image']}: {error}. Remedy: index the tree again with 'legor1 index'."
-            ) from error
+        bytes = (tree / row["image"]).stat().st_size
         suffix = row["image"].rpartition(".")[2].lower()
         seen.append([bytes, bytes / (row["width"] * row["height"]), suffix in ("jpg", "jpeg")])
     return np.hstack([np.array(seen, dtype=float).reshape(-1, 3), sizes.reshape(-1, 3)])

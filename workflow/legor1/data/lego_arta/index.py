@@ -1,7 +1,7 @@
 """The dataset's tree → instances.parquet, and quarantine.jsonl for every row that is not in it.
 
-A tree is anything in LEGO-ARTA's layout. No row stops the reading and none is lost: each is kept,
-or set aside with its file, its position there and the reason.
+No row stops the reading and none is lost: each is kept, or set aside with its file, its position
+there and the reason.
 """
 
 import posixpath

@@ -64,8 +64,7 @@ class Measure(NamedTuple):
 class Extent:
     """How far the boxes of an answer reach; ``source`` is named in errors.
 
-    It is ``within`` both [0, 100] and its image, ``above`` 100, ``outside`` the image, or in
-    ``neither``.
+    ``within`` both [0, 100] and the image, ``above`` 100, ``outside`` the image, or in ``neither``.
     """
 
     def __init__(self, objects: Objects, size: Size, source: Dialogue) -> None:

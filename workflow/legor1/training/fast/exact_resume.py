@@ -1,8 +1,7 @@
 """Resuming bit for bit: what transformers' checkpoints leave out, and the order of their parts.
 
-transformers saves weights, optimiser, scheduler and the random state of each process. A training
-resumed from these alone logs other losses, since the sums since the last logged line are lost; and
-GRPO loses the completions that it had sampled for the next steps.
+transformers' own lack the sums since the last logged line, so that a resumed training would log
+other losses, and the completions that GRPO had sampled for the next steps.
 """
 
 import errno

@@ -22,9 +22,10 @@ from legor1.models.family import Model
 from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
+from legor1.training.fast.attention import register_by_mask
 from legor1.training.fast.lora_layers import direct_lora
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
-from legor1.training.fast.shared_prompt import SHARED, install
+from legor1.training.fast.shared_prompt import SHARED, Layout
 
 # By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
 # moves single tokens far, so there the mean is judged; a completion that did not see its prompt
@@ -66,7 +67,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self, *args: Any, check: bool = False, feature_bytes: int = 2**29, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        install()
+        register_by_mask(Layout, SHARED)
         self.check_due = check
         self.cache = FeatureCache(feature_bytes)
 

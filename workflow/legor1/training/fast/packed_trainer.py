@@ -110,13 +110,6 @@ def flash_packed(
 PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_packed}
 
 
-def install(decoder: Model, family: ModelFamily) -> None:
-    """Make the attention functions, and the decoder's last layer, read packings."""
-    register_by_mask(Packing, PACKED)
-    layer = decoder.layers[-1]
-    layer.forward = scoring_alone(layer, layer.forward, family)
-
-
 def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
     """Return a last layer's forward pass that computes only the scored tokens of a packed row.
 
@@ -176,8 +169,11 @@ class PackedSFTTrainer(SFTTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.family = family_of_model(self._base(self.model))
-        install(self._base(self.model).model.language_model, self.family)
+        base = self._base(self.model)
+        self.family = family_of_model(base)
+        register_by_mask(Packing, PACKED)
+        layer = base.model.language_model.layers[-1]
+        layer.forward = scoring_alone(layer, layer.forward, self.family)
         fuse_lora(self.model)
         self.data_collator: Any = collate
         self.cache = FeatureCache(feature_bytes, "cpu")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
+from legor1.training.fast.attention import Attention, ragged, seen_by_last
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,3 @@ def flash_shared(
 
 
 SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}
-
-
-def install() -> None:
-    """Make transformers' attention functions read layouts."""
-    register_by_mask(Layout, SHARED)
