@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 import rich_click as click
+from rich.console import Console
+from rich.text import Text
 
 from legor1.cli.parameters import Artefact
 from legor1.core import records
@@ -116,12 +118,6 @@ def say(what: str, facts: Facts) -> None:
 
 def complain(name: str, message: str, status: int = 2) -> int:
     """Print a command's message to standard error, in colour on a terminal; return ``status``."""
-    if not sys.stderr.isatty():
-        print(f"{name}: {message}", file=sys.stderr)
-        return status
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(stderr=True, highlight=False, emoji=False)
     console.print(Text.assemble((name, "bold red"), f": {message}"), soft_wrap=True)
     return status

@@ -146,11 +146,6 @@ class Study:
         """The experiments that are trained."""
         return [e for e in self.experiments if e.method != "baseline"]
 
-    @property
-    def confidence(self) -> float:
-        """Of the intervals, a fraction."""
-        return float(self.config["evaluation"]["confidence"])
-
     def settings(self, experiment: Experiment) -> Record:
         """Return an experiment's block of the config; empty if it is none of the config's."""
         return self.config["experiments"].get(experiment.name, {})

@@ -70,7 +70,7 @@ def standing(study: Study, protocol: str, metric: Shown, a: Experiment, b: Exper
     paired = study.difference(protocol, metric, a, b)
     if paired is None or paired.low <= 0 <= paired.high:
         return "unclear"
-    if not significant(paired.p, study.confidence):
+    if not significant(paired.p, study.config["evaluation"]["confidence"]):
         return "unclear"
     return "better" if (paired.value > 0) == metric.higher else "worse"
 
