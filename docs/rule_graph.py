@@ -39,6 +39,7 @@ PLACES = {
     "train_sft": Place(0, 2, "model", "LoRA adapter"),
     "train_grpo": Place(1, 2, "model", "LoRA adapter"),
     "answer_without_model": Place(2, 2, "model", "baselines"),
+    "probe_rewards": Place(4, 2, "model", "rewards/*.json"),
     "predict_shard": Place(0, 3, "model", "answers, in parts"),
     "gather_predictions": Place(1, 3, "model", "predictions.jsonl"),
     "score_predictions": Place(2, 3, "result", "scores.json"),
