@@ -46,9 +46,9 @@ def test_other_jobs_in_the_queue_have_no_gpu(study):
     others = [one for one in jobs(study.folder) if one["Partition"] == "cpu"]
     rules = sorted(one["Comment"] for one in others)
     assert rules == [
-        "rule_audit_dataset_wildcards_data_sound",
+        "rule_audit_dataset_wildcards_sound",
         "rule_fetch_dataset",
-        "rule_fingerprint_images_wildcards_data",
+        "rule_fingerprint_images",
     ]
     assert not [one for one in others if "TresPerJob" in one]
 

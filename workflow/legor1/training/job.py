@@ -108,7 +108,7 @@ class Job:
     def dataset(self, **columns: Callable[[dict], object]) -> Dataset:
         """Return the rows as TRL reads them: ``prompt``, ``images`` (paths) and the given columns.
 
-        Raises as ``check_lengths``, and a UserError that names a missing image.
+        Raises as ``check_lengths``, and a UserError that names an image that cannot be read.
         """
         table, rows = [], self.rows()
         loading.check_lengths(
@@ -122,14 +122,11 @@ class Job:
         for row in rows:
             messages = chat_messages(row, self.budget, demonstrations=self.recipe["demonstrations"])
             parts = [part for turn in messages for part in turn["content"]]
-            images = [self.tree / part.pop("image") for part in parts if part["type"] == "image"]
-            if missing := [path for path in images if not path.is_file()]:
-                raise UserError(
-                    f"{missing[0]} cannot be read. "
-                    "Remedy: bring the file back, or fetch the dataset again; then run again."
-                )
+            names = [part.pop("image") for part in parts if part["type"] == "image"]
             extra = {name: column(row) for name, column in columns.items()}
-            table.append({"prompt": messages, "images": [*map(str, images)]} | extra)
+            table.append(
+                {"prompt": messages, "images": [_readable(self.tree / n) for n in names]} | extra
+            )
         return Dataset.from_list(table)
 
     def arguments(self) -> dict:
@@ -187,6 +184,18 @@ class Job:
             publish(self, trainer, checkpoints.seconds())
             live.end()
         trainer.accelerator.end_training()
+
+
+def _readable(path: Path) -> str:
+    """Return the path of an image; a UserError says that it cannot be read, and why."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}. "
+            "Remedy: bring the file back, or fetch the dataset again; then run again."
+        ) from error
+    return str(path)
 
 
 def main(run: Callable[[Job], None]) -> None:
