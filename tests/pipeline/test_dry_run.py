@@ -23,7 +23,7 @@ ALL_AFTER_DATA = TRAINING | RESULTS | {"predict_shard": 3, "answer_without_model
 # Of two protocols, eight experiments and four baselines that need no model.
 FULL = dict.fromkeys(("split_dataset", "convert_dataset", "audit_dataset"), 2)
 FULL |= {"train_sft": 2, "train_grpo": 3, "predict_shard": 32, "gather_predictions": 8}
-FULL |= {"fetch_base": 1, "score_predictions": 24}
+FULL |= {"fetch_base": 1, "score_predictions": 24, "probe_rewards": 3}
 ONE_PROTOCOL = {"split_dataset": 1, "convert_dataset": 1, "audit_dataset": 1}
 TWO_REWARDS = {"train_grpo": 2}
 

@@ -122,6 +122,10 @@ def predictions(config):
 
 
 def scores(config):
+    for name, one in config["experiments"].items():
+        if one["method"] == "grpo" and not one.get("repeats"):
+            outputs = [f"rewards/{name}.json"]
+            yield job("probe_rewards", outputs, f"probe/{name}", experiment=name)
     for name in (*config["experiments"], *baselines.NAMES):
         for protocol in config["evaluation"].get("protocols", ["sound"]):
             folder, given = (
