@@ -49,6 +49,7 @@ def fill(run: Run) -> Run:
         facts = {"seconds": 65, "peak_memory_mib": 900, "steps": 3, "rows": 8, "resumed": []}
         size = {"trainable_parameters": 100, "total_parameters": 1_600_100}
         write_json(run.folder / f"adapters/{name}/run.json", facts | size | {"provenance": {}})
+    write_json(run.folder / "rewards/grpo.json", {"probes": []})
     write_json(run.folder / "data/sound/audit.json", {"defects_found": [], "findings": []})
     split = {"protocol": "sound", "seed": 42, "test_fraction": 0.25, "train": ["x"], "test": ["y"]}
     tasks = {"tasks": {"object": {"train": 1, "test": 1}}}

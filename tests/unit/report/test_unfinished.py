@@ -101,7 +101,8 @@ def test_without_a_folder_there_is_a_report(study, folder):
 
 
 def test_what_is_missing_is_one_entry_a_kind(study):
-    undo(study, *(job for job in PARTS if job.stage == "scores" and "few_shot" not in job.of))
+    scored = [job for job in PARTS if job.rule == "score_predictions"]
+    undo(study, *(job for job in scored if "few_shot" not in job.of))
     (scores,) = unfinished.missing(unfinished.read(study.folder))
     assert (scores.what, scores.rule) == ("scores", "score_predictions")
     assert scores.of[:2] == ["sft, protocol sound", "grpo, protocol sound"]
