@@ -16,6 +16,7 @@ import study_jobs
 from PIL import Image
 from report_run import SCORES, conversation, record, row, turn
 
+from legor1.evaluation.suites import label
 from legor1.monitor import jobs
 from legor1.report.page import render, render_rewards
 from legor1.report.sections import result_tables
@@ -35,6 +36,7 @@ def write(folder: Path, words: str) -> list[Path]:
     trainings = {names[kind]: folder / "adapters" / names[kind] for kind in ("sft", "grpo")}
     for training in trainings.values():
         _train(training, words)
+    _probe(folder, names, words)
     _record(folder, names, words)
     _finish(folder)
     render(folder, folder / "report.html", folder / "tables", folder / "gallery.html")
@@ -55,7 +57,10 @@ def _write(path: Path, *values: Any) -> None:
 
 def _configure(folder: Path, names: dict[str, str], words: str) -> None:
     hub = {"source": "huggingface", "huggingface": {"repo": words, "revision": words}}
-    trained = {"lora": {"r": 8, "target": words}, "training": {words: words, "steps": 60}}
+    trained = {
+        "lora": {"r": 8, "target": words},
+        "training": {words: words, "steps": 60, "rewards": {words: 1.0}},
+    }
     config = {
         "run": words,
         "seed": 42,
@@ -151,6 +156,12 @@ def _record(folder: Path, names: dict[str, str], words: str) -> None:
     for result, (stage, *inputs) in made.items():
         content = record(result, stage, *inputs, **said)
         _write(folder / f"{result}.provenance.json", content)
+
+
+def _probe(folder: Path, names: dict[str, str], words: str) -> None:
+    earned = {"reward": label(words), "task": "object", "probe": words, "n": 9, "share": 0.5}
+    earned |= {"most": 0.25, "low": 0.1, "high": 0.2, "pays_too_much": True}
+    _write(folder / f"rewards/{names['grpo']}.json", {"probes": [earned]})
 
 
 def _finish(folder: Path) -> None:
