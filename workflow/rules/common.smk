@@ -131,10 +131,15 @@ def code(*stages):
 
 
 def training_code(wildcards):
-    """Return a digest of the code that an experiment's training runs, rewards of the user's too."""
-    experiment = config["experiments"][wildcards.experiment]
-    own = suites.sources(experiment["training"].get("rewards", ()))
-    return code_digest.digest(f"train {experiment['method']}", files=own)
+    """Return a digest of the code that an experiment's training runs."""
+    method = config["experiments"][wildcards.experiment]["method"]
+    return code_with_rewards(f"train {method}", wildcards.experiment)
+
+
+def code_with_rewards(stage, experiment):
+    """Return a digest of a stage's code, an experiment's rewards of the user's own included."""
+    own = suites.sources(config["experiments"][experiment]["training"].get("rewards", ()))
+    return code_digest.digest(stage, files=own)
 
 
 def probe_options(wildcards):
@@ -146,9 +151,7 @@ def probe_options(wildcards):
 
 def probe_code(wildcards):
     """Return a digest of the code that a probe of an experiment's rewards runs."""
-    experiment = config["experiments"][wildcards.experiment]
-    own = suites.sources(experiment["training"]["rewards"])
-    return code_digest.digest("probe-reward", files=own)
+    return code_with_rewards("probe-reward", wildcards.experiment)
 
 
 def by_device(cpu, cuda):

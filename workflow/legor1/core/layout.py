@@ -50,6 +50,7 @@ class RunLayout:
         self.adapter_config: Named = (start + "adapters/{}/adapter/adapter_config.json").format
         self.history: Named = (start + "adapters/{}/history.jsonl").format
         self.training: Named = (start + "adapters/{}/run.json").format  # its recipe and cost
+        self.probe: Named = (start + "rewards/{}.json").format  # of its rewards
         self.predictions: Named = (start + "predictions/{}.jsonl").format
         self.shard: Named = (start + "predictions/{}/shards/{}.jsonl").format
         # by experiment and protocol of evaluation
@@ -57,7 +58,6 @@ class RunLayout:
         self.per_example: Named = (start + "scores/{}/{}/per_example.parquet").format
         # by job; a benchmark is what Snakemake notes of one that ended well: time and memory
         self.log: Named = (start + "logs/{}.log").format
-        self.probe: Named = (start + "rewards/{}.json").format
         self.benchmark: Named = (start + "benchmarks/{}.tsv").format
         # a study at work
         self.work = start + "work"

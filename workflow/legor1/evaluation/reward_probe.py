@@ -199,7 +199,7 @@ def _earned(
         completion = f"<think>\n</think>\n{tagged}"
     answered = {"completion": completion, "solution": suite.solution(solution)}
     try:
-        return score(suites.fields(row) | row | answered, suite, functions)
+        return score(row | answered, suite, functions)
     except ValueError as error:
         raise UserError(f"{row['instance_id']}: {error}. Remedy: mend the row.") from error
 

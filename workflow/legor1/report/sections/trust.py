@@ -127,20 +127,20 @@ def probes(study: Study) -> tuple[list[str], Table]:
     trained by is left out.
     """
     flagged, rows = [], []
-    for experiment, probe in study.probes.items():
-        weights = study.config["experiments"][experiment].get("training", {}).get("rewards", {})
-        trained_by = {suites.label(name) for name in weights}
+    for e in study.experiments:
+        probe = study.probes[e.name]
+        trained_by = {*map(suites.label, study.settings(e).get("training", {}).get("rewards", {}))}
         for i, earned in enumerate(probe.get("probes", [])):
             if earned["reward"] not in trained_by:
                 continue
-            cited = partial(cite, IN_RUN.probe(experiment), probe, "probes", i)
-            names = [experiment, earned["reward"], TASKS[earned["task"]].title, earned["probe"]]
+            cited = partial(cite, IN_RUN.probe(e.name), probe, "probes", i)
+            names = [e.name, earned["reward"], TASKS[earned["task"]].title, earned["probe"]]
             excess = span(*(cited(end, write=points) for end in ("low", "high")))
             numbers = [cited("share", write=percent), cited("most", write=percent)]
             verdict = "▲ too much" if earned["pays_too_much"] else "○"
             rows.append([*names, *numbers, excess, verdict])
             if earned["pays_too_much"]:
-                flagged.append(f"{earned['reward']} of {experiment}: {earned['probe']}")
+                flagged.append(f"{earned['reward']} of {e.name}: {earned['probe']}")
     headings = ["Experiment", "Reward", "Task", "Answer", "Earns, %", "Deserves at most, %"]
     return flagged, ([*headings, "Excess, points", "Verdict"], rows)
 

@@ -21,8 +21,8 @@ from legor1.tasks.metrics.detection import agreement, match
 from legor1.tasks.parsing import Detection
 
 Unit = Callable[[Size, Size], tuple[float, float]]
-# What stands for the image's width and height, given its original and processed size. The second
-# last is what is left of boxes that were in the original frame, and were taken for processed ones.
+# What stands for the image's width and height, given its original and processed size. The last
+# is what is left of boxes that were in the original frame, and were taken for processed ones.
 UNITS: dict[str, Unit] = {
     "original": lambda size, _: size,
     "processed": lambda _, processed: processed,
