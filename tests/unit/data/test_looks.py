@@ -37,19 +37,22 @@ def test_random_looks_have_every_colour_with_some_distance_between_them():
 
 
 def test_the_datasets_own_wording():
-    assert MANUAL.words(TOLD) == "Place 1 red 2x4 brick on the left."
+    assert MANUAL.words(TOLD) == "Place 1 4x2 red brick on the left."
     two = Instruction(Part(2, "blue", (1, 2), "plate"), "at the back")
-    assert MANUAL.words(two) == "Put 2 blue 1x2 plates at the back."
+    assert MANUAL.words(two) == "Put 2 2x1 blue plates at the back."
     top = TOLD.but("place", Top("white", "plate"))
-    assert MANUAL.words(top) == "Stack 1 red 2x4 brick on top of the white plate."
-    assert TOLD.part.label == "1 red 2x4 brick"
+    assert MANUAL.words(top) == "Stack 1 4x2 red brick on top of the white plate."
+    assert TOLD.part.label == "1 4x2 red brick"
 
 
 def test_no_random_convention_has_the_datasets_labels_or_verbs_but_all_its_words():
     conventions = [random_convention(np.random.default_rng(seed)) for seed in range(1000)]
-    assert MANUAL.part not in {convention.part for convention in conventions}
+    labels = {(convention.part, convention.size) for convention in conventions}
+    assert (MANUAL.part, MANUAL.size) not in labels
+    assert MANUAL.part in {part for part, _ in labels}
+    assert MANUAL.size in {size for _, size in labels}, "rare, or RL would never see it"
     assert MANUAL.verbs not in {convention.verbs for convention in conventions}
-    assert len({convention.part for convention in conventions}) == 11
+    assert len({convention.part for convention in conventions}) == 12
     assert set(MANUAL.verbs) <= {verb for convention in conventions for verb in convention.verbs}
     assert MANUAL.top in {convention.top for convention in conventions}
 
@@ -66,7 +69,7 @@ def test_slots_are_read_back_from_every_convention(place, count):
             "verb": verb,
             "count": str(count),
             "colour": "purple",
-            "size": "1x2",
+            "size": convention.size_name((1, 2)),
             "kind": "plate",
             "place": convention.phrase(place),
         }

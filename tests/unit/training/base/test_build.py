@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import signal
 
@@ -96,7 +97,9 @@ def test_a_signal_stops_it_and_the_next_run_writes_the_model(
 
     def keep_and_kill(training, steps):
         if training.stage == "joint" and not killed:
-            killed.append(os.kill(os.getpid(), signal.SIGINT))
+            for drawing in multiprocessing.active_children():  # as a signal to the whole group does
+                os.kill(drawing.pid, signal.SIGTERM)
+            killed.append(os.kill(os.getpid(), signal.SIGTERM))
         keep(training, steps)
 
     monkeypatch.setattr(Training, "_keep", keep_and_kill)

@@ -12,15 +12,15 @@ def case(task, answer, convention=MANUAL):
 
 
 def test_a_hand_made_case_is_counted_right():
-    boxes = '[{"bbox_2d": [0, 0, 10, 10], "label": "1 red 2x2 brick"}, '
-    boxes += '{"bbox_2d": [50, 50, 60, 60], "label": "2 blue 1x1 plate"}]'
+    boxes = '[{"bbox_2d": [0, 0, 10, 10], "label": "1 2x2 red brick"}, '
+    boxes += '{"bbox_2d": [50, 50, 60, 60], "label": "2 1x1 blue plate"}]'
     asked = [
         (case("object", boxes), boxes.replace("blue", "red")),
-        (case("grounding", "Place 1 red 2x4 brick on the left."),
-         "Place 1 blue 2x4 brick on the left."),
-        (case("grounding", "Put 2 red 1x1 plates at the back."),
-         "Put 2 red 1x1 plates at the back."),
-        (case("grounding", "Place 1 red 1x2 plate at the front."), "at the front"),
+        (case("grounding", "Place 1 4x2 red brick on the left."),
+         "Place 1 4x2 blue brick on the left."),
+        (case("grounding", "Put 2 1x1 red plates at the back."),
+         "Put 2 1x1 red plates at the back."),
+        (case("grounding", "Place 1 2x1 red plate at the front."), "at the front"),
         (case("state", "Yes."), "Yes."),
         (case("state", "Yes."), "No."),
         (case("state", "No."), "No."),

@@ -7,12 +7,14 @@ from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
 from legor1.data.synthetic.dataset import PROMPTS
 from legor1.data.synthetic.looks import COLOURS, MANUAL_LOOK
-from legor1.data.synthetic.wording import MANUAL, VALUES, Part
+from legor1.data.synthetic.wording import MANUAL, VALUES, Instruction, Part, Top
 from legor1.models.registry import DEFAULT
 from legor1.tasks.parsing import parse_objects
 from legor1.training.base import questions
+from legor1.training.base.claim_labels import CLASSES, NONE, label_claim
+from legor1.training.base.label_head import UNKNOWN
 from legor1.training.base.questions import Booklet, lie_about, random_booklet
-from legor1.training.base.token_labels import UNKNOWN, WIDTH, Area, label_tokens
+from legor1.training.base.token_labels import WIDTH, Area, label_tokens
 
 BUDGET = DEFAULT.budget(18816, 25088)
 SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)]
@@ -53,6 +55,37 @@ def test_the_truth_counts_as_much_as_all_lies_and_nothing_added_is_no():
                 assert [q.answer for q in scene.questions] == ["No."]
                 told["nothing"] += 1
     assert 0.03 < told["nothing"] / told.total() < 0.25
+
+
+def test_the_labels_of_a_claim_say_what_agrees():
+    told = Instruction(Part(1, "blue", (2, 2), "plate"), "at the back")
+    shown = [("colour", 1), ("size", 2), ("kind", 1), ("place", 3)]
+    lie = told.but("place", Top("red", "brick"))
+    labels = dict(zip(CLASSES, label_claim(told, {a: lie.value(a) for a in VALUES}), strict=True))
+    assert [labels[f"shown_{name}"] for name, _ in shown] == [number for _, number in shown]
+    assert [labels[f"told_{name}"] for name, _ in shown] == [1, 2, 1, 5]
+    assert [labels[f"same_{name}"] for name, _ in shown] == [1, 1, 1, 0]
+    one = dict(zip(CLASSES, label_claim(told, {"colour": "red"}), strict=True))
+    assert (one["told_colour"], one["same_colour"]) == (0, 0)
+    assert one["told_size"] == one["same_size"] == UNKNOWN
+    nothing = dict(zip(CLASSES, label_claim(None, {"size": (2, 2)}), strict=True))
+    assert (nothing["shown_size"], nothing["told_size"], nothing["same_size"]) == (UNKNOWN, 2, 0)
+
+
+def test_every_claim_has_labels_that_agree_with_its_answer():
+    answers = Counter()
+    for number in range(12):
+        for scene in manual(SIZES[number % 4]).model(generator(3, "scene", str(number))):
+            for question in scene.questions:
+                if question.answer in questions.BINARY:
+                    labels = dict(zip(CLASSES, question.labels, strict=True))
+                    same = [labels[name] for name in CLASSES if name.startswith("same_")]
+                    agree = all(value for value in same if value != UNKNOWN)
+                    assert questions.BINARY[not agree] == question.answer
+                    answers[question.answer] += 1
+                else:
+                    assert question.labels == NONE
+    assert min(answers.values()) > 20
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -26,6 +26,8 @@ SENTENCES = (
     "{part}: {verb} {place}.",
 )  # fmt: skip
 TOPS = ("on top of the {colour} {kind}", "on the {colour} {kind}", "above the {colour} {kind}")
+SHORT_FIRST, LONG_FIRST = "{short}x{long}", "{long}x{short}"
+RARE = 0.03  # share of the random conventions that name a part's long side first
 SLOTS = {  # of an instruction: how each is written
     "verb": r"\w+", "count": r"\d", "colour": r"\w+", "size": r"\dx\d", "kind": r"\w+?",
     "place": r".+",
@@ -57,7 +59,7 @@ class Part:
 
     @property
     def label(self) -> str:
-        """What the dataset calls it, such as ``2 red 2x4 brick``."""
+        """What the dataset calls it, such as ``2 4x2 red brick``."""
         return MANUAL.label(self)
 
     def brick(self, turned: bool) -> Brick:
@@ -94,15 +96,20 @@ class Instruction:
 class Convention:
     """How a booklet words its labels and instructions, by templates of ``str.format``."""
 
-    part: str = "{count} {colour} {size} {kind}"
+    part: str = "{count} {size} {colour} {kind}"
+    size: str = LONG_FIRST
     sentence: str = SENTENCES[0]
     top: str = TOPS[0]
     verbs: tuple[str, ...] = ("place", "put", "stack")  # one part, several, on top of something
 
     def label(self, part: Part, ending: str = "") -> str:
         """Return the name of a part, with ``ending`` behind its kind."""
-        values = {"colour": part.colour, "size": size_name(part.size), "kind": part.kind + ending}
-        return self.part.format(count=part.count, **values)
+        values = {"size": self.size_name(part.size), "kind": part.kind + ending}
+        return self.part.format(count=part.count, colour=part.colour, **values)
+
+    def size_name(self, size: tuple[int, int]) -> str:
+        """Return the words for a size, such as ``4x2``."""
+        return self.size.format(short=min(size), long=max(size))
 
     def phrase(self, place: Place) -> str:
         """Return the words for a place."""
@@ -133,20 +140,17 @@ class Convention:
 MANUAL = Convention()
 
 
-def size_name(size: tuple[int, int]) -> str:
-    """Return a size as booklets write it, such as ``2x4``."""
-    return f"{size[0]}x{size[1]}"
-
-
 def random_convention(rng: np.random.Generator) -> Convention:
     """Return a random convention, none with the labels or the verbs of ``MANUAL``."""
     while True:
         name = " ".join(rng.permutation(["{colour}", "{size}", "{kind}"]))
         convention = Convention(
             part=str(rng.choice([f"{{count}} {name}", f"{name} ({{count}})"])),
+            size=LONG_FIRST if rng.random() < RARE else SHORT_FIRST,
             sentence=str(rng.choice(SENTENCES)),
             top=str(rng.choice(TOPS)),
             verbs=tuple(rng.choice(VERBS, 3, replace=False).tolist()),
         )
-        if convention.part != MANUAL.part and convention.verbs != MANUAL.verbs:
+        labels = convention.part, convention.size
+        if labels != (MANUAL.part, MANUAL.size) and convention.verbs != MANUAL.verbs:
             return convention

@@ -23,6 +23,7 @@ from legor1.models.family import Recipe
 from legor1.models.qwen2_5_vl_batched import fuse
 from legor1.training.base.drawing import Drawing
 from legor1.training.base.heldout import LOOKS_TESTED, evaluate
+from legor1.training.base.muon import Muon
 from legor1.training.base.objective import Objective
 from legor1.training.base.untrained import make_untrained
 
@@ -56,7 +57,7 @@ def optimizers(objective: Objective, stage: str, learning_rate: float) -> list:
     muon = [{"params": matrices, "initial_lr": learning_rate}]
     adamw = [{"params": rest, "initial_lr": slower}]
     return [
-        torch.optim.Muon(muon, learning_rate, 0.01, adjust_lr_fn="match_rms_adamw"),
+        Muon(muon, learning_rate),
         torch.optim.AdamW(adamw, slower, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 

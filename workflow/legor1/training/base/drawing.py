@@ -1,5 +1,6 @@
 """The batches of a training, drawn as it goes: each depends on seed, stage, process and step."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -50,6 +51,13 @@ class Drawing(Dataset[Batch]):
             num_workers=1,
             prefetch_factor=AHEAD,
             multiprocessing_context="fork",
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # not the global one, from which nothing is to be drawn
         )
         return iter(loader)
+
+
+def _leave_signals(_: int) -> None:
+    """Let the training alone answer a signal that its whole process group gets."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What is learnt: the answers' tokens, and at first and beside them what visual tokens show."""
+"""What is learnt: the answers' tokens, and at first and beside them labels by throwaway heads."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,15 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from legor1.models.family import Model, Processor
 from legor1.models.qwen2_5_vl_batched import batch_images
+from legor1.training.base import claim_labels, token_labels
+from legor1.training.base.label_head import UNKNOWN, LabelHead
 from legor1.training.base.packing import Batch
-from legor1.training.base.token_labels import TokenHead
 from legor1.training.base.untrained import NUMBERS
 from legor1.training.fast.attention import register_by_mask
 
-HEAD = 0.25  # weight of the head's loss beside the answers'
+SHOWN, CLAIMED = 0.25, 0.1  # weights of the heads' losses beside the answers'
+# Elsewhere bfloat16 is emulated, and several times slower than float32.
+BFLOAT16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 REACH, SPREAD = 3, 1.2  # a coordinate's neighbours are nearly right: how many, and how nearly
 
 
@@ -44,11 +47,13 @@ register_by_mask(Branches, {"sdpa": _attend})
 
 
 class Objective(nn.Module):
-    """The model and the throwaway head; computed in bfloat16, the weights stay in float32."""
+    """The model and the throwaway heads; computed in bfloat16 where the CPU knows it."""
 
     def __init__(self, model: Model, processor: Processor) -> None:
         super().__init__()
-        self.model, self.head = model, TokenHead(model.config.text_config.hidden_size)
+        self.model, hidden = model, model.config.text_config.hidden_size
+        self.shown_head = LabelHead(hidden, token_labels.CLASSES, token_labels.MEASURES)
+        self.claim_head = LabelHead(hidden, claim_labels.CLASSES, {})
         batch_images(model.model.visual)
         tokens = processor.tokenizer.convert_tokens_to_ids([*map(str, NUMBERS)])
         self.tokens = torch.tensor(tokens)  # of each number
@@ -57,31 +62,38 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, *, answers: bool) -> tuple[Tensor, dict[str, float]]:
         """Return a batch's loss and the figures to log, of what is shown or ``answers`` as well."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             features = self.model.model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
-            loss, figures = self.head.loss(features, batch.shown)
+            loss, figures = self.shown_head.loss(features, batch.shown)
             figures["shown"] = loss.item()
             if answers:
-                losses = self._answers(batch, features)
-                weights = batch.weights[:, 1:][batch.weights[:, 1:] > 0]
-                mean = (losses * weights).sum() / weights.sum()
-                loss, figures["answers"] = mean + HEAD * loss, mean.item()
+                hidden = self._hidden(batch, features)
+                mean = self._answers(batch, hidden)
+                labelled = (batch.claims != UNKNOWN).any(-1)
+                claims, right = self.claim_head.loss(hidden[labelled], batch.claims[labelled])
+                figures |= right | {"claims": claims.item(), "answers": mean.item()}
+                loss = mean + SHOWN * loss + CLAIMED * claims
         return loss, figures
 
-    def _answers(self, batch: Batch, features: Tensor) -> Tensor:
-        """Return the loss of each token that has a weight."""
+    def _hidden(self, batch: Batch, features: Tensor) -> Tensor:
+        """Return the last layer's output (rows, length, hidden)."""
         language, images = self.model.model.language_model, self.model.config.image_token_id
         embedded = language.embed_tokens(batch.ids)
         shown = (batch.ids == images)[..., None]
-        hidden = language(
+        return language(
             inputs_embeds=embedded.masked_scatter(shown, features.to(embedded.dtype)),
             position_ids=batch.positions,
             attention_mask={"full_attention": Branches(batch.mask())},
             use_cache=False,
         ).last_hidden_state
-        learnt = batch.weights[:, 1:] > 0
+
+    def _answers(self, batch: Batch, hidden: Tensor) -> Tensor:
+        """Return the weighted mean of the loss over the answers' tokens."""
+        weights = batch.weights[:, 1:]
+        learnt = weights > 0
         scores = self.model.lm_head(hidden[:, :-1][learnt]).float().log_softmax(-1)
-        return self._soft(scores, batch.ids[:, 1:][learnt])
+        losses = self._soft(scores, batch.ids[:, 1:][learnt])
+        return (losses * weights[learnt]).sum() / weights.sum()
 
     def _soft(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy (n,) of log-probabilities (n, vocabulary).

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from legor1.models.family import Processor
 from legor1.tasks.discovery import TASKS
+from legor1.training.base.claim_labels import NONE
 from legor1.training.base.questions import BINARY, Booklet, Question, Scene
 
 ROW = 256  # tokens, unless one example is longer
 VERDICT, REST, WORD = 5.0, 0.3, 1.5  # weights in the loss: of yes or no, what follows it, and words
-COLUMNS = 6  # of a token: id, three positions, weight in the loss, branch (0: prefix)
+# Of a token: id, three positions, weight in the loss, branch (0: prefix), labels of a claim.
+COLUMNS = 6 + len(NONE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Batch:
     weights: Tensor  # (rows, length): of a token in the loss
     branches: Tensor  # (rows, length): which branch of its example, 0 for the prefix
     examples: Tensor  # (rows, length): which example of its row, -1 for padding
+    claims: Tensor  # (rows, length, classes): labels at the token before an answer
 
     def mask(self) -> Tensor:
         """Return which tokens each one sees, (rows, 1, length, length)."""
@@ -102,8 +105,8 @@ class Packer:
         seen = images(images=[scene.image for scene in scenes], return_tensors="pt")
         shown = torch.from_numpy(np.concatenate([scene.shown for scene in scenes]))
         packed, owners = _pad(rows, tokens, self.tokenizer.pad_token_id)
-        ids, *positions, _, branches = packed.long().unbind(-1)
-        places = torch.stack(positions), packed[..., 4], branches, owners
+        ids, *positions, _, branches = packed[..., :6].long().unbind(-1)
+        places = torch.stack(positions), packed[..., 4], branches, owners, packed[..., 6:]
         return Batch(seen["pixel_values"], seen["image_grid_thw"], shown, ids, *places)
 
     def _tokens(self, example: Example, size: Sequence[int]) -> np.ndarray:
@@ -129,20 +132,27 @@ class Packer:
         answer = self._text(question.answer + self.end)
         answer[:, 4] = np.where(np.arange(len(answer)), rest, first) * question.weight
         answer[:, 1:4] += len(asked)
+        asked[-1, 6:] = question.labels
         return np.concatenate([asked, answer])
 
     def _text(self, text: str) -> np.ndarray:
         ids = self.tokenizer(text)["input_ids"]
-        tokens = np.zeros((len(ids), COLUMNS), dtype=np.float32)
+        tokens = _blank(len(ids))
         tokens[:, 0], tokens[:, 1:4] = ids, np.arange(len(ids))[:, None]
         return tokens
 
     def _image(self, size: Sequence[int]) -> np.ndarray:
         rows, columns = size
-        tokens = np.zeros((rows, columns, COLUMNS), dtype=np.float32)
+        tokens = _blank(rows, columns)
         tokens[..., 0] = self.processor.image_token_id
         tokens[..., 2], tokens[..., 3] = np.arange(rows)[:, None], np.arange(columns)
         return tokens.reshape(-1, COLUMNS)
+
+
+def _blank(*shape: int) -> np.ndarray:
+    tokens = np.zeros((*shape, COLUMNS), dtype=np.float32)
+    tokens[..., 6:] = NONE
+    return tokens
 
 
 def _append(parts: list[np.ndarray], part: np.ndarray, at: int) -> int:
@@ -168,7 +178,7 @@ def _pad(
 ) -> tuple[Tensor, Tensor]:
     """Return the rows' tokens (rows, length, ``COLUMNS``), and the example of each in its row."""
     shape = len(rows), max(sum(len(tokens[at]) for at in row) for row in rows)
-    packed, owners = np.zeros((*shape, COLUMNS), dtype=np.float32), np.full(shape, -1)
+    packed, owners = _blank(*shape), np.full(shape, -1)
     packed[..., 0] = pad
     for row, members in enumerate(rows):
         joined = np.concatenate([tokens[at] for at in members])

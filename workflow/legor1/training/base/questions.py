@@ -22,9 +22,9 @@ from legor1.data.synthetic.wording import (
     Top,
     Value,
     random_convention,
-    size_name,
 )  # fmt: skip
 from legor1.tasks.prompts import query
+from legor1.training.base.claim_labels import NONE, label_claim
 from legor1.training.base.token_labels import Area, label_tokens
 
 BINARY = ("Yes.", "No.")
@@ -41,6 +41,7 @@ class Question:
     text: str
     answer: str
     weight: float = 1.0  # of its loss
+    labels: tuple[float, ...] = NONE  # as of ``label_claim``
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Booklet:
         for number, step in enumerate(scenes.grow_model(rng, self.look), 1):
             told, added = step.instruction, step.added
             if rng.random() < UNCHANGED:
-                added, questions = (), [self._state(told, previous, "No.")]
+                added, questions = (), [self._state(told, previous, None)]
             else:
                 questions = [*self._about(rng, step, previous)]
             image = scenes.draw_step(number, step.before, added, self.size, self.look)
@@ -99,12 +100,13 @@ class Booklet:
         asked = query("grounding", PROMPTS["grounding"], previous)
         yield Question("grounding", asked, self.convention.words(told))
         lies = {lie_about(rng, told, step.before)[1]: None for _ in range(LIES)}
-        yield replace(self._state(told, previous, "Yes."), weight=len(lies))
-        yield from (self._state(lie, previous, "No.") for lie in lies)
-        for claim, answer in ((told, "Yes."), (None, "No.")):
+        yield replace(self._state(told, previous, told), weight=len(lies))
+        yield from (self._state(lie, previous, told) for lie in lies)
+        for truth in (True, False):
             attribute, lie = lie_about(rng, told, step.before)
-            value = self._named((claim or lie).value(attribute))
-            yield Question("state", f"Is the new part {value}?", answer)
+            value = (told if truth else lie).value(attribute)
+            asked, labels = self._named(value), label_claim(told, {attribute: value})
+            yield Question("state", f"Is the new part {asked}?", BINARY[not truth], labels=labels)
         attribute = str(rng.choice(list(VALUES)))
         which = f"Which {attribute} does the new part have?"
         yield Question("grounding", which, f"{self._named(told.value(attribute))}.")
@@ -112,12 +114,15 @@ class Booklet:
         for other in step.before[:1]:
             yield _what(self._around([other]), self.convention.label(part_of(other)))
 
-    def _state(self, claim: Instruction, previous: str, answer: str) -> Question:
+    def _state(self, claim: Instruction, previous: str, done: Instruction | None) -> Question:
         text = f"{self.convention.words(claim)} {PROMPTS['state']}"
-        return Question("state", query("state", text, previous), answer)
+        labels = label_claim(done, {name: claim.value(name) for name in VALUES})
+        answer = BINARY[claim != done]
+        return Question("state", query("state", text, previous), answer, labels=labels)
 
     def _named(self, value: Value) -> str:
-        return self.convention.phrase(value) if isinstance(value, str | Top) else size_name(value)
+        words = self.convention
+        return words.phrase(value) if isinstance(value, str | Top) else words.size_name(value)
 
     @cached_property
     def _target(self) -> Size:

@@ -1,23 +1,21 @@
-"""What each visual token shows, and the throwaway head that learns to say it.
+"""What each visual token shows, as labels for a throwaway head.
 
 A vision tower that is trained through the language model alone stays blind for long; dense labels
-of colour, size, kind and place make it see within minutes. The head is not part of the model.
+of colour, size, kind and place make it see within minutes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from legor1.core.boxes import Size
 from legor1.data.synthetic.bricks import KINDS, Point
 from legor1.data.synthetic.looks import COLOURS
 from legor1.data.synthetic.wording import SIZES, Part
 from legor1.models.registry import DEFAULT
+from legor1.training.base.label_head import UNKNOWN
 
 TOKEN = DEFAULT.factor  # pixels of the processed image along a side of a token
 FINE = 7  # points along a token's side at which is looked
@@ -30,7 +28,6 @@ CLASSES = {
 }
 MEASURES = {"box": 4, "place": 3}  # offsets from the token's middle in tokens; board coordinates
 WIDTH = len(CLASSES) + sum(MEASURES.values())
-UNKNOWN = -100.0
 
 
 @dataclass(frozen=True)
@@ -79,28 +76,3 @@ def label_tokens(size: Size, areas: Sequence[Area]) -> np.ndarray:
             middle = ((token % columns + 0.5) * TOKEN, (token // columns + 0.5) * TOKEN)
             labels[token] = areas[int(shares.argmax())].labels(middle)
     return labels
-
-
-class TokenHead(nn.Linear):
-    """A linear layer from a visual token's features to its labels."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__(hidden, sum(CLASSES.values()) + sum(MEASURES.values()))
-
-    def loss(self, features: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of tokens (n, hidden), and how often each class is right."""
-        widths = [*CLASSES.values(), *MEASURES.values()]
-        scores = self(features.float()).split(widths, dim=1)
-        columns = labels.split([1] * len(CLASSES) + list(MEASURES.values()), dim=1)
-        total, right = torch.zeros(()), {}
-        for name, score, true in zip((*CLASSES, *MEASURES), scores, columns, strict=True):
-            known = true[:, 0] != UNKNOWN
-            if not known.any():
-                continue
-            score, true = score[known], true[known]
-            if name in MEASURES:
-                total = total + F.smooth_l1_loss(score, true)
-            else:
-                total = total + F.cross_entropy(score, true[:, 0].long())
-                right[name] = (score.argmax(1) == true[:, 0]).float().mean().item()
-        return total, right
