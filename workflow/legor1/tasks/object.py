@@ -10,7 +10,7 @@ import numpy as np
 from legor1.core.boxes import iou_matrix
 from legor1.core.errors import UserError
 from legor1.tasks import task as spec
-from legor1.tasks.metrics import average_precision, box_frame, detection
+from legor1.tasks.metrics import box_frame, detection
 from legor1.tasks.metrics.text import token_f1
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.rewards import reward
@@ -96,23 +96,19 @@ def _micro(suffix: str) -> dict[str, spec.Metric]:
 
 
 def summary(rows: list[spec.Row], _: np.ndarray) -> spec.Row:
-    """Return AP with its rule, and the frame diagnostic where rows have both image sizes."""
-    pairs = [(parse_objects(row["prediction"]), parse_objects(row["reference"])) for row in rows]
-    boxes = [[[item.box for item in side or ()] for side in pair] for pair in pairs]
-    values = average_precision.average_precision([(predicted, true) for predicted, true in boxes])
-    precision = {name: None if np.isnan(value) else value for name, value in values.items()}
+    """Return the frame diagnostic of the rows that have both image sizes."""
     frame = box_frame.diagnose_frame(
         box_frame.Image(
-            predicted or (),
-            true or (),
+            parse_objects(row["prediction"]) or (),
+            parse_objects(row["reference"]) or (),
             (row["width"], row["height"]),
             (row["processed_width"], row["processed_height"]),
             row.get("manual"),
         )
-        for row, (predicted, true) in zip(rows, pairs, strict=True)
+        for row in rows
         if all(type(row.get(name)) is int and row[name] > 0 for name in SIZES)
     )
-    return precision | {"ap_rule": average_precision.rule()} | ({"frame": frame} if frame else {})
+    return {"frame": frame} if frame else {}
 
 
 def mean_box(train: list[spec.Row]) -> spec.Answer:
