@@ -19,7 +19,6 @@ LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 SIZES = ("width", "height", "processed_width", "processed_height")
 PARSED = ("parse_strict", "parse_lenient")
 AT = [f"{name}{kind}" for kind in detection.KINDS for name in detection.THRESHOLDS]
-MACRO = [f"{rate}_{at}_macro" for at in AT for rate in detection.RATES]
 OVERLAPS = [f"iou{kind}" for kind in detection.KINDS]
 
 _label_f1 = functools.lru_cache(maxsize=4096)(token_f1)
@@ -146,13 +145,13 @@ def _sides(row: spec.Row) -> np.ndarray:
 
 SCORING = spec.Scoring(
     features=(
-        *(*OVERLAPS, "f1_object", *MACRO, *(f"matched_{at}" for at in AT)),
+        *(*OVERLAPS, "f1_object", *(f"matched_{at}" for at in AT)),
         *("true_boxes", "predicted_boxes", *PARSED, "counted"),
     ),
     measure=measure,
     metrics=spec.means(*OVERLAPS, "f1_object")
     | {name: metric for at in AT for name, metric in _micro(at).items()}
-    | spec.means(*MACRO, *PARSED),
+    | spec.means(*PARSED),
     main="f1_50_labelled",
     secondary=("f1_50", "iou", "f1_object"),
 )
