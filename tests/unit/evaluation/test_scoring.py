@@ -74,7 +74,7 @@ def test_every_metric_of_a_perfect_and_of_an_empty_answer():
     ]
     expect(tasks[0], {"iou": 1, "iou_labelled": 1, "f1_object": 1})
     assert tasks[0]["f1_50"] is None  # there is no box to find
-    expect(tasks[1], {"f1_theme": 1, "bleu": 0, "bleu_corpus": 0})
+    expect(tasks[1], {"f1_theme": 1, "bleu": 0})
     expect(tasks[2], {"fpr": 1, "balanced_accuracy": 0, "parse_lenient": 0})
 
 
