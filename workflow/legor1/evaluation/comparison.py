@@ -184,17 +184,16 @@ def _difference(name: str, first: Sample, second: Sample, settings: Bootstrap) -
     task, statistics = first.task, first.statistics
     before, after = (statistics(sample.mean.sum(axis=0)) for sample in (first, second))
     drawn = _drawn_differences(name, first, second, settings)
-    kept = [statistics(bootstrap.left_out(sample.mean)) for sample in (first, second)]
     rng = generator(settings.seed, "swap", name)
     p = swapped_p(first.mean, second.mean, statistics, settings.replicates, rng)
-    difference, jackknife = after - before, kept[1] - kept[0]
+    difference = after - before
     compared: Row = {"metrics": {}}
     for i, metric in enumerate(task.metrics):
         compared["metrics"][metric] = {
             "baseline": finite(before[i]),
             "experiment": finite(after[i]),
             "difference": finite(difference[i]),
-            **settings.intervals(difference[i], drawn[:, i], jackknife[:, i]),
+            **settings.interval(drawn[:, i]),
             "p": finite(p[i]),
             "p_holm": None,
         }
