@@ -58,8 +58,7 @@ def test_only_scoring_and_the_report_depend_on_metrics_that_no_reward_uses():
     assert depend == {"score", "report", "figure1", "frame"}
     shared = code_digest.PACKAGE / "tasks/metrics/detection.py"
     depend = {stage for stage in code_digest.STAGES if shared in code_digest.modules(stage)}
-    checks_its_config = {"pull"}  # which names rewards
-    assert depend - checks_its_config == {
+    assert depend == {
         *("score", "compare", "report", "figure1", "reward", "probe-reward", "train grpo"),
         *("build-base", "frame"),  # one scores what it has learnt, the other matches boxes
     }

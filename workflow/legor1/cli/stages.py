@@ -238,20 +238,6 @@ def baselines(train: Path, test: Path, out: Path) -> Facts:
 
 
 @command(
-    MODEL,
-    "pull results/demo/adapters/sft --recipe sft.json",
-    p.argument("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", p.WRITTEN),
-    p.recipe("train"),
-)
-def pull(adapter: Path, recipe: Recipe) -> Facts:
-    """Put the published adapter of an experiment where its training would."""
-    from legor1.publishing.pull_adapter import pull
-
-    pull(adapter, recipe)
-    return {"adapter": adapter}
-
-
-@command(
     RESULTS,
     "score predictions.jsonl --protocol sound --out scores",
     p.argument("predictions", "predictions.jsonl"),
