@@ -59,6 +59,6 @@ def test_only_scoring_and_the_report_depend_on_metrics_that_no_reward_uses():
     shared = code_digest.PACKAGE / "tasks/metrics/detection.py"
     depend = {stage for stage in code_digest.STAGES if shared in code_digest.modules(stage)}
     assert depend == {
-        *("score", "compare", "report", "figure1", "reward", "probe-reward", "train grpo"),
+        *("score", "compare", "report", "figure1", "probe-reward", "train grpo"),
         *("build-base", "frame"),  # one scores what it has learnt, the other matches boxes
     }

@@ -319,19 +319,6 @@ def frame(
 
 @command(
     RESULTS,
-    "reward rollouts.jsonl --suite sound --out rewards.jsonl",
-    p.argument("rollouts", "lines with completion, solution and, if known, task"),
-    *(p.SUITE, p.OWN, p.OUT),
-)
-def reward(rollouts: Path, suite: str, own: tuple[str, ...], out: Path) -> None:
-    """Add the rewards of a suite to rollouts."""
-    from legor1.evaluation.rollout_rewards import write_rewards
-
-    say(f"reward {suite}", write_rewards(rollouts, out, suite, own))
-
-
-@command(
-    RESULTS,
     "probe-reward sound --conversations train.jsonl",
     p.argument("suite", "of rewards", type=click.Choice([*suites.SUITES])),
     *(p.TRAIN, p.OWN),

@@ -31,11 +31,6 @@ def _objects(text: str) -> tuple[list[Detection] | None, bool]:
     return (strict, True) if strict is not None else (parse_objects(text), False)
 
 
-def is_solution(text: str) -> bool:
-    """Tell whether there are boxes in a true answer, or an empty list of them."""
-    return _objects(text)[0] is not None
-
-
 def form(completion: str) -> float:
     """Return 1 for the list that is asked for, 0.5 for boxes that can be read."""
     items, strict = _objects(completion)
@@ -175,7 +170,6 @@ TASK = spec.Task(
         " with X and Y coordinates normalized to [0,100].<Xleft> and <Ytop> for the top-left corner"
         ". <Xright> and <Ybottom> for the bottom-right corner.",
     ),
-    is_solution=is_solution,
     format=form,
     scoring=SCORING,
     summary=summary,
