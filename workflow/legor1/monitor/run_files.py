@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import unicodedata
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +90,6 @@ def tail(path: Path) -> list[str]:
     """Return the last lines of a text file that are not blank, without control characters."""
     lines = content(path, TAIL).decode("utf-8", "replace").replace("\r", "\n").split("\n")
     return [line for line in map(clean, lines) if line]
-
-
-def lines(path: Path) -> int:
-    """Return how many whole lines a file has; it is read again only if it has changed."""
-    try:
-        facts = path.stat()
-        return _lines(path, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError):
-        return 0
-
-
-@lru_cache(maxsize=256)
-def _lines(path: Path, *_: int) -> int:
-    return content(path).count(b"\n")
 
 
 def changed(path: Path) -> float | None:
