@@ -49,7 +49,7 @@ def test_a_training_that_goes_on_begins_with_what_the_checkpoint_remembers(tmp_p
     rows = reading.rows(tmp_path / HISTORY)
     assert [row.get("loss") for row in rows] == [4.0, 3.0, None, 2.0]
     note = read_json(tmp_path / PROGRESS)
-    assert (note["step"], note["steps"], note["first"]) == (3, 9, 2)
+    assert (note["step"], note["steps"]) == (3, 9)
 
 
 def test_the_note_is_renewed_every_few_seconds_and_at_the_end(tmp_path, monkeypatch):

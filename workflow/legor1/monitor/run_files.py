@@ -113,14 +113,10 @@ def trainings(run: Path) -> dict[str, Path]:
         recipe = json_object(folder / "job.json").get("recipe")
         name = recipe.get("experiment") if isinstance(recipe, dict) else None
         if isinstance(name, str):
-            seen = (last_change(folder) or 0.0, folder)
+            times = (changed(path) or 0.0 for path in _entries(folder))
+            seen = (max(times, default=0.0), folder)
             latest[name] = max(latest.get(name, (0.0, folder)), seen)
     return {name: folder for name, (_, folder) in latest.items()}
-
-
-def last_change(folder: Path) -> float | None:
-    """Return when something in a work folder was last changed, in seconds since 1970."""
-    return max((t for path in _entries(folder) if (t := changed(path))), default=None)
 
 
 def step(folder: Path) -> Record:
