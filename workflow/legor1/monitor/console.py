@@ -92,5 +92,7 @@ def _result(job: Job, run: Run) -> str:
     if job.rule == GOAL:
         return str(run.folder / IN_RUN.report)
     said = tail(Path(job.log))
-    *_, last = ["", *(filter(TIMES.search, said) if job.rule in TRAININGS else said)]
+    if job.rule in TRAININGS:
+        said = [line for line in said if TIMES.search(line)]
+    *_, last = ["", *said]
     return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 88, placeholder=" …")
