@@ -1,4 +1,4 @@
-"""How many object completions a second ``legor1 reward`` does, on one core, for both suites.
+"""How many object completions a second the rewards of both suites do, on one core.
 
 make benchmark-rewards
 
@@ -9,12 +9,10 @@ several words, some right; a tenth is cut short or has prose around it.
 import argparse
 import json
 import random
-import tempfile
 import time
-from pathlib import Path
 
-from legor1.core.files import write_jsonl
-from legor1.evaluation.rollout_rewards import write_rewards
+from legor1.evaluation.reward_probe import paid
+from legor1.evaluation.suites import SUITES
 
 COLOURS = ("red", "blue", "sand green", "dark tan", "light grey", "bright orange", "trans-clear")
 PARTS = ("2x4 brick", "1x2 plate", "slope 45", "technic pin", "wheel hub", "1x1 round tile")
@@ -26,22 +24,21 @@ def main() -> None:
     parser.add_argument("--completions", type=int, default=10_000)
     count = parser.parse_args().completions
     rng = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        rollouts, out = Path(folder, "rollouts.jsonl"), Path(folder, "rewards.jsonl")
-        for suite in ("sound", "thesis"):
-            write_jsonl(rollouts, [rollout(rng)])
-            write_rewards(rollouts, out, suite)  # what is imported once does not count
-            write_jsonl(rollouts, (rollout(rng) for _ in range(count)))
-            began = time.process_time()
-            means = write_rewards(rollouts, out, suite)
-            seconds = time.process_time() - began
-            print(
-                f"{suite:>6}: {count / seconds:,.0f} object completions a second"
-                f" ({count:,} in {seconds:.2f} s of one core, mean reward {means['object']:.3f})"
-            )
+    for name in ("sound", "thesis"):
+        suite = SUITES[name]
+        row = {"task": "object"}
+        paid(suite, suite.rewards, row, *rollout(rng))  # what is imported once does not count
+        rollouts = [rollout(rng) for _ in range(count)]
+        began = time.process_time()
+        rewards = [paid(suite, suite.rewards, row, *texts)["object"] for texts in rollouts]
+        seconds = time.process_time() - began
+        print(
+            f"{name:>6}: {count / seconds:,.0f} object completions a second"
+            f" ({count:,} in {seconds:.2f} s of one core, mean reward {sum(rewards) / count:.3f})"
+        )
 
 
-def rollout(rng: random.Random) -> dict[str, str]:
+def rollout(rng: random.Random) -> tuple[str, str]:
     """Return a completion and its solution."""
     true = [item(rng) for _ in range(rng.randint(1, 6))]
     said = [shifted(one, rng) if rng.random() < 0.8 else item(rng) for one in true]
@@ -49,7 +46,7 @@ def rollout(rng: random.Random) -> dict[str, str]:
     if rng.random() < 0.1:
         text = rng.choice([text[: len(text) * 3 // 4], f"Here they are: {text}. Is that right?"])
     text = f"<think>First I look for the pieces.</think><answer>{text}</answer>"
-    return {"completion": text, "solution": f"<answer>{json.dumps(true)}</answer>"}
+    return text, f"<answer>{json.dumps(true)}</answer>"
 
 
 def item(rng: random.Random) -> dict[str, object]:

@@ -19,7 +19,6 @@ import clones
 import documents
 import pytest
 import yaml
-from cloned_study import PULLING, REPORT
 from documents import PAGES
 from study import ROOT, Study
 
@@ -80,9 +79,7 @@ SUBSTITUTES = [  # each that fits is applied, in this order
     Substitute(r"tail -f (.*)", r"tail \1", "would not end"),
     Substitute(r"(\S+/tensorboard) (.*)", r"\1 --inspect \2", "would not end"),
 ]
-NEED_A_RUN = (
-    r"--report |\bresults\b|\bpublished\b|adapters=pull|make (demo|crate|publish|restore)\b|git "
-)
+NEED_A_RUN = r"--report |\bresults\b|\bpublished\b|make (demo|crate|publish|restore)\b|git "
 
 
 def needs_a_run(command: str, printed: str) -> bool:
@@ -170,7 +167,6 @@ def test_the_finished_demo_goes_on_in_a_fresh_clone(finished, tmp_path):
     clone = cloned_study.clone(study, tmp_path / "clone")
     cloned_study.legor1(clone, "restore", "results/demo")
     assert clone.plan() == {}
-    assert clone.plan(*PULLING) == REPORT
     more = "evaluation={replicates: 99}"
     done = clone.snakemake("--config", more)
     assert done.returncode == 0, done.stdout

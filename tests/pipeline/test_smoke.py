@@ -247,10 +247,7 @@ def test_the_finished_study_is_a_valid_ro_crate(smoke, tmp_path, monkeypatch):
 
 
 def test_those_who_watch_see_that_all_is_done(run):
-    watched = Run(run)
-    assert watched.done
-    assert [watched.training(name).step for name in ("sft", "grpo")] == [2, 2]
-    assert watched.answers("sft").shards == (2, 2)
+    assert Run(run).done
     assert not [*(run / "work").glob("*/history.jsonl")]
 
 

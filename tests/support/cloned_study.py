@@ -7,9 +7,6 @@ from pathlib import Path
 
 from study import Study
 
-PULLING = ("--config", "adapters=pull")
-REPORT = {"render_report": 1}
-
 
 def command(folder: Path, *words: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(folder / "workflow")}

@@ -35,8 +35,6 @@ NAMES = re.compile(
 GROUPS = re.compile(r"\d|\d or more")
 FATES = r"share of (right|misnamed|misplaced|missed|unreadable|extra) boxes"
 UNITS = {
-    "Wh": 1,
-    "kWh": 1e3,
     "thousand": 1e3,
     "million": 1e6,
     "billion": 1e9,
@@ -191,11 +189,9 @@ def computed(files: Files, file: str, keys: list[str], how: str) -> Any:
         return sum(len(pair["tasks"]) for pair in content[keys[0]])
     if file == EVERY_RECORD:
         return of_records(content, keys[0], how)
-    if found := re.fullmatch(r"(?:hours × (\d+)|Wh of (\d+) × (\d+) W, PUE ([\d.]+))", how):
+    if found := re.fullmatch(r"hours × (\d+)", how):
         listed = content if isinstance(content, list) else [content]
-        hours = sum(one[keys[0]] for one in listed) / 3600
-        devices, number, watts, pue = found.groups()
-        return hours * int(devices) if devices else hours * int(number) * int(watts) * float(pue)
+        return sum(one[keys[0]] for one in listed) / 3600 * int(found[1])
     if share := re.fullmatch(r"share of (\w+) that is not", how):
         answers = [row[keys[0]] for row in content if row["task"] == share[1]]
         return answers.count(False) / len(answers)

@@ -1,7 +1,6 @@
 """What the records beside a run's results say: for ``reading_back``, by no code of the report."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ def used(run: Path) -> list[dict]:
 def of_records(records: list[dict], key: str, how: str) -> Any:
     """Return what is made of the records of one stage, or of all that no experiment has alone."""
     what, _, stage = how.partition(" of ")
-    stage = stage.partition(",")[0]
     own = [one for one in records if _stage(one) == stage]
     if stage == "the other stages":
         own = [one for one in records if one["stage"] not in OF_AN_EXPERIMENT]
@@ -37,11 +35,8 @@ def of_records(records: list[dict], key: str, how: str) -> Any:
         return len(own)
     if what in ("sum", "greatest"):
         return {"sum": sum, "greatest": max}[what](one[key] for one in own)
-    core_hours = sum(one[key] * _cores(one["settings"]) for one in own) / 3600
-    if what == "core-hours":
-        return core_hours
-    watts = re.search(r", (\d+) W a core, PUE ([\d.]+)$", how)
-    return core_hours * int(watts[1]) * float(watts[2])
+    assert what == "core-hours", how
+    return sum(one[key] * _cores(one["settings"]) for one in own) / 3600
 
 
 def _stage(record: dict) -> str:

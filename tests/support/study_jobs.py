@@ -103,11 +103,8 @@ def trainings(config):
     files = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
     for name, one in config["experiments"].items():
         if one["method"] != "baseline":
-            pulled = config.get("adapters") == "pull"
-            rule = "pull_adapter" if pulled else f"train_{one['method']}"
-            log = f"{'pull' if pulled else 'train'}/{name}"
             outputs = [f"adapters/{name}/{f}" for f in (*files, "history.jsonl", "run.json")]
-            yield job(rule, outputs, log, experiment=name)
+            yield job(f"train_{one['method']}", outputs, f"train/{name}", experiment=name)
 
 
 def predictions(config):

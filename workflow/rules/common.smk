@@ -165,9 +165,9 @@ def memory(cpu, cuda):
 
 
 def trained_by(method):
-    """Return a pattern of the experiments that are trained here by this method."""
+    """Return a pattern of the experiments that are trained by this method."""
     names = [name for name in EXPERIMENTS if config["experiments"][name]["method"] == method]
-    return any_of(names if config["adapters"] == "train" else [])
+    return any_of(names)
 
 
 def any_of(names):

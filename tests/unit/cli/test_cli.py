@@ -245,7 +245,7 @@ def test_light_stages_do_not_wait_for_torch():
 
 
 CONFIG = load(ROOT / "config.yaml", read(ROOT / "workflow/configs/demo.yaml"))
-RECIPES = {"train": "training", "pull": "training", "predict": "prediction", "build-base": None}
+RECIPES = {"train": "training", "predict": "prediction", "build-base": None}
 GARBAGE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (

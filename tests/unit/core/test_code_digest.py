@@ -158,7 +158,7 @@ def test_no_stage_depends_on_the_command_line(stage):
 
 
 def test_the_stages_reach_what_they_should():
-    assert "legor1/tasks/rewards.py" in names("train grpo") & names("reward")
+    assert "legor1/tasks/rewards.py" in names("train grpo") & names("probe-reward")
     others = names("train sft") | names("predict") | names("score")
     assert not {name for name in others if name.endswith("rewards.py")}
     assert "legor1/tasks/prompts.py" in names("convert") & names("predict") & names("train sft")
@@ -174,7 +174,7 @@ def test_only_scoring_may_reach_the_published_metrics():
 
 
 def test_the_data_stages_reach_no_model_code():
-    for stage in ("synthesize", "index", "split", "convert", "score", "reward", "table"):
+    for stage in ("synthesize", "index", "split", "convert", "score", "probe-reward", "table"):
         reached = names(stage)
         assert not {n for n in reached if n.startswith(("legor1/training", "legor1/inference"))}
         assert "legor1/models/loading.py" not in reached

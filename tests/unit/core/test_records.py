@@ -12,13 +12,13 @@ from legor1.core.files import sha256
 from legor1.evaluation import suites
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/record.schema.json"
-ROLLOUT = {"completion": "Yes", "solution": "Yes", "task": "state"}
+SHARD = {"instance_id": "a", "prediction": "Yes"}
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "rollouts.jsonl").write_text(json.dumps(ROLLOUT) + "\n")
+    (tmp_path / "shard.jsonl").write_text(json.dumps(SHARD) + "\n")
     return tmp_path
 
 
@@ -33,10 +33,10 @@ def record(result: str) -> dict:
 
 
 def test_a_result_has_its_inputs_settings_code_and_cost_beside_it():
-    assert run("reward", "rollouts.jsonl", "--suite", "thesis", "--out", "out/rewards.jsonl") == 0
-    facts = record("out/rewards.jsonl")
-    assert (facts["stage"], facts["settings"]) == ("reward", {"suite": "thesis", "own": []})
-    for side, path in (("inputs", "rollouts.jsonl"), ("outputs", "out/rewards.jsonl")):
+    assert run("gather", "shard.jsonl", "--out", "out/whole.jsonl") == 0
+    facts = record("out/whole.jsonl")
+    assert (facts["stage"], facts["settings"]) == ("gather", {})
+    for side, path in (("inputs", "shard.jsonl"), ("outputs", "out/whole.jsonl")):
         size = Path(path).stat().st_size
         assert facts[side] == [{"path": path, "bytes": size, "sha256": sha256(path)}]
     assert facts["host"]["name"] == platform.node()
@@ -47,23 +47,23 @@ def test_a_result_has_its_inputs_settings_code_and_cost_beside_it():
 
 
 def test_a_stage_that_fails_leaves_no_record(capsys):
-    assert run("reward", "nowhere.jsonl", "--out", "rewards.jsonl") == 2
-    assert not records.path_of(Path("rewards.jsonl")).exists()
+    assert run("gather", "nowhere.jsonl", "--out", "whole.jsonl") == 2
+    assert not records.path_of(Path("whole.jsonl")).exists()
     assert "nowhere.jsonl" in capsys.readouterr().err
 
 
 def test_a_stage_that_fails_leaves_the_record_of_the_result_that_is_still_there(folder):
-    assert run("reward", "rollouts.jsonl", "--out", "rewards.jsonl") == 0
-    before = record("rewards.jsonl")
-    (folder / "rollouts.jsonl").write_text("not JSON\n")
-    assert run("reward", "rollouts.jsonl", "--out", "rewards.jsonl") == 2
-    assert record("rewards.jsonl") == before
+    assert run("gather", "shard.jsonl", "--out", "whole.jsonl") == 0
+    before = record("whole.jsonl")
+    (folder / "shard.jsonl").write_text("not JSON\n")
+    assert run("gather", "shard.jsonl", "--out", "whole.jsonl") == 2
+    assert record("whole.jsonl") == before
 
 
 def test_a_stage_that_writes_no_file_has_no_record(folder, capsys):
     root = Path(__file__).parents[3]
     assert run("config", "--base-config", root / "config.yaml") == 0
-    assert [path.name for path in folder.iterdir()] == ["rollouts.jsonl"]
+    assert [path.name for path in folder.iterdir()] == ["shard.jsonl"]
     assert '"run"' in capsys.readouterr().out
 
 
@@ -140,9 +140,11 @@ def test_the_code_of_a_reward_of_the_users_own_counts(folder):
     digests = []
     for number, text in enumerate(texts):
         (folder / f"mine{number}.py").write_text(text)
-        own = ("--own", f"mine{number}.py:own")
-        assert run("reward", "rollouts.jsonl", *own, "--out", "r.jsonl") == 0
-        digests.append(record("r.jsonl")["code_sha256"])
+        options = {"own": (f"mine{number}.py:own",), "out": Path("r.json")}
+        roles, code = {"out": records.Role("output")}, suites.run_by(options)
+        with records.keeping("probe-reward", options, roles, code):
+            Path("r.json").touch()
+        digests.append(record("r.json")["code_sha256"])
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from legor1.evaluation.significance import holm, mcnemar, swapped_p
+from legor1.evaluation.significance import holm, swapped_p
 
 
 def mean(sums):
@@ -39,14 +39,6 @@ def test_under_the_null_p_is_spread_evenly():
     found = [p_of(*rng.exponential(size=(2, 25)), rounds=200) for _ in range(300)]
     for level in (0.1, 0.3, 0.6):
         assert np.mean(np.array(found) <= level) == pytest.approx(level, abs=0.08)
-
-
-@pytest.mark.parametrize(
-    ("only_first", "only_second", "expected"),
-    [(0, 0, 1), (3, 3, 1), (0, 5, 2 / 2**5), (1, 5, 2 * (1 + 6) / 2**6), (5, 1, 2 * 7 / 2**6)],
-)
-def test_mcnemar_by_hand(only_first, only_second, expected):
-    assert mcnemar(only_first, only_second) == pytest.approx(expected)
 
 
 def test_holm_by_hand():

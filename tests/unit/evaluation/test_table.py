@@ -15,9 +15,9 @@ def scores(tmp_path):
         write_json(path, {"protocol": protocol, "tasks": {"object": task}})
         return name, path
 
-    ends = {"low": 0.25, "high": 0.5, "bca_low": 0.26, "bca_high": 0.6}
+    ends = {"low": 0.25, "high": 0.5}
     return [
-        write("zero", "sound", iou=1 / 3, f1_75=None, intervals={"iou": ends}, ap_rule="COCO"),
+        write("zero", "sound", iou=1 / 3, f1_75=None, intervals={"iou": ends}, frame={}),
         write("zero", "thesis", iou=2.5),
     ]
 

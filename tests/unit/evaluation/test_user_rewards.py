@@ -5,11 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from legor1.cli import main
 from legor1.config.settings import load
 from legor1.core.errors import UserError
-from legor1.core.files import read_jsonl, write_jsonl
 from legor1.evaluation import suites
+from legor1.evaluation.reward_probe import paid
 from legor1.evaluation.suites import SUITES
 
 SOUND = SUITES["sound"]
@@ -123,16 +122,12 @@ def test_training_gives_what_is_asked_for(file, tmp_path):
     assert reward(**columns) == [7142, 7243]
 
 
-def test_the_command_takes_them_and_names_a_line_that_lacks_something(file, tmp_path, capsys):
-    name, out = file("def own(completion, width): return width"), tmp_path / "out.jsonl"
-    rows = [{"completion": "Yes.", "solution": "Yes.", "width": 3, "image": "none.png"}]
-    write_jsonl(tmp_path / "rollouts.jsonl", rows)
-    assert main.main(["reward", "rollouts.jsonl", "--own", name, "--out", str(out)]) == 0
-    assert "own 3.000" in capsys.readouterr().out
-    assert read_jsonl(out)[0]["own"] == 3
-    write_jsonl(tmp_path / "rollouts.jsonl", [{"completion": "Yes.", "solution": "Yes."}])
-    assert main.main(["reward", "rollouts.jsonl", "--own", name, "--out", str(out)]) != 0
-    assert "line 1: it lacks width, which a reward asks for" in capsys.readouterr().err
+def test_a_row_that_lacks_what_is_asked_for_is_named(file):
+    functions = {"own": suites.load(file("def own(completion, width): return width"))}
+    row = {"task": "state", "width": 3, "image": "none.png"}
+    assert paid(SOUND, functions, row, "Yes.", "Yes.") == {"own": 3}
+    with pytest.raises(ValueError, match="it lacks width, which a reward asks for"):
+        paid(SOUND, functions, {"task": "state"}, "Yes.", "Yes.")
 
 
 def test_the_config_is_checked_with_them(file, request):

@@ -7,7 +7,6 @@ import time
 import pytest
 import study_jobs
 
-from legor1.core.files import write_json, write_jsonl
 from legor1.core.layout import IN_RUN
 from legor1.monitor import console as module
 from legor1.monitor.console import Console
@@ -92,15 +91,10 @@ def test_the_line_of_a_job_is_short_whatever_it_says(study):
     assert len(said) < 170 and said.endswith(" …\n")
 
 
-@pytest.mark.parametrize(
-    ("row", "number"),
-    [({"loss": 0.41234}, "loss 0.412"), ({"loss": -2e-8, "reward": 0.5}, "reward 0.5")],
-)
-def test_a_training_shows_its_reward_or_else_its_loss(study, row, number):
-    write_json(study.folder / IN_RUN.training("sft"), {"steps": 2, "seconds": 8.0})
-    write_jsonl(study.folder / IN_RUN.history("sft"), [row | {"step": 2.0}])
-    study.begin("train_sft", "train/sft.log", "FutureWarning: old\n", experiment="sft")
-    assert study.end().endswith(f"training of sft: 0.0 s, {number}\n")
+def test_a_training_shows_its_last_progress(study):
+    said = "sft: 2/2 steps, loss=0.412, 00:08 elapsed, 00:00 left\nFutureWarning: old\n"
+    study.begin("train_sft", "train/sft.log", said, experiment="sft")
+    assert study.end().endswith("training of sft: 0.0 s, 2/2 steps, loss=0.412\n")
 
 
 def test_the_last_line_names_the_report(study):
@@ -138,9 +132,9 @@ def test_the_time_left_of_the_study_is_shown_once_it_is_known(study):
     for name in ("few_shot", "sft"):
         (study.folder / "benchmarks/predict" / name).mkdir(parents=True)
     finish(study.folder, "predict_shard", "few_shot", 30)
-    write_json(study.folder / "work/a/job.json", {"recipe": {"experiment": "sft"}})
-    note = {"schema_version": 1, "step": 4, "steps": 10, "first": 1, "seconds": 12.0}
-    write_json(study.folder / "work/a/progress.json", note)
+    log = study.folder / IN_RUN.log("train/sft")
+    log.parent.mkdir(parents=True)
+    log.write_text("sft: 4/10 steps, loss=0.4, 00:16 elapsed, 00:24 left\n")
     study.begin("compile_table", "t.log")
     assert "  about 54 s left  " in study.end()  # 6 steps of 4 s, then answers for 30 s
     study.begin("compile_table", "t.log")

@@ -5,7 +5,6 @@ import time
 import pytest
 import study_jobs
 
-from legor1.core.files import write_json
 from legor1.core.layout import IN_RUN
 from legor1.monitor import screen
 from legor1.monitor.study_state import Run
@@ -29,17 +28,17 @@ def finish(folder, rule: str, seconds: float, of: str = "") -> None:
                 (folder / name).write_text(text)
 
 
-def train(folder, name: str, step: int, steps: int, seconds: float) -> None:
-    """Have an experiment train since its first step."""
-    note = {"schema_version": 1, "step": step, "steps": steps, "first": 0, "seconds": seconds}
-    write_json(folder / "work" / name / "job.json", {"recipe": {"experiment": name}})
-    write_json(folder / "work" / name / "progress.json", note)
+def train(folder, name: str, left: str) -> None:
+    """Have an experiment train: half of its steps are done."""
+    log = folder / IN_RUN.log(f"train/{name}")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"{name}: 5/10 steps, loss=0.4, 00:50 elapsed, {left} left\n")
 
 
 def test_nothing_is_known_before_each_long_rule_has_been_measured(folder):
     assert Run(folder).left() is None
-    train(folder, "sft", 5, 10, 50.0)
-    train(folder, "grpo", 5, 10, 200.0)
+    train(folder, "sft", "00:50")
+    train(folder, "grpo", "03:20")
     assert Run(folder).left() is None  # predictions
     finish(folder, "predict_shard", 30.0, "few_shot")
     assert Run(folder).left() is not None
@@ -47,8 +46,8 @@ def test_nothing_is_known_before_each_long_rule_has_been_measured(folder):
 
 def test_the_rest_of_trainings_and_what_waits_like_those_that_are_known(folder):
     finish(folder, "predict_shard", 300.0, "few_shot")
-    train(folder, "sft", 5, 10, 50.0)  # 10 s a step: 50 s left
-    train(folder, "grpo", 5, 10, 200.0)  # 40 s a step: 200 s left, 400 s in all, as sft_grpo
+    train(folder, "sft", "00:50")
+    train(folder, "grpo", "03:20")  # 200 s left, 400 s in all, as sft_grpo
     assert Run(folder).left() == pytest.approx((50 + 200 + 400 + 3 * 300) / 2)  # two run
     assert Run(folder).left(lanes=3) == pytest.approx((50 + 200 + 400 + 3 * 300) / 3)
     assert Run(folder).left(lanes=20) == pytest.approx(400)  # one job cannot be divided
@@ -72,8 +71,6 @@ def test_a_damaged_benchmark_counts_as_none(folder):
 def test_those_who_watch_read_the_same_number(folder):
     finish(folder, "predict_shard", 30.0)
     finish(folder, "train_grpo", 100.0)
-    train(folder, "sft", 5, 10, 50.0)
-    (folder / IN_RUN.log("train/sft")).parent.mkdir(parents=True, exist_ok=True)
-    (folder / IN_RUN.log("train/sft")).write_text("sft: 5/10 steps\n")
+    train(folder, "sft", "00:50")
     heading, *_ = screen.lines(Run(folder), time.time())
     assert "jobs done, about 50 s left  last sign" in heading.plain

@@ -16,9 +16,9 @@ from watching import wait_for
 
 from legor1.cli import main
 from legor1.core.errors import UserError
-from legor1.core.files import write_json, write_jsonl
+from legor1.core.files import write_json
 from legor1.core.layout import IN_RUN
-from legor1.monitor import jobs, run_files, screen, study_state
+from legor1.monitor import jobs, run_files, screen
 from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
 
 CONFIG = study_jobs.CONFIG | {
@@ -28,7 +28,7 @@ CONFIG = study_jobs.CONFIG | {
 JOBS = study_jobs.listed(CONFIG)
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 EARLIER = 10_000  # seconds
-GRPO = "work/00000000000000aa"
+PROGRESS = "grpo: 4/10 steps, reward=0.4, 00:12 elapsed, 00:24 left"
 
 
 @pytest.fixture
@@ -56,17 +56,9 @@ def do(folder: Path, *rules: str, of: str = "") -> None:
                 write(folder / name, json.dumps(CONFIG if name == run_files.CONFIG else {}) + "\n")
 
 
-def train(folder: Path, name: str = "grpo", where: str = GRPO, **note) -> None:
-    """Have an experiment train: step 4 of 10, after 12 seconds since step 1."""
-    progress = {"schema_version": 1, "step": 4, "steps": 10, "first": 1, "seconds": 12.0}
-    write_json(folder / where / "job.json", {"recipe": {"experiment": name}})
-    write_json(folder / where / "progress.json", progress | note)
-    rows = [
-        {"step": float(s), "loss": 2.0 / s, "reward": s / 10, "num_tokens": 500.0 * s}
-        for s in range(1, 5)
-    ]
-    write_jsonl(folder / where / "history.jsonl", rows)
-    write(folder / f"logs/train/{name}.log", f"{name}: 4/10 steps\n")
+def train(folder: Path, name: str = "grpo", said: str = PROGRESS) -> Path:
+    """Have an experiment train; return its log."""
+    return write(folder / f"logs/train/{name}.log", f"FutureWarning: old\n{said}\n")
 
 
 def states(folder: Path) -> dict[str, set[str]]:
@@ -108,7 +100,7 @@ def test_at_the_end_all_is_done(folder):
 def test_a_job_runs_from_its_first_word_until_its_files_are_there(folder):
     write(folder / "logs/data/index_dataset.log", "reading\n")
     assert of(folder, "instances") == RUNNING
-    assert "● data         0 of 7  running: instances" in said(folder)
+    assert "● data         0 of 7\n    ● running instances" in said(folder)
     do(folder, "index_dataset")
     assert of(folder, "instances") == DONE
     (folder / "data/instances.parquet").unlink()  # one of two
@@ -154,77 +146,31 @@ def test_the_end_of_a_log_tells_whether_the_job_failed(folder, log, fails):
 def test_a_job_that_was_interrupted_has_stopped(folder):
     write(folder / "logs/predict/sft/0.log", "sft: 6/20 answers\nlegor1 predict: interrupted\n")
     assert of(folder, "answers of sft, shard 0") == STOPPED
-    assert "‖ sft            stopped" in said(folder) and ", 1 stopped" in said(folder)
+    assert "    ‖ stopped answers of sft, shard 0: interrupted\n" in said(folder)
+    assert ", 1 stopped" in said(folder)
 
 
-def test_a_running_training_says_all_that_is_known_of_it(folder):
-    train(folder)
-    known = Run(folder).training("grpo")
-    assert (known.step, known.steps, known.tokens, known.seconds) == (4, 10, 500.0, 4.0)
-    assert known.left == 24.0
-    assert known.rewards == [0.1, 0.2, 0.3, 0.4] and known.losses[-1] == 0.5
-    text = said(folder, (folder / "logs/train/grpo.log").stat().st_mtime + 0.2)
-    assert "● grpo           running step 4 of 10  24 s left  last sign of life 0.2 s ago" in text
-    assert "reward 0.4  loss 0.5  500 tokens and 4.0 s a step" in text
+def test_a_running_job_says_how_far_it_is(folder):
+    log = train(folder)
+    log.write_text(log.read_text() + "UserWarning: of some library\n")
+    text = said(folder, log.stat().st_mtime + 0.2)
+    assert (
+        "    ● running training of grpo: 4/10 steps, reward=0.4, 00:12 elapsed, 00:24 left"
+        "  last sign of life 0.2 s ago\n"
+    ) in text
     assert of(folder, "training of sft") == WAITING
-
-
-def test_a_training_without_steps_yet_says_that_it_runs(folder):
-    write_json(folder / GRPO / "job.json", {"recipe": {"experiment": "grpo"}})
-    assert of(folder, "training of grpo") == RUNNING
-    assert Run(folder).training("grpo") == study_state.Training()
-    train(folder, step=1, seconds=0.5)  # none since it was started
-    assert Run(folder).training("grpo").left is None
-
-
-def test_of_two_work_folders_the_last_changed_one_counts(folder):
-    train(folder, where="work/00000000000000bb", step=9)
-    for path in (folder / "work").rglob("*"):
-        age(path, EARLIER)
-    train(folder)
-    assert Run(folder).training("grpo").step == 4
+    write(folder / "logs/predict/few_shot/1.log", "few_shot: 6/20 answers, 00:03 elapsed, ? left\n")
+    assert "● running answers of few_shot, shard 1: 6/20 answers, 00:03 elapsed" in said(folder)
 
 
 def test_a_training_that_stopped_or_failed_says_so(folder):
-    train(folder)
-    note = {"schema_version": 1, "step": 4, "steps": 10, "why": "before its time was over"}
-    write_json(folder / GRPO / "stopped.json", note)
+    why = "training grpo stopped before its time was over, at step 4 of 10; run again"
+    log = train(folder, said=f"{PROGRESS}\nlegor1 train: {why}")
     assert of(folder, "training of grpo") == STOPPED
-    assert "stopped step 4 of 10  before its time was over" in said(folder)
-    (folder / GRPO / "stopped.json").unlink()
-    write(folder / GRPO / "failed")
+    assert f"‖ stopped training of grpo: {why}\n" in said(folder)
+    train(folder, said="legor1 train: training grpo ended with status 1; the reason is above")
     assert of(folder, "training of grpo") == FAILED
-    assert f"its log: {folder}/logs/train/grpo.log" in said(folder)
-
-
-def test_a_finished_training_says_what_it_took(folder):
-    train(folder)
-    do(folder, "train_grpo")
-    write_json(folder / "adapters/grpo/run.json", {"steps": 10, "seconds": 50.0})
-    write_jsonl(folder / "adapters/grpo/history.jsonl", [{"step": 10.0, "reward": 0.9}])
-    known = Run(folder).training("grpo")
-    assert (known.step, known.steps, known.seconds, known.rewards) == (10, 10, 5.0, [0.9])
-    assert "✓ grpo           done    step 10 of 10\n" in said(folder)
-
-
-def test_shards_and_answers_are_counted_while_they_come(folder):
-    write(folder / "data/sound/plain/test.jsonl", "{}\n" * 40)
-    assert "few_shot       waiting\n" in said(folder)
-    shards = folder / "predictions/few_shot/shards"
-    write(shards / "0.jsonl", "{}\n" * 20)
-    write(shards / "1.0123456789abcdef.partial.jsonl", "{}\n" * 6 + '{"cut')
-    write(folder / "logs/predict/few_shot/1.log", "few_shot: 6/20 answers\n")
-    assert Run(folder).answers("few_shot") == study_state.Answers((1, 2), (26, 40))
-    assert "running 26 of 40 examples, 1 of 2 shards  last sign of life" in said(folder)
-    old = write(shards / "1.00000000000000ff.partial.jsonl", "{}\n" * 19)
-    age(old, EARLIER)  # of an earlier recipe
-    assert Run(folder).answers("few_shot").answers == (26, 40)
-    do(folder, "gather_predictions", of="few_shot")
-    write(folder / "predictions/few_shot.jsonl", "{}\n" * 40)
-    for path in shards.iterdir():
-        path.unlink()
-    assert Run(folder).answers("few_shot") == study_state.Answers((2, 2), (40, 40))
-    assert "✓ few_shot       done    40 of 40 examples, 2 of 2 shards" in said(folder)
+    assert f"its log: {log}\n    legor1 train: training grpo ended" in said(folder)
 
 
 def test_a_long_silence_is_told_and_coloured(folder):
@@ -235,28 +181,21 @@ def test_a_long_silence_is_told_and_coloured(folder):
     assert "yellow" in {str(span.style) for span in line.spans}
 
 
-@pytest.mark.parametrize("name", ["progress.json", "history.jsonl", "job.json", "stopped.json"])
 @pytest.mark.parametrize(
     "content",
     [
         b"",
-        b"{",
-        b'{"step": 3, "steps"',
         b"\xff\xfe\x00",
-        b"[" * 100_000,
-        b"[1]\n",
-        b'{"recipe": [], "step": "x", "steps": {}}\n',
-        b'{"recipe": {"experiment": 7}}\n',
-        b'{"step": 1e999, "steps": -3, "seconds": NaN, "reward": Infinity, "loss": 1e308}\n' * 2,
-        b'{"step": 1' + b"0" * 400 + b', "steps": true, "num_tokens": 1' + b"0" * 400 + b"}\n",
-        f'{{"step": 1, "steps": 2, "why": {json.dumps(ESCAPE)}}}\n'.encode(),
+        b"grpo: 0/0 steps, 00:00 elapsed, 00:00 left\n",
+        b"grpo: 9/4 steps, 00:00 elapsed, :: left\n",
+        b"grpo: " + b"9" * 400 + b"/" + b"9" * 401 + b" steps, 1 elapsed, " + b"9" * 400 + b" left",
+        f"grpo: {ESCAPE} 1/2 steps, 0 elapsed, 1 left\n".encode(),
     ],
 )
-def test_half_written_and_hostile_notes_stop_nobody(folder, name, content):
-    train(folder)
-    write(folder / GRPO / name, content)
+def test_half_written_and_hostile_logs_stop_nobody(folder, content):
+    write(train(folder), content)
     harmless(said(folder))
-    Run(folder).training("grpo")
+    Run(folder).left()
 
 
 def harmless(text: str) -> None:
@@ -282,15 +221,14 @@ def test_a_name_that_no_file_can_have_stops_nobody(folder):
 
 
 def test_pipes_and_folders_in_the_place_of_files_stop_nobody(folder):
-    (folder / GRPO).mkdir(parents=True)
-    os.mkfifo(folder / GRPO / "job.json")
     (folder / "logs/train/grpo.log").mkdir(parents=True)
+    os.mkfifo(folder / "logs/train/sft.log")
     assert of(folder, "training of grpo") == RUNNING  # whatever it is, it was made
+    assert of(folder, "training of sft") == RUNNING
 
 
 def test_files_that_vanish_between_listing_and_reading_stop_nobody(folder, monkeypatch):
     train(folder)
-    write(folder / "predictions/sft/shards/0.00000000000000ff.partial.jsonl", "{}\n")
     gone = OSError("gone")
     monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(gone))
     assert "nothing of it is known" in said(folder)
@@ -344,14 +282,6 @@ def test_nothing_is_written(folder, capsys):
     assert main.main(["watch", str(folder), "--once"]) == 0
     assert contents(folder) == before
     assert "\x1b" not in capsys.readouterr().out
-
-
-def test_lines_are_counted_again_only_where_a_file_has_changed(folder, monkeypatch):
-    path = write(folder / "some.jsonl", "{}\n" * 3)
-    assert run_files.lines(path) == 3
-    monkeypatch.setattr(run_files, "content", lambda *_: pytest.fail("read again"))
-    assert run_files.lines(path) == 3
-    assert run_files.lines(folder / "none.jsonl") == 0
 
 
 def command(*arguments: str) -> list[str]:

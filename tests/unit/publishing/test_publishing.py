@@ -10,7 +10,7 @@ import yaml
 from clones import CONTENT, RUN, finish_run, git, objects, publish_run, start
 
 from legor1.core.errors import UserError
-from legor1.publishing import dvc, pull_adapter
+from legor1.publishing import dvc
 from legor1.publishing.outputs import RECORDS, hashed, published
 from legor1.publishing.publish import publish, restore
 
@@ -227,27 +227,3 @@ def test_of_two_at_once_each_waits_for_its_turn(restored):
             "dvc: waiting for another process of this clone\n"
         ] * 2
     assert [one.wait() for one in running] == [0, 0], [one.stderr.read() for one in running]
-
-
-def test_an_adapter_is_pulled_alone_in_place_of_what_is_there(clone):
-    folder = RUN / "adapters/sft"
-    (folder / "adapter").mkdir(parents=True)
-    (folder / "adapter/adapter_model.safetensors").write_text("other weights")
-    recipe = {"sft": {"seed": 1, "device": "cpu"}}
-    assert pull_adapter.to_pull(RUN, recipe) == ["sft"]
-    pull_adapter.pull(folder, recipe["sft"])
-    assert (folder / "adapter/adapter_model.safetensors").read_text() == "weights"
-    assert not (RUN / "table.csv").exists()
-    assert pull_adapter.to_pull(RUN, recipe) == []
-
-
-def test_an_adapter_of_another_recipe_is_refused(clone):
-    folder = RUN / "adapters/sft"
-    with pytest.raises(UserError, match=r"trained with seed 1, but the config says 2\. Remedy"):
-        pull_adapter.pull(folder, {"seed": 2})
-    with pytest.raises(UserError, match=r"trained with seed 1, but the config says None\. Remedy"):
-        pull_adapter.to_pull(RUN, {"sft": {}})
-    with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
-        pull_adapter.to_pull(RUN, {"grpo": {}})
-    with pytest.raises(UserError, match=r"no adapters/grpo was published with run tiny\. Remedy"):
-        pull_adapter.pull(RUN / "adapters/grpo", {})

@@ -9,14 +9,12 @@ import yaml
 from clones import RUN, finish_run, publish_run, start
 
 from legor1.core.errors import UserError
-from legor1.publishing import dvc, pull_adapter
+from legor1.publishing import dvc
 from legor1.publishing.outputs import RECORDS, misplaced, published
 from legor1.publishing.publish import publish, read_records, restore
 
 pytestmark = pytest.mark.usefixtures("own_dvc")
 POINTER = Path("published/tiny.dvc")
-RECIPE = {"seed": 1, "device": "cpu"}
-ADAPTER = RUN / "adapters/sft"
 PLANTED = b"planted = True\n"
 # From results/tiny/data/tree and from results/tiny/adapters/sft, as deep.
 ELSEWHERE = [
@@ -82,27 +80,29 @@ def tree(folder: Path) -> dict[str, bytes | str]:
     }
 
 
-def refused(clone: Path, match: str, *, pulled: bool = False) -> str:
-    """Restore, or pull the adapter; return the error. Nothing has changed on disk."""
+def refused(clone: Path, match: str) -> str:
+    """Restore; return the error. Nothing has changed on disk."""
     before = tree(clone)
     with pytest.raises(UserError, match=match) as error:
-        pull_adapter.pull(ADAPTER, RECIPE) if pulled else restore(RUN)
+        restore(RUN)
     assert tree(clone) == before
     assert "Remedy: " in str(error.value)
     return str(error.value)
 
 
-@pytest.mark.parametrize("relpath", [ELSEWHERE[0], ELSEWHERE[4]])
-def test_a_listed_file_elsewhere_is_not_restored(clone, relpath):
-    list_more("data/tree", relpath)
+@pytest.mark.parametrize(
+    ("folder", "relpath"),
+    [
+        ("data/tree", ELSEWHERE[0]),
+        ("data/tree", ELSEWHERE[4]),
+        ("adapters/sft", "../../../../workflow/code.py"),
+    ],
+)
+def test_a_listed_file_elsewhere_is_not_restored(clone, folder, relpath):
+    list_more(folder, relpath)
     said = refused(clone, "is no path of its own below results/tiny")
     assert str(POINTER) in said and relpath in said
     assert not Path("/tmp/planted-by-a-test.py").exists()
-
-
-def test_a_listed_file_elsewhere_is_not_pulled(clone):
-    list_more("adapters/sft", "../../../../workflow/code.py")
-    refused(clone, "is no path of its own below results/tiny", pulled=True)
 
 
 @pytest.mark.parametrize("relpath", ELSEWHERE)
@@ -233,7 +233,7 @@ def test_nothing_is_written_through_a_link_out_of_the_run(clone):
     (clone.parent / "elsewhere").mkdir()
     RUN.mkdir(parents=True)
     (RUN / "adapters").symlink_to(clone.parent / "elsewhere")
-    refused(clone, r"results/tiny/adapters is a link to .*/elsewhere, outside", pulled=True)
+    refused(clone, r"results/tiny/adapters is a link to .*/elsewhere, outside")
 
 
 def test_nothing_is_written_through_a_file_that_is_a_link(clone):

@@ -1,6 +1,6 @@
 import shutil
 
-import pytest
+from markupsafe import Markup
 from report_run import EXPERIMENTS
 
 from legor1.core.files import write_json
@@ -20,29 +20,12 @@ def test_a_cpu_is_paid_by_its_cores_in_use(run):
     train(run, 3600)
     (use,) = costs.uses(read(run.folder))
     assert use.hours == "2 core-h" and use.device.striptags() == "A processor"
-    assert use.energy.value == 2 * costs.CORE * costs.PUE
 
 
-@pytest.mark.parametrize(
-    ("gpu", "watts"),
-    [
-        ("A100-SXM4-40GB", 400),
-        ("A40", 300),
-        ("H100 80GB HBM3", 700),
-        ("GH200 480GB", 700),
-        ("RTX A4000", None),
-    ],
-)
-def test_a_gpu_is_known_by_its_name(run, gpu, watts):
-    train(run, 7200, gpu, processes=4)
+def test_every_gpu_of_a_training_is_paid_for(run):
+    train(run, 7200, "A100-SXM4-40GB", processes=4)
     (use,) = costs.uses(read(run.folder))
-    assert use.hours == "8 GPU-h" and gpu in use.device
-    if watts:
-        assert use.energy.value == pytest.approx(watts * 8 * 1.5)
-    else:
-        assert use.energy is None
-        _, rows = costs.table(read(run.folder))
-        assert rows[0][5] == costs.NOT_KNOWN
+    assert use.hours == "8 GPU-h" and "A100-SXM4-40GB" in use.device
 
 
 def test_the_whole_study_is_the_sum_of_its_parts(run):
@@ -51,13 +34,13 @@ def test_the_whole_study_is_the_sum_of_its_parts(run):
         run.record(f"predictions/sft/shards/{shard}.jsonl", "predict", wall_seconds=1800)
     run.record("data/tree", "synthesize", settings={"workers": 2}, wall_seconds=900)
     _, rows = costs.table(read(run.folder))
-    shown = [[row[0], row[1], str(row[3]), str(row[5])] for row in rows]
+    shown = [[row[0], row[1], str(row[3]), Markup(row[4]).striptags()] for row in rows]
     assert shown == [
-        ["sft", "training", "1 h 00 min", "30 Wh"],
-        ["sft", "prediction", "1 h 00 min", "15 Wh"],
-        ["sft", "together", "2 h 00 min", "45 Wh"],
-        ["all", "the other stages", "15 min 00 s", "7.50 Wh"],
-        ["all", "sum of all jobs", "2 h 15 min", "52 Wh"],
+        ["sft", "training", "1 h 00 min", "2 core-h"],
+        ["sft", "prediction", "1 h 00 min", "1 core-h"],
+        ["sft", "together", "2 h 00 min", "3 core-h"],
+        ["all", "the other stages", "15 min 00 s", "0.5 core-h"],
+        ["all", "sum of all jobs", "2 h 15 min", "3.5 core-h"],
     ]
 
 

@@ -6,8 +6,6 @@ from legor1.core.files import write_json
 from legor1.report.sections import provenance_view
 from legor1.report.study import read
 
-RECIPE = {"recipe": {"method": "sft", "device": "cpu", "threads": 1}}
-
 
 @pytest.fixture
 def made(run):
@@ -68,39 +66,12 @@ def test_every_result_is_listed_with_how_it_was_made(made):
     ]  # fmt: skip
 
 
-def test_the_graph_shows_what_ran_and_its_table_says_it(made):
-    figure = provenance_view.graph(read(made.folder))
-    assert [row[:6] for row in figure.rows] == [
+def test_the_stages_are_listed_with_what_they_took_and_whom_they_follow(made):
+    _, rows = provenance_view.stages(read(made.folder))
+    assert [row[:6] for row in rows] == [
         ["score", "2", "3.0 s", "1.5 s", "100 MiB", "–"],
         ["table", "1", "1.5 s", "1.5 s", "100 MiB", "score"],
     ]
-    ((_, _, picture),) = figure.panels
-    assert picture.count("<rect") == 3 and picture.count("<path") == 2
-    assert "score → table; table → this report" in picture
-    assert ">2 jobs, 3.0 s<" in picture and ">1 job, 1.5 s<" in picture
-
-
-def test_records_that_run_in_a_circle_are_drawn_without_one(run):
-    run.record("a", "split", "table.csv")
-    run.record("table.csv", "table", "a")
-    figure = provenance_view.graph(read(run.folder))
-    ((_, _, picture),) = figure.panels
-    assert sorted(row[5] for row in figure.rows) == ["split", "table"]  # the table has both ways
-    assert picture.count('class="flow"') == 2  # one of them, and to the page
-
-
-def test_of_a_circle_the_edge_that_closes_it_is_left_out():
-    edges = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "b"), ("a", "c")]
-    assert {*provenance_view.without_circles(edges).edges} == {("a", "b"), ("b", "c"), ("a", "c")}
-
-
-def test_each_stage_stands_below_all_that_it_follows_whenever_they_began(run):
-    run.record("a", "predict", "c", started="2026-01-01T00:00:00+00:00")
-    run.record("b", "split", started="2026-01-02T00:00:00+00:00")
-    run.record("c", "train", "b", settings=RECIPE, started="2026-01-03T00:00:00+00:00")
-    ((_, _, picture),) = provenance_view.graph(read(run.folder)).panels
-    shown = re.findall(r'class="strong">([^<]+)<', picture)
-    assert shown == ["split", "train sft", "predict", "this report"]
 
 
 def test_the_commands_are_those_of_the_last_commit(made):
@@ -115,4 +86,4 @@ def test_the_commands_are_those_of_the_last_commit(made):
 def test_a_run_without_records_says_so(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     assert said(run) == "No record says how the results were made."
-    assert provenance_view.graph(read(run.folder)).panels == []
+    assert provenance_view.stages(read(run.folder))[1] == []

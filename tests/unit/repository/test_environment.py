@@ -104,7 +104,7 @@ def test_a_lock_covers_what_its_stages_import(environment):
 
 def test_every_stage_of_a_rule_has_an_environment():
     run = set().union(*stages_by_environment().values())
-    assert set(code_digest.STAGES) - run == {"export", "frame", "reward"}  # which no rule runs
+    assert set(code_digest.STAGES) - run == {"export", "frame"}  # which no rule runs
 
 
 def declared(*extras: str) -> list[Requirement]:

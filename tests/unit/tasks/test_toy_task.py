@@ -164,12 +164,12 @@ def test_the_report_and_the_gallery_show_it(scored):
     assert "Count the parts" in gallery and 'id="of-count"' in gallery
 
 
-def test_its_reward_is_one_of_the_suite(legor1, workflow):
-    rollouts, out = workflow.parent / "rollouts.jsonl", workflow.parent / "rewards.jsonl"
-    write_jsonl(rollouts, [{"completion": "6", "solution": "3"}])
-    assert "count 0.500" in legor1(["reward", rollouts, "--out", out])
-    [row] = read_jsonl(out)
-    assert (row["format"], row["count"], row["object"]) == (1, 0.5, None)
+def test_its_reward_is_one_of_the_suite(legor1, run):
+    said = legor1(
+        ["probe-reward", "sound", "--conversations", run / "data/sound/plain/train.jsonl"]
+    )
+    assert "count (count), the answer to another query: share " in said
+    assert "count (count), nothing: share 0.000" in said
 
 
 def test_two_tasks_of_one_name_are_refused(legor1, workflow):

@@ -9,7 +9,6 @@ import rich_click as click
 
 from legor1.core.errors import UserError
 from legor1.core.records import Role
-from legor1.evaluation.suites import SUITES
 from legor1.planning.machines import GPUS
 from legor1.published import defects
 
@@ -188,7 +187,6 @@ SPLIT = argument("split", "split.json")
 SEEN_TREE = path("--tree", "the dataset tree, to compare its files", READ_TREE, **MAYBE)
 START_FROM = path("--start-from", "the adapter's folder that the training continues", **MAYBE)
 STEPS = number("--steps", "building steps a manual")
-SUITE = choice("--suite", *SUITES, **SOUND)
 OWN = option(
     "--own",
     "a reward of your own besides, as path/to/file.py:function",

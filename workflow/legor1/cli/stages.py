@@ -238,20 +238,6 @@ def baselines(train: Path, test: Path, out: Path) -> Facts:
 
 
 @command(
-    MODEL,
-    "pull results/demo/adapters/sft --recipe sft.json",
-    p.argument("adapter", "the experiment's folder, RUN_DIR/adapters/NAME", p.WRITTEN),
-    p.recipe("train"),
-)
-def pull(adapter: Path, recipe: Recipe) -> Facts:
-    """Put the published adapter of an experiment where its training would."""
-    from legor1.publishing.pull_adapter import pull
-
-    pull(adapter, recipe)
-    return {"adapter": adapter}
-
-
-@command(
     RESULTS,
     "score predictions.jsonl --protocol sound --out scores",
     p.argument("predictions", "predictions.jsonl"),
@@ -329,19 +315,6 @@ def frame(
         write_json(out, found)
     best = {"best": found["best"] or "cannot tell", "certainty": found["certainty"]}
     return best | {"the same here": ", ".join(found["alike"]) or "none", "images": found["images"]}
-
-
-@command(
-    RESULTS,
-    "reward rollouts.jsonl --suite sound --out rewards.jsonl",
-    p.argument("rollouts", "lines with completion, solution and, if known, task"),
-    *(p.SUITE, p.OWN, p.OUT),
-)
-def reward(rollouts: Path, suite: str, own: tuple[str, ...], out: Path) -> None:
-    """Add the rewards of a suite to rollouts."""
-    from legor1.evaluation.rollout_rewards import write_rewards
-
-    say(f"reward {suite}", write_rewards(rollouts, out, suite, own))
 
 
 @command(

@@ -292,7 +292,6 @@ class Config(Settings):
     precision: of.Precision = "bfloat16"
     attention: of.Attention = "sdpa"
     processes: Count = key("Training processes of one experiment: GPUs, or CPU processes", 1)
-    adapters: Literal["train", "pull"] = key("Trained here, or pulled as published", "train")
     wall_minutes: of.AboveZero | None = key(
         "A training stops gracefully before so many minutes are over; null: never", None
     )

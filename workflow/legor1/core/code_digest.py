@@ -37,8 +37,7 @@ READ = {  # of a task, by the stages that read any of it
     "baselines": ("baselines",),
     "score": ("scoring", "summary"),
     "compare": ("scoring",),
-    "reward": ("format", "is_solution", "reward"),
-    "probe-reward": ("answer", "baselines", "format", "is_solution", "reward"),
+    "probe-reward": ("answer", "baselines", "format", "reward"),
     "report": EVERYTHING,
     "figure1": EVERYTHING,
 }

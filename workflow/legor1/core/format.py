@@ -63,9 +63,3 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} GiB"
-
-
-def energy(watt_hours: float) -> str:
-    """Return an amount of energy with its unit."""
-    number, unit = (watt_hours / 1000, "kWh") if watt_hours >= 1000 else (watt_hours, "Wh")
-    return f"{number:.2f} {unit}" if number < 10 else f"{number:.0f} {unit}"

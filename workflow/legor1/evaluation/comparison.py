@@ -20,14 +20,13 @@ from legor1.core.files import read_json, write_json
 from legor1.core.seeding import generator
 from legor1.evaluation import bootstrap
 from legor1.evaluation.scoring import BOOTSTRAP, IDENTITY, PROTOCOLS, Bootstrap, finite
-from legor1.evaluation.significance import holm, mcnemar, swapped_p
+from legor1.evaluation.significance import holm, swapped_p
 from legor1.tasks.task import Row, Scoring
 
 TEST = (
     "p: answers of whole manuals swapped at random, as many rounds as replicates, on the mean of "
     "an experiment's seeds; p_holm: Holm over all pairs and tasks, the main metrics as one family "
-    "and the secondary ones as another, null for metrics in neither; "
-    "mcnemar: exact, examples taken as independent, where both experiments have one seed"
+    "and the secondary ones as another, null for metrics in neither"
 )
 SIDES = ("baseline", "experiment")
 
@@ -43,7 +42,6 @@ class Sample:
     """
 
     task: Scoring
-    examples: Seeds
     sums: np.ndarray
 
     @property
@@ -152,7 +150,7 @@ def _tasks(first: Seeds, second: Seeds, known: Mapping[str, Scoring], settings: 
             "clusters": samples[0].sums.shape[1],
             "missing": {side: len(asked - ids) for side, ids in zip(SIDES, by_all, strict=True)},
             "main": task.main,
-            **_difference(name, samples[0], samples[1], settings),
+            "metrics": _difference(name, samples[0], samples[1], settings),
         }
     return tasks
 
@@ -173,34 +171,30 @@ def _adjust(known: Mapping[str, Scoring], compared: list[Row]) -> None:
 
 
 def _sample(side: Seeds, common: list[str], manuals: list[str], task: Scoring) -> Sample:
-    examples = [frame.loc[common] for frame in side]
-    features = [frame[list(task.features)].to_numpy() for frame in examples]
+    features = [frame.loc[common, list(task.features)].to_numpy() for frame in side]
     sums = [bootstrap.cluster_sums(seed, manuals) for seed in features]
-    return Sample(task, examples, np.stack(sums))
+    return Sample(task, np.stack(sums))
 
 
 def _difference(name: str, first: Sample, second: Sample, settings: Bootstrap) -> Row:
-    """Return each metric of both and its difference, with intervals and p; McNemar for yes/no."""
-    task, statistics = first.task, first.statistics
+    """Return each metric of both and its difference, with its interval and p."""
+    statistics = first.statistics
     before, after = (statistics(sample.mean.sum(axis=0)) for sample in (first, second))
     drawn = _drawn_differences(name, first, second, settings)
-    kept = [statistics(bootstrap.left_out(sample.mean)) for sample in (first, second)]
     rng = generator(settings.seed, "swap", name)
     p = swapped_p(first.mean, second.mean, statistics, settings.replicates, rng)
-    difference, jackknife = after - before, kept[1] - kept[0]
-    compared: Row = {"metrics": {}}
-    for i, metric in enumerate(task.metrics):
-        compared["metrics"][metric] = {
+    difference = after - before
+    return {
+        metric: {
             "baseline": finite(before[i]),
             "experiment": finite(after[i]),
             "difference": finite(difference[i]),
-            **settings.intervals(difference[i], drawn[:, i], jackknife[:, i]),
+            **settings.interval(drawn[:, i]),
             "p": finite(p[i]),
             "p_holm": None,
         }
-    if {"tp", "tn"} <= set(task.features) and len(first.sums) == len(second.sums) == 1:
-        compared["mcnemar"] = _mcnemar(first.examples[0], second.examples[0])
-    return compared
+        for i, metric in enumerate(first.task.metrics)
+    }
 
 
 def _drawn_differences(name: str, first: Sample, second: Sample, settings: Bootstrap) -> np.ndarray:
@@ -216,11 +210,3 @@ def _drawn_differences(name: str, first: Sample, second: Sample, settings: Boots
         weights = rng.multinomial(seeds[side], np.full(seeds[side], 1 / seeds[side]), len(drawn))
         means.append(np.einsum("rs,rsk->rk", weights / seeds[side], sums))
     return first.statistics(means[1]) - first.statistics(means[0])
-
-
-def _mcnemar(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float | int]:
-    """Return how often only one of the two was right, and the test; left-out answers are wrong."""
-    right = [frame["tp"] + frame["tn"] > 0 for frame in (first, second)]
-    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    p = mcnemar(only_first, only_second)
-    return {"only_baseline": only_first, "only_experiment": only_second, "p": p}

@@ -16,9 +16,9 @@ import numpy as np
 from legor1.core.boxes import to_percent
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl
+from legor1.core.images import open_image
 from legor1.core.seeding import generator, rank
 from legor1.evaluation import bootstrap, suites
-from legor1.evaluation.rollout_rewards import score
 from legor1.evaluation.suites import SUITES
 from legor1.tasks.baselines import REQUIRED
 from legor1.tasks.discovery import TASKS
@@ -32,6 +32,7 @@ REPLICATES, CONFIDENCE = 2000, 0.95
 ANY = ("boxes", "words", "yes_no", "number")
 
 Answer = Callable[[Row], str | None]  # None: the row has no such answer
+Rewards = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,7 @@ def probe(
     return {"schema_version": 1, "suite": name, "margin": MARGIN, "probes": probes}
 
 
-def _earned(
-    suite: Suite, functions: Mapping[str, Reward], row: Row, text: str
-) -> dict[str, float | None]:
+def _earned(suite: Suite, functions: Mapping[str, Reward], row: Row, text: str) -> Rewards:
     completion, solution = text, row["response"]
     if suite.percent:
         size = row["width"], row["height"]
@@ -197,11 +196,27 @@ def _earned(
             completion if completion.startswith("<answer>") else f"<answer>{completion}</answer>"
         )
         completion = f"<think>\n</think>\n{tagged}"
-    answered = {"completion": completion, "solution": suite.solution(solution)}
     try:
-        return score(row | answered, suite, functions)
+        return paid(suite, functions, row, completion, suite.solution(solution))
     except ValueError as error:
         raise UserError(f"{row['instance_id']}: {error}. Remedy: mend the row.") from error
+
+
+def paid(
+    suite: Suite, functions: Mapping[str, Reward], row: Row, completion: str, solution: str
+) -> Rewards:
+    """Return what each of ``functions`` pays for a completion, by name.
+
+    A ValueError says that the row lacks what one of them asks for, or is of another task.
+    """
+    task = suite.infer_task(solution) if suite.infer_task else row["task"]
+    sample = row | {"completion": completion, "solution": solution, "task": task}
+    wanted = {name for function in functions.values() for name in suites.wanted(function)}
+    if missing := sorted(wanted - sample.keys()):
+        raise ValueError(f"it lacks {', '.join(missing)}, which a reward asks for")
+    if "image" in wanted:
+        sample["image"] = open_image(Path(row["image"]))
+    return {name: suites.call(reward, sample) for name, reward in functions.items()}
 
 
 def _judged(

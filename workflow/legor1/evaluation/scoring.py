@@ -33,7 +33,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")  # no file can hold one
 IDENTITY = ("instance_id", "task", "manual")
 REQUIRED = ("instance_id", "task", "prediction", "reference")
 AS_SHOWN = ("completion", "file_reference")  # in the file's own numbers, both
-METHOD = "bootstrap clustered by manual; low and high: percentile, bca_low and bca_high: BCa"
+METHOD = "percentile bootstrap, clustered by manual"
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,10 @@ class Bootstrap:
         """Return what the results say of their intervals."""
         return {"method": METHOD} | vars(self)
 
-    def intervals(
-        self, value: float, drawn: np.ndarray, jackknife: np.ndarray
-    ) -> dict[str, float | None]:
-        """Return the ends of the percentile and the BCa interval of one statistic, by name."""
+    def interval(self, drawn: np.ndarray) -> dict[str, float | None]:
+        """Return the ends of the interval of one statistic, by name, from its replicates."""
         low, high = bootstrap.percentile(drawn, self.confidence)
-        bca_low, bca_high = bootstrap.bca(drawn, value, jackknife, self.confidence)
-        ends = {"low": low, "high": high, "bca_low": bca_low, "bca_high": bca_high}
-        return {name: finite(end) for name, end in ends.items()}
+        return {"low": finite(low), "high": finite(high)}
 
 
 BOOTSTRAP = Bootstrap()
@@ -131,12 +127,7 @@ def _intervals(
     features = examples[list(task.features)].to_numpy()
     sums = bootstrap.cluster_sums(features, examples["manual"].tolist())
     drawn = task.statistics(bootstrap.resampled(sums, settings.replicates, rng))
-    jackknife = task.statistics(bootstrap.left_out(sums))
-    values = task.statistics(sums.sum(axis=0))
-    return {
-        metric: settings.intervals(values[i], drawn[:, i], jackknife[:, i])
-        for i, metric in enumerate(task.metrics)
-    }
+    return {metric: settings.interval(drawn[:, i]) for i, metric in enumerate(task.metrics)}
 
 
 def _by_task(

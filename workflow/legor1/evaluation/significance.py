@@ -1,4 +1,4 @@
-"""Tests of a difference: by swapped labels, McNemar's, and Holm's adjustment of several."""
+"""A test of a difference, by swapped labels, and Holm's adjustment of several."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,14 +42,6 @@ def swapped_p(
         as_large += (differences >= observed - 1e-12).sum(axis=0)
         defined += np.isfinite(differences).sum(axis=0)
     return np.where(np.isfinite(observed), as_large / defined, np.nan)
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return McNemar's exact two-sided p, given how many only the one or the other got right."""
-    from scipy.stats import binomtest
-
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:

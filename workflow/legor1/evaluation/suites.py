@@ -98,7 +98,7 @@ def sources(names: Iterable[str]) -> list[Path]:
 
 
 def run_by(options: Mapping[str, object]) -> list[Path]:
-    """Return the files of the user's own rewards that ``train`` or ``reward`` runs with options."""
+    """Return the files of the user's own rewards that a command runs with these options."""
     recipe, own = options.get("recipe"), options.get("own") or ()
     if isinstance(recipe, dict):
         own = recipe.get("training", {}).get("rewards", ())

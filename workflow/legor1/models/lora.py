@@ -19,7 +19,7 @@ from legor1.models.loading import load_model
 from legor1.models.registry import FAMILIES
 
 WEIGHTS = "adapter_model.safetensors"
-REMEDY = "Remedy: train the adapter again, or pull it as it was published."
+REMEDY = "Remedy: train the adapter again, or restore it as it was published."
 KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 # What an adapter may say of itself: nothing follows from it.
 FREE = {

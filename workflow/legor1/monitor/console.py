@@ -91,7 +91,8 @@ def _result(job: Job, run: Run) -> str:
     """Return the main numbers of what a job made; empty if it has none."""
     if job.rule == GOAL:
         return str(run.folder / IN_RUN.report)
+    said = tail(Path(job.log))
     if job.rule in TRAININGS:
-        return run.training(job.experiment).reached
-    *_, last = ["", *tail(Path(job.log))]
+        said = [line for line in said if TIMES.search(line)]
+    *_, last = ["", *said]
     return textwrap.shorten(TIMES.sub("", last).partition(": ")[2], 88, placeholder=" …")

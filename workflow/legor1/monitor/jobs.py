@@ -27,7 +27,6 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
     "fetch_base": ("data", "base model"),
     "train_sft": ("trainings", "training"),
     "train_grpo": ("trainings", "training"),
-    "pull_adapter": ("trainings", "adapter"),
     "predict_shard": ("predictions", "answers"),
     "gather_predictions": ("predictions", "predictions"),
     "answer_without_model": ("predictions", "predictions without a model"),

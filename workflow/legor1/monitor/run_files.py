@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import unicodedata
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,20 +92,6 @@ def tail(path: Path) -> list[str]:
     return [line for line in map(clean, lines) if line]
 
 
-def lines(path: Path) -> int:
-    """Return how many whole lines a file has; it is read again only if it has changed."""
-    try:
-        facts = path.stat()
-        return _lines(path, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError):
-        return 0
-
-
-@lru_cache(maxsize=256)
-def _lines(path: Path, *_: int) -> int:
-    return content(path).count(b"\n")
-
-
 def changed(path: Path) -> float | None:
     """Return when a file was last changed, in seconds since 1970; None if there is none."""
     try:
@@ -128,14 +113,10 @@ def trainings(run: Path) -> dict[str, Path]:
         recipe = json_object(folder / "job.json").get("recipe")
         name = recipe.get("experiment") if isinstance(recipe, dict) else None
         if isinstance(name, str):
-            seen = (last_change(folder) or 0.0, folder)
+            times = (changed(path) or 0.0 for path in _entries(folder))
+            seen = (max(times, default=0.0), folder)
             latest[name] = max(latest.get(name, (0.0, folder)), seen)
     return {name: folder for name, (_, folder) in latest.items()}
-
-
-def last_change(folder: Path) -> float | None:
-    """Return when something in a work folder was last changed, in seconds since 1970."""
-    return max((t for path in _entries(folder) if (t := changed(path))), default=None)
 
 
 def step(folder: Path) -> Record:

@@ -16,7 +16,7 @@ from legor1.core.format import duration
 from legor1.monitor import run_files
 from legor1.monitor.jobs import STAGES
 from legor1.monitor.run_files import clean
-from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen, failure
+from legor1.monitor.study_state import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, Seen
 
 ORDER = (FAILED, RUNNING, STOPPED, WAITING)  # what is said of several jobs, the first that fits
 MARKS = {DONE: "✓", RUNNING: "●", WAITING: "○", FAILED: "✗", STOPPED: "‖"}
@@ -68,14 +68,11 @@ def lines(run: Run, now: float) -> list[Text]:
     """Return what is shown of a run, ``now`` in seconds since 1970."""
     shown = [_heading(run, now)]
     for seen in run.of(FAILED):
-        shown += _failure(run, seen)
+        shown += _failure(run.folder / seen.job.log, seen)
     for stage in STAGES if run.jobs else ():
         jobs = [seen for seen in run.jobs if seen.job.stage == stage]
-        shown.append(_stage(stage, jobs))
-        if stage == "trainings":
-            shown += [line for seen in jobs for line in _training(run, seen, now)]
-        elif stage == "predictions":
-            shown += _predictions(run, jobs, now)
+        shown.append(_stage(stage, [seen.state for seen in jobs]))
+        shown += [_item(seen, now) for seen in jobs if seen.state in (RUNNING, STOPPED)]
     for line in shown:
         line.rstrip()
     return shown
@@ -97,66 +94,23 @@ def _heading(run: Run, now: float) -> Text:
     return line if run.done else line.append(_sign(run.alive, now))
 
 
-def _failure(run: Run, seen: Seen) -> list[Text]:
-    log = run.folder / seen.job.log
+def _failure(log: Path, seen: Seen) -> list[Text]:
     named = f"{MARKS[FAILED]} failed: {clean(str(seen.job))}; its log: {clean(str(log))}"
-    reason = failure(log)[:300]
-    return [Text(named, STYLES[FAILED]), *([Text(f"    {reason}")] if reason else [])]
+    return [Text(named, STYLES[FAILED]), Text(f"    {seen.said[:300]}")]
 
 
-def _stage(stage: str, jobs: Sequence[Seen]) -> Text:
-    states = [seen.state for seen in jobs]
+def _stage(stage: str, states: Sequence[str]) -> Text:
     state = next((s for s in ORDER if s in states), DONE)
     done = f"{states.count(DONE)} of {len(states)}" if states else "none"
-    line = Text.assemble((f"{MARKS[state]} ", STYLES[state]), (f"{stage:<13}", "bold"), done)
-    if stage not in ("trainings", "predictions"):
-        busy = [clean(str(seen.job)) for seen in jobs if seen.state == RUNNING]
-        line.append(f"  running: {'; '.join(busy)}" if busy else "")
-    return line
+    return Text.assemble((f"{MARKS[state]} ", STYLES[state]), (f"{stage:<13}", "bold"), done)
 
 
-def _training(run: Run, seen: Seen, now: float) -> list[Text]:
-    known = run.training(seen.job.experiment)
-    line = _item(seen.job.experiment, seen.state)
-    if known.step is not None:
-        line.append(f"step {known.step:,} of {known.steps or 0:,}")
-    if seen.state == STOPPED and known.note:
-        line.append(f"  {known.note}")
-    if seen.state == RUNNING:
-        if known.left is not None:
-            line.append(f"  {duration(known.left)} left")
-        line.append(_sign(seen.alive, now))
-    numbers = [
-        f"{title} {values[-1]:.3g}"
-        for title, values in (("reward", known.rewards), ("loss", known.losses))
-        if values
-    ]
-    per = [f"{known.tokens:,.0f} tokens"] if known.tokens else []
-    per += [duration(known.seconds)] if known.seconds else []
-    numbers += [f"{' and '.join(per)} a step"] if per else []
-    return [line, *([Text(f"      {'  '.join(numbers)}", "dim")] if numbers else [])]
-
-
-def _predictions(run: Run, jobs: Sequence[Seen], now: float) -> list[Text]:
-    shown = []
-    for name in dict.fromkeys(seen.job.experiment for seen in jobs if seen.job.experiment):
-        parts = [seen for seen in jobs if seen.job.experiment == name]
-        states = [seen.state for seen in parts]
-        state = next((s for s in ORDER if s in states), DONE)
-        known, line = run.answers(name), _item(name, state)
-        if state != WAITING or known.answers[0]:
-            shards, answers = (f"{done:,} of {of:,}" for done, of in (known.shards, known.answers))
-            line.append(f"{answers} examples, {shards} shards")
-        if state == RUNNING:
-            alive = max(seen.alive or 0.0 for seen in parts if seen.state == RUNNING)
-            line.append(_sign(alive, now))
-        shown.append(line)
-    return shown
-
-
-def _item(name: str, state: str) -> Text:
-    line = Text.assemble("    ", (f"{MARKS[state]} ", STYLES[state]), f"{clean(name):<14} ")
-    return line.append(f"{state:<8}", STYLES[state])
+def _item(seen: Seen, now: float) -> Text:
+    """Return a line of a job that has begun: how far it says that it is."""
+    line = Text.assemble("    ", (f"{MARKS[seen.state]} {seen.state} ", STYLES[seen.state]))
+    line.append(clean(str(seen.job)))
+    line.append(f": {said}" if (said := seen.said.partition(": ")[2]) else "")
+    return line.append(_sign(seen.alive, now)) if seen.state == RUNNING else line
 
 
 def _sign(alive: float | None, now: float) -> Text:

@@ -1,6 +1,5 @@
 """The plan of a run: for each experiment tokens, memory and time, and whether it fits."""
 
-import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from legor1.config.job_params import Job, prediction_job, training_job
 from legor1.config.models import Config, Trained
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.layout import RunLayout
+from legor1.core.templates import rendered
 from legor1.models.registry import architecture_of_base, family_of_base
 from legor1.planning import duration, machines, memory, tokens
 from legor1.planning.machines import GIB, GPUS, Machine
@@ -163,16 +163,8 @@ def misfits(plan: Plan) -> list[str]:
 
 def render(plan: Plan) -> str:
     """Return the plan as text: the verdict, each stage, the assumptions."""
-    text = {"estimated": "estimated from its words", "counted": "counted by the base's tokenizer"}
-    head = f"run {plan['run']}: {plan['base']}, {plan['parameters']:,} parameters"
-    blocks = [summary(plan), head, f"text is {text[plan['text']]}"]
-    for name, experiment in plan["experiments"].items():
-        blocks += [_shown(f"{name} {stage['stage']}", stage) for stage in experiment["stages"]]
-    assumptions = [
-        f"  {name:18} {each['value']:>12.4g} {each['unit']}: {each['why']}"
-        for name, each in plan["assumptions"].items()
-    ]
-    return "\n\n".join([*blocks, "\n".join(["Assumed, and not measured here:", *assumptions])])
+    shown = {"plan": plan, "summary": summary(plan), "gib": GIB, "visible": VISIBLE}
+    return rendered("plan.txt.j2", shown | {"time": _time}).rstrip("\n")
 
 
 def summary(plan: Plan) -> str:
@@ -186,40 +178,6 @@ def summary(plan: Plan) -> str:
     unfit = misfits(plan)
     verdict = "everything fits" if not unfit else "NO, it does not fit:"
     return "\n  - ".join([f"Plan: {total}; {verdict}", *unfit])
-
-
-def _shown(name: str, stage: Stage) -> str:
-    """Return a stage's lines: tokens, memory of the fullest moment, time."""
-    several = f"{stage['machines']} x " if stage["machines"] > 1 else ""
-    verdict = "fits" if stage["fits"] else "DOES NOT FIT"
-    steps = f", {stage['steps']:,} steps" if "steps" in stage else ""
-    steps += f" from the adapter of {start}" if (start := stage.get("start_from")) else ""
-    lengths = ", ".join(
-        f"{kind} {spread['mean']:,.0f} (at most {spread['most']:,})"
-        for kind, spread in stage["tokens"].items()
-    )
-    spent = _time(sum(stage["seconds"].values()))
-    memory, full = stage["memory"], stage["fullest"]
-    visible = {part: size for part, size in memory[full].items() if size > VISIBLE}
-    moments = [f"{name} {sum(parts.values()) / GIB:.2f}" for name, parts in memory.items()]
-    lines = [
-        f"{name} on {several}{stage['machine']}: {verdict}, {spent}",
-        f"  rows    {stage['rows']:,}{steps}; lengths: {stage['lengths']}",
-        f"  tokens  {lengths}",
-        f"  memory  {stage['needed'] / GIB:.2f} of {stage['capacity'] / GIB:.1f} GiB",
-        _wrapped(moments, "moments "),
-        _wrapped([f"{part} {size / GIB:.2f}" for part, size in visible.items()], f"{full}: "),
-        _wrapped([f"{part} {_time(s)}" for part, s in stage["seconds"].items()], "time    "),
-    ]
-    return "\n".join(lines)
-
-
-def _wrapped(items: list[str], first: str) -> str:
-    """Return the items, unbroken, in lines of 98, behind ``first`` or as far to the right."""
-    text = ", ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in items)
-    first, rest = "  " + first, " " * (len(first) + 2)
-    lines = textwrap.wrap(text, 98, initial_indent=first, subsequent_indent=rest)
-    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _time(seconds: float) -> str:

@@ -57,9 +57,8 @@ def infer_task(solution: str) -> str:
     return "state" if content.lower().removesuffix(".") in ("yes", "no") else "grounding"
 
 
-SUITE = Suite(infer_task, solution, guesses=True)
-CONFIGURATION1 = Suite(lambda solution: "object", percent=True)
-CONFIGURATION2 = Suite(lambda solution: "object", percent=True)
+SUITE = Suite(infer_task, solution)
+CONFIGURATION1, CONFIGURATION2 = Suite(percent=True), Suite(percent=True)
 
 
 @SUITE.reward("format")

@@ -29,15 +29,6 @@ def of_kind(*kinds: Kind) -> frozenset[str]:
     return frozenset(name for name, task in TASKS.items() if task.answer in kinds)
 
 
-def infer_task(solution: str) -> str:
-    """Return the name of the task that a true answer belongs to."""
-    default = next(name for name, task in TASKS.items() if task.is_solution is None)
-    claims = (
-        name for name, task in TASKS.items() if task.is_solution and task.is_solution(solution)
-    )
-    return next(claims, default)
-
-
 METRICS = tuple(  # those that the report shows, task by task
     replace(shown, task=task.name) for task in TASKS.values() for shown in task.shown
 )

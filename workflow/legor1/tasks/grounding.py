@@ -33,10 +33,9 @@ def grounding_reward(completion: str, solution: str, task: str) -> float | None:
 def measure(prediction: str, reference: str) -> dict[str, float]:
     """Return the features of an example."""
     predicted, true = extract(prediction), extract(reference)
-    bleu, counts = text.bleu(predicted, true)
     measures = {"exact": text.exact(predicted, true), "f1_theme": text.token_f1(predicted, true)}
     measures |= text.rouge(predicted, true) | slots.compare(predicted, true)
-    return measures | {"bleu": bleu, **counts, "counted": 1}
+    return measures | {"bleu": text.bleu(predicted, true), "counted": 1}
 
 
 def summary(_: list[spec.Row], __: np.ndarray) -> spec.Row:
@@ -64,11 +63,9 @@ TASK = spec.Task(
     prompt=spec.Prompt(recalls=True),
     format=form,
     scoring=spec.Scoring(
-        features=(*FEATURES, *slots.FEATURES, *text.BLEU_COUNTS, "counted"),
+        features=(*FEATURES, *slots.FEATURES, "counted"),
         measure=measure,
-        metrics=spec.means(*FEATURES)
-        | slots.metrics()
-        | {"bleu_corpus": spec.from_counts(text.BLEU_COUNTS, text.corpus_bleu)},
+        metrics=spec.means(*FEATURES) | slots.metrics(),
         main="exact",
         secondary=("f1_theme", "rouge1", "rougeL", "bleu"),
     ),

@@ -10,7 +10,7 @@ import numpy as np
 from legor1.core.boxes import iou_matrix
 from legor1.core.errors import UserError
 from legor1.tasks import task as spec
-from legor1.tasks.metrics import average_precision, box_frame, detection
+from legor1.tasks.metrics import box_frame, detection
 from legor1.tasks.metrics.text import token_f1
 from legor1.tasks.parsing import Detection, parse_objects
 from legor1.tasks.rewards import reward
@@ -19,7 +19,6 @@ LABEL_SHARE = 0.2  # of a matched pair's IoU: what a wrong label costs
 SIZES = ("width", "height", "processed_width", "processed_height")
 PARSED = ("parse_strict", "parse_lenient")
 AT = [f"{name}{kind}" for kind in detection.KINDS for name in detection.THRESHOLDS]
-MACRO = [f"{rate}_{at}_macro" for at in AT for rate in detection.RATES]
 OVERLAPS = [f"iou{kind}" for kind in detection.KINDS]
 
 _label_f1 = functools.lru_cache(maxsize=4096)(token_f1)
@@ -30,11 +29,6 @@ def _objects(text: str) -> tuple[list[Detection] | None, bool]:
     """Return the boxes in a text, and whether they stand there as the prompt asks."""
     strict = parse_objects(text, strict=True)
     return (strict, True) if strict is not None else (parse_objects(text), False)
-
-
-def is_solution(text: str) -> bool:
-    """Tell whether there are boxes in a true answer, or an empty list of them."""
-    return _objects(text)[0] is not None
 
 
 def form(completion: str) -> float:
@@ -96,23 +90,19 @@ def _micro(suffix: str) -> dict[str, spec.Metric]:
 
 
 def summary(rows: list[spec.Row], _: np.ndarray) -> spec.Row:
-    """Return AP with its rule, and the frame diagnostic where rows have both image sizes."""
-    pairs = [(parse_objects(row["prediction"]), parse_objects(row["reference"])) for row in rows]
-    boxes = [[[item.box for item in side or ()] for side in pair] for pair in pairs]
-    values = average_precision.average_precision([(predicted, true) for predicted, true in boxes])
-    precision = {name: None if np.isnan(value) else value for name, value in values.items()}
+    """Return the frame diagnostic of the rows that have both image sizes."""
     frame = box_frame.diagnose_frame(
         box_frame.Image(
-            predicted or (),
-            true or (),
+            parse_objects(row["prediction"]) or (),
+            parse_objects(row["reference"]) or (),
             (row["width"], row["height"]),
             (row["processed_width"], row["processed_height"]),
             row.get("manual"),
         )
-        for row, (predicted, true) in zip(rows, pairs, strict=True)
+        for row in rows
         if all(type(row.get(name)) is int and row[name] > 0 for name in SIZES)
     )
-    return precision | {"ap_rule": average_precision.rule()} | ({"frame": frame} if frame else {})
+    return {"frame": frame} if frame else {}
 
 
 def mean_box(train: list[spec.Row]) -> spec.Answer:
@@ -150,13 +140,13 @@ def _sides(row: spec.Row) -> np.ndarray:
 
 SCORING = spec.Scoring(
     features=(
-        *(*OVERLAPS, "f1_object", *MACRO, *(f"matched_{at}" for at in AT)),
+        *(*OVERLAPS, "f1_object", *(f"matched_{at}" for at in AT)),
         *("true_boxes", "predicted_boxes", *PARSED, "counted"),
     ),
     measure=measure,
     metrics=spec.means(*OVERLAPS, "f1_object")
     | {name: metric for at in AT for name, metric in _micro(at).items()}
-    | spec.means(*MACRO, *PARSED),
+    | spec.means(*PARSED),
     main="f1_50_labelled",
     secondary=("f1_50", "iou", "f1_object"),
 )
@@ -180,7 +170,6 @@ TASK = spec.Task(
         " with X and Y coordinates normalized to [0,100].<Xleft> and <Ytop> for the top-left corner"
         ". <Xright> and <Ybottom> for the bottom-right corner.",
     ),
-    is_solution=is_solution,
     format=form,
     scoring=SCORING,
     summary=summary,

@@ -11,21 +11,14 @@ from dataclasses import dataclass, field
 Reward = Callable[..., float | None]
 
 
-def _infer_task(solution: str) -> str:
-    from legor1.tasks.discovery import infer_task
-
-    return infer_task(solution)
-
-
 @dataclass(frozen=True)
 class Suite:
     """Rewards that belong together, by name."""
 
-    infer_task: Callable[[str], str] = _infer_task  # which task a solution belongs to
+    # Which task a solution belongs to, where that is inferred though it is known; in training
+    # from the first solution of a batch (the defect ``batch_task``).
+    infer_task: Callable[[str], str] | None = None
     solution: Callable[[str], str] = str  # a true answer as these rewards want it
-    # Whether the task is always inferred, even where it is known; in training from the first
-    # solution of a batch (the defect ``batch_task``).
-    guesses: bool = False
     percent: bool = False  # boxes are read as tags in [0, 100]; training turns JSON into those
     rewards: dict[str, Reward] = field(default_factory=dict)
 

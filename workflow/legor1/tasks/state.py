@@ -19,11 +19,6 @@ CELL_METRICS = {
 }
 
 
-def is_solution(text: str) -> bool:
-    """Tell whether a true answer is a bare yes or no."""
-    return extract(text).lower().removesuffix(".") in ("yes", "no")
-
-
 def form(completion: str) -> float:
     """Return 1 for a bare yes or no, 0.5 for one that can be read."""
     strict = parse_state(completion, strict=True) is not None
@@ -84,7 +79,6 @@ TASK = spec.Task(
         classes=frozenset({"step", "eop", "fullscreeneop"}),
     ),
     prompt=spec.Prompt(directive="Just tell me Yes or No.", recalls=True),
-    is_solution=is_solution,
     format=form,
     scoring=spec.Scoring(
         features=FEATURES,

@@ -125,8 +125,6 @@ class Task:
     gallery: Gallery
     plan: Plan
     slots: tuple[str, ...] = ()  # of an answer; each has a metric ``<slot>_right``
-    # Whether a true answer is one to this task; None for the task of all that no other claims.
-    is_solution: Callable[[str], bool] | None = None
     # From (rows, sums of the features), what ``scores.json`` says besides metrics.
     summary: Callable[[list[Row], np.ndarray], Row] = lambda rows, totals: {}
     # By name, from the train conversations: those that need no model.

@@ -11,6 +11,7 @@ from peft import PeftModel
 from safetensors import safe_open
 
 from legor1.core import files, provenance
+from legor1.core.templates import rendered
 from legor1.models.family import Model
 from legor1.training import read_back
 from legor1.training.logs import numbers
@@ -26,59 +27,6 @@ METHODS = {
     "sft": "supervised fine-tuning (TRL's SFTTrainer, loss on the answers alone)",
     "grpo": "group-relative policy optimisation (TRL's GRPO)",
 }
-STARTED = "the adapter of {experiment}, SHA-256 `{adapter}`"
-TEMPLATE = """---
-{front}
----
-# {experiment}: a LoRA adapter of {base[source]}
-
-Trained by legor1 with {how} on {rows} rows of the tasks {tasks}. It adapts the linear layers of
-the language model; the vision tower is the base model's.
-
-## How to load it
-
-```python
-from peft import PeftModel
-from transformers import AutoModelForImageTextToText
-
-base = AutoModelForImageTextToText.from_pretrained({base[source]!r}{revision})
-model = PeftModel.from_pretrained(base, "path/to/this/folder")
-```
-
-Images are to be resized to between {recipe[pixel_budget][min_pixels]} and
-{recipe[pixel_budget][max_pixels]} pixels, as in training: boxes are in that frame.
-
-## Training
-
-| | at the end |
-| --- | --- |
-{metrics}
-
-{steps} steps; {trainable_parameters:,} of {total_parameters:,} parameters trained.
-
-Recipe:
-
-```json
-{settings}
-```
-
-## Data
-
-- conversations: SHA-256 `{data[conversations]}`
-- manifest of the dataset's files: {manifest}
-- started from: {start}
-
-## Made with
-
-- code: legor1, commit `{provenance[commit]}`{changed}
-- {versions}
-- read back from disk, the adapter gives the trained model's log-probabilities of
-  {read_back[tokens]} tokens to within {read_back[saved][largest]:.2g} (largest difference)
-
-## Licence
-
-{licence}; the training data have terms of their own.
-"""
 
 
 def publish(job: Job, trainer: Trainer, seconds: float) -> None:
@@ -170,36 +118,10 @@ def peak_memory_mib() -> float:
 
 def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
     """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
-    base, recipe, made = facts["base"], facts["recipe"], facts["provenance"]
-    revision = base["commit"] or base["revision"]
-    licence = LICENCES.get(base["source"])
-    return TEMPLATE.format(
-        **facts,
-        front="\n".join(_front(facts)),
-        how=METHODS[facts["method"]],
-        tasks=", ".join(recipe["tasks"]),
-        start=STARTED.format(**facts["start_from"]) if facts["start_from"] else "a new adapter",
-        revision=f", revision={revision!r}" if revision else "",
-        metrics="\n".join(f"| {name} | {value:.4g} |" for name, value in _last(history).items()),
-        settings=json.dumps(recipe, indent=2),
-        manifest=f"SHA-256 `{facts['data']['manifest']}`" if facts["data"]["manifest"] else "none",
-        changed=" with changes" if made["dirty"] else "",
-        versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
-        licence=f"`{licence}`, that of the base model" if licence else "that of the base model",
-    )
-
-
-def _front(facts: Mapping) -> list[str]:
-    """Return the lines that the hub reads; it knows no model by a folder's name."""
-    source = facts["base"]["source"]
-    licence = LICENCES.get(source)
-    lines = ["library_name: peft", "pipeline_tag: image-text-to-text"]
-    lines += [f"tags: [lora, {facts['method']}, legor1]"]
-    if facts["base"]["commit"]:
-        lines += [f"base_model: {source}", "base_model_relation: adapter"]
-    if licence == "apache-2.0":
-        return [*lines, f"license: {licence}"]
-    return [*lines, "license: other", f"license_name: {licence or 'see-base-model'}"]
+    shown = {"facts": facts, "metrics": _last(history), "how": METHODS[facts["method"]]}
+    shown |= {"recipe": json.dumps(facts["recipe"], indent=2)}
+    licence = LICENCES.get(facts["base"]["source"])
+    return rendered("adapter_card.md.j2", shown | {"licence": licence})
 
 
 def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

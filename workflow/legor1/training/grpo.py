@@ -32,8 +32,8 @@ BatchReward = Callable[..., list[float | None]]
 def batched(name: str, suite: Suite) -> BatchReward:
     """Return the reward ``name`` as TRL calls it: columns as lists, one entry per completion.
 
-    A suite that guesses infers the task of all from the first solution, as the published code did,
-    which matters only in batches of several tasks.
+    A suite that infers the task takes it for all from the first solution, as the published code
+    did, which matters only in batches of several tasks.
     """
     reward = suites.reward(suite, name)
 
@@ -46,7 +46,7 @@ def batched(name: str, suite: Suite) -> BatchReward:
                 [to_percent(*answer) for answer in zip(answers, columns["size"], strict=True)]
                 for answers in (texts, solution)
             )
-        tasks = [suite.infer_task(solution[0])] * len(task) if suite.guesses else task
+        tasks = [suite.infer_task(solution[0])] * len(task) if suite.infer_task else task
         samples = [
             {"completion": completion, "solution": truth, "task": own}
             for completion, truth, own in zip(texts, solution, tasks, strict=True)

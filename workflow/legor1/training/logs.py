@@ -42,23 +42,20 @@ class Live(TrainerCallback):
 
     A line every few seconds has the latest reward, or else loss. The history is the one that the
     adapter gets, row by row; a resumed training begins with what the checkpoint remembers. The
-    progress is the number of steps done and of all steps, and how long those since step ``first``
-    have taken, in seconds. All on the first process only.
+    progress is the number of steps done and of all steps. All on the first process only.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
         self.latest: dict[str, float] = {}
         self.shown: Progress | None = None
-        self.first = 0
-        self.started = self.noted = time.monotonic()
+        self.noted = time.monotonic()
 
     def on_train_begin(self, args: Arguments, state: State, control: Control, **_: object) -> None:
-        """Begin display and history, and start the clock."""
+        """Begin display and history."""
         if state.is_world_process_zero:
-            self.first, self.started = state.global_step, time.monotonic()
-            total = state.max_steps
-            self.shown = Progress(initial=self.first, total=total, desc=self.name, unit="steps")
+            steps = {"initial": state.global_step, "total": state.max_steps}
+            self.shown = Progress(**steps, desc=self.name, unit="steps")
             rows = map(numbers, state.log_history)
             _try(lambda: write_jsonl(self.folder / HISTORY, rows))
             self._note(state)
@@ -96,8 +93,7 @@ class Live(TrainerCallback):
 
     def _note(self, state: State) -> None:
         self.noted = time.monotonic()
-        facts = {"step": state.global_step, "steps": state.max_steps, "first": self.first}
-        note = {"schema_version": 1} | facts | {"seconds": round(self.noted - self.started, 3)}
+        note = {"schema_version": 1, "step": state.global_step, "steps": state.max_steps}
         _try(lambda: write_json(self.folder / PROGRESS, note))
 
 

@@ -1,25 +1,21 @@
-"""What a study took: time, device-hours, memory, and an estimate of its energy."""
+"""What a study took: time, device-hours and memory."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from markupsafe import Markup
 
-from legor1.core.format import count, duration, energy
+from legor1.core.format import count, duration
 from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
 from legor1.report.citation import Cited, Table, cite, pointer, total
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.study import Study
 
-BOARDS = {"H100": 700, "H200": 700, "A100": 400, "L40": 350, "A40": 300}  # watts at their limit
-CORE = 10  # watts of a processor's core, with its share of memory and machine
-PUE = 1.5  # what the building draws for each watt of its machines
 REST = "the other stages"
 NOT_KNOWN = "not known"
-HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Energy", "Peak memory"]
+HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Peak memory"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,7 @@ class Use:
     """What one stage of an experiment, or of a repeat of it with another seed, took.
 
     Wall-clock ``seconds`` of its processes, peak ``memory`` in MiB (of the GPU where there is one,
-    else resident), ``hours`` of all its devices (GPUs or cores), and ``energy`` in watt-hours, None
-    where the device's power is not known.
+    else resident), and ``hours`` of all its devices (GPUs or cores).
     """
 
     experiment: str
@@ -37,7 +32,6 @@ class Use:
     memory: Cited
     device: str
     hours: Cited
-    energy: Cited | None
     gpu: bool = False
 
 
@@ -108,23 +102,12 @@ def _prediction(study: Study, name: str) -> Use | None:
     return Use(name, "prediction", seconds, memory, *spent, gpu)
 
 
-def _spent(
-    seconds: Cited, number: int, steps: Iterable[Step], gpu: bool
-) -> tuple[str, Cited, Cited | None]:
-    """Return the devices that the steps name, so many at once, their hours and their energy."""
+def _spent(seconds: Cited, number: int, steps: Iterable[Step], gpu: bool) -> tuple[str, Cited]:
+    """Return the devices that the steps name, so many at once, and their hours."""
     devices = {str(text): text for text in map(device, steps)}.values()
-    watts = {_watts(text) for text in devices} if gpu else {CORE}
-    hours, used = number * seconds.value / 3600, None
-    if len(watts) == 1 and (each := watts.pop()):
-        how = f"Wh of {number} × {each} W, PUE {PUE}"
-        used = Cited(energy(each * PUE * hours), each * PUE * hours, seconds.source, how)
+    hours = number * seconds.value / 3600
     spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
-    return Markup(", ").join(devices) or NOT_KNOWN, spent, used
-
-
-def _watts(name: str) -> int | None:
-    """Return a GPU's power by its name; that of no other begins like one of these."""
-    return next((w for board, w in BOARDS.items() if re.search(rf"{board}(?!\d)", name)), None)
+    return Markup(", ").join(devices) or NOT_KNOWN, spent
 
 
 def _rest(study: Study) -> list[Use]:
@@ -135,7 +118,6 @@ def _rest(study: Study) -> list[Use]:
     seconds = sum(step.record["wall_seconds"] for step in steps)
     most = max(step.record["peak_memory_mib"] for step in steps)
     hours = sum(step.record["wall_seconds"] * step.cores for step in steps) / 3600
-    used, how = CORE * PUE * hours, f"Wh of {REST}, {CORE} W a core, PUE {PUE}"
 
     def cited(text: str, value: float, how: str, key: str = "wall_seconds") -> Cited:
         return Cited(text, value, pointer(EVERY, key), how)
@@ -143,23 +125,20 @@ def _rest(study: Study) -> list[Use]:
     time = cited(duration(seconds), seconds, f"sum of {REST}")
     memory = cited(mib(most), most, f"greatest of {REST}", "peak_memory_mib")
     spent = cited(_hours(hours, False), hours, f"core-hours of {REST}")
-    return [Use("all", REST, time, memory, "cores", spent, cited(energy(used), used, how))]
+    return [Use("all", REST, time, memory, "cores", spent)]
 
 
 def _row(use: Use) -> list[str]:
-    energy = use.energy or NOT_KNOWN
-    return [use.experiment, use.stage, use.device, use.seconds, use.hours, energy, use.memory]
+    return [use.experiment, use.stage, use.device, use.seconds, use.hours, use.memory]
 
 
 def _sum(name: str, stage: str, parts: Sequence[Use]) -> list[str]:
     """Return the row of several uses; of their memory, the greatest."""
     by_device = {gpu: [use.hours for use in parts if use.gpu == gpu] for gpu in (True, False)}
     hours = [total(own, partial(_hours, gpu=gpu)) for gpu, own in by_device.items() if own]
-    known = [use.energy for use in parts if use.energy is not None]
-    used = total(known, energy) if len(known) == len(parts) else NOT_KNOWN
     seconds = total((use.seconds for use in parts), duration)
     memory = max((use.memory for use in parts), key=lambda text: float(text.value))
-    return [name, stage, "", seconds, Markup(", ").join(hours), used, memory]
+    return [name, stage, "", seconds, Markup(", ").join(hours), memory]
 
 
 def _hours(hours: float, gpu: bool) -> str:

@@ -1,18 +1,16 @@
 """Where the results come from: stages, commits, versions and devices, by the records."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import networkx as nx
 from markupsafe import Markup
 
 from legor1.core import provenance
 from legor1.core.format import count, duration
-from legor1.report import provenance_graph, svg
+from legor1.report import provenance_graph
 from legor1.report.citation import Cited, Record, Table, pointer
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.sections.costs import device, mib
 from legor1.report.study import Study
-from legor1.report.svg import Figure
 
 UNKNOWN = "not recorded"
 SHOWN = 3  # files or stages that a warning names
@@ -21,9 +19,7 @@ WAYS: dict[str, Callable[[Step], object]] = {  # in which the jobs of a stage sh
     "versions of packages": lambda step: step.record["versions"],
     "devices": device,
 }
-PAGE = "this report"
 
-Edge = tuple[str, str]
 Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
 
 
@@ -119,16 +115,16 @@ def command(study: Study) -> str:
     return "\n".join([*lines, "make setup", config, ".venv/bin/snakemake --configfile again.json"])
 
 
-def graph(study: Study) -> Figure:
-    """Return how the stages follow one another, none without records, and them as a table."""
-    stages, edges = provenance_graph.by_stage(study.steps), provenance_graph.edges(study.steps)
-    rows = [_row(name, steps, edges) for name, steps in stages.items()]
-    panels = [("Stages", "", _picture(stages, edges))] if stages else []
+def stages(study: Study) -> Table:
+    """Return a row a stage: its jobs, what they took, and which stages it takes files from."""
+    edges = provenance_graph.edges(study.steps)
+    by_stage = provenance_graph.by_stage(study.steps)
+    rows = [_row(name, steps, edges) for name, steps in by_stage.items()]
     headings = ["Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from"]
-    return Figure(panels, [*headings, "Commit", "Device"], rows, "How it came about")
+    return [*headings, "Commit", "Device"], rows
 
 
-def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
+def _row(name: str, steps: list[Step], edges: Iterable[tuple[str, str]]) -> list[str]:
     times = [step.record["wall_seconds"] for step in steps]
     memory = max(step.record["peak_memory_mib"] for step in steps)
     facts: list[tuple[str, str, float, str]] = [
@@ -141,34 +137,6 @@ def _row(name: str, steps: list[Step], edges: Iterable[Edge]) -> list[str]:
     takes = ", ".join(sorted(source for source, target in edges if target == name)) or "–"
     ran = ([text for text, _ in _distinct(steps, write)] for write in (_commit, device))
     return [name, *cited, takes, *map(Markup(", ").join, ran)]
-
-
-def without_circles(edges: Iterable[Edge]) -> nx.DiGraph:
-    """Return the edges but for those that would close a circle with the ones before them."""
-    kept = nx.DiGraph()
-    for source, target in edges:
-        kept.add_nodes_from((source, target))
-        if not nx.has_path(kept, target, source):
-            kept.add_edge(source, target)
-    return kept
-
-
-def _picture(stages: Mapping[str, list[Step]], edges: set[Edge]) -> Markup:
-    """Return the stages in a column, each below all that it follows, and lines beside them."""
-    onward = without_circles(sorted(edges))
-    onward.add_nodes_from(stages)
-    onward.add_edges_from([(name, PAGE) for name in stages if not onward[name]])
-    began = {name: at for at, name in enumerate((*stages, PAGE))}
-    order = [*nx.lexicographical_topological_sort(onward, began.__getitem__)]
-    at = {name: i for i, name in enumerate(order)}
-    shown = sorted(nx.transitive_reduction(onward).edges)
-    boxes = []
-    for name in order:
-        steps = stages.get(name, [])
-        seconds = sum(step.record["wall_seconds"] for step in steps)
-        boxes.append((name, len(steps), duration(seconds)))
-    lines = [(at[source], at[target]) for source, target in shown]
-    return svg.chart("stages", "stages", boxes, lines)
 
 
 def _commit(step: Step) -> str:

@@ -35,10 +35,9 @@ def interval_method(study: Study) -> str:
     """Return how the intervals were made, in the words of ``scores.json``."""
     for name, scores in study.scoring.items():
         if method := scores.get("interval", {}).get("method"):
-            how = method.partition(";")[0]  # the rest tells the columns of scores.json apart
             file = IN_RUN.scores(name, study.protocols[0])
             replicates = cite(file, scores, "interval", "replicates", write=count)
-            return Markup("<bdi>{}</bdi>, {} replicates").format(how, replicates)
+            return Markup("<bdi>{}</bdi>, {} replicates").format(method, replicates)
     return "bootstrap"
 
 

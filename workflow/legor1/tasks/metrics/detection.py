@@ -13,7 +13,6 @@ from legor1.tasks.parsing import Detection
 
 THRESHOLDS = {"50": 0.5, "75": 0.75}  # by the suffix of the measures' names
 KINDS = ("", "_labelled")  # whether only boxes whose labels agree may be matched
-RATES = ("precision", "recall", "f1")
 
 Detections = Sequence[Detection]
 
@@ -36,17 +35,16 @@ def agreement(predicted: Detections, true: Detections) -> np.ndarray:
 
 
 def counts(predicted: Detections | None, true: Detections) -> dict[str, float]:
-    """Return what is summed over images, and the image's own shares, by name.
+    """Return what is summed over images, by name.
 
     For both ``KINDS`` of one matching each, that of the greatest total IoU:
 
     - ``iou``: Σ IoU over the matched pairs / max(number true, number predicted), so that a missing
-      box and an extra box cost alike;
-    - ``matched_50``, ``matched_75``: matched pairs of at least that IoU;
-    - ``precision_50_macro``, …: their share of the predicted boxes, of the true ones, and F1.
+      box and an extra box cost alike; 1 for empty against empty, 0 for an answer that could not
+      be parsed;
+    - ``matched_50``, ``matched_75``: matched pairs of at least that IoU.
 
-    ``true_boxes`` and ``predicted_boxes`` are common to all. Shares are 1 for empty against empty,
-    and 0 for an answer that could not be parsed.
+    ``true_boxes`` and ``predicted_boxes`` are common to both.
     """
     boxes = [] if predicted is None else predicted
     numbers = {"true_boxes": float(len(true)), "predicted_boxes": float(len(boxes))}
@@ -58,12 +56,7 @@ def counts(predicted: Detections | None, true: Detections) -> dict[str, float]:
         largest = max(gain.shape)
         numbers[f"iou{kind}"] = float(matched.sum()) / largest if largest else nothing
         for name, threshold in THRESHOLDS.items():
-            hits = int((matched >= threshold).sum())
-            numbers[f"matched_{name}{kind}"] = float(hits)
-            pairs = (hits, len(boxes)), (hits, len(true)), (2 * hits, len(boxes) + len(true))
-            for rate, (part, whole) in zip(RATES, pairs, strict=True):
-                share = part / whole if whole else nothing
-                numbers[f"{rate}_{name}{kind}_macro"] = share
+            numbers[f"matched_{name}{kind}"] = float((matched >= threshold).sum())
     return numbers
 
 

@@ -9,16 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 ROUGE = ("rouge1", "rouge2", "rougeL")
-
-BLEU_COUNTS = (
-    "bleu_said",
-    "bleu_meant",
-    *(f"bleu_total_{order}" for order in range(1, 5)),
-    *(f"bleu_right_{order}" for order in range(1, 5)),
-)
 
 Split = Callable[[str], list[str]]
 
@@ -52,39 +43,14 @@ def rouge(prediction: str, reference: str, kinds: tuple[str, ...] = ROUGE) -> di
     return {kind: float(scores[kind].fmeasure) for kind in kinds}
 
 
-def bleu(prediction: str, reference: str) -> tuple[float, dict[str, float]]:
-    """Return the sentence-level BLEU of sacrebleu as a fraction, and what corpus BLEU sums.
-
-    The latter are ``BLEU_COUNTS``: the lengths of both texts in tokens, and for runs of one to
-    four tokens how many there are and how many are right.
-    """
-    score = _bleu_scorer().sentence_score(prediction, [reference])
-    numbers = (score.sys_len, score.ref_len, *score.totals, *score.counts)
-    # Rounding takes a perfect text to 100.00000000000004 percent.
-    counts = dict(zip(BLEU_COUNTS, map(float, numbers), strict=True))
-    return min(float(score.score) / 100, 1.0), counts
-
-
-def corpus_bleu(counts: np.ndarray) -> np.ndarray:
-    """Return BLEU as a fraction from sums (..., 10) of ``BLEU_COUNTS``, as sacrebleu for a corpus.
-
-    It is 0 where no token is right or the predictions have no run of four.
-    """
-    predicted, true = counts[..., 0], counts[..., 1]
-    total, right = counts[..., 2:6], counts[..., 6:]
-    halvings = np.cumsum(right == 0, axis=-1)  # exponential smoothing of orders without a hit
-    hits = np.where(right == 0, 0.5**halvings, right)
-    defined = np.asarray((total > 0).all(axis=-1) & (right > 0).any(axis=-1))
-    precision = np.where(defined[..., None], hits / np.maximum(total, 1), 1.0)
-    brevity = np.minimum(0.0, 1 - true / np.maximum(predicted, 1))
-    return np.where(defined, np.exp(brevity + np.log(precision).mean(axis=-1)), 0.0)
+def bleu(prediction: str, reference: str) -> float:
+    """Return the sentence-level BLEU of sacrebleu as a fraction."""
+    score = float(_bleu_scorer().sentence_score(prediction, [reference]).score)
+    return min(score / 100, 1.0)  # rounding takes a perfect text to 100.00000000000004 percent
 
 
 def bleu_signature() -> str:
-    """Return sacrebleu's signature of ``bleu``: its tokeniser, smoothing, case and version.
-
-    ``corpus_bleu`` differs in ``eff:no``, which is sacrebleu's own setting for a corpus.
-    """
+    """Return sacrebleu's signature of ``bleu``: its tokeniser, smoothing, case and version."""
     scorer = _bleu_scorer()
     scorer.sentence_score("a", ["a"])  # the signature knows the number of references only then
     return str(scorer.get_signature())
