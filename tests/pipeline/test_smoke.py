@@ -82,8 +82,8 @@ def test_each_job_is_a_line_and_the_last_one_names_the_report(first):
     assert [line for line in lines if len(line) >= 190] == []
     assert not re.search("Finished jobid|Warning|Job stats|Select jobs|mismatch|\\[rank", said)
     for shown in (
-        r"training of sft: .*, loss \d",
-        r"training of grpo: .*, reward ",
+        r"training of sft: .*, loss=\d",
+        r"training of grpo: .*, reward=",
         r"answers of sft, shard 1: .*, 13/13 answers",
         r"scores of grpo, protocol sound: .*, object \w+ \d\.\d{3}, grounding \w+ .*, state \w+ ",
         r"comparison: .*, tests 9, significant \d",
@@ -203,7 +203,8 @@ def test_every_result_has_a_record_of_how_it_was_made(smoke, run):
 
 def test_the_report_has_the_stages_as_they_ran(run):
     page = (run / "report.html").read_text()
-    assert "train grpo → predict" in page and "score → table" in page
+    stages = dict(re.findall('<tr><th scope="row">(predict|table)</th>(.*?)</tr>', page))
+    assert ", train grpo, " in stages["predict"] and "<td>score" in stages["table"]
     warnings = re.findall('<p class="warning">▲ <bdi>(.*?)</bdi></p>', page)
     assert warnings == ["The commit of some results is not known: there was no repository."]
 

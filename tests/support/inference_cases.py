@@ -1,5 +1,6 @@
 """Conversations of unequal lengths and images, and the recipe that answers them."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ RECIPE = {
 SIZES = [(480, 360), (360, 480), (420, 420), (270, 150), (480, 360)]
 
 # Qwen2.5-VL's own settings, in the tiny vocabulary: what pads a prompt is an end token, too.
+ENDS = json.loads((TINY_BASE / "generation_config.json").read_text())
 QWEN = {
-    "bos_token_id": 489,
-    "pad_token_id": 489,
-    "eos_token_id": [488, 489],
+    "bos_token_id": ENDS["pad_token_id"],
+    "pad_token_id": ENDS["pad_token_id"],
+    "eos_token_id": [ENDS["eos_token_id"], ENDS["pad_token_id"]],
     "do_sample": True,
     "repetition_penalty": 1.05,
     "temperature": 1e-6,

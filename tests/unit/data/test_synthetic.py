@@ -95,7 +95,7 @@ def test_boxes_are_tight(monkeypatch, look, size):
 @pytest.mark.parametrize("look", LOOKS, ids=["manual", "random"])
 @pytest.mark.parametrize("size", SIZES)
 def test_call_outs_are_legible_and_in_reading_order(look, size):
-    label = re.compile(rf"[1-4] ({'|'.join(COLOURS)}) [12]x[1234] (brick|plate)")
+    label = re.compile(rf"[1-4] [1234]x[12] ({'|'.join(COLOURS)}) (brick|plate)")
     counts = set()
     for number in range(60):
         _, found = scenes.draw_call_out(generator(2, "read", str(number)), size, look)
@@ -117,7 +117,7 @@ def test_models_stand_and_the_new_bricks_are_seen(look):
         assert 3 <= len(steps) <= 6 and not steps[0].before
         for step in steps:
             every, one = [*step.before, *step.added], step.added[0]
-            count, colour, _, kind = step.text.split(" ")[1:5]
+            count, _, colour, kind = step.text.split(" ")[1:5]
             assert (int(count), colour) == (len(step.added), one.colour)
             assert kind.rstrip("s.") == one.kind
             assert bricks.visible_share(every, step.added, look) > 0.7

@@ -104,9 +104,9 @@ def test_a_base_that_lies_here_goes_before_what_is_known(tmp_path):
 
 
 def test_a_base_to_be_rebuilt_is_read_off_its_recipe():
-    text = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
-    text |= {"num_key_value_heads": 2, "intermediate_size": 384}
-    vision = {"depth": 3, "hidden_size": 96, "intermediate_size": 192}
+    text = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6}
+    text |= {"num_key_value_heads": 2, "intermediate_size": 512}
+    vision = {"depth": 4, "hidden_size": 128, "intermediate_size": 320}
     recipe = {"vocabulary": 1024, "model": {"text": text, "vision": vision}}
     arch = architecture_of_base({"source": "rebuild", "rebuild": recipe}, None)
     config = json.loads((TINY_BASE / "config.json").read_text())

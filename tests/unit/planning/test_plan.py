@@ -251,7 +251,7 @@ def test_conversations_are_counted_where_they_are_and_each_experiments_own(tmp_p
     found = stages(plan(load(BASE, DEMO, reasoning), run=tmp_path))
     assert found["few_shot", "predict"]["lengths"] == str(path)
     assert found["few_shot", "predict"]["rows"] == 5
-    assert found["few_shot", "predict"]["tokens"]["visual"] == {"mean": 15.0, "most": 15}
+    assert found["few_shot", "predict"]["tokens"]["visual"] == {"mean": 24.0, "most": 24}
     assert found["grpo", "predict"]["lengths"] == "assumed"
 
 
@@ -274,7 +274,7 @@ def test_bad_conversations_are_named(tmp_path):
 def test_a_base_that_is_here_is_read(tmp_path):
     write_json(tmp_path / "base/model.json", {"path": str(TINY_BASE)})
     content = plan(load(BASE), run=tmp_path)
-    assert content["parameters"] == 1_509_440
+    assert content["parameters"] == 3_068_672
     assert content["text"] == "counted"
 
 

@@ -128,7 +128,7 @@ def test_cost_adds_the_time_of_shards_and_takes_the_greatest_memory(run):
     training = {"seconds": 3720, "peak_memory_mib": 2048.4}
     write_json(run.folder / "adapters/sft/run.json", training)
     _, rows = costs.table(read(run.folder))
-    assert [[row[1], row[3], row[6]] for row in rows[:2]] == [
+    assert [[row[1], row[3], row[5]] for row in rows[:2]] == [
         ["training", "1 h 02 min", "2,048 MiB"],
         ["prediction", "2 min 05 s", "900 MiB"],
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import deepspeed
 import pytest
+import torch
 from transformers import GenerationConfig, PretrainedConfig, Trainer
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_flash_attention_utils import _flash_attention_forward
@@ -48,7 +49,8 @@ ATTRIBUTES = {
     "_eos_token_tensor": GenerationMixin,
     "_attn_implementation": PretrainedConfig,
 }
-OTHERS = {"__compatible_ops__", "_exit"}  # below, or Python's own
+BFLOAT16 = {"_is_amx_tile_supported", "_is_avx512_bf16_supported"}
+OTHERS = {"__compatible_ops__", "_exit", *BFLOAT16}  # below, or Python's own
 
 
 @cache
@@ -79,6 +81,11 @@ def test_flash_attention_takes_rows_of_ragged_sequences():
 
 def test_deepspeeds_communication_in_shared_memory_can_be_left_out():
     assert "deepspeed_shm_comm" in deepspeed.ops.__compatible_ops__
+
+
+@pytest.mark.parametrize("name", sorted(BFLOAT16))
+def test_torch_says_whether_the_cpu_knows_bfloat16(name):
+    assert getattr(torch.cpu, name)() in (True, False)
 
 
 def test_the_end_tokens_are_no_setting_of_a_users():

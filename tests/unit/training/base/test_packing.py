@@ -54,7 +54,7 @@ def test_a_packed_loss_equals_that_of_separate_sequences(base, monkeypatch):
         torch, "autocast", lambda *_, **__: torch.enable_grad()
     )  # exact, in float32
     monkeypatch.setattr(objective, "SPREAD", 1e-3)  # no soft targets
-    examples = [*drawn(plain)[-4:], *drawn(demonstrated)[-2:]]
+    examples = [*drawn(plain, 3)[-4:], *drawn(demonstrated, 3)[-2:]]
     batch = Packer(processor).pack(examples)
     assert len(batch.ids) < len(examples), "several share a row"
     model.eval()
