@@ -42,7 +42,7 @@ help:
 	@echo "make clean       remove the results of demo and smoke, and caches"
 
 demo: setup
-	@[ -e results/demo/report.html ] || echo "Running the demo: about 10 minutes on 2 cores, 8 GB of memory."
+	@[ -e results/demo/report.html ] || echo "Running the demo: 10 to 20 minutes on 2 cores, 8 GB of memory."
 	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
 	@echo "The report: $(CURDIR)/results/demo/report.html"
 
