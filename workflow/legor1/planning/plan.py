@@ -59,7 +59,9 @@ class _Planner:
     def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
         """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``."""
         own, tested = self.config.experiments[name], self.config.prepare.test_fraction
-        budget = self.family.budget(**self.config.pixel_budget_of(name).as_mapping())
+        config = self.config
+        sizes = config.pixel_budget_of(name) if side == "train" else config.tested_at(name)
+        budget = self.family.budget(**sizes.as_mapping())
         shown = own.demonstrations
         if self.layout:
             path = Path(self.layout.data.conversations(own.protocol, own.variant, side))
