@@ -116,6 +116,8 @@ def problems(config: Config) -> Iterator[str]:
                 f"name some of {', '.join(config.experiments)}."
             )
             continue
+        if name not in (config.columns or config.experiments):
+            yield f"ablation.of: columns leaves {name} out. Remedy: add it there."
         own = config.experiments[name]
         protocol = config.protocols.get(own.protocol)
         if protocol and defects.chosen(protocol.defects):
