@@ -15,6 +15,8 @@ Change = Mapping[str, object]  # laid over an experiment, key by key; null takes
 
 _TO_THE_END = {"repetition_penalty": 1.05}  # the checkpoint's own, which SFT's program left out
 CHANGES: dict[str, dict[str, Change]] = {
+    "two_generations": {"grpo": {"training": {"generations": 2}}},
+    # After the one above: of what both set, the published budget counts.
     "unequal_budget": {
         "sft": {"rows_per_task": 500, "lora": {"r": 8, "alpha": 16, "dropout": 0.0}},
         "grpo": {
@@ -27,7 +29,6 @@ CHANGES: dict[str, dict[str, Change]] = {
             },
         },
     },
-    "two_generations": {"grpo": {"training": {"generations": 2}}},
     "truncated_thinking": {
         "baseline": {"inference": {"max_new_tokens": 128}},
         "grpo": {"training": {"max_new_tokens": 164}, "inference": {"max_new_tokens": 128}},
