@@ -21,7 +21,7 @@ from legor1.core.files import atomic, fingerprint, share, write_json, write_json
 from legor1.core.progress import Progress
 from legor1.models.family import Recipe
 from legor1.models.qwen2_5_vl_batched import fuse
-from legor1.training.base.drawing import Drawing
+from legor1.training.base.drawing import SIGNALS, Drawing, leave_signals
 from legor1.training.base.heldout import LOOKS_TESTED, evaluate
 from legor1.training.base.muon import Muon
 from legor1.training.base.objective import Objective
@@ -32,7 +32,6 @@ WARMUP, HOLD, LOWEST = 0.02, 0.35, 0.02  # shares of a stage's steps, and of its
 SLOWER = 0.5  # how much faster Muon learns than AdamW
 LOGGED = 25  # steps from one line of the log to the next
 KEPT = ("history", "heldout", "figures")  # in a checkpoint, besides how far it is
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that ask to stop
 CARD = Path(__file__).parents[3] / "base" / "card.md"  # to be filled in by ``str.format``
 
 
@@ -230,8 +229,7 @@ def build(recipe: Recipe, work: Path, out: Path, code: str = "") -> None:
 
 def _join(rank: int, recipe: Recipe, checkpoint: Path, meeting: str) -> None:
     """Train as one of the other processes; the first decides when to stop."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals(rank)
     training = Training(recipe, checkpoint, rank)
     training.meet(meeting)
     with contextlib.suppress(Stopped):

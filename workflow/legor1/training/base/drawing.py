@@ -15,6 +15,7 @@ from legor1.training.base.packing import Batch, Packer, demonstrated, plain
 from legor1.training.base.questions import random_booklet
 
 AHEAD = 4  # batches that are drawn in advance
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that ask a training to stop
 
 
 class Drawing(Dataset[Batch]):
@@ -51,13 +52,13 @@ class Drawing(Dataset[Batch]):
             num_workers=1,
             prefetch_factor=AHEAD,
             multiprocessing_context="fork",
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             generator=torch.Generator(),  # not the global one, from which nothing is to be drawn
         )
         return iter(loader)
 
 
-def _leave_signals(_: int) -> None:
-    """Let the training alone answer a signal that its whole process group gets."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+def leave_signals(_: int) -> None:
+    """Let the first process alone answer a signal that its whole process group gets."""
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
