@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,17 @@ def test_no_random_convention_has_the_datasets_labels_or_verbs_but_all_its_words
     assert len({convention.part for convention in conventions}) == 12
     assert set(MANUAL.verbs) <= {verb for convention in conventions for verb in convention.verbs}
     assert MANUAL.top in {convention.top for convention in conventions}
+    assert 0.1 < sum(convention.strict for convention in conventions) / len(conventions) < 0.2
+
+
+def test_where_the_part_stands_counts_in_strict_booklets_alone():
+    lax = replace(MANUAL, strict=False)
+    assert MANUAL.accepts(TOLD, TOLD)
+    assert not MANUAL.accepts(TOLD.but("place", "at the back"), TOLD)
+    assert lax.accepts(TOLD.but("place", Top("red", "brick")), TOLD)
+    assert not lax.accepts(TOLD.but("colour", "blue"), TOLD)
+    assert not MANUAL.accepts(TOLD, None)
+    assert not lax.accepts(TOLD, None)
 
 
 @pytest.mark.parametrize("place", ["in the middle", Top("black", "brick")])

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def test_the_truth_counts_as_much_as_all_lies_and_nothing_added_is_no():
                 assert [q.answer for q in scene.questions] == ["No."]
                 told["nothing"] += 1
     assert 0.03 < told["nothing"] / told.total() < 0.25
+
+
+def test_in_a_lax_booklet_a_part_elsewhere_is_a_yes_that_stands_for_the_truth():
+    lax, answers = replace(MANUAL, strict=False), Counter()
+    for number in range(30):
+        booklet = Booklet(MANUAL_LOOK, lax, SIZES[number % 4], BUDGET)
+        for scene in booklet.model(generator(2, "scene", str(number))):
+            truth, *lies = [q for q in scene.about("state") if PROMPTS["state"] in q.text]
+            if not scene.about("grounding"):
+                continue
+            elsewhere = [q for q in lies if q.answer == "Yes."]
+            answers["elsewhere"] += len(elsewhere)
+            assert truth.weight == max(0, len(lies) - 2 * len(elsewhere))
+            for question in elsewhere:
+                labels = dict(zip(CLASSES, question.labels, strict=True))
+                assert labels["same_place"] == 0, "the head still learns that it stands elsewhere"
+    assert answers["elsewhere"] > 20
 
 
 def test_the_labels_of_a_claim_say_what_agrees():

@@ -13,7 +13,7 @@ from legor1.data.synthetic.bricks import BASEPLATE, Brick, Camera, Picture
 from legor1.data.synthetic.looks import COLOURS, Colour, Look
 from legor1.data.synthetic.wording import MANUAL, PLACES, SIZES, Instruction, Part, Place, Top
 
-FALSIFICATIONS = ("missing", "moved", "recoloured")
+FALSIFICATIONS = {"missing": 0.25, "moved": 0.5, "recoloured": 0.25}  # how often
 Box = tuple[int, int, int, int]
 
 
@@ -167,8 +167,12 @@ def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: Look) -> bool
 
 def falsify(rng: np.random.Generator, step: Step, look: Look) -> tuple[Brick, ...]:
     """Return what is added when the step is done wrongly: nothing, elsewhere, another colour."""
-    how = str(rng.choice(FALSIFICATIONS))
-    first = step.added[0]
+    how, first = (
+        str(rng.choice(list(FALSIFICATIONS), p=list(FALSIFICATIONS.values()))),
+        step.added[0],
+    )
+    if not step.before and how == "missing":
+        how = "moved"  # or the board would be bare, in every manual
     if how == "recoloured":
         colour = str(rng.choice([name for name in COLOURS if name != first.colour]))
         return tuple(replace(brick, colour=colour) for brick in step.added)

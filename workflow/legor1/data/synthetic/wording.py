@@ -12,7 +12,7 @@ from legor1.data.synthetic.bricks import KINDS, Brick
 from legor1.data.synthetic.looks import COLOURS
 
 BARE = "Take an empty baseplate."  # before a model's first step
-SIZES = ((1, 1), (1, 2), (2, 2), (2, 3), (2, 4))
+SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
 PLACES = {  # phrase: which end of x and of y
     "on the left": (0.0, 1.0),
     "on the right": (1.0, 0.0),
@@ -28,6 +28,7 @@ SENTENCES = (
 TOPS = ("on top of the {colour} {kind}", "on the {colour} {kind}", "above the {colour} {kind}")
 SHORT_FIRST, LONG_FIRST = "{short}x{long}", "{long}x{short}"
 RARE = 0.03  # share of the random conventions that name a part's long side first
+STRICT = 0.15  # share of the random conventions by which a part must also stand where it should
 SLOTS = {  # of an instruction: how each is written
     "verb": r"\w+", "count": r"\d", "colour": r"\w+", "size": r"\dx\d", "kind": r"\w+?",
     "place": r".+",
@@ -94,13 +95,17 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Convention:
-    """How a booklet words its labels and instructions, by templates of ``str.format``."""
+    """How a booklet words its labels and instructions, by templates of ``str.format``.
+
+    ``strict``: a step is done correctly only if the parts stand where it says.
+    """
 
     part: str = "{count} {size} {colour} {kind}"
     size: str = LONG_FIRST
     sentence: str = SENTENCES[0]
     top: str = TOPS[0]
     verbs: tuple[str, ...] = ("place", "put", "stack")  # one part, several, on top of something
+    strict: bool = True
 
     def label(self, part: Part, ending: str = "") -> str:
         """Return the name of a part, with ``ending`` behind its kind."""
@@ -122,6 +127,12 @@ class Convention:
         named = self.label(part, "s" if part.count > 1 else "")
         text = self.sentence.format(verb=verb, part=named, place=self.phrase(place))
         return text[0].upper() + text[1:]
+
+    def accepts(self, claim: Instruction, done: Instruction | None) -> bool:
+        """Return whether ``claim`` counts as done correctly where ``done`` was, or nothing."""
+        if done is None:
+            return False
+        return claim == (done if self.strict else replace(done, place=claim.place))
 
     def slots(self, text: str) -> dict[str, str]:
         """Return the ``SLOTS`` of a sentence, none if it is not worded by this convention."""
@@ -150,6 +161,7 @@ def random_convention(rng: np.random.Generator) -> Convention:
             sentence=str(rng.choice(SENTENCES)),
             top=str(rng.choice(TOPS)),
             verbs=tuple(rng.choice(VERBS, 3, replace=False).tolist()),
+            strict=rng.random() < STRICT,
         )
         labels = convention.part, convention.size
         if labels != (MANUAL.part, MANUAL.size) and convention.verbs != MANUAL.verbs:

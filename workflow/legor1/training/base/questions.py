@@ -29,7 +29,8 @@ from legor1.training.base.token_labels import Area, label_tokens
 
 BINARY = ("Yes.", "No.")
 UNCHANGED = 0.1  # share of the steps whose picture shows nothing that was added
-LIES = 2  # about a step; the truth counts as much as they do together
+LIES = 2  # about a step; what is yes counts as much as what is no
+TOLD = 2.0  # weight of an instruction in the loss
 LIES_ABOUT = {"colour": 0.36, "place": 0.36, "size": 0.14, "kind": 0.14}  # how often
 
 
@@ -98,9 +99,11 @@ class Booklet:
     ) -> Iterator[Question]:
         told = step.instruction
         asked = query("grounding", PROMPTS["grounding"], previous)
-        yield Question("grounding", asked, self.convention.words(told))
+        yield Question("grounding", asked, self.convention.words(told), TOLD)
         lies = {lie_about(rng, told, step.before)[1]: None for _ in range(LIES)}
-        yield replace(self._state(told, previous, told), weight=len(lies))
+        accepted = sum(self.convention.accepts(lie, told) for lie in lies)
+        weight = max(0, len(lies) - 2 * accepted)
+        yield replace(self._state(told, previous, told), weight=weight)
         yield from (self._state(lie, previous, told) for lie in lies)
         for truth in (True, False):
             attribute, lie = lie_about(rng, told, step.before)
@@ -117,7 +120,7 @@ class Booklet:
     def _state(self, claim: Instruction, previous: str, done: Instruction | None) -> Question:
         text = f"{self.convention.words(claim)} {PROMPTS['state']}"
         labels = label_claim(done, {name: claim.value(name) for name in VALUES})
-        answer = BINARY[claim != done]
+        answer = BINARY[not self.convention.accepts(claim, done)]
         return Question("state", query("state", text, previous), answer, labels=labels)
 
     def _named(self, value: Value) -> str:
