@@ -9,11 +9,12 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BENCHMARKS := data rewards scoring sft grpo inference report
 
-.PHONY: demo test test-slow test-chaos test-cluster test-browser test-large test-gpu rehearsal benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
+.PHONY: demo ablation test test-slow test-chaos test-cluster test-browser test-large test-gpu rehearsal benchmarks $(BENCHMARKS:%=benchmark-%) benchmark-gpu \
 	docs lint lock setup crate publish restore shop-window clean help
 
 help:
 	@echo "make demo        run the study on drawn brick manuals: results/demo/report.html"
+	@echo "make ablation    measure what published defects move in the demo: results/demo/ablation.html"
 	@echo "make crate       pack a finished run as an RO-Crate: RUN=study, or RUN=demo and so on"
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take long"
@@ -45,6 +46,11 @@ demo: setup
 	@[ -e results/demo/report.html ] || echo "Running the demo: 10 to 20 minutes on 2 cores, 8 GB of memory."
 	@$(BIN)/snakemake --configfile workflow/configs/demo.yaml
 	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+ablation: setup
+	@[ -e results/demo/ablation.html ] || echo "Running the demo's ablation: 20 trainings, an hour or two on 2 cores."
+	@$(BIN)/snakemake ablation --configfile workflow/configs/demo.yaml workflow/configs/ablation_demo.yaml
+	@echo "What each defect moves: $(CURDIR)/results/demo/ablation.html"
 
 crate: setup
 	@$(BIN)/legor1 crate results/$(RUN) --out results/$(RUN).crate.zip

@@ -10,6 +10,7 @@ Written by `docs/defect_table.py`. Each defect has a name, so that it can be swi
 its effect measured ([experiment.md](experiment.md#another-protocol));
 [concepts.md](concepts.md#protocols) says what `sound` and `thesis` are. The report of a run says
 which are switched on in its data, and which the audit found in the prompts as they were written.
+An [ablation](ablation.md) switches any of them alone, by its name, and says what it moves.
 """
 DEFECTS = {  # stage → name → what happens, in one sentence
     "prepare": {
@@ -41,6 +42,8 @@ DEFECTS = {  # stage → name → what happens, in one sentence
         "batch_task": "The reward's task is guessed from the first solution of a batch.",
         "matched_only_reward": "IoU is averaged over matched pairs: missing and extra boxes cost "
         "almost nothing.",
+        "small_sft_images": "SFT sees smaller images than the others, in training and in "
+        "inference.",
     },
     "evaluation": {
         "summed_iou": "The mean IoU is the mean of sums: it can exceed 1.",
@@ -59,6 +62,7 @@ SWITCHES = {  # of the others: evaluation.protocols
     "truncated_thinking": "experiments.*.training.max_new_tokens",
     "batch_task": "experiments.*.training.suite",
     "matched_only_reward": "experiments.*.training.suite",
+    "small_sft_images": "experiments.*.pixel_budget",
     "sampled_vs_greedy": "experiments.*.inference.sampling",
 }
 TITLES = {

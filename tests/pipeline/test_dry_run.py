@@ -210,3 +210,25 @@ def test_only_what_an_experiment_uses_is_prepared(tmp_path):
         "--conversations results/demo/data/leaky/plain/test.jsonl",
     ):
         assert told in said
+
+
+ABLATION = {"of": ["few_shot", "sft"], "defects": ["row_split", "two_generations", "summed_iou"]}
+
+
+def test_an_ablation_is_planned_up_to_what_only_its_data_can_tell(tmp_path):
+    block = f"ablation={ABLATION}".replace("'", '"')
+    plan = Study(tmp_path, "demo").plan("ablation", "--config", block)
+    # Of data, one defect: sound, thesis, and each with it switched.
+    each = dict.fromkeys(("split_ablation", "convert_ablation", "audit_ablation"), 4)
+    asked = {"take_common_rows": 4, "find_common_test": 1, "plan_ablation": 1}
+    results = {"measure_ablation": 1, "render_ablation": 1, "ablation": 1}
+    found = {rule: n for rule, n in plan.items() if rule in each | asked | results}
+    assert found == each | asked | results
+    assert not {rule for rule in plan if rule.startswith(("train_", "predict_", "render_report"))}
+
+
+def test_an_ablation_leaves_the_study_as_it_is(tmp_path):
+    study = Study(tmp_path, "demo")
+    study.pretend_finished()
+    block = f"ablation={ABLATION}".replace("'", '"')
+    assert study.plan("--config", block) == {}

@@ -84,6 +84,8 @@ if workflow.is_main_process and Quietness.RULES in (workflow.output_settings.qui
         if handler.name == "DefaultStreamHandler":
             Console(handler, Path(RUN))
 
+# The study is the same whether or not an ablation is asked for beside it.
+STUDY = {name: value for name, value in config.items() if name != "ablation"}
 EXPERIMENTS = list(config["experiments"])
 TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
 # What the others are compared with comes first: an experiment without training, if there is one.
@@ -191,14 +193,22 @@ def files_of_adapter(name):
 
 
 def split_options(wildcards):
+    """Return the option of `legor1 split` for a protocol."""
+    return split_options_of(config["protocols"][wildcards.protocol])
+
+
+def split_options_of(one):
     """Return the option of `legor1 split`: the other defects have no say in it."""
-    chosen = defects.chosen(config["protocols"][wildcards.protocol]["defects"])
-    return "--protocol " + ("thesis" if "row_split" in chosen else "sound")
+    return "--protocol " + ("thesis" if "row_split" in defects.chosen(one["defects"]) else "sound")
 
 
 def convert_options(wildcards):
     """Return the options of `legor1 convert` for a protocol."""
-    one = config["protocols"][wildcards.protocol]
+    return convert_options_of(config["protocols"][wildcards.protocol])
+
+
+def convert_options_of(one):
+    """Return the options of `legor1 convert`."""
     return shlex.join([*defects.options(one["defects"]), "--object-format", one["object_format"]])
 
 

@@ -62,7 +62,7 @@ rule render_report:
     params:
         run=lambda wildcards, output: Path(output.report).parent,
         tables=lambda wildcards, output: Path(output.tables[0]).parent,
-        config=json.dumps(config),  # in its own order, which is that of the columns
+        config=json.dumps(STUDY),  # in its own order, which is that of the columns
         code=code("report"),
     shell:
         "(legor1 config --base-config {params.config:q} --out {output.config:q}"

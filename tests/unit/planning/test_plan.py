@@ -297,3 +297,42 @@ def test_a_no_ends_with_status_2_after_the_plan(capsys):
     said = capsys.readouterr()
     assert "DOES NOT FIT" in said.out
     assert said.err.startswith("legor1 plan: the run does not fit")
+
+
+def test_an_ablation_is_planned_once_for_all_variants_that_must_be_alike():
+    overlay = read(ROOT / "workflow/configs/ablation.yaml")
+    content = plan(load(BASE, overlay))
+    jsonschema.validate(content, read_json(ROOT / "workflow/schemas/plan.schema.json"))
+    tried = content["ablation"]
+    # 23 defects and a parent, around two protocols, by three seeds for each of two methods.
+    assert tried["trainings"]["asked"] == 24 * 2 * 3 * 2
+    assert tried["predictions"]["asked"] == 24 * 2 * 3 * 2 + 24 * 2
+    # Data: 8 defects that a plain prompt can have; SFT: budget is its own already, so images alone;
+    # GRPO: five of its own.
+    sft, grpo = (1 + 8 + 1) * 2, (1 + 8 + 5) * 2
+    assert tried["trainings"]["distinct"] == (sft + grpo) * 3
+    assert tried["rows"] == 600
+    assert set(tried["seconds"]) == {"A100-80", "A40"}
+    assert misfits(content) == tried["problems"] == []
+    assert f"ablation: at most {(sft + grpo) * 3} trainings" in summary(content)
+    alone = plan(load(BASE))
+    assert "ablation" not in alone and alone["experiments"] == content["experiments"]
+
+
+def test_two_ways_to_split_have_a_part_of_their_tests_in_common():
+    block = {"of": ["few_shot"], "defects": ["row_split"]}
+    one_way = plan(
+        load(BASE, {"ablation": {**block, "around": ["sound"], "defects": ["self_demo"]}})
+    )
+    two_ways = plan(load(BASE, {"ablation": block}))
+    assert one_way["ablation"]["rows"] == round((19136 + 10864 + 5612) / 4)
+    assert two_ways["ablation"]["rows"] == pytest.approx((19136 + 10864 + 5612) / 16, abs=3)
+
+
+def test_an_ablation_that_does_not_fit_is_said_so():
+    settings = {"two_generations": {"grpo": {"training": {"generations": 2}}}}
+    block = {"of": ["grpo"], "defects": ["two_generations"], "around": ["sound"]}
+    content = plan(load(BASE, {"ablation": block | {"settings": settings}}))
+    assert [problem.partition(":")[0] for problem in misfits(content)] == [
+        "grpo_sound_with_two_generations_seed42"
+    ]

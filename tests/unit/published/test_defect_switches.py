@@ -34,6 +34,10 @@ def test_an_unknown_name_is_an_error_with_the_known_ones(protocol, switches, nam
         ("all", ["--protocol", "thesis"]),
         (list(SWITCHES), ["--protocol", "thesis"]),
         (["self_demo"], ["--protocol", "sound", "--switch", "self_demo=on"]),
+        (
+            ["all", *(f"-{name}" for name in SWITCHES if name != "row_split")],
+            ["--protocol", "sound", "--switch", "row_split=on"],
+        ),
     ],
 )
 def test_what_a_config_names_is_told_to_the_stages(defects, told):
@@ -44,7 +48,15 @@ def test_what_a_config_names_is_told_to_the_stages(defects, told):
     )
 
 
-@pytest.mark.parametrize(("defects", "near"), [("al", "all"), (["self_dem"], "self_demo")])
+def test_the_thesis_minus_one_is_two_words():
+    assert chosen(["all", "-self_demo"]) == active("thesis", {"self_demo": False})
+    assert chosen(["all"]) == active("thesis")
+
+
+@pytest.mark.parametrize(
+    ("defects", "near"),
+    [("al", "all"), (["self_dem"], "self_demo"), (["all", "-self_dem"], "self_demo")],
+)
 def test_a_config_that_names_no_defect_is_told_the_nearest(defects, near):
     with pytest.raises(UserError, match=f"Did you mean {near}[?] Remedy"):
         chosen(defects)

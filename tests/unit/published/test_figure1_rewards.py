@@ -70,6 +70,9 @@ def test_every_suite_has_the_rewards_that_it_names():
     assert {name: set(suite.rewards) for name, suite in SUITES.items()} == {
         "sound": four,
         "thesis": four,
+        "batch_task": four,
+        "matched_only_reward": four,
+        "matched_only_reward_batch_task": four,
         "figure1_configuration1": {"object"},
         "figure1_configuration2": {"object"},
     }

@@ -17,7 +17,7 @@ from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
 from legor1.core.code_digest import digest
 from legor1.core.files import read_json
 from legor1.core.format import p_value
-from legor1.core.layout import REPORTED
+from legor1.core.layout import ABLATION_MEASURED, ABLATION_PLANNED, REPORTED
 from legor1.core.records import Role
 from legor1.evaluation import suites
 from legor1.published import defects
@@ -164,6 +164,49 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
 
     budget = DEFAULT.budget(min_pixels, max_pixels) if max_pixels else None
     say(f"export {format}", write_export(format=format, budget=budget, **given))
+
+
+@command(
+    DATA,
+    "ablation-test sound/plain/test.jsonl thesis/plain/test.jsonl --rows 600 --out common.json",
+    p.argument("tests", "test.jsonl of each protocol", **p.MANY),
+    p.number("--rows", "at most so many; all, if it is not given", **p.MAYBE),
+    p.number("--seed", "of the draw", default=42),
+    p.OUT,
+)
+def ablation_test(tests: Sequence[Path], **given: Any) -> Facts:
+    """Write which instances all protocols of an ablation test."""
+    from legor1.data.common_test import write_common
+
+    return write_common(tests, **given)
+
+
+@command(
+    DATA,
+    "ablation-rows test.jsonl --common common.json --out common.jsonl",
+    p.argument("conversations", "test.jsonl"),
+    p.path("--common", "of `legor1 ablation-test`"),
+    p.OUT,
+)
+def ablation_rows(**given: Path) -> Facts:
+    """Take the conversations about the common test set out of one protocol's."""
+    from legor1.data.common_test import write_rows
+
+    return write_rows(**given)
+
+
+@command(
+    MODEL,
+    "ablation-plan results/demo --base-config config.json --out plan.json",
+    p.argument("run", "the run's folder", Role("input", ABLATION_PLANNED)),
+    *(p.BASE_CONFIG, p.OUT),
+)
+def ablation_plan(run: Path, base_config: str, out: Path) -> Facts:
+    """Say which variants of an ablation share a training or a prediction, by their content."""
+    from legor1.config.settings import load, typed
+    from legor1.planning.shared_work import write_plan
+
+    return write_plan(run, typed(load(base_config)), out)
 
 
 @command(
@@ -384,4 +427,33 @@ def figure1(trainings: Sequence[p.Named], out: Path) -> Facts:
     from legor1.report.page import render_rewards
 
     render_rewards(dict(trainings), out)
+    return {"written": out}
+
+
+@command(
+    RESULTS,
+    "ablation-measure results/demo --out ablation.json --table ablation.csv",
+    p.argument("run", "the run's folder", Role("input", ABLATION_MEASURED)),
+    *(*p.BOOTSTRAP, p.OUT),
+    p.path("--table", "the same as CSV", p.WRITTEN),
+)
+def ablation_measure(run: Path, out: Path, table: Path, **given: Any) -> Facts:
+    """Measure what each defect of an ablation moves, paired, with intervals."""
+    from legor1.evaluation.ablation_effects import write_effects
+    from legor1.evaluation.scoring import Bootstrap
+
+    return write_effects(run, out, table, Bootstrap(**given))
+
+
+@command(
+    RESULTS,
+    "ablation-page ablation.json --out ablation.html",
+    p.argument("effects", "of `legor1 ablation-measure`"),
+    p.OUT,
+)
+def ablation_page(effects: Path, out: Path) -> Facts:
+    """Render the page of an ablation: one HTML file."""
+    from legor1.report.page import render_ablation
+
+    render_ablation(effects, out)
     return {"written": out}

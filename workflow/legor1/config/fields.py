@@ -77,5 +77,8 @@ Device = Literal["cuda", "cpu"]
 Precision = Literal["bfloat16", "float32"]
 Attention = Literal["flash_attention_2", "sdpa"]
 Engine = Literal["transformers", "vllm"]
-Suite = Literal["sound", "thesis", "figure1_configuration1", "figure1_configuration2"]
+Suite = Literal[
+    "sound", "thesis", "figure1_configuration1", "figure1_configuration2",
+    "batch_task", "matched_only_reward", "matched_only_reward_batch_task",
+]  # fmt: skip
 Scoring = Annotated[list[Literal["sound", "thesis"]], Field(min_length=1), *UNIQUE]

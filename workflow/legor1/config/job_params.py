@@ -106,6 +106,7 @@ def prediction_job(config: Config | Mapping[str, object], experiment: str) -> Pr
     config = Config.model_validate(config)
     settings, inference = config.experiments[experiment], config.inference_of(experiment)
     recipe = _numerics(config, experiment) | inference.as_mapping()
+    recipe["pixel_budget"] = config.tested_at(experiment)
     del recipe["shards"]
     recipe |= {"batch_tokens": inference.batch_tokens, "batch_size": inference.batch_size}
     if inference.sampling:  # the seed has no say in greedy answers

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from legor1.config import fields as of
-from legor1.config.fields import UNIQUE, Count, Seed, Switch, key
+from legor1.config.fields import UNIQUE, Count, Names, Seed, Switch, key
 
 Block = TypeVar("Block", bound="Settings")
 PENALTY = (
@@ -74,7 +74,9 @@ class Prepare(Settings):
 class Protocol(Settings):
     """How instances are split and become prompts."""
 
-    defects: str | Annotated[list[str], *UNIQUE] = key("none, all, or a list of names")
+    defects: str | Annotated[list[str], *UNIQUE] = key(
+        "none, all, or a list of names; [all, -self_demo] is all but that one"
+    )
     object_format: Literal["json", "tags"] = key("JSON boxes, or tags in [0,100]", "json")
 
 
@@ -108,6 +110,7 @@ class OwnInference(Settings):
     max_new_tokens: Count = key("An answer has no more", None)
     repetition_penalty: of.AboveZero = key(PENALTY, None)
     sampling: Sampling | None = key("How tokens are drawn; null: greedy", None)
+    pixel_budget: OwnPixelBudget = key("What differs from that of training", None)
 
 
 class Inference(OwnInference):
@@ -278,6 +281,24 @@ class Report(Settings):
     gallery: Seed = key("Examples of each task: best, worst, in dispute, random", 12)
 
 
+class Ablation(Settings):
+    """Which defects of the published protocol are switched, one at a time, and around what."""
+
+    of: Names = key("Experiments without defects")
+    defects: str | Annotated[list[str | Names], Field(min_length=1), *UNIQUE] = key(
+        "all, or a list of names; an inner list is switched together, as one bundle", "all"
+    )
+    around: Annotated[list[Literal["sound", "thesis"]], Field(min_length=1), *UNIQUE] = key(
+        "sound: each alone is switched on; thesis: each alone is switched off", ["sound", "thesis"]
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1), *UNIQUE] = key("Of each training", [42])
+    test_rows: Count | None = key("Of the common test set, drawn by the run's seed", None)
+    settings: dict[str, dict[Literal["baseline", "sft", "grpo"], dict[str, object]]] = key(
+        "Defect, method, and what the defect sets in an experiment, in place of what was published",
+        {},
+    )
+
+
 class Config(Settings):
     """The configuration of a run."""
 
@@ -313,6 +334,7 @@ class Config(Settings):
     inference: Inference = Field(default_factory=Inference)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     report: Report = Field(default_factory=Report)
+    ablation: Ablation | None = key("What each defect moves; null: nothing is asked", None)
 
     def inference_of(self, experiment: str) -> Inference:
         """Return how an experiment answers: its own settings over the run's."""
@@ -334,3 +356,7 @@ class Config(Settings):
     def pixel_budget_of(self, experiment: str) -> PixelBudget:
         """Return an experiment's pixel budget: its own over the run's."""
         return self.pixel_budget.but(self.experiments[experiment].pixel_budget)
+
+    def tested_at(self, experiment: str) -> PixelBudget:
+        """Return the pixel budget of an experiment's inference: its training's, or its own."""
+        return self.pixel_budget_of(experiment).but(self.inference_of(experiment).pixel_budget)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from legor1.config import ablation
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
 from legor1.config.validation_errors import alternatives, describe
 from legor1.core.errors import UserError, nearest
@@ -167,6 +168,23 @@ def _contradictions(config: Config) -> Iterator[str]:
             yield f"protocols.{name}.defects: {error}"
     for name, experiment in config.experiments.items():
         yield from _experiment_contradictions(config, name, experiment)
+    yield from _ablation_contradictions(config)
+
+
+def _ablation_contradictions(config: Config) -> Iterator[str]:
+    """Yield what is wrong with the ablation, or with an experiment that it makes."""
+    wrong = list(ablation.problems(config))
+    yield from wrong
+    if wrong or config.ablation is None:
+        return
+    try:
+        made = ablation.expanded(config)
+    except UserError as error:
+        yield str(error)
+        return
+    for name, experiment in made.experiments.items():
+        for problem in _experiment_contradictions(made, name, experiment):
+            yield f"ablation: {problem}"
 
 
 def _experiment_contradictions(config: Config, name: str, experiment: Experiment) -> Iterator[str]:
@@ -186,6 +204,9 @@ def _experiment_contradictions(config: Config, name: str, experiment: Experiment
             f"{where + '.' if own else ''}inference: the size of a batch is not clear. "
             "Remedy: give either batch_tokens or batch_size, and null for the other."
         )
+    budget = config.tested_at(name)
+    if inference.pixel_budget and budget.min_pixels > budget.max_pixels:
+        yield f"{where}: min_pixels of inference exceeds max_pixels. Remedy: give both."
     budget = config.pixel_budget_of(name)
     if experiment.pixel_budget and budget.min_pixels > budget.max_pixels:
         yield (

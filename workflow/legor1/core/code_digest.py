@@ -38,8 +38,10 @@ READ = {  # of a task, by the stages that read any of it
     "score": ("scoring", "summary"),
     "compare": ("scoring",),
     "probe-reward": ("answer", "baselines", "format", "reward"),
+    "ablation-measure": ("scoring",),
     "report": EVERYTHING,
     "figure1": EVERYTHING,
+    "ablation-page": EVERYTHING,
 }
 
 
@@ -51,7 +53,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
     """
     parts = {_meaning(module) for module in modules(*stages)}
     parts |= {_meaning(*read) for read in _read(*stages)}
-    if {"report", "figure1"} & set(stages):
+    if {"report", "figure1", "ablation-page"} & set(stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
     own = (path.resolve() for path in files)

@@ -31,7 +31,7 @@ class RunLayout:
     """
 
     def __init__(self, root: Path | str = "") -> None:
-        start = f"{root}/" if str(root) else ""
+        self.start = start = f"{root}/" if str(root) else ""
         # results
         self.report = start + "report.html"
         self.gallery = start + "gallery.html"
@@ -63,6 +63,25 @@ class RunLayout:
         self.work = start + "work"
         self.started_config = start + "logs/config.json"
         self.jobs = start + "jobs.json"  # as Snakemake planned them
+        # what each published defect moves
+        self.ablation_page = start + "ablation.html"
+        self.ablation_effects = start + "ablation.json"
+        self.ablation_table = start + "ablation.csv"
+
+    @property
+    def ablation(self) -> "AblationLayout":
+        """What an ablation makes on the way."""
+        return AblationLayout(self.start + "ablation")
+
+
+class AblationLayout(RunLayout):
+    """Paths of an ablation: its adapters and predictions are called by a digest of their inputs."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.common = self.start + "common.json"  # the common test set
+        self.test: Named = (self.start + "tests/{}/{}.jsonl").format  # by protocol and variant
+        self.plan = self.start + "plan.json"  # which variant needs which training and prediction
 
 
 IN_RUN = RunLayout()
@@ -73,4 +92,14 @@ REPORTED = (
     IN_RUN.data.conversations("*", "reasoning", "test"), IN_RUN.base_model, IN_RUN.training("*"),
     IN_RUN.history("*"), IN_RUN.predictions("*"), IN_RUN.probe("*"), "scores/*/*/*",
     IN_RUN.started_config, "work/*/progress.json", "work/*/history.jsonl",
+)  # fmt: skip
+_TRIED = IN_RUN.ablation
+# What an ablation's plan reads, and what its measurement reads besides.
+ABLATION_PLANNED = (
+    _TRIED.data.conversations("*", "*", "train"), _TRIED.test("*", "*"),
+    IN_RUN.data.conversations("*", "*", "train"),
+)  # fmt: skip
+ABLATION_MEASURED = (
+    _TRIED.plan, _TRIED.common, _TRIED.predictions("*"), _TRIED.training("*"),
+    IN_RUN.training("*"), _TRIED.data.audit("*"),
 )  # fmt: skip

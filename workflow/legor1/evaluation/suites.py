@@ -23,6 +23,8 @@ SUITES = {
     "thesis": thesis_rewards.SUITE,  # of the published second iteration, to the letter
     "figure1_configuration1": thesis_rewards.CONFIGURATION1,  # of the first, boxes only
     "figure1_configuration2": thesis_rewards.CONFIGURATION2,
+    # The sound one with one of the published defects, or both: for an ablation.
+    **thesis_rewards.with_defects(SOUND),
 }
 FIELDS = (
     "instance_id", "manual", "prompt", "response", "width", "height", "box_frame", "variant",

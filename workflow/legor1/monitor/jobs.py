@@ -101,7 +101,7 @@ class Job(BaseModel, frozen=True):
         known = {name: f"{name} {value}" for name, value in self.wildcards.items()}
         known |= {"experiment": self.wildcards.get("experiment", "")}
         known |= {"evaluation": f"protocol {self.wildcards.get('evaluation')}"}
-        order = ("protocol", "experiment", "shard", "evaluation")
+        order = ("protocol", "experiment", "tried", "key", "shard", "evaluation")
         return ", ".join(known[name] for name in order if name in self.wildcards)
 
     def __str__(self) -> str:

@@ -4,13 +4,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from legor1.config.ablation import expanded
 from legor1.config.job_params import Job, prediction_job, training_job
 from legor1.config.models import Config, Trained
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.layout import RunLayout
 from legor1.core.templates import rendered
 from legor1.models.registry import architecture_of_base, family_of_base
-from legor1.planning import duration, machines, memory, tokens
+from legor1.planning import ablation_cost, duration, machines, memory, tokens
 from legor1.planning.machines import GIB, GPUS, Machine
 from legor1.planning.preflight import TINY_BASE
 
@@ -32,7 +33,8 @@ def plan(config: Config, gpu: str | None = None, run: Path | None = None) -> Pla
             counted, and assumed where they are missing.
     """
     planner = _Planner(config, gpu, run)
-    return {
+    tried = {"ablation": _ablation(config, gpu, run)} if config.ablation else {}
+    return tried | {
         "schema_version": 1,
         "run": config.run,
         "base": planner.arch.name,
@@ -41,6 +43,26 @@ def plan(config: Config, gpu: str | None = None, run: Path | None = None) -> Pla
         "text": "estimated" if planner.count is tokens.estimate else "counted",
         "experiments": {name: planner.experiment(name) for name in config.experiments},
         "assumptions": {name: asdict(each) for name, each in machines.ASSUMPTIONS.items()},
+    }
+
+
+def _ablation(config: Config, gpu: str | None, run: Path | None) -> dict[str, object]:
+    """Return what an ablation asks for at most, as ``schemas/plan.schema.json`` says."""
+    planner = _AblationPlanner(config, gpu, run)
+    trainings, predictions = ablation_cost.distinct(config)
+    stages = [(name, planner._training(name)) for name in trainings]
+    stages += [(name, planner._prediction(name)) for name in predictions]
+    trained, answered = ablation_cost.asked(config)
+    return {
+        "trainings": {"asked": trained, "distinct": len(trainings)},
+        "predictions": {"asked": answered, "distinct": len(predictions)},
+        "rows": sum(load.rows for load in planner.loads(predictions[0], "test")[1].values()),
+        "seconds": ablation_cost.hours(stage for _, stage in stages),
+        "problems": [
+            f"{name}: {stage['stage']} {stage['problem']}"
+            for name, stage in stages
+            if not stage["fits"]
+        ],
     }
 
 
@@ -59,7 +81,9 @@ class _Planner:
     def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
         """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``."""
         own, tested = self.config.experiments[name], self.config.prepare.test_fraction
-        budget = self.family.budget(**self.config.pixel_budget_of(name).as_mapping())
+        config = self.config
+        sizes = config.pixel_budget_of(name) if side == "train" else config.tested_at(name)
+        budget = self.family.budget(**sizes.as_mapping())
         shown = own.demonstrations
         if self.layout:
             path = Path(self.layout.data.conversations(own.protocol, own.variant, side))
@@ -151,6 +175,20 @@ class _Planner:
         }
 
 
+class _AblationPlanner(_Planner):
+    """The same for the experiments of an ablation, which answer the common test set alone."""
+
+    def __init__(self, config: Config, gpu: str | None, run: Path | None) -> None:
+        super().__init__(config, gpu, run)
+        self.whole, self.config = config, expanded(config)
+        self.layout = self.layout and self.layout.ablation
+
+    def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
+        """Return what ``_Planner`` does, of the common test set."""
+        source, loads = super().loads(name, side)
+        return source, loads if side == "train" else ablation_cost.common(self.whole, loads)
+
+
 def misfits(plan: Plan) -> list[str]:
     """Return one sentence for each stage of an experiment that does not fit its machine."""
     return [
@@ -158,7 +196,7 @@ def misfits(plan: Plan) -> list[str]:
         for name, experiment in plan["experiments"].items()
         for stage in experiment["stages"]
         if not stage["fits"]
-    ]
+    ] + plan.get("ablation", {}).get("problems", [])
 
 
 def render(plan: Plan) -> str:
@@ -169,15 +207,22 @@ def render(plan: Plan) -> str:
 
 def summary(plan: Plan) -> str:
     """Return one line, hours by machine, and one more for each stage that does not fit."""
-    hours: dict[str, float] = {}
-    for experiment in plan["experiments"].values():
-        for stage in experiment["stages"]:
-            spent = sum(stage["seconds"].values()) * stage["machines"]
-            hours[stage["machine"]] = hours.get(stage["machine"], 0.0) + spent
-    total = ", ".join(f"{_time(seconds)} of {name}" for name, seconds in hours.items())
+    each = plan["experiments"].values()
+    hours = ablation_cost.hours(stage for experiment in each for stage in experiment["stages"])
     unfit = misfits(plan)
     verdict = "everything fits" if not unfit else "NO, it does not fit:"
-    return "\n  - ".join([f"Plan: {total}; {verdict}", *unfit])
+    lines = [f"Plan: {_total(hours)}; {verdict}", *unfit]
+    if tried := plan.get("ablation"):
+        counts = [f"{tried[kind]['distinct']} {kind}" for kind in ("trainings", "predictions")]
+        rows = f"of {tried['rows']:,} rows each"
+        lines.append(
+            f"ablation: at most {counts[0]}, {counts[1]} {rows}, {_total(tried['seconds'])}"
+        )
+    return "\n  - ".join(lines)
+
+
+def _total(hours: dict[str, float]) -> str:
+    return ", ".join(f"{_time(seconds)} of {name}" for name, seconds in hours.items())
 
 
 def _time(seconds: float) -> str:

@@ -33,11 +33,16 @@ def active(protocol: str, switches: Mapping[str, bool] | None = None) -> frozens
 def chosen(defects: str | Collection[str]) -> frozenset[str]:
     """Return the defects that a protocol of the config names: ``none``, ``all`` or a list.
 
-    A UserError names what is not known.
+    A list that begins with ``all`` takes names away: ``[all, -self_demo]``. A UserError names what
+    is not known.
     """
     if isinstance(defects, str):
         _known("set of defects", [defects], ("none", "all"))
         return active("thesis" if defects == "all" else "sound")
+    first, *rest = *defects, ""
+    if first == "all":
+        taken = {name.removeprefix("-"): not name.startswith("-") for name in rest if name}
+        return active("thesis", taken)
     return active("sound", dict.fromkeys(defects, True))
 
 

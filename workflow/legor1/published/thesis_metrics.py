@@ -10,18 +10,22 @@ Only the scoring of the ``thesis`` protocol imports this; the other metrics know
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from legor1.core.boxes import iou_matrix
 from legor1.tasks.metrics import binary
 from legor1.tasks.metrics.text import ROUGE, nltk_bleu, nltk_tokens, rouge
-from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats, literal_tag
+from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats, literal_tag, parse_objects
 from legor1.tasks.task import Scoring, from_counts, means
 
 _DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
 _LETTER_THEN_DIGITS = re.compile(r"\b([a-zA-Z])\s*(\d+)\b")
+_OF_BOXES = frozenset({"summed_iou", "set_over_list_f1", "quote_replacement"})
+Measure = Callable[[str, str], Mapping[str, float]]
 # Spelt out, since re.I would take "ye\u017f" (with a long s) for yes.
 _YES_OR_NO = re.compile(r"\b(?:([Yy][Ee][Ss])|[Nn][Oo])\b")
 
@@ -55,6 +59,59 @@ def state_answer(text: str) -> bool | None:
     """Return whether the first whole word yes or no is yes; None without either."""
     word = _YES_OR_NO.search(_answer(text))
     return None if word is None else word[1] is not None
+
+
+def with_defects(sound: Mapping[str, Scoring], defects: Collection[str]) -> dict[str, Scoring]:
+    """Return the ``sound`` scoring of each task with some of the published defects on.
+
+    With all of them, IoU, F1-object, F1-state and FPR are the published ones. ``quote_replacement``
+    is the published reading of boxes as a whole. No defect concerns grounding.
+    """
+    made, of_boxes = dict(sound), _OF_BOXES & set(defects)
+    if of_boxes:
+        measure = partial(_measure_boxes, sound["object"].measure, frozenset(of_boxes))
+        made["object"] = replace(sound["object"], measure=measure)
+    if "skipped_answers" in defects:
+        measure = partial(_measure_answered, sound["state"].measure)
+        made["state"] = replace(sound["state"], measure=measure)
+    return made
+
+
+def _measure_boxes(
+    sound: Measure, defects: frozenset[str], prediction: str, reference: str
+) -> dict[str, float]:
+    read = _boxes_and_labels if "quote_replacement" in defects else _read_soundly
+    sides = [read(prediction), read(reference)]
+    if "quote_replacement" in defects:
+        prediction, reference = (_as_json(*side) for side in sides)
+    numbers = dict(sound(prediction, reference))
+    (boxes, labels), (true_boxes, true_labels) = sides
+    both = bool(boxes and true_boxes)
+    if "quote_replacement" in defects and not both:
+        numbers |= {"iou": 0.0, "f1_object": 0.0}
+    if "summed_iou" in defects:
+        numbers["iou"] = _summed_iou(boxes, true_boxes) if both else 0.0
+    if "set_over_list_f1" in defects:
+        numbers["f1_object"] = _label_f1(labels, true_labels) if both else 0.0
+    return numbers
+
+
+def _measure_answered(sound: Measure, prediction: str, reference: str) -> dict[str, float]:
+    numbers = dict(sound(prediction, reference))
+    predicted, true = state_answer(prediction), state_answer(reference)
+    if predicted is None or true is None:
+        return dict.fromkeys(numbers, 0.0)
+    return numbers | dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True))
+
+
+def _read_soundly(text: str) -> tuple[list[list[float]], list[str]]:
+    items = parse_objects(text) or []
+    return [[*item.box] for item in items], [item.label for item in items]
+
+
+def _as_json(boxes: list[list[float]], labels: list[str]) -> str:
+    items = zip(boxes, labels, strict=True)
+    return json.dumps([{"bbox_2d": box, "label": label} for box, label in items])
 
 
 def _answer(text: str) -> str:

@@ -23,7 +23,7 @@ from legor1.core.boxes import Box, iou_matrix
 from legor1.tasks import parsing
 from legor1.tasks.metrics.detection import match
 from legor1.tasks.metrics.text import nltk_bleu, nltk_tokens
-from legor1.tasks.rewards import Suite
+from legor1.tasks.rewards import Reward, Suite
 
 BONUS = 0.1  # for as many boxes as there should be, and for a coordinate inside the image
 FARTHEST = 100.0
@@ -90,8 +90,7 @@ def object_reward(completion: str, solution: str, task: str) -> float:
         return 0.0
     if not true:
         return 1.0
-    iou, label = _matched_means(predicted, true)
-    return min((iou + label) / 2 + BONUS * (len(predicted) == len(true)), 1.0)
+    return _matched_share(predicted, true)
 
 
 @SUITE.reward("state")
@@ -112,6 +111,55 @@ def grounding_reward(completion: str, solution: str, task: str) -> float:
     if not answer or not true:
         return 0.0
     return _rouge1(answer, true) + nltk_bleu(nltk_tokens(answer), nltk_tokens(true))
+
+
+def with_defects(sound: Suite) -> dict[str, Suite]:
+    """Return the ``sound`` suite with each defect of the rewards alone, and with both.
+
+    ``batch_task``: the task is guessed, and a reward gives 0 to what is no solution of the guessed
+    one. ``matched_only_reward``: see ``matched_only``.
+    """
+    matched = {**sound.rewards, "object": matched_only}
+    guessed, both = (
+        {name: _lenient(reward) for name, reward in rewards.items()}
+        for rewards in (sound.rewards, matched)
+    )
+    return {
+        "batch_task": Suite(infer_task=infer_task, rewards=guessed),
+        "matched_only_reward": Suite(rewards=matched),
+        "matched_only_reward_batch_task": Suite(infer_task=infer_task, rewards=both),
+    }
+
+
+def matched_only(completion: str, solution: str, task: str) -> float | None:
+    """Return ``object_reward`` of boxes that are read as the sound rewards read them, without tags.
+
+    Missing and extra boxes cost the bonus alone, and one empty or inverted box voids the answer.
+    """
+    if task != "object":
+        return None
+    read = parsing.parse_objects(completion), parsing.parse_objects(solution)
+    if read[1] is None:
+        raise ValueError(f"not the solution of an object task: {solution[:80]!r}")
+    predicted, true = ([([*item.box], item.label.strip()) for item in side or ()] for side in read)
+    if any(x2 <= x1 or y2 <= y1 for (x1, y1, x2, y2), _ in predicted):
+        return 0.0
+    if read[0] is None or bool(predicted) != bool(true):
+        return 0.0
+    return _matched_share(predicted, true) if true else 1.0
+
+
+def _lenient(reward: Reward) -> Reward:
+    """Return ``reward``, but 0 where the solution is none of the task."""
+
+    @functools.wraps(reward)
+    def paid(**sample: object) -> float | None:
+        try:
+            return reward(**sample)
+        except ValueError:
+            return 0.0
+
+    return paid
 
 
 @CONFIGURATION1.reward("object")
@@ -197,6 +245,11 @@ def _item(value: object) -> Item | None:
     if box and box[2] > box[0] and box[3] > box[1]:
         return box, value["label"].strip()
     return None
+
+
+def _matched_share(predicted: list[Item], true: list[Item]) -> float:
+    iou, label = _matched_means(predicted, true)
+    return min((iou + label) / 2 + BONUS * (len(predicted) == len(true)), 1.0)
 
 
 def _matched_means(predicted: list[Item], true: list[Item]) -> tuple[float, float]:

@@ -5,13 +5,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from legor1.core.errors import UserError
-from legor1.core.files import read_jsonl, write_text
+from legor1.core.files import read_json, read_jsonl, write_text
 from legor1.core.layout import IN_RUN
 from legor1.report import publishable, table_export
 from legor1.report.citation import Cited, cite
@@ -19,6 +20,7 @@ from legor1.report.gallery import gallery_page
 from legor1.report.gallery.selection import REASONS
 from legor1.report.publishable import TEMPLATES
 from legor1.report.sections import (
+    ablation_view,
     answer_figures,
     costs,
     overview,
@@ -33,7 +35,7 @@ from legor1.report.study import Experiment, Study, Training
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
-    answer_figures, costs, overview, provenance_view, result_tables, summary,
+    ablation_view, answer_figures, costs, overview, provenance_view, result_tables, summary,
     training_curves, trust, unfinished,
 )  # fmt: skip
 
@@ -93,6 +95,18 @@ def render_rewards(trainings: Mapping[str, Path], out: Path) -> None:
     _write("figure1.html.j2", _style() | {"figure": figure, "group": group}, out)
 
 
+def render_ablation(effects: Path, out: Path) -> None:
+    """Write the page of an ablation from its ``ablation.json``; a UserError if that is none."""
+    content = read_json(effects)
+    if not isinstance(content, dict) or "effects" not in content:
+        raise UserError(
+            f"{effects} holds no effects of defects. "
+            "Remedy: make it with `legor1 ablation-measure`."
+        )
+    style = (TEMPLATES / "ablation.css").read_text(encoding="utf-8")
+    _write("ablation.html.j2", _style(style) | {"ablation": content}, out)
+
+
 def _write(template: str, context: Context, out: Path) -> None:
     write_text(out, publishable.publishable(environment().get_template(template).render(context)))
 
@@ -102,7 +116,11 @@ def environment() -> Environment:
     made = publishable.environment()
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
-    made.globals |= {"reasons": REASONS, "tasks": {n: task.title for n, task in TASKS.items()}}
+    made.globals |= {
+        "partial": partial,
+        "reasons": REASONS,
+        "tasks": {n: task.title for n, task in TASKS.items()},
+    }
     return made
 
 

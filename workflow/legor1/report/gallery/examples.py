@@ -203,6 +203,8 @@ class Conversations:
     def _turns(self, experiment: Experiment, row: Record) -> list[Record]:
         config, own = self._study.config, self._study.settings(experiment)
         limits = config["pixel_budget"] | own.get("pixel_budget", {})
+        inference = config.get("inference", {}) | own.get("inference", {})
+        limits |= inference.get("pixel_budget", {})
         budget = family_of_base(config["base"]).budget(**limits)
         return chat_messages(row, budget, demonstrations=own.get("demonstrations", True))
 

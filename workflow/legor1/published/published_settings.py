@@ -1,0 +1,98 @@
+"""The published protocol's other defects: of training, decoding and scoring, each a switch.
+
+A defect of training or decoding is what it sets in an experiment, by method; ``CHANGES`` has the
+published values, and a config may have others for a model of another size. Those of the rewards are
+a suite each (``suites``), and those of scoring are measures (``thesis_metrics``).
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from legor1.core.errors import UserError, nearest
+from legor1.published.defects import SWITCHES
+
+Change = Mapping[str, object]  # laid over an experiment, key by key; null takes a key away
+
+_TO_THE_END = {"repetition_penalty": 1.05}  # the checkpoint's own, which SFT's program left out
+CHANGES: dict[str, dict[str, Change]] = {
+    "two_generations": {"grpo": {"training": {"generations": 2}}},
+    # After the one above: of what both set, the published budget counts.
+    "unequal_budget": {
+        "sft": {"rows_per_task": 500, "lora": {"r": 8, "alpha": 16, "dropout": 0.0}},
+        "grpo": {
+            "tasks": ["object"],
+            "rows_per_task": 2000,
+            "lora": {"r": 8, "alpha": 64, "dropout": 0.05},
+            "training": {
+                **{"steps": 500, "epochs": None, "batch_size": 4, "accumulation": 2},
+                **{"learning_rate": 0.00001, "share_prompts": False, "check_sharing": False},
+            },
+        },
+    },
+    "truncated_thinking": {
+        "baseline": {"inference": {"max_new_tokens": 128}},
+        "grpo": {"training": {"max_new_tokens": 164}, "inference": {"max_new_tokens": 128}},
+    },
+    "batch_task": {"grpo": {}},
+    "matched_only_reward": {"grpo": {}},
+    "small_sft_images": {"sft": {"pixel_budget": {"max_pixels": 589824}}},
+    "sampled_vs_greedy": {
+        "baseline": {"inference": _TO_THE_END},
+        "sft": {"inference": {"sampling": {"temperature": 0.95, "top_p": 0.7, "top_k": 50}}},
+        "grpo": {"inference": _TO_THE_END},
+    },
+}
+REWARDS = ("matched_only_reward", "batch_task")  # a suite is named after those that are on
+SCORING = (
+    "summed_iou", "set_over_list_f1", "quote_replacement", "skipped_answers", "no_intervals",
+)  # fmt: skip
+DEFECTS = (*SWITCHES, *CHANGES, *SCORING)
+ASKED_TO_REASON = ("json_for_prose", "literal_question", "missing_directive")  # inert elsewhere
+
+
+def methods(defect: str) -> Collection[str]:
+    """Return the methods whose settings a defect changes; none for one of data or scoring."""
+    return CHANGES.get(defect, {})
+
+
+def known(names: Collection[str]) -> None:
+    """Raise a UserError that names what is no defect."""
+    for name in names:
+        if name not in DEFECTS:
+            raise UserError(
+                f"there is no defect {name!r}. Did you mean {nearest(name, DEFECTS)}? "
+                f"Remedy: use some of {', '.join(DEFECTS)}."
+            )
+
+
+def changed(
+    experiment: Mapping[str, Any],
+    defects: Collection[str],
+    own: Mapping[str, Mapping[Any, Change]],
+) -> dict[str, Any]:
+    """Return an experiment's settings with ``defects`` on.
+
+    ``own`` is defect → method → what it sets, in place of what was published.
+    """
+    method, made = experiment["method"], dict(experiment)
+    for name in (name for name in CHANGES if name in defects):
+        published = CHANGES[name].get(method)
+        change = own.get(name, {}).get(method, published)
+        if change is not None:
+            made = _laid(made, change)
+    suite = "_".join(name for name in REWARDS if name in defects)
+    if method == "grpo" and suite and made["training"].get("suite", "sound") == "sound":
+        made = _laid(made, {"training": {"suite": suite}})
+    return made
+
+
+def _laid(below: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    made = dict(below)
+    for name, value in change.items():
+        if isinstance(value, Mapping):
+            made[name] = _laid(made.get(name) or {}, value)
+        elif value is None:
+            made.pop(name, None)
+        else:
+            made[name] = value
+    return made

@@ -1,0 +1,381 @@
+"""What an ablation found: sentences made from its numbers, figures, tables, and what is inert."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from legor1.core.format import count, duration, p_value, percent, points
+from legor1.core.layout import IN_RUN
+from legor1.evaluation.significance import significant
+from legor1.report.citation import Cited, Record, cite
+from legor1.report.study import published
+from legor1.report.svg import nice_ticks
+from legor1.tasks.discovery import METRICS, metric
+from legor1.tasks.task import Shown
+
+FILE = IN_RUN.ablation_effects
+LEFT, RIGHT = 8.0, 332.0  # of a panel's axis
+TICKS = 5
+NAMED = 2  # defects that a sentence names
+STEPS = 5  # defects that a waterfall shows one by one
+HOW = {"sound": "on alone", "thesis": "off alone"}
+ADAPTATION = {"sft": "sft", "grpo": "grpo"}  # by method, in published_results.csv; against few_shot
+TABLE = [
+    "Defect", "Switched", "Metric", "Without it", "With it", "Effect", "Low", "High",
+    "Adjusted p", "Clear",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one variant moves one metric by; ``keys`` lead to its numbers."""
+
+    content: Record
+    facts: Record
+    shown: Shown
+    keys: tuple[str | int, ...]
+
+    @property
+    def numbers(self) -> Record:
+        """The numbers, by name: fractions, None where there is none."""
+        of: Record = self.facts["tasks"][self.shown.task][self.shown.name]
+        return of
+
+    @property
+    def size(self) -> float:
+        """The effect, 0 where it has none."""
+        return self.numbers["effect"] or 0.0
+
+    @property
+    def clear(self) -> bool:
+        """Tell whether the interval leaves out zero and the adjusted p is small enough."""
+        low, high = self.numbers["low"], self.numbers["high"]
+        apart = low is not None and high is not None and not low <= 0 <= high
+        return apart and significant(self.numbers["p_holm"], self.content["confidence"])
+
+    def cited(self, name: str, write: Callable[[float | None], str] = points) -> Cited:
+        """Return one of the numbers."""
+        return cite(FILE, self.content, *self.keys, name, write=write)
+
+
+def experiments(content: Record) -> list[str]:
+    """Return the experiments that were varied."""
+    return list(dict.fromkeys(one["of"] for one in content["variants"].values()))
+
+
+def method(content: Record, of: str) -> str:
+    """Return the method of an experiment that was varied."""
+    return next(str(one["method"]) for one in content["variants"].values() if one["of"] == of)
+
+
+def effects(content: Record, of: str, name: str | None = None) -> list[Effect]:
+    """Return what was measured of an experiment, or of one of its metrics."""
+    return [
+        Effect(content, facts, metric(task, each), ("effects", i, "tasks", task, each))
+        for i, facts in enumerate(content["effects"])
+        for task, numbers in facts["tasks"].items()
+        for each in numbers
+        if facts["of"] == of and name in (None, each)
+    ]
+
+
+def answers(content: Record) -> Iterator[Markup]:
+    """Yield a sentence for the main metric of each task of each experiment, from its numbers."""
+    for of in experiments(content):
+        for task, name in content["main"].items():
+            if task in content["counts"]:
+                yield from _answer(content, of, metric(task, name))
+
+
+def _answer(content: Record, of: str, shown: Shown) -> Iterator[Markup]:
+    found = effects(content, of, shown.name)
+    on = sorted((e for e in found if e.clear and e.facts["around"] == "sound"), key=_by_size)
+    off = {e.facts["defect"]: e for e in found if e.clear and e.facts["around"] == "thesis"}
+    named = [_alone(each, off.pop(each.facts["defect"], None)) for each in on[:NAMED]]
+    named += [_alone(None, each) for each in sorted(off.values(), key=_by_size)[:NAMED]]
+    gives = Markup("; ").join(named) or "no defect that was tried moves it clearly by itself"
+    if (ends := _ends(content, of, shown)) is None:
+        yield Markup("{} of <bdi>{}</bdi>: {}.").format(shown.label, of, gives)
+        return
+    sound, thesis = ends
+    apart = Cited(
+        points(thesis.value - sound.value),
+        thesis.value - sound.value,
+        f"{thesis.source} + {sound.source}",
+        "the first less the second",
+    )
+    yield Markup(
+        "Of <bdi>{}</bdi>’s {} points of {}, from {} without a defect to {} with all: {}."
+    ).format(of, apart, shown.label, sound, thesis, gives)
+
+
+def _by_size(effect: Effect) -> float:
+    return -abs(effect.size)
+
+
+def _alone(on: Effect | None, off: Effect | None) -> Markup:
+    """Say what a defect moves: on alone, off alone, or both."""
+    said = [
+        Markup(words).format(each.cited("effect"), each.cited("low"), each.cited("high"))
+        for words, each in (
+            ("{} ({} to {}) on alone", on),
+            ("{} ({} to {}) on top of all others", off),
+        )
+        if each is not None
+    ]
+    defect = next(each.facts["defect"] for each in (on, off) if each is not None)
+    return Markup("<code>{}</code> gives {}").format(defect, Markup(", ").join(said))
+
+
+def _ends(content: Record, of: str, shown: Shown) -> tuple[Cited, Cited] | None:
+    """Return a metric without and with all defects; None where either was not measured."""
+    ends = []
+    for around in HOW:
+        name = f"{of}_{around}"
+        known = content["variants"].get(name, {}).get("metrics", {}).get(shown.name, {})
+        if known.get("value") is None:
+            return None
+        keys = ("variants", name, "metrics", shown.name, "value")
+        ends.append(cite(FILE, content, *keys, write=percent))
+    return ends[0], ends[1]
+
+
+def gap(content: Record, of: str, shown: Shown) -> Cited | None:
+    """Return by how much the published figure of an experiment's method exceeds few-shot's."""
+    known = {row["adaptation"]: row for row in published() if row["source"] == "thesis"}
+    own = known.get(ADAPTATION.get(method(content, of), ""), {}).get(shown.column)
+    few = known.get("few_shot", {}).get(shown.column)
+    if not (isinstance(own, Cited) and isinstance(few, Cited)):
+        return None
+    value = (float(own) - float(few)) / 100
+    return Cited(points(value), value, f"{own.source} + {few.source}", "the first less the second")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A metric's effects: rows of (defect, marks), a mark being (hollow, value, low, high)."""
+
+    ident: str
+    shown: Shown
+    rows: list[tuple[str, list[tuple[bool, float, float | None, float | None]]]]
+    ticks: list[float]
+    noise: float | None
+    gap: Cited | None
+
+    def at(self, value: float) -> float:
+        """Return where a value lies across the panel."""
+        first, last = self.ticks[0], self.ticks[-1]
+        return LEFT + (RIGHT - LEFT) * (value - first) / (last - first)
+
+    def within(self, value: float) -> float:
+        """Return where a value lies, or the nearer end of the panel."""
+        return min(max(self.at(value), LEFT), RIGHT)
+
+
+def panels(content: Record, of: str) -> list[Panel]:
+    """Return a panel for each metric that a defect could have moved."""
+    found = effects(content, of)
+    shown = {each.shown.name: each.shown for each in found}
+    return [_panel(content, of, each, index) for index, each in enumerate(shown.values())]
+
+
+def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
+    rows: dict[str, list[tuple[bool, float, float | None, float | None]]] = {}
+    reached = [0.0]
+    for each in effects(content, of, shown.name):
+        low, high, size = (each.numbers[name] for name in ("low", "high", "effect"))
+        if size is None:
+            continue
+        mark = (each.facts["around"] == "thesis", size, low, high)
+        rows.setdefault(each.facts["defect"], []).append(mark)
+        reached += [value for value in (size, low, high) if value is not None]
+    noise = content["noise"].get(of, {}).get(shown.name, {}).get("half_width")
+    line = gap(content, of, shown)
+    reached += [line.value] if line else []
+    order = sorted(rows, key=lambda name: -max(abs(mark[1]) for mark in rows[name]))
+    return Panel(
+        f"effect-{experiments(content).index(of)}-{index}",
+        shown,
+        [(name, rows[name]) for name in order],
+        nice_ticks(min(reached), max(reached), TICKS),
+        noise,
+        line,
+    )
+
+
+def table(content: Record, of: str) -> list[list[str]]:
+    """Return the rows of the table of an experiment's effects."""
+    return [
+        [
+            each.facts["defect"],
+            HOW[each.facts["around"]],
+            each.shown.label,
+            each.cited("without", percent),
+            each.cited("with", percent),
+            each.cited("effect"),
+            each.cited("low"),
+            each.cited("high"),
+            each.cited("p_holm", p_value),
+            "yes" if each.clear else "no",
+        ]
+        for each in sorted(effects(content, of), key=lambda e: (e.shown.label, _by_size(e)))
+    ]
+
+
+def noise(content: Record, of: str) -> list[list[str]]:
+    """Return metric and half the width of its band of seed noise."""
+    known = content["noise"].get(of, {})
+    return [
+        [shown.label, cite(FILE, content, "noise", of, shown.name, "half_width", write=percent)]
+        for shown in METRICS
+        if shown.name in known
+    ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a waterfall: what it is, from where to where, as fractions."""
+
+    label: str
+    change: Cited | None  # None for a state, which is reached by what comes before it
+    reached: Cited
+    start: float
+
+
+def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
+    """Return the steps from sound to published, which add up; none without both parents.
+
+    The largest effects of a defect alone come one by one, then the others together, then what the
+    defects do only together, and at last what is not theirs: another model, data and scale.
+    """
+    ends = _ends(content, of, shown)
+    if ends is None:
+        return []
+    sound, thesis = ends
+    alone = [e for e in effects(content, of, shown.name) if e.facts["around"] == "sound"]
+    alone.sort(key=_by_size)
+    steps = [Step("no defect", None, sound, 0.0)]
+    for each in alone[:STEPS]:
+        _go(steps, each.facts["defect"], each.cited("effect"))
+    if rest := alone[STEPS:]:
+        sizes = Cited(
+            points(sum(e.size for e in rest)),
+            sum(e.size for e in rest),
+            " + ".join(e.cited("effect").source for e in rest),
+            "their sum",
+        )
+        _go(steps, "all others, each alone", sizes)
+    _to(steps, "what they do only together", thesis)
+    steps.append(Step("all defects", None, thesis, 0.0))
+    printed = _printed(content, of, shown)
+    if printed is not None:
+        _to(steps, "not theirs: model, data, scale", printed)
+        steps.append(Step("as published", None, printed, 0.0))
+    return steps
+
+
+def _go(steps: list[Step], label: str, change: Cited) -> None:
+    """Add a step by so much."""
+    before = steps[-1].reached
+    value = before.value + change.value
+    source = f"{before.source} + {change.source}"
+    steps.append(Step(label, change, Cited(percent(value), value, source, "sum"), before.value))
+
+
+def _to(steps: list[Step], label: str, end: Cited) -> None:
+    """Add a step that leads to a state."""
+    before = steps[-1].reached
+    value = end.value - before.value
+    change = Cited(
+        points(value), value, f"{end.source} + {before.source}", "the first less the rest"
+    )
+    steps.append(Step(label, change, end, before.value))
+
+
+def _printed(content: Record, of: str, shown: Shown) -> Cited | None:
+    wanted = ADAPTATION.get(method(content, of), "few_shot")
+    for row in published():
+        text = row.get(shown.column)
+        if row["source"] == "thesis" and row["adaptation"] == wanted and isinstance(text, Cited):
+            value = float(text) / 100
+            return Cited(percent(value), value, text.source, "a hundredth")
+    return None
+
+
+def step_rows(steps: list[Step]) -> list[list[str]]:
+    """Return the rows of a waterfall's table: what it is, the change, and what it reaches."""
+    return [[step.label, step.change or "–", step.reached] for step in steps]
+
+
+def falls(content: Record) -> list[tuple[str, Shown, list[Step]]]:
+    """Return (experiment, metric, steps) of the waterfalls: trained ones, boxes and yes or no."""
+    shown = [metric(task, name) for task, name in content["main"].items()]
+    chosen = [
+        (of, each, waterfall(content, of, each))
+        for of in experiments(content)
+        if method(content, of) in ADAPTATION
+        for each in shown
+        if each.name in ("iou", "f1_state")
+    ]
+    return [each for each in chosen if each[2]]
+
+
+def scale(steps: list[Step]) -> list[float]:
+    """Return the ticks of a waterfall's axis."""
+    reached = [step.reached.value for step in steps]
+    return nice_ticks(min(0.0, *reached), max(reached), TICKS)
+
+
+def across(ticks: list[float], value: float) -> float:
+    """Return where a value lies on the axis with these ticks."""
+    return LEFT + (RIGHT - LEFT) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+
+
+def inert(content: Record) -> list[list[str]]:
+    """Return what changes nothing, and why: the same reason of both sides in one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for one in content["effects"]:
+        if one["inert"]:
+            rows.setdefault((one["defect"], one["of"], one["inert"]), []).append(HOW[one["around"]])
+    return [[defect, of, " and ".join(how), why] for (defect, of, why), how in rows.items()]
+
+
+def needed(content: Record) -> list[Markup]:
+    """Return what is said of each bundle that the audits speak for."""
+    said = []
+    for i, one in enumerate(content["bundles"]):
+        alone, together, n = (
+            cite(FILE, content, "bundles", i, name, write=count)
+            for name in ("alone", "together", "n")
+        )
+        text = Markup("<code>[{}]</code>: {}: {} of {} with all defects, {} with the last alone.")
+        said.append(text.format(", ".join(one["defects"]), one["measured"], together, n, alone))
+    return said
+
+
+def costs(content: Record) -> Mapping[str, str]:
+    """Return what was asked for, and what it took."""
+
+    def of(name: str, write: Callable[[float], str] = count) -> Cited:
+        return cite(FILE, content, "costs", name, write=write)
+
+    return {
+        "Trainings asked for": of("trainings_asked"),
+        "Trainings made": of("trainings_made"),
+        "Of these the study’s own": of("from_the_study"),
+        "Time of all trainings": of("training_seconds", duration),
+        "Predictions asked for": of("predictions_asked"),
+        "Predictions made": of("predictions_made"),
+        "Answers": of("answers"),
+    }
+
+
+def test_set(content: Record) -> Markup:
+    """Say what the common test set is."""
+    said = [
+        Markup("{} of {}").format(cite(FILE, content, "test_set", "tasks", task, write=count), task)
+        for task in content["test_set"]["tasks"]
+    ]
+    manuals = cite(FILE, content, "test_set", "manuals", write=count)
+    return Markup("{} from {} manuals").format(Markup(", ").join(said), manuals)
