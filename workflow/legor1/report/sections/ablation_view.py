@@ -1,17 +1,17 @@
 """What an ablation found: sentences made from its numbers, figures, tables, and what is inert."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from legor1.core.format import count, duration, p_value, percent, points
+from legor1.core.format import p_value, percent, points
 from legor1.core.layout import IN_RUN
 from legor1.evaluation.significance import significant
-from legor1.report.citation import Cited, Record, cite
+from legor1.report.citation import Cited, Record, cite, total
 from legor1.report.study import published
 from legor1.report.svg import nice_ticks
-from legor1.tasks.discovery import METRICS, metric
+from legor1.tasks.discovery import metric
 from legor1.tasks.task import Shown
 
 FILE = IN_RUN.ablation_effects
@@ -160,17 +160,8 @@ class Panel:
     shown: Shown
     rows: list[tuple[str, list[tuple[bool, float, float | None, float | None]]]]
     ticks: list[float]
-    noise: float | None
+    noise: Cited | None
     gap: Cited | None
-
-    def at(self, value: float) -> float:
-        """Return where a value lies across the panel."""
-        first, last = self.ticks[0], self.ticks[-1]
-        return LEFT + (RIGHT - LEFT) * (value - first) / (last - first)
-
-    def within(self, value: float) -> float:
-        """Return where a value lies, or the nearer end of the panel."""
-        return min(max(self.at(value), LEFT), RIGHT)
 
 
 def panels(content: Record, of: str) -> list[Panel]:
@@ -190,7 +181,8 @@ def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
         mark = (each.facts["around"] == "thesis", size, low, high)
         rows.setdefault(each.facts["defect"], []).append(mark)
         reached += [value for value in (size, low, high) if value is not None]
-    noise = content["noise"].get(of, {}).get(shown.name, {}).get("half_width")
+    known = shown.name in content["noise"].get(of, {})
+    keys = ("noise", of, shown.name, "half_width")
     line = gap(content, of, shown)
     reached += [line.value] if line else []
     order = sorted(rows, key=lambda name: -max(abs(mark[1]) for mark in rows[name]))
@@ -199,7 +191,7 @@ def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
         shown,
         [(name, rows[name]) for name in order],
         nice_ticks(min(reached), max(reached), TICKS),
-        noise,
+        cite(FILE, content, *keys, write=percent) if known else None,
         line,
     )
 
@@ -220,16 +212,6 @@ def table(content: Record, of: str) -> list[list[str]]:
             "yes" if each.clear else "no",
         ]
         for each in sorted(effects(content, of), key=lambda e: (e.shown.label, _by_size(e)))
-    ]
-
-
-def noise(content: Record, of: str) -> list[list[str]]:
-    """Return metric and half the width of its band of seed noise."""
-    known = content["noise"].get(of, {})
-    return [
-        [shown.label, cite(FILE, content, "noise", of, shown.name, "half_width", write=percent)]
-        for shown in METRICS
-        if shown.name in known
     ]
 
 
@@ -256,16 +238,10 @@ def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
     alone = [e for e in effects(content, of, shown.name) if e.facts["around"] == "sound"]
     alone.sort(key=_by_size)
     steps = [Step("no defect", None, sound, 0.0)]
-    for each in alone[:STEPS]:
+    for each in filter(lambda each: each.size, alone[:STEPS]):
         _go(steps, each.facts["defect"], each.cited("effect"))
-    if rest := alone[STEPS:]:
-        sizes = Cited(
-            points(sum(e.size for e in rest)),
-            sum(e.size for e in rest),
-            " + ".join(e.cited("effect").source for e in rest),
-            "their sum",
-        )
-        _go(steps, "all others, each alone", sizes)
+    if rest := [each.cited("effect") for each in alone[STEPS:] if each.size]:
+        _go(steps, "all others, each alone", total(rest, points))
     _to(steps, "what they do only together", thesis)
     steps.append(Step("all defects", None, thesis, 0.0))
     printed = _printed(content, of, shown)
@@ -278,9 +254,7 @@ def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
 def _go(steps: list[Step], label: str, change: Cited) -> None:
     """Add a step by so much."""
     before = steps[-1].reached
-    value = before.value + change.value
-    source = f"{before.source} + {change.source}"
-    steps.append(Step(label, change, Cited(percent(value), value, source, "sum"), before.value))
+    steps.append(Step(label, change, total([before, change], percent), before.value))
 
 
 def _to(steps: list[Step], label: str, end: Cited) -> None:
@@ -328,8 +302,9 @@ def scale(steps: list[Step]) -> list[float]:
 
 
 def across(ticks: list[float], value: float) -> float:
-    """Return where a value lies on the axis with these ticks."""
-    return LEFT + (RIGHT - LEFT) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+    """Return where a value lies on the axis with these ticks, or the nearer end of it."""
+    at = LEFT + (RIGHT - LEFT) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+    return min(max(at, LEFT), RIGHT)
 
 
 def inert(content: Record) -> list[list[str]]:
@@ -339,43 +314,3 @@ def inert(content: Record) -> list[list[str]]:
         if one["inert"]:
             rows.setdefault((one["defect"], one["of"], one["inert"]), []).append(HOW[one["around"]])
     return [[defect, of, " and ".join(how), why] for (defect, of, why), how in rows.items()]
-
-
-def needed(content: Record) -> list[Markup]:
-    """Return what is said of each bundle that the audits speak for."""
-    said = []
-    for i, one in enumerate(content["bundles"]):
-        alone, together, n = (
-            cite(FILE, content, "bundles", i, name, write=count)
-            for name in ("alone", "together", "n")
-        )
-        text = Markup("<code>[{}]</code>: {}: {} of {} with all defects, {} with the last alone.")
-        said.append(text.format(", ".join(one["defects"]), one["measured"], together, n, alone))
-    return said
-
-
-def costs(content: Record) -> Mapping[str, str]:
-    """Return what was asked for, and what it took."""
-
-    def of(name: str, write: Callable[[float], str] = count) -> Cited:
-        return cite(FILE, content, "costs", name, write=write)
-
-    return {
-        "Trainings asked for": of("trainings_asked"),
-        "Trainings made": of("trainings_made"),
-        "Of these the study’s own": of("from_the_study"),
-        "Time of all trainings": of("training_seconds", duration),
-        "Predictions asked for": of("predictions_asked"),
-        "Predictions made": of("predictions_made"),
-        "Answers": of("answers"),
-    }
-
-
-def test_set(content: Record) -> Markup:
-    """Say what the common test set is."""
-    said = [
-        Markup("{} of {}").format(cite(FILE, content, "test_set", "tasks", task, write=count), task)
-        for task in content["test_set"]["tasks"]
-    ]
-    manuals = cite(FILE, content, "test_set", "manuals", write=count)
-    return Markup("{} from {} manuals").format(Markup(", ").join(said), manuals)
