@@ -11,8 +11,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from legor1.core.files import write_json, write_jsonl
-from legor1.report.page import render
+from legor1.report.page import environment, render
 from legor1.report.sections import result_tables
+from legor1.report.study import Study
+from legor1.tasks.discovery import TASKS, main_metric
 
 BOXES = '[{"bbox_2d": [40, 30, 200, 150], "label": "2 red 2x4 brick"}]'
 SCRIPT = "<script>alert(1)</script>"
@@ -127,6 +129,18 @@ class Page(HTMLParser):
 
     def all(self, attribute: str) -> list[str]:
         return [given[attribute] for _, given in self.elements if attribute in given]
+
+
+def macro(template: str, name: str, *given) -> Markup:
+    """Return what a macro of the report's templates makes."""
+    return vars(environment().get_template(template).module)[name](*given)
+
+
+def answers(study: Study) -> list[Markup]:
+    """Return what the report says of each task."""
+    protocol = study.protocols[0]
+    known = [metric for metric in map(main_metric, TASKS) if study.scored(protocol, metric)]
+    return [macro("_summary.html.j2", "answer", study, protocol, metric) for metric in known]
 
 
 def plain(rows: list[list[str]]) -> list[list[str]]:

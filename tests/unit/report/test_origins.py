@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from report_run import macro
 
 from legor1.core.files import write_json
 from legor1.report.sections import provenance_view
@@ -75,7 +76,7 @@ def test_the_stages_are_listed_with_what_they_took_and_whom_they_follow(made):
 
 
 def test_the_commands_are_those_of_the_last_commit(made):
-    assert provenance_view.command(read(made.folder)).splitlines() == [
+    assert macro("_facts.html.j2", "commands", read(made.folder)).splitlines() == [
         "git checkout " + "a" * 40,
         "make setup",
         "cp results/tiny/config.json again.json",

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import study_jobs
 from reading_back import faults
-from report_run import EXPERIMENTS, SCORES, Run
+from report_run import EXPERIMENTS, SCORES, Run, answers
 from whole_run import fill, take_away, undo
 
 from legor1.cli import main
@@ -15,7 +15,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.monitor import run_files
 from legor1.report.page import render
-from legor1.report.sections import summary, trust, unfinished
+from legor1.report.sections import trust, unfinished
 
 KNOWN = study_jobs.listed(Run.__dataclass_fields__["config"].default_factory())
 PARTS = [job for job in KNOWN if job.rule not in ("render_report", "predict_shard")]
@@ -57,7 +57,7 @@ def judge_claims(study: Run) -> None:
         scored = (study.folder / f"scores/{name}/sound/scores.json").exists()
         known = {key for key in read.scores if key[3] == name}
         assert bool(known) == (tabled or scored)
-        said = " ".join(summary.answers(read, read.protocols[0]))
+        said = " ".join(answers(read))
         assert known or f">{name}<" not in said
 
 

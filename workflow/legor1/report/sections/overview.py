@@ -5,7 +5,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from legor1.core.format import count, large, size
+from legor1.core.format import count
 from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
@@ -29,17 +29,6 @@ def is_demonstration(study: Study) -> bool:
     """Tell whether data or model stand in for the real ones."""
     config = study.config
     return config["base"]["source"] in STAND_INS or config["dataset"]["source"] == "synthetic"
-
-
-def base_size(study: Study) -> str:
-    """Return how many parameters the base model has, or nothing if no training recorded it."""
-    for name, training in study.trainings.items():
-        if "total_parameters" in training.facts:
-            own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
-            where = pointer(IN_RUN.training(name), "total_parameters")
-            text = Cited(large(own), own, where, "less /trainable_parameters")
-            return Markup("{} parameters").format(text)
-    return ""
 
 
 def taught(study: Study, experiment: Experiment) -> list[str]:
@@ -84,7 +73,7 @@ def _steps_in_all(study: Study, name: str) -> Cited | None:
 def recipes(study: Study) -> Rows:
     """Return one row a setting in which experiments differ: its name, then every one's value."""
     blocks = [
-        _flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
+        flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
         for e in study.experiments
     ]
     names = dict.fromkeys(name for block in blocks for name in block)
@@ -92,14 +81,14 @@ def recipes(study: Study) -> Rows:
     return [row for row in rows if len({*row[1:]} - {"–"}) > 1]
 
 
-def _flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
+def flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
     """Return what stands under ``keys`` as one mapping: keys joined by dots → values as text."""
     cited = cite(file, content, *keys, write=_text)
     if not isinstance(cited.value, dict):
         return {name: cited}
     settings: dict[str, str] = {}
     for key in cited.value:
-        settings |= _flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
+        settings |= flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
     return settings
 
 
@@ -140,38 +129,3 @@ def quarantine(study: Study) -> Rows:
         for where, rows in set_aside.items()
         for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
-
-
-def data(study: Study) -> dict[str, str]:
-    """Return facts about the dataset and its split."""
-    source = study.config["dataset"]["source"]
-    own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
-    facts = {"Source": own.get(source, source)}
-    if isinstance(study.config["dataset"].get(source), dict):
-        settings = _flat(study.config_file, study.config, "dataset", source)
-        facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
-    if study.manifest:
-        file = IN_RUN.data.manifest
-        files = counted(len(study.manifest["files"]), pointer(file, "files"), "its length")
-        total = cite(file, study.manifest, "total_bytes", write=size)
-        facts["Tree"] = Markup("{} files, {}").format(files, total)
-    for protocol, split in study.splits.items():
-        if split:
-            cited = partial(cite, IN_RUN.data.split(protocol), split)
-            share = cited("test_fraction", write="{:.0%}".format)
-            name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            text = Markup("<bdi>{}</bdi>, seed {}, {} test")
-            facts[name] = text.format(split["protocol"], cited("seed"), share)
-    return facts
-
-
-def base(study: Study) -> dict[str, str]:
-    """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    cited = partial(cite, IN_RUN.base_model, study.base)
-    facts = {"Size": base_size(study) or "tiny"}
-    for key in ("source", "revision"):
-        if study.base.get(key):
-            facts[key.capitalize()] = cited(key, write=_text)
-    for name in study.base.get("files", {}):
-        facts[name] = cited("files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
-    return facts

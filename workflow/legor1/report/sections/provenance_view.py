@@ -107,14 +107,6 @@ def versions(study: Study) -> dict[str, str]:
     return {name: _agreed(study.steps, _under("versions", name)) for name in sorted(names)}
 
 
-def command(study: Study) -> str:
-    """Return the commands that make the study again in a clone of the repository."""
-    commits = [step.record["commit"] for step in study.steps]
-    lines = [f"git checkout {commits[-1]}"] if commits and commits[-1] else []
-    config = f"cp results/{study.config['run']}/config.json again.json"
-    return "\n".join([*lines, "make setup", config, ".venv/bin/snakemake --configfile again.json"])
-
-
 def stages(study: Study) -> Table:
     """Return a row a stage: its jobs, what they took, and which stages it takes files from."""
     edges = provenance_graph.edges(study.steps)

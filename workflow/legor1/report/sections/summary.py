@@ -6,30 +6,23 @@ from functools import partial
 from markupsafe import Markup
 
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, counted, pointer
-from legor1.report.sections import overview, result_tables
-from legor1.report.study import Scored, Study
+from legor1.report.citation import Cited, cite
+from legor1.report.sections import result_tables
+from legor1.report.study import Study
 from legor1.report.svg import macros
 from legor1.tasks.discovery import TASKS, main_metric
 from legor1.tasks.task import Shown
 
-TEMPLATE = "_summary.html.j2"
 # How far a score must lie from the best answer without a model, towards a perfect one.
 LEARNT, IN_PART = 0.5, 0.1
 
 
-def question(study: Study) -> Markup:
-    """Return what was asked, in one sentence."""
-    return macros(TEMPLATE)["question"](study, [task.purpose for task in TASKS.values()])
-
-
-def headline(study: Study, protocol: str) -> Markup:
-    """Return what training taught the model and what not; empty if no trained one was compared."""
-    lists: dict[str, list[str]] = {"learnt": [], "in_part": [], "not": []}
+def purposes(study: Study, protocol: str) -> dict[str, list[str]]:
+    """Return the purposes of the tasks by what ``learnt`` says of them."""
+    lists: dict[str, list[str]] = {"learnt": [], "in_part": [], "not": [], "": []}
     for name, task in TASKS.items():
-        if how := learnt(study, protocol, main_metric(name)):
-            lists[how].append(task.purpose)
-    return macros(TEMPLATE)["headline"](lists) if any(lists.values()) else Markup()
+        lists[learnt(study, protocol, main_metric(name))].append(task.purpose)
+    return lists
 
 
 def learnt(study: Study, protocol: str, metric: Shown) -> str:
@@ -57,22 +50,6 @@ def learnt(study: Study, protocol: str, metric: Shown) -> str:
     return next(name for name, least in levels if most >= least) if trained else ""
 
 
-def scope(study: Study, protocol: str) -> Markup:
-    """Return how much the answer rests on: examples, manuals, seeds of training and tests."""
-    metrics = [main_metric(task) for task in TASKS]
-    known = [scored[0][1] for metric in metrics if (scored := study.scored(protocol, metric))]
-    examples = [score.cited("n") for score in known]
-    pairs = study.comparison.get("comparisons", [])
-    tests = sum(len(pair["tasks"]) for pair in pairs)
-    source = pointer(IN_RUN.comparison, "comparisons")
-    return macros(TEMPLATE)["scope"](
-        examples,
-        manuals(study),
-        overview.training_seeds(study) if study.trained else [],
-        counted(tests, source, "main tests") if tests else None,
-    )
-
-
 def manuals(study: Study) -> list[Cited]:
     """Return each number of manuals that the examples of a task come from, the smallest first."""
     numbers: dict[int, Cited] = {}
@@ -84,36 +61,10 @@ def manuals(study: Study) -> list[Cited]:
     return [numbers[n] for n in sorted(numbers)]
 
 
-def answers(study: Study, protocol: str) -> list[Markup]:
-    """Return a sentence or two for each task that has numbers, the main task first."""
-    sentences = []
-    for metric in map(main_metric, TASKS):
-        if not (known := study.scored(protocol, metric)):
-            continue
-        label = metric.label
-        if not (label[1:2].isupper() or label[1:2].isdigit()):  # within a sentence
-            label = label[0].lower() + label[1:]
-        untaught = [
-            (e, score)
-            for e, score in known
-            if e in study.trained and metric.task not in overview.taught(study, e)
-        ]
-        sentences.append(
-            macros(TEMPLATE)["answer"](
-                TASKS[metric.task].title,
-                learnt(study, protocol, metric),
-                label,
-                [*_clauses(study, protocol, metric, known)],
-                result_tables.free_best(study, protocol, metric),
-                untaught,
-            )
-        )
-    return sentences
-
-
-def _clauses(study: Study, protocol: str, metric: Shown, known: Scored) -> Iterator[Markup]:
+def clauses(study: Study, protocol: str, metric: Shown) -> Iterator[Markup]:
     """Yield what can be said beside the baseline, and of the best of the others beside the rest."""
-    words, standing = macros(TEMPLATE), partial(result_tables.standing, study, protocol, metric)
+    standing = partial(result_tables.standing, study, protocol, metric)
+    words, known = macros("_summary.html.j2"), study.scored(protocol, metric)
     base = next((pair for pair in known if pair[0] == study.baseline), known[0])
     others = [pair for pair in known if pair != base]
     if not others:

@@ -11,13 +11,10 @@ from legor1.core.layout import IN_RUN
 from legor1.evaluation import suites
 from legor1.published import defects
 from legor1.publishing import outputs
-from legor1.report import svg
 from legor1.report.citation import Cited, Record, Table, cite, counted, pointer, span
-from legor1.report.sections import result_tables
 from legor1.report.study import DIFFERENCE, Experiment, Study
-from legor1.report.svg import Panel
 from legor1.tasks import baselines
-from legor1.tasks.discovery import METRICS, TASKS, main_metric, metric
+from legor1.tasks.discovery import METRICS, TASKS, metric
 
 PROTOCOL = "sound"  # under it an unreadable answer is a miss; the thesis's has no such rates
 LOW = 0.95  # a smaller share of readable answers is pointed out
@@ -29,28 +26,6 @@ def confidence(study: Study) -> Cited:
     """Return the confidence of the intervals as whole percent, unbroken."""
     cited = partial(cite, study.config_file, study.config, "evaluation", "confidence")
     return cited(write=lambda fraction: f"{100 * fraction:.0f}\N{NO-BREAK SPACE}%")
-
-
-def interval_method(study: Study) -> str:
-    """Return how the intervals were made, in the words of ``scores.json``."""
-    for name, scores in study.scoring.items():
-        if method := scores.get("interval", {}).get("method"):
-            file = IN_RUN.scores(name, study.protocols[0])
-            replicates = cite(file, scores, "interval", "replicates", write=count)
-            return Markup("<bdi>{}</bdi>, {} replicates").format(method, replicates)
-    return "bootstrap"
-
-
-def intervals(study: Study, protocol: str) -> list[Panel]:
-    """Return one panel a task: every experiment's main metric with its interval, in percent."""
-    panels = []
-    for shown in map(main_metric, TASKS):
-        if scored := study.scored(protocol, shown):
-            free = result_tables.free_best(study, protocol, shown)
-            picture = svg.chart("intervals", f"headline-{shown.name}", shown.label, scored, free)
-            note = f"{shown.label}, percent; dashed: best answer without a model"
-            panels.append((TASKS[shown.task].title, note, picture))
-    return panels
 
 
 def differences(study: Study) -> Table:
