@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+import lxml.html
 import pandas as pd
 from markupsafe import Markup
 from PIL import Image
@@ -136,16 +137,17 @@ def macro(template: str, name: str, *given) -> Markup:
     return vars(environment().get_template(template).module)[name](*given)
 
 
+def table(name: str, *given) -> list[list[str]]:
+    """Return the cells of a table of the report, its headings first; none where there is none."""
+    made = lxml.html.fromstring(f"<div>{macro('_tables.html.j2', name, *given)}</div>")
+    return [[cell.text_content() for cell in row] for row in made.iter("tr")]
+
+
 def answers(study: Study) -> list[Markup]:
     """Return what the report says of each task."""
     protocol = study.protocols[0]
     known = [metric for metric in map(main_metric, TASKS) if study.scored(protocol, metric)]
     return [macro("_summary.html.j2", "answer", study, protocol, metric) for metric in known]
-
-
-def plain(rows: list[list[str]]) -> list[list[str]]:
-    """Return the cells of a table without their markup."""
-    return [[Markup(cell).striptags() for cell in row] for row in rows]
 
 
 def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:

@@ -1,5 +1,5 @@
 import pytest
-from report_run import EXPERIMENTS, SCRIPT
+from report_run import EXPERIMENTS, SCRIPT, table
 
 from legor1.core.files import write_json
 from legor1.core.format import duration
@@ -9,7 +9,7 @@ from legor1.report.study import read
 
 def test_what_was_run_and_what_not(full):
     study = read(full.folder)
-    assert overview.counts(study)[0] == ["Find the parts (object)", "1", "1"]
+    assert table("counts", study)[1] == ["Find the parts (object)", "1", "1"]
     assert overview.quarantine(study) == [["odd " + SCRIPT, "2"]]
     assert "1 min 05 s" in full.page().text.partition("What it cost")[2]
     not_run = full.page().text.partition("Not run")[2]

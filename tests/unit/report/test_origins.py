@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from report_run import macro
+from report_run import macro, table
 
 from legor1.core.files import write_json
 from legor1.report.sections import provenance_view
@@ -59,16 +59,16 @@ def test_versions_that_differ_between_stages_name_them(made):
 
 
 def test_every_result_is_listed_with_how_it_was_made(made):
-    headings, rows = provenance_view.outputs(read(made.folder))
+    headings, *rows = table("outputs", read(made.folder))
     assert headings[:3] == ["Result", "Stage", "Commit"]
-    assert [[*map(str, row)] for row in rows][-1] == [
-        "<code>table.csv</code>", "table", "a" * 12, "2026-01-02 03:04:05", "1.5 s", "100 MiB",
+    assert rows[-1] == [
+        "table.csv", "table", "a" * 12, "2026-01-02 03:04:05", "1.5 s", "100 MiB",
         "A processor",
     ]  # fmt: skip
 
 
 def test_the_stages_are_listed_with_what_they_took_and_whom_they_follow(made):
-    _, rows = provenance_view.stages(read(made.folder))
+    _, *rows = table("stages", read(made.folder))
     assert [row[:6] for row in rows] == [
         ["score", "2", "3.0 s", "1.5 s", "100 MiB", "–"],
         ["table", "1", "1.5 s", "1.5 s", "100 MiB", "score"],
@@ -87,4 +87,4 @@ def test_the_commands_are_those_of_the_last_commit(made):
 def test_a_run_without_records_says_so(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     assert said(run) == "No record says how the results were made."
-    assert provenance_view.stages(read(run.folder))[1] == []
+    assert table("stages", read(run.folder)) == []

@@ -42,6 +42,7 @@ UNWRITABLE = re.compile(
 def environment() -> Environment:
     """Return Jinja's environment: all values escaped, undefined names are errors."""
     made = Environment(
+        extensions=["jinja2.ext.do"],
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,7 +53,7 @@ def environment() -> Environment:
     made.filters |= {"count": formats.count, "percent": formats.percent, "short": formats.short}
     made.globals |= {"Cited": Cited, "cite": cite, "counted": counted, "pointer": pointer}
     made.globals |= {"IN_RUN": IN_RUN, "formats": formats}
-    made.globals["main_metrics"] = [main_metric(task) for task in TASKS]
+    made.globals["main_metrics"] = {(m.task, m.name): m for m in map(main_metric, TASKS)}
     return made
 
 

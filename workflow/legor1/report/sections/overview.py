@@ -11,7 +11,6 @@ from legor1.report.citation import Cited, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
-SIDES = ("train", "test")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
 
 Rows = list[list[str]]
@@ -98,24 +97,6 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return "none" if value is None else str(value)
-
-
-def counts(study: Study) -> Rows:
-    """Return one row a task: its name, and how many examples were trained and tested on.
-
-    Where several protocols prepared the data, each has its rows, under its name.
-    """
-    rows: Rows = []
-    for protocol, split in study.splits.items():
-        file, tasks = IN_RUN.data.split(protocol), split.get("tasks", {})
-        under = f"{protocol}: " if len(study.splits) > 1 else ""
-        for task in (task for task in TASKS.values() if task.name in tasks):
-            numbers = (cite(file, split, "tasks", task.name, side, write=count) for side in SIDES)
-            rows.append([f"{under}{task.title} ({task.name})", *numbers])
-        sums = [counted(len(split.get(s, [])), pointer(file, s), "its length") for s in SIDES]
-        if any(total.value for total in sums):
-            rows.append([f"{under}All", *sums])
-    return rows
 
 
 def quarantine(study: Study) -> Rows:
