@@ -22,7 +22,7 @@ def test_settings_that_differ_stand_side_by_side(run):
         "grpo": {"method": "grpo", "lora": {"r": 16}, "demonstrations": True}
     }
     run.configure(experiments=experiments)
-    assert overview.recipes(read(run.folder)) == [
+    assert table("recipes", read(run.folder))[1:] == [
         ["method", "baseline", "sft", "grpo"],
         ["lora.r", "–", "8", "16"],  # demonstrations are alike
     ]
@@ -35,9 +35,11 @@ def test_the_steps_of_a_chain_are_added_up(run):
     for name, steps in (("sft", 1100), ("sft_grpo", 50), ("far", 1)):
         write_json(run.folder / f"adapters/{name}/run.json", {"rows": 8, "steps": steps})
     study = read(run.folder)
-    *_, chain, far = (overview.preparation(study, e)[-1] for e in study.experiments)
-    assert chain.striptags() == "from sft, 1,150 steps in all" and far == "from grpo"
-    assert "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps" in chain
+    steps = overview.steps_in_all(study, "sft_grpo")
+    assert steps == "1,150" and overview.steps_in_all(study, "far") is None
+    assert steps.source == "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps"
+    text = run.page().text
+    assert "from sft, 1,150 steps in all" in text and "trained on all tasks from grpo" in text
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,8 @@ def test_repeats_of_a_training_are_one_column_and_one_claim(run):
     run.table(SCORES | {"sft_seed43": {"iou": (0.391, 0.36, 0.42)}})
     study = read(run.folder)
     assert [one.name for one in study.experiments] == list(EXPERIMENTS)
-    assert (
-        "run with 2 seeds (42 and 43)"
-        in macro("_summary.html.j2", "scope", study, "sound").striptags()
-    )
+    scope = macro("_summary.html.j2", "scope", study, "sound")
+    assert "run with 2 seeds (42 and 43)" in scope.striptags()
     text = run.page().text
     assert "other seeds: 39.1" in text and "A second seed." not in text
     assert "other seeds: 39.1" in table_export.rendered("results.md.j2", study)

@@ -27,7 +27,7 @@ def test_a_study_in_one_piece_has_no_warning(made):
     page = made.page()
     assert "○ One commit without changes made every result" in page.text
     assert "▲ Provenance." not in page.text
-    assert provenance_view.machine(read(made.folder))["Commit"] == "a" * 12
+    assert f"Commit {'a' * 12} Python 3.11.7" in page.text
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,8 @@ def test_what_does_not_belong_together_is_said_at_the_top_of_the_page(made, chan
 def test_versions_that_differ_between_stages_name_them(made):
     made.record("table.csv", "table", "scores/sft/scores.json", outputs=[],
                 versions={"torch": "2.11.0", "scipy": "1.17.1"})  # fmt: skip
-    found = provenance_view.versions(read(made.folder))
-    assert found["scipy"] == "1.17.1"
-    assert found["torch"].striptags() == "▲ 2.14.1 (score); 2.11.0 (table)"
+    text = made.page().text
+    assert "scipy 1.17.1" in text and "torch ▲ 2.14.1 (score); 2.11.0 (table)" in text
 
 
 def test_every_result_is_listed_with_how_it_was_made(made):

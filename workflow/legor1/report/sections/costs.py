@@ -50,7 +50,7 @@ def table(study: Study) -> Table:
         rows += [_sum(experiment.name, "together", own)] if len(own) > 1 else []
     others = [step for step in study.steps if not step.stage.startswith(("train", "predict"))]
     if others:  # what no experiment has alone
-        rest = _recorded("all", "the other stages", others, EVERY)._replace(device="cores")
+        rest = _recorded("all", "the other stages", others, EVERY)
         known.append(rest)
         rows.append([*rest[:-1]])
     if len(known) > 1:
@@ -98,16 +98,24 @@ def _prediction(study: Study, name: str) -> Use | None:
 
 
 def _recorded(name: str, stage: str, steps: Sequence[Step], file: str) -> Use:
-    """Return what the records of some steps, which are ``file``, say that they took together."""
-    gpu, records = all(step.gpu for step in steps), [step.record for step in steps]
-    most = max(record["peak_gpu_memory_mib"] or record["peak_memory_mib"] for record in records)
+    """Return what the records of some steps, which stand in ``file``, say of them together.
+
+    Of the steps of several stages, the cores are added up; of one stage, all have the same.
+    """
+    several, records = file == EVERY, [step.record for step in steps]
+    of, gpu = f" of {stage}" if several else "", steps[0].gpu and not several
+    most = max((gpu and one["peak_gpu_memory_mib"]) or one["peak_memory_mib"] for one in records)
     whole = sum(record["wall_seconds"] for record in records)
-    hours = sum(s.record["wall_seconds"] * (1 if gpu else s.cores) for s in steps) / 3600
-    source, of = pointer(file, "wall_seconds"), f"of {stage}"
-    seconds = Cited(duration(whole), whole, source, f"sum {of}")
-    spent = Cited(_hours(hours, gpu), hours, source, f"hours of devices {of}")
-    memory = Cited(mib(most), most, pointer(file, "peak memory"), f"greatest {of}")
-    return Use(name, stage, _devices(steps), seconds, spent, memory, gpu)
+    number = 1 if gpu else steps[0].cores
+    hours, way = number * whole / 3600, f"hours × {number}"
+    if several:
+        hours = sum(step.record["wall_seconds"] * step.cores for step in steps) / 3600
+        way = f"core-hours{of}"
+    source = pointer(file, "wall_seconds")
+    seconds = Cited(duration(whole), whole, source, f"sum{of}")
+    spent = Cited(_hours(hours, gpu), hours, source, way)
+    memory = Cited(mib(most), most, pointer(file, "peak_memory_mib"), f"greatest{of}")
+    return Use(name, stage, "cores" if several else _devices(steps), seconds, spent, memory, gpu)
 
 
 def _devices(steps: Iterable[Step]) -> str:

@@ -3,8 +3,6 @@
 from collections import Counter
 from functools import partial
 
-from markupsafe import Markup
-
 from legor1.core.format import count
 from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, counted, pointer, total
@@ -12,8 +10,6 @@ from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
-
-Rows = list[list[str]]
 
 
 def training_seeds(study: Study) -> list[Cited]:
@@ -37,27 +33,7 @@ def taught(study: Study, experiment: Experiment) -> list[str]:
     return [*study.settings(experiment).get("tasks", TASKS)]
 
 
-def preparation(study: Study, experiment: Experiment) -> list[str]:
-    """Return in a few words each what an experiment is trained on, how much, and from where."""
-    settings = study.settings(experiment)
-    if experiment.method == "baseline":
-        shown = settings.get("demonstrations")
-        return ["not trained", "worked examples in the prompt" if shown else "no worked examples"]
-    tasks, facts = taught(study, experiment), study.trainings[experiment.name].facts
-    named = "all tasks" if {*tasks} >= {*TASKS} else " and ".join(tasks) + " alone"
-    words = [f"trained on {named}"]
-    if "rows" in facts and "steps" in facts:
-        cited = partial(cite, IN_RUN.training(experiment.name), facts, write=count)
-        what = "prompts" if experiment.method == "grpo" else "rows"
-        words.append(Markup("{} {}, {} steps").format(cited("rows"), what, cited("steps")))
-    if start := settings.get("start_from"):
-        in_all = _steps_in_all(study, experiment.name)
-        more = Markup(", {} steps in all").format(in_all) if in_all else ""
-        words.append(Markup("from {}{}").format(start, more))
-    return words
-
-
-def _steps_in_all(study: Study, name: str) -> Cited | None:
+def steps_in_all(study: Study, name: str) -> Cited | None:
     """Return the steps of a training and of those that it starts from, None if one is unknown."""
     parts: list[Cited] = []
     while name:
@@ -67,17 +43,6 @@ def _steps_in_all(study: Study, name: str) -> Cited | None:
         parts.append(cite(IN_RUN.training(name), training.facts, "steps", write=count))
         name = study.config["experiments"].get(name, {}).get("start_from") or ""
     return total(parts, count)
-
-
-def recipes(study: Study) -> Rows:
-    """Return one row a setting in which experiments differ: its name, then every one's value."""
-    blocks = [
-        flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
-        for e in study.experiments
-    ]
-    names = dict.fromkeys(name for block in blocks for name in block)
-    rows = [[name, *(block.get(name, "–") for block in blocks)] for name in names]
-    return [row for row in rows if len({*row[1:]} - {"–"}) > 1]
 
 
 def flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
@@ -99,7 +64,7 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def quarantine(study: Study) -> Rows:
+def quarantine(study: Study) -> list[list[str]]:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
     set_aside = {pointer(IN_RUN.data.quarantine, "*", "reason"): study.quarantine}
     for name, split in list(study.splits.items())[:1]:  # the others leave out the same

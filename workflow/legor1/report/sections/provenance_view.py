@@ -71,19 +71,9 @@ def _files(what: str, files: list[str]) -> Iterable[Markup]:
         yield Markup("{}: {}{}.").format(what, Markup(", ").join(map(_code, files[:SHOWN])), more)
 
 
-def machine(study: Study) -> dict[str, str]:
-    """Return facts about code and machines; of this page alone, which commit rendered it."""
-    facts: dict[str, str] = {"Commit": _agreed(study.steps, commit_of)}
-    for key, label in (("python", "Python"), ("platform", "Platform"), ("cpus", "Cores")):
-        facts |= {label: text} if (text := _agreed(study.steps, _under(key))) != UNKNOWN else {}
-    facts["Devices"] = _agreed(study.steps, device)
-    return facts | {"Page rendered by": _code(commit(provenance.collect()))}
-
-
-def versions(study: Study) -> dict[str, str]:
-    """Return the version of each package; several where the stages differ."""
-    names = {name for step in study.steps for name in step.record["versions"]}
-    return {name: _agreed(study.steps, _under("versions", name)) for name in sorted(names)}
+def own_code() -> Markup:
+    """Return the commit that renders this page."""
+    return _code(commit(provenance.collect()))
 
 
 def stages(study: Study) -> Iterable[tuple[str, list[Step], list[str], list[str], list[str]]]:
@@ -105,17 +95,19 @@ def commit_of(step: Step) -> str:
     return text if text == UNKNOWN else step.cited("commit", write=lambda _: text)
 
 
-def _under(*keys: str) -> Callable[[Step], str]:
+def recorded(steps: Iterable[Step], *keys: str) -> str:
+    """Return what all steps record under ``keys``, as ``agreed``."""
+
     def write(step: Step) -> str:
         try:
             return step.cited(*keys)
         except (LookupError, TypeError):
             return UNKNOWN
 
-    return write
+    return agreed(steps, write)
 
 
-def _agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
+def agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
     """Return what all steps say that say anything; with their stages if they differ."""
     values = grouped(steps, write)
     values.pop(UNKNOWN, None)
