@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -132,9 +133,12 @@ class Page(HTMLParser):
         return [given[attribute] for _, given in self.elements if attribute in given]
 
 
+_environment = cache(environment)
+
+
 def macro(template: str, name: str, *given) -> Markup:
     """Return what a macro of the report's templates makes."""
-    return vars(environment().get_template(template).module)[name](*given)
+    return vars(_environment().get_template(template).module)[name](*given)
 
 
 def table(name: str, *given) -> list[list[str]]:

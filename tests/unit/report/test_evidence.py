@@ -20,15 +20,17 @@ FINDING = {
 
 def comparison(low: float) -> dict:
     metric = {"difference": 0.25, "low": low, "high": 0.3, "p_holm": 0.0003}
-    task = {"n": 40, "main": "iou", "metrics": {"iou": metric}}
+    metrics = {"f1_50_labelled": metric, "iou": metric}
+    task = {"n": 40, "main": "f1_50_labelled", "metrics": metrics}
     found = [{"baseline": "few_shot", "experiment": "sft", "tasks": {"object": task}}]
     return {"protocol": "sound", "baseline": "few_shot", "comparisons": found}
 
 
 def test_differences_are_signed_points_with_their_interval(run):
     write_json(run.folder / "comparison.json", comparison(-0.05))
+    names = ["sft", "few_shot", "Find the parts", "F1 of box and label"]
     assert table("differences", read(run.folder))[1:] == [
-        ["sft", "few_shot", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
+        [*names, "+25.0", "−5.0 to +30.0", "< 0.001"]
     ]
     assert "−5.0 to +30.0" in run.page().text  # in its cell of the results
 

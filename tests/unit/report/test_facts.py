@@ -39,7 +39,7 @@ def test_the_steps_of_a_chain_are_added_up(run):
     assert steps == "1,150" and overview.steps_in_all(study, "far") is None
     assert steps.source == "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps"
     text = run.page().text
-    assert "from sft, 1,150 steps in all" in text and "trained on all tasks from grpo" in text
+    assert "from sft, 1,150 steps in all" in text and "8 prompts, 1 steps from grpo" in text
 
 
 @pytest.mark.parametrize(

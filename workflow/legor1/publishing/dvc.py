@@ -115,8 +115,8 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     The UserError names the first file that is missing or differs.
     """
     actual = hashed(run, wanted)
-    right = {name for name, output in actual.items() if output.md5 == wanted[name]}
-    wrong = {name: md5 for name, md5 in wanted.items() if name not in right}
+    hashes = {name: output.md5 for name, output in actual.items()}
+    wrong = {name: md5 for name, md5 in wanted.items() if hashes.get(name) != md5}
     if not wrong:
         return
     here = {
@@ -126,7 +126,8 @@ def verify(run: Path, wanted: Mapping[str, str]) -> None:
     }
     cache = _cache()
     published = _files(run, wrong, cache)
-    path = min(path for path, _ in published.items() ^ here.items())
+    paths = published.keys() | here.keys()
+    path = min(path for path in paths if published.get(path) != here.get(path))
     md5 = published.get(path)
     damaged = f" and {_object(cache, md5)}, which may be damaged," if md5 else ""
     raise UserError(
