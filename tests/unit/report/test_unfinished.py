@@ -104,7 +104,7 @@ def test_what_is_missing_is_one_entry_a_kind(study):
     scored = [job for job in PARTS if job.rule == "score_predictions"]
     undo(study, *(job for job in scored if "few_shot" not in job.of))
     text = study.page().text
-    assert "scores : sft, protocol sound , grpo, protocol sound" in text
+    assert "scores: sft, protocol sound , grpo, protocol sound" in text
     assert text.count("score_predictions") == 1
 
 
