@@ -3,16 +3,20 @@
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import lxml.html
 import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
 from legor1.core.files import write_json, write_jsonl
-from legor1.report.page import render
+from legor1.report.page import environment, render
 from legor1.report.sections import result_tables
+from legor1.report.study import Study
+from legor1.tasks.discovery import TASKS, main_metric
 
 BOXES = '[{"bbox_2d": [40, 30, 200, 150], "label": "2 red 2x4 brick"}]'
 SCRIPT = "<script>alert(1)</script>"
@@ -129,9 +133,25 @@ class Page(HTMLParser):
         return [given[attribute] for _, given in self.elements if attribute in given]
 
 
-def plain(rows: list[list[str]]) -> list[list[str]]:
-    """Return the cells of a table without their markup."""
-    return [[Markup(cell).striptags() for cell in row] for row in rows]
+_environment = cache(environment)
+
+
+def macro(template: str, name: str, *given) -> Markup:
+    """Return what a macro of the report's templates makes."""
+    return vars(_environment().get_template(template).module)[name](*given)
+
+
+def table(name: str, *given) -> list[list[str]]:
+    """Return the cells of a table of the report, its headings first; none where there is none."""
+    made = lxml.html.fromstring(f"<div>{macro('_tables.html.j2', name, *given)}</div>")
+    return [[cell.text_content() for cell in row] for row in made.iter("tr")]
+
+
+def answers(study: Study) -> list[Markup]:
+    """Return what the report says of each task."""
+    protocol = study.protocols[0]
+    known = [metric for metric in map(main_metric, TASKS) if study.scored(protocol, metric)]
+    return [macro("_summary.html.j2", "answer", study, protocol, metric) for metric in known]
 
 
 def row(name: str = "object/m/1_eop", task: str = "object", **changes) -> dict:

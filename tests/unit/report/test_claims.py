@@ -1,10 +1,10 @@
 import math
 
 import pytest
+from report_run import answers
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
-from legor1.report.sections import summary
 from legor1.report.sections.result_tables import best, results, standing
 from legor1.report.study import read
 from legor1.tasks.discovery import metric
@@ -82,7 +82,7 @@ def test_beside_the_baseline_the_paired_interval_decides(run, ends, expected):
     )
     first = best(study, "sound", metric("object", "f1_50_labelled"))
     assert (first and first.name) == expected[2]
-    (said,) = summary.answers(study, "sound")
+    (said,) = answers(study)
     assert ("is clearly better" in said) == (expected[0] == "better")
     assert ("no clear difference" in said) == (expected[0] == "unclear")
 
@@ -92,7 +92,7 @@ def test_intervals_apart_are_no_claim_where_the_paired_one_contains_zero(run):
     few_shot, sft, grpo = study.experiments
     assert standing(study, "sound", metric("object", "f1_50_labelled"), sft, few_shot) == "unclear"
     assert standing(study, "sound", metric("object", "f1_50_labelled"), grpo, few_shot) == "unclear"
-    parts, *_ = summary.answers(study, "sound")
+    parts, *_ = answers(study)
     assert "no clear difference between few_shot, sft and grpo" in parts.striptags()
 
 
@@ -124,7 +124,7 @@ def test_between_two_trainings_the_paired_interval_decides_too(run):
     assert standing(study, "sound", metric("object", "f1_50_labelled"), sft, grpo) == "better"
     first = best(study, "sound", metric("object", "f1_50_labelled"))
     assert first is None  # few_shot was not compared
-    parts, *_ = summary.answers(study, "sound")
+    parts, *_ = answers(study)
     assert "sft is clearly better than grpo" in parts.striptags()
 
 

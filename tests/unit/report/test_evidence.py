@@ -1,9 +1,7 @@
-from markupsafe import Markup
-from report_run import EXPERIMENTS, SCRIPT, plain
+from report_run import EXPERIMENTS, SCRIPT, table
 
 from legor1.core.files import write_json
 from legor1.report.sections import trust
-from legor1.report.sections.answer_figures import frames
 from legor1.report.study import read
 
 FINDING = {
@@ -22,16 +20,17 @@ FINDING = {
 
 def comparison(low: float) -> dict:
     metric = {"difference": 0.25, "low": low, "high": 0.3, "p_holm": 0.0003}
-    task = {"n": 40, "main": "iou", "metrics": {"iou": metric}}
+    metrics = {"f1_50_labelled": metric, "iou": metric}
+    task = {"n": 40, "main": "f1_50_labelled", "metrics": metrics}
     found = [{"baseline": "few_shot", "experiment": "sft", "tasks": {"object": task}}]
     return {"protocol": "sound", "baseline": "few_shot", "comparisons": found}
 
 
 def test_differences_are_signed_points_with_their_interval(run):
     write_json(run.folder / "comparison.json", comparison(-0.05))
-    _, rows = trust.differences(read(run.folder))
-    assert plain(rows) == [
-        ["sft", "few_shot", "Find the parts", "Mean IoU", "+25.0", "−5.0 to +30.0", "< 0.001"]
+    names = ["sft", "few_shot", "Find the parts", "F1 of box and label"]
+    assert table("differences", read(run.folder))[1:] == [
+        [*names, "+25.0", "−5.0 to +30.0", "< 0.001"]
     ]
     assert "−5.0 to +30.0" in run.page().text  # in its cell of the results
 
@@ -40,7 +39,7 @@ def test_free_baselines_stand_beside_the_best_experiment(run):
     with (run.folder / "table.csv").open("a") as file:
         file.write("mean_box,sound,object,iou,0.111,0.1,0.2,40\n")
         file.write("always_yes,sound,state,fpr,1.0,1.0,1.0,40\n")
-    headings, rows = trust.free_baselines(read(run.folder), "sound")
+    headings, *rows = table("free_baselines", read(run.folder), "sound")
     assert headings == [
         "Metric",
         "always yes",
@@ -66,16 +65,15 @@ def test_the_frame_diagnostic_is_shown_where_there_is_one(run):
         },
     }
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
-    off, figure = frames(read(run.folder))
-    assert off == ["sft"]
     named = "pixels of the processed image"
-    assert figure.rows == [["sft", "14.0", "90.0", named, "0.800", "–", "1,200"]]
+    assert table("frames", read(run.folder))[1:] == [
+        ["sft", "14.0", "90.0", named, "0.800", "–", "1,200"]
+    ]
     assert (
         "▲ Frame. Read in another frame, the boxes of sft score clearly better" in run.page().text
     )
     frame["best"] = None
     write_json(run.folder / "scores/sft/sound/scores.json", {"tasks": {"object": {"frame": frame}}})
-    assert frames(read(run.folder))[0] == []
     assert "No experiment’s boxes fit another frame clearly better" in run.page().text
 
 
@@ -93,9 +91,8 @@ def test_what_the_rewards_pay_to_answers_that_know_nothing(run):
     write_json(run.folder / "rewards/grpo.json", {"probes": probes[:1]})
     assert "None earns clearly more than it deserves" in run.page().text
     write_json(run.folder / "rewards/grpo.json", {"probes": probes})
-    flagged, (_, rows) = trust.probes(read(run.folder))
-    assert flagged == ["object of grpo: a thousand boxes"]
-    assert [[Markup(cell).striptags() for cell in row[3:]] for row in rows] == [
+    _, *rows = table("probes", read(run.folder))
+    assert [row[3:] for row in rows] == [
         ["nothing", "0.0", "0.0", "−20.0 to +1.0", "○"],
         ["a thousand boxes", "60.0", "25.0", "+30.0 to +40.0", "▲ too much"],
     ]
@@ -116,8 +113,7 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
     study = read(run.folder)
     assert trust.switches(study, "leaky") == "row_split, self_demo"
     measured = "queries that show their own image"
-    _, rows = trust.findings("leaky", study.audits["leaky"])
-    assert plain(rows) == [
+    assert table("findings", "leaky", study.audits["leaky"])[1:] == [
         ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "–", "40", "▲ found"],
         ["self_demo", measured, "reasoning", "–", "–", "–", "0", "not measured"],
     ]
@@ -128,7 +124,7 @@ def test_what_the_report_was_made_from_is_shown_with_dvcs_hashes(run):
     write_json(run.folder / "adapters/sft/run.json", {})
     write_json(run.folder / "work/checkpoint.json", {})
     run.page()  # no report is made from an earlier one
-    headings, rows = trust.hashes(read(run.folder))
+    headings, *rows = table("hashes", read(run.folder))
     assert headings == ["Output", "Files", "Size", "DVC hash (MD5)"]
     assert [row[0] for row in rows] == [
         "adapters/sft",

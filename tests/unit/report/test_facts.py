@@ -1,5 +1,5 @@
 import pytest
-from report_run import EXPERIMENTS, SCRIPT
+from report_run import EXPERIMENTS, SCRIPT, table
 
 from legor1.core.files import write_json
 from legor1.core.format import duration
@@ -9,12 +9,12 @@ from legor1.report.study import read
 
 def test_what_was_run_and_what_not(full):
     study = read(full.folder)
-    assert overview.counts(study)[0] == ["Find the parts (object)", "1", "1"]
+    assert table("counts", study)[1] == ["Find the parts (object)", "1", "1"]
     assert overview.quarantine(study) == [["odd " + SCRIPT, "2"]]
     assert "1 min 05 s" in full.page().text.partition("What it cost")[2]
     not_run = full.page().text.partition("Not run")[2]
     assert "The real LEGO-ARTA" in not_run and "but with 1.6 million parameters" in not_run
-    assert overview.data(study)["Tree"].striptags() == "1 files, 2.0 KiB"
+    assert "Tree 1 files, 2.0 KiB" in full.page().text
 
 
 def test_settings_that_differ_stand_side_by_side(run):
@@ -22,7 +22,7 @@ def test_settings_that_differ_stand_side_by_side(run):
         "grpo": {"method": "grpo", "lora": {"r": 16}, "demonstrations": True}
     }
     run.configure(experiments=experiments)
-    assert overview.recipes(read(run.folder)) == [
+    assert table("recipes", read(run.folder))[1:] == [
         ["method", "baseline", "sft", "grpo"],
         ["lora.r", "–", "8", "16"],  # demonstrations are alike
     ]
@@ -35,9 +35,11 @@ def test_the_steps_of_a_chain_are_added_up(run):
     for name, steps in (("sft", 1100), ("sft_grpo", 50), ("far", 1)):
         write_json(run.folder / f"adapters/{name}/run.json", {"rows": 8, "steps": steps})
     study = read(run.folder)
-    *_, chain, far = (overview.preparation(study, e)[-1] for e in study.experiments)
-    assert chain.striptags() == "from sft, 1,150 steps in all" and far == "from grpo"
-    assert "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps" in chain
+    steps = overview.steps_in_all(study, "sft_grpo")
+    assert steps == "1,150" and overview.steps_in_all(study, "far") is None
+    assert steps.source == "adapters/sft_grpo/run.json#/steps + adapters/sft/run.json#/steps"
+    text = run.page().text
+    assert "from sft, 1,150 steps in all" in text and "8 prompts, 1 steps from grpo" in text
 
 
 @pytest.mark.parametrize(

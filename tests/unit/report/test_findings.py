@@ -1,10 +1,9 @@
 import re
 
-from report_run import EXPERIMENTS, SCORES
+from report_run import EXPERIMENTS, SCORES, answers, macro
 
 from legor1.core.files import write_json
 from legor1.report import table_export
-from legor1.report.sections import summary
 from legor1.report.study import read
 
 
@@ -25,7 +24,7 @@ def test_a_difference_is_claimed_only_where_its_interval_and_its_test_agree(run)
     found = {"protocol": "sound", "baseline": "few_shot", "comparisons": compared}
     write_json(run.folder / "comparison.json", found)
     study = read(run.folder)
-    parts, say = (str(re.sub("<.*?>", "", s)) for s in summary.answers(study, "sound"))
+    parts, say = (str(re.sub("<.*?>", "", s)) for s in answers(study))
     assert parts == (
         "Find the parts ◐ learnt in part (F1 of box and label): "
         "sft and grpo are clearly better than few_shot "
@@ -44,7 +43,7 @@ def test_a_difference_is_claimed_only_where_its_interval_and_its_test_agree(run)
 def test_overlapping_intervals_are_no_clear_difference_however_far_the_values(run):
     wide = {"few_shot": (0.1, 0.0, 0.5), "sft": (0.9, 0.5, 1.0), "grpo": (0.6, 0.2, 0.9)}
     run.table({name: {"f1_50_labelled": numbers} for name, numbers in wide.items()})
-    (said,) = summary.answers(read(run.folder), "sound")
+    (said,) = answers(read(run.folder))
     assert "no clear difference between" in said and "clearly" not in said
 
 
@@ -54,7 +53,8 @@ def test_repeats_of_a_training_are_one_column_and_one_claim(run):
     run.table(SCORES | {"sft_seed43": {"iou": (0.391, 0.36, 0.42)}})
     study = read(run.folder)
     assert [one.name for one in study.experiments] == list(EXPERIMENTS)
-    assert "run with 2 seeds (42 and 43)" in summary.scope(study, "sound").striptags()
+    scope = macro("_summary.html.j2", "scope", study, "sound")
+    assert "run with 2 seeds (42 and 43)" in scope.striptags()
     text = run.page().text
     assert "other seeds: 39.1" in text and "A second seed." not in text
     assert "other seeds: 39.1" in table_export.rendered("results.md.j2", study)
@@ -92,7 +92,7 @@ def test_the_headline_names_what_was_learnt_and_what_not(run):
             for tasks_of in tasks.items()
         ]
         write_json(run.folder / "comparison.json", pairs(*numbers))
-        said = summary.headline(read(run.folder), "sound")
+        said = macro("_summary.html.j2", "headline", read(run.folder), "sound")
         assert said == "Training taught the model to find and name the parts" + ending
         assert said in run.page().text
 
@@ -102,22 +102,22 @@ def test_a_gain_that_leaves_nearly_all_wrong_is_not_learnt(run):
     numbers = pairs(("sft", "grounding", "exact", 0.04, 0.002))
     write_json(run.folder / "comparison.json", numbers)
     study = read(run.folder)
-    assert "sft is clearly better" in summary.answers(study, "sound")[0].striptags()
-    assert summary.headline(study, "sound") == (
+    assert "sft is clearly better" in answers(study)[0].striptags()
+    assert macro("_summary.html.j2", "headline", study, "sound") == (
         "Training did not teach the model to say exactly what to do."
     )
 
 
 def test_without_a_test_nothing_is_said_to_be_learnt(run):
     study = read(run.folder)
-    assert summary.headline(study, "sound") == ""
-    assert "learnt" not in " ".join(summary.answers(study, "sound"))
+    assert macro("_summary.html.j2", "headline", study, "sound") == ""
+    assert "learnt" not in " ".join(answers(study))
 
 
 def test_the_best_answer_without_a_model_and_other_tasks_trainings_are_named(run):
     run.configure(experiments=EXPERIMENTS | {"grpo": {"method": "grpo", "tasks": ["object"]}})
     run.table(SCORES | {"previous_instruction": {"exact": (0.31, 0.3, 0.32)}})
-    _, said = (one.striptags() for one in summary.answers(read(run.folder), "sound"))
+    _, said = (one.striptags() for one in answers(read(run.folder)))
     assert "The best answer without a model scores 31.0 %." in said
     assert said.endswith("Not trained on this task: grpo.")
 
@@ -128,7 +128,7 @@ def test_what_the_answer_rests_on_stands_below_it(run):
         write_json(run.folder / f"scores/{name}/sound/scores.json", {"tasks": tasks})
     numbers = pairs(*((name, "object", "f1_50_labelled", 0.2, 0.01) for name in ("sft", "grpo")))
     write_json(run.folder / "comparison.json", numbers)
-    assert summary.scope(read(run.folder), "sound").striptags() == (
+    assert macro("_summary.html.j2", "scope", read(run.folder), "sound").striptags() == (
         "40 and 40 test examples from 20 manuals · one training seed (42) · "
         "2 tests of main metrics, Holm-adjusted · point at a number for its source"
     )

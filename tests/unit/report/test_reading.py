@@ -1,6 +1,5 @@
-from report_run import plain, row
+from report_run import row, table
 
-from legor1.report.sections import trust
 from legor1.report.study import read
 
 
@@ -16,8 +15,7 @@ def test_shares_of_readable_and_of_finished_answers(run):
     with (run.folder / "table.csv").open("a") as file:
         file.write("sft,sound,object,parse_strict,0.75,0.5,1.0,4\n")
         file.write("sft,sound,object,parse_lenient,1.0,1.0,1.0,4\n")
-    _, rows = trust.rates(read(run.folder))
-    assert plain(rows) == [
+    assert table("reading", read(run.folder))[1:] == [
         [
             *("sft", "Find the parts", "4", "▼ 75.0", "50.0 to 100.0"),
             *("100.0", "100.0 to 100.0", "25.0"),
@@ -28,5 +26,5 @@ def test_shares_of_readable_and_of_finished_answers(run):
 
 
 def test_without_predictions_there_is_nothing_to_say(run):
-    assert trust.rates(read(run.folder))[1] == []
+    assert table("reading", read(run.folder)) == []
     assert "Could the answers be read?" not in run.page().text

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from report_run import EXPERIMENTS, SCORES, plain
+from report_run import EXPERIMENTS, SCORES, table
 
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
@@ -93,11 +93,11 @@ def test_the_slots_of_an_instruction_stand_in_a_table_of_their_own(run):
         file.write("sft,sound,grounding,colour_right,0.75,0.7,0.8,40\n")
         file.write("sft,sound,grounding,place_right,0.5,,,40\n")
         file.write("copy_demonstration,sound,grounding,colour_right,0.25,0.2,0.3,40\n")
-    headings, rows = result_tables.slots(read(run.folder), "sound", "grounding")
+    headings, *rows = table("slots", read(run.folder), "sound", "grounding")
     assert headings == ["Experiment", "Count", "Colour", "Size", "Kind", "Place"]
-    assert plain(rows) == [
+    assert rows == [
         ["sft", "–", "75.0 70.0–80.0", "–", "–", "50.0"],
         ["best without a model", "–", "25.0 20.0–30.0", "–", "–", "–"],
     ]
     assert "Say what to do: which part of the answer is right?" in run.page().text
-    assert result_tables.slots(read(run.folder), "sound", "object")[1] == []
+    assert table("slots", read(run.folder), "sound", "object") == []

@@ -39,17 +39,9 @@ def rows(experiment: str, path: Path | str) -> list[Entry]:
     """Return the rows of one ``scores.json``, None for no number; raises as ``table``."""
     scores = read_json(path)
     try:
+        source = experiment, scores["protocol"]
         return [
-            (
-                experiment,
-                scores["protocol"],
-                task,
-                name,
-                value,
-                ends["low"],
-                ends["high"],
-                data["n"],
-            )
+            (*source, task, name, value, ends["low"], ends["high"], data["n"])
             for task, data in scores["tasks"].items()
             for name, value in data.items()
             if name not in COUNTS and (value is None or isinstance(value, int | float))

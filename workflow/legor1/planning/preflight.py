@@ -4,7 +4,6 @@ require(config, results=Path("results/study"), rules={"train_sft", …})
 """
 
 import os
-import shutil
 import subprocess
 import tempfile
 import urllib.error
@@ -126,12 +125,9 @@ def _no_hub(kind: str, hub: Hub) -> Iterator[str]:
 
 def _count_gpus() -> int:
     """Return how many GPUs the driver lists; asking torch would take seconds."""
-    if shutil.which("nvidia-smi") is None:
-        return 0
+    command = ["nvidia-smi", "-L"]
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
-        )
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

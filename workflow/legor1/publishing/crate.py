@@ -18,6 +18,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import atomic, atomic_folder, read_json, sha256
 from legor1.core.layout import IN_RUN
 from legor1.core.provenance import RECORD
+from legor1.core.templates import rendered
 
 ROOT = Path(__file__).parents[3]
 PROFILES = {
@@ -27,12 +28,6 @@ PROFILES = {
 }
 TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 APACHE = "https://spdx.org/licenses/Apache-2.0"
-README = """\
-# {title}
-
-{description} Open `results/{run}/report.html`. `ro-crate-metadata.json` tells, for programs, which
-stage made which file of which; the same is for people in the `.provenance.json` beside each result.
-"""
 Record = dict[str, Any]  # the content of a .provenance.json
 RESULTS = (IN_RUN.report, IN_RUN.gallery, IN_RUN.table, IN_RUN.comparison, IN_RUN.figure1)
 FORMATS = {
@@ -99,12 +94,12 @@ class _Crate:
     def _describe_root(self, licence: str, end: datetime) -> None:
         config, root = read_json(self.run / IN_RUN.config), self.metadata.root_dataset
         named = {"@type": "CreativeWork", "name": licence.rsplit("/", 1)[-1]}
-        root["name"] = title = config["report"]["title"]
-        root["description"] = described = (
+        root["name"] = config["report"]["title"]
+        root["description"] = (
             f"Run {config['run']} of the legor1 pipeline: predictions, scores and report of "
             f"{', '.join(config['experiments'])}, with a record of how each was made."
         )
-        text = README.format(title=title, description=described, run=self.run.name)
+        text = rendered("crate.md.j2", {"root": root, "run": self.run.name})
         facts = {"name": "README", "encodingFormat": "text/markdown", "about": root}
         self.metadata.add_file(StringIO(text), "README.md", properties=facts)
         root["license"] = self._add(licence, named)

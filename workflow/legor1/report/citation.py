@@ -62,8 +62,3 @@ def total(parts: Iterable[Cited], write: Callable[[float], str]) -> Cited:
     sources = " + ".join(part.source for part in parts)
     how = " + ".join(part.how or "itself" for part in parts)
     return Cited(write(value), value, sources, how)
-
-
-def span(low: str, high: str) -> Markup:
-    """Return an interval, from its ends."""
-    return Markup("{} to {}").format(low, high)

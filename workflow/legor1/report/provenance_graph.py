@@ -116,12 +116,17 @@ def _makers(steps: Iterable[Step]) -> dict[str, Step]:
     return {path: step for step in steps for path in step.outputs}
 
 
+def grouped(steps: Iterable[Step], by: Callable[[Step], str]) -> dict[str, list[Step]]:
+    """Return each text that ``by`` makes of a step → the steps of which it does, in their order."""
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        groups.setdefault(by(step), []).append(step)
+    return groups
+
+
 def by_stage(steps: Iterable[Step]) -> dict[str, list[Step]]:
     """Return stage → its steps, in the order in which the stages began."""
-    grouped: dict[str, list[Step]] = {}
-    for step in steps:
-        grouped.setdefault(step.stage, []).append(step)
-    return grouped
+    return grouped(steps, lambda step: step.stage)
 
 
 def edges(steps: Collection[Step]) -> set[tuple[str, str]]:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from legor1.core.format import count, percent, short
+from legor1.core import format as formats
+from legor1.core.layout import IN_RUN
+from legor1.report.citation import Cited, cite, counted, pointer
+from legor1.tasks.discovery import TASKS, main_metric
 
 TEMPLATES = Path(__file__).parents[2] / "report"
 COLOURS = 6  # --e0 to --e5 in the stylesheet
@@ -39,6 +42,7 @@ UNWRITABLE = re.compile(
 def environment() -> Environment:
     """Return Jinja's environment: all values escaped, undefined names are errors."""
     made = Environment(
+        extensions=["jinja2.ext.do"],
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -46,7 +50,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"colour": colour, "number": number}
-    made.filters |= {"count": count, "percent": percent, "short": short}
+    made.filters |= {"count": formats.count, "percent": formats.percent, "short": formats.short}
+    made.globals |= {"Cited": Cited, "cite": cite, "counted": counted, "pointer": pointer}
+    made.globals |= {"IN_RUN": IN_RUN, "formats": formats}
+    made.globals["main_metrics"] = {(m.task, m.name): m for m in map(main_metric, TASKS)}
     return made
 
 

@@ -52,13 +52,12 @@ class Axes:
 
 def chart(macro: str, ident: str, *values: object) -> Markup:
     """Return what a macro of ``_charts.html.j2`` draws; its ``ident`` is unique in the page."""
-    return macros("_charts.html.j2")[macro](ident, *values)
+    return _charts()[macro](ident, *values)
 
 
 @cache
-def macros(template: str) -> Mapping[str, Callable[..., Markup]]:
-    """Return the macros of a template by name."""
-    return vars(environment().get_template(template).module)
+def _charts() -> Mapping[str, Callable[..., Markup]]:
+    return vars(environment().get_template("_charts.html.j2").module)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

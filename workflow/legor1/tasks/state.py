@@ -12,10 +12,10 @@ from legor1.tasks.rewards import reward
 PARSED = ("parse_strict", "parse_lenient")
 FEATURES = (*binary.CELLS, *PARSED, "counted")
 CELL_METRICS = {
-    "f1_state": binary.f1,
-    "fpr": binary.fpr,
-    "balanced_accuracy": binary.balanced_accuracy,
-    "mcc": binary.mcc,
+    "f1_state": spec.from_counts(binary.CELLS, binary.f1),
+    "fpr": spec.from_counts(binary.CELLS, binary.fpr),
+    "balanced_accuracy": spec.from_counts(binary.CELLS, binary.balanced_accuracy),
+    "mcc": spec.from_counts(binary.CELLS, binary.mcc),
 }
 
 
@@ -83,10 +83,7 @@ TASK = spec.Task(
     scoring=spec.Scoring(
         features=FEATURES,
         measure=measure,
-        metrics={
-            name: spec.from_counts(binary.CELLS, measure) for name, measure in CELL_METRICS.items()
-        }
-        | spec.means(*PARSED),
+        metrics=CELL_METRICS | spec.means(*PARSED),
         main="balanced_accuracy",
         secondary=("f1_state", "fpr"),
     ),

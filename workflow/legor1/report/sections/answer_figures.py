@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import partial
 from itertools import chain
 
 from legor1.core.boxes import iou_matrix
-from legor1.core.format import count, percent, slope
+from legor1.core.format import percent
 from legor1.core.layout import IN_RUN
 from legor1.report import svg
-from legor1.report.citation import Cited, Record, cite, counted, pointer
+from legor1.report.citation import Cited, Record, counted, pointer
 from legor1.report.study import Experiment, Study
 from legor1.report.svg import Axes, Curve, Figure, Panel
 from legor1.tasks.discovery import of_kind
@@ -29,14 +28,6 @@ ABOUT_FATES = (
 MOST_PARTS = 6  # images with so many parts or more are one group
 BY_PARTS = {"_labelled": "Box and label", "": "Box alone"}  # by the end of a feature's name
 PERCENTS = [0, 25, 50, 75, 100]  # ticks
-FRAMES = {  # as `legor1 frame` names them, but for the order of the numbers
-    "original": "pixels of the original image",
-    "processed": "pixels of the processed image",
-    "thousandths": "[0, 1000]",
-    "percent": "[0, 100]",
-    "fractions": "[0, 1]",
-    "converted_twice": "the original, converted as if they were processed",
-}
 WORDS = {True: "Yes", False: "No", None: "unreadable"}
 TRUTHS = (True, False)
 SAID = ["said Yes", "said No", "unreadable"]
@@ -152,38 +143,6 @@ def _parts_cells(
             continue
         value, how = f1(rows, kind), f"F1 of {title.lower()}, {label} parts"
         yield Cited(percent(value), value, source, how)
-
-
-def frames(study: Study) -> tuple[list[str], Figure]:
-    """Return the experiments whose boxes are in another frame, and the numbers of all.
-
-    The table has the mean IoU of the same boxes as they are and in the frame that they fit best.
-    """
-    off, rows = [], []
-    for e in study.experiments:
-        scores = study.scoring[e.name]
-        tested = [task for task, facts in scores.get("tasks", {}).items() if facts.get("frame")]
-        if not tested:
-            continue
-        where = ("tasks", tested[0], "frame")
-        cited = partial(cite, IN_RUN.scores(e.name, study.protocols[0]), scores, *where)
-        frame = scores["tasks"][tested[0]]["frame"]
-        best, fits = frame["best"], max(frame["iou"], key=frame["iou"].__getitem__)
-        ious = (cited("iou", kind, write=percent) for kind in ("original", fits))
-        slopes = (cited("all", axis, "slope", write=slope) for axis in "xy")
-        named = frame_words(best) if best else "cannot tell"
-        rows.append([e.name, *ious, named, *slopes, cited("all", "pairs", write=count)])
-        if best not in (None, "original"):
-            off.append(e.name)
-    headings = ["Experiment", "IoU as they are", "IoU in the frame that fits best"]
-    return off, Figure([], [*headings, "Frame", "Slope x", "Slope y", "Pairs of boxes"], rows)
-
-
-def frame_words(frame: str) -> str:
-    """Return a frame of the diagnostic in words."""
-    unit, _, order = frame.partition("_") if frame != "converted_twice" else (frame, "", "")
-    orders = {"": "", "yx": ", y before x", "xywh": ", with width and height"}
-    return FRAMES[unit] + orders[order]
 
 
 def confusions(study: Study) -> Figure:

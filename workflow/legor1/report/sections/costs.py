@@ -1,8 +1,8 @@
 """What a study took: time, device-hours and memory."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -13,25 +13,23 @@ from legor1.report.citation import Cited, Table, cite, pointer, total
 from legor1.report.provenance_graph import EVERY, Step
 from legor1.report.study import Study
 
-REST = "the other stages"
 NOT_KNOWN = "not known"
 HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Peak memory"]
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(NamedTuple):
     """What one stage of an experiment, or of a repeat of it with another seed, took.
 
-    Wall-clock ``seconds`` of its processes, peak ``memory`` in MiB (of the GPU where there is one,
-    else resident), and ``hours`` of all its devices (GPUs or cores).
+    Wall-clock ``seconds`` of its processes, ``hours`` of all its devices (GPUs or cores), and peak
+    ``memory`` in MiB (of the GPU where there is one, else resident).
     """
 
     experiment: str
     stage: str
-    seconds: Cited
-    memory: Cited
     device: str
+    seconds: Cited
     hours: Cited
+    memory: Cited
     gpu: bool = False
 
 
@@ -44,15 +42,19 @@ def uses(study: Study) -> list[Use]:
 
 def table(study: Study) -> Table:
     """Return the uses, their sum for each experiment, all other stages, and the whole."""
-    known, rest, rows = uses(study), _rest(study), list[list[str]]()
+    known, rows = uses(study), list[list[str]]()
     for experiment in study.experiments:
         names = (experiment.name, *study.repeats(experiment))
         own = [use for use in known if use.experiment in names]
-        rows += map(_row, own)
+        rows += ([*use[:-1]] for use in own)
         rows += [_sum(experiment.name, "together", own)] if len(own) > 1 else []
-    rows += map(_row, rest)
-    if len(known + rest) > 1:
-        rows.append(_sum("all", "sum of all jobs", known + rest))
+    others = [step for step in study.steps if not step.stage.startswith(("train", "predict"))]
+    if others:  # what no experiment has alone
+        rest = _recorded("all", "the other stages", others, EVERY)
+        known.append(rest)
+        rows.append([*rest[:-1]])
+    if len(known) > 1:
+        rows.append(_sum("all", "sum of all jobs", known))
     return HEADINGS, rows
 
 
@@ -84,52 +86,40 @@ def _training(study: Study, name: str) -> Use | None:
     number = facts.get("processes", 1) * (1 if gpu else recipe.get("threads", 1))
     made = [step for step in study.steps if step.result == IN_RUN.adapter(name)]
     trained = [step for step in made if step.stage.startswith("train")]
-    return Use(name, "training", seconds, memory, *_spent(seconds, number, trained, gpu), gpu)
+    hours = number * seconds.value / 3600
+    spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
+    return Use(name, "training", _devices(trained), seconds, spent, memory, gpu)
 
 
 def _prediction(study: Study, name: str) -> Use | None:
     folder = f"predictions/{name}/shards/"
     steps = [step for step in study.steps if step.result.startswith(folder)]
-    if not steps:
-        return None
-    file, records = f"{folder}*.jsonl{RECORD}", [step.record for step in steps]
-    most = max(record["peak_gpu_memory_mib"] or record["peak_memory_mib"] for record in records)
+    return _recorded(name, "prediction", steps, f"{folder}*.jsonl{RECORD}") if steps else None
+
+
+def _recorded(name: str, stage: str, steps: Sequence[Step], file: str) -> Use:
+    """Return what the records of some steps, which stand in ``file``, say of them together.
+
+    Of the steps of several stages, the cores are added up; of one stage, all have the same.
+    """
+    several, records = file == EVERY, [step.record for step in steps]
+    of, gpu = f" of {stage}" if several else "", steps[0].gpu and not several
+    most = max((gpu and one["peak_gpu_memory_mib"]) or one["peak_memory_mib"] for one in records)
     whole = sum(record["wall_seconds"] for record in records)
-    seconds = Cited(duration(whole), whole, pointer(file, "wall_seconds"), "sum")
-    memory = Cited(mib(most), most, pointer(file, "peak memory"), "greatest")
-    gpu = steps[0].gpu
-    spent = _spent(seconds, 1 if gpu else steps[0].cores, steps, gpu)
-    return Use(name, "prediction", seconds, memory, *spent, gpu)
+    number = 1 if gpu else steps[0].cores
+    hours, way = number * whole / 3600, f"hours × {number}"
+    if several:
+        hours = sum(step.record["wall_seconds"] * step.cores for step in steps) / 3600
+        way = f"core-hours{of}"
+    source = pointer(file, "wall_seconds")
+    seconds = Cited(duration(whole), whole, source, f"sum{of}")
+    spent = Cited(_hours(hours, gpu), hours, source, way)
+    memory = Cited(mib(most), most, pointer(file, "peak_memory_mib"), f"greatest{of}")
+    return Use(name, stage, "cores" if several else _devices(steps), seconds, spent, memory, gpu)
 
 
-def _spent(seconds: Cited, number: int, steps: Iterable[Step], gpu: bool) -> tuple[str, Cited]:
-    """Return the devices that the steps name, so many at once, and their hours."""
-    devices = {str(text): text for text in map(device, steps)}.values()
-    hours = number * seconds.value / 3600
-    spent = Cited(_hours(hours, gpu), hours, seconds.source, f"hours × {number}")
-    return Markup(", ").join(devices) or NOT_KNOWN, spent
-
-
-def _rest(study: Study) -> list[Use]:
-    """Return what the stages took that no experiment has alone: one use, none without records."""
-    steps = [step for step in study.steps if not step.stage.startswith(("train", "predict"))]
-    if not steps:
-        return []
-    seconds = sum(step.record["wall_seconds"] for step in steps)
-    most = max(step.record["peak_memory_mib"] for step in steps)
-    hours = sum(step.record["wall_seconds"] * step.cores for step in steps) / 3600
-
-    def cited(text: str, value: float, how: str, key: str = "wall_seconds") -> Cited:
-        return Cited(text, value, pointer(EVERY, key), how)
-
-    time = cited(duration(seconds), seconds, f"sum of {REST}")
-    memory = cited(mib(most), most, f"greatest of {REST}", "peak_memory_mib")
-    spent = cited(_hours(hours, False), hours, f"core-hours of {REST}")
-    return [Use("all", REST, time, memory, "cores", spent)]
-
-
-def _row(use: Use) -> list[str]:
-    return [use.experiment, use.stage, use.device, use.seconds, use.hours, use.memory]
+def _devices(steps: Iterable[Step]) -> str:
+    return Markup(", ").join(dict.fromkeys(map(device, steps))) or NOT_KNOWN
 
 
 def _sum(name: str, stage: str, parts: Sequence[Use]) -> list[str]:

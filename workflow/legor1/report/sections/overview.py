@@ -3,18 +3,13 @@
 from collections import Counter
 from functools import partial
 
-from markupsafe import Markup
-
-from legor1.core.format import count, large, size
+from legor1.core.format import count
 from legor1.core.layout import IN_RUN
 from legor1.report.citation import Cited, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
-SIDES = ("train", "test")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
-
-Rows = list[list[str]]
 
 
 def training_seeds(study: Study) -> list[Cited]:
@@ -31,17 +26,6 @@ def is_demonstration(study: Study) -> bool:
     return config["base"]["source"] in STAND_INS or config["dataset"]["source"] == "synthetic"
 
 
-def base_size(study: Study) -> str:
-    """Return how many parameters the base model has, or nothing if no training recorded it."""
-    for name, training in study.trainings.items():
-        if "total_parameters" in training.facts:
-            own = training.facts["total_parameters"] - training.facts["trainable_parameters"]
-            where = pointer(IN_RUN.training(name), "total_parameters")
-            text = Cited(large(own), own, where, "less /trainable_parameters")
-            return Markup("{} parameters").format(text)
-    return ""
-
-
 def taught(study: Study, experiment: Experiment) -> list[str]:
     """Return the names of the tasks that an experiment is trained on."""
     if experiment.method == "baseline":
@@ -49,27 +33,7 @@ def taught(study: Study, experiment: Experiment) -> list[str]:
     return [*study.settings(experiment).get("tasks", TASKS)]
 
 
-def preparation(study: Study, experiment: Experiment) -> list[str]:
-    """Return in a few words each what an experiment is trained on, how much, and from where."""
-    settings = study.settings(experiment)
-    if experiment.method == "baseline":
-        shown = settings.get("demonstrations")
-        return ["not trained", "worked examples in the prompt" if shown else "no worked examples"]
-    tasks, facts = taught(study, experiment), study.trainings[experiment.name].facts
-    named = "all tasks" if {*tasks} >= {*TASKS} else " and ".join(tasks) + " alone"
-    words = [f"trained on {named}"]
-    if "rows" in facts and "steps" in facts:
-        cited = partial(cite, IN_RUN.training(experiment.name), facts, write=count)
-        what = "prompts" if experiment.method == "grpo" else "rows"
-        words.append(Markup("{} {}, {} steps").format(cited("rows"), what, cited("steps")))
-    if start := settings.get("start_from"):
-        in_all = _steps_in_all(study, experiment.name)
-        more = Markup(", {} steps in all").format(in_all) if in_all else ""
-        words.append(Markup("from {}{}").format(start, more))
-    return words
-
-
-def _steps_in_all(study: Study, name: str) -> Cited | None:
+def steps_in_all(study: Study, name: str) -> Cited | None:
     """Return the steps of a training and of those that it starts from, None if one is unknown."""
     parts: list[Cited] = []
     while name:
@@ -81,25 +45,14 @@ def _steps_in_all(study: Study, name: str) -> Cited | None:
     return total(parts, count)
 
 
-def recipes(study: Study) -> Rows:
-    """Return one row a setting in which experiments differ: its name, then every one's value."""
-    blocks = [
-        _flat(study.config_file, study.config, "experiments", e.name) if study.settings(e) else {}
-        for e in study.experiments
-    ]
-    names = dict.fromkeys(name for block in blocks for name in block)
-    rows = [[name, *(block.get(name, "–") for block in blocks)] for name in names]
-    return [row for row in rows if len({*row[1:]} - {"–"}) > 1]
-
-
-def _flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
+def flat(file: str, content: object, *keys: str, name: str = "") -> dict[str, str]:
     """Return what stands under ``keys`` as one mapping: keys joined by dots → values as text."""
     cited = cite(file, content, *keys, write=_text)
     if not isinstance(cited.value, dict):
         return {name: cited}
     settings: dict[str, str] = {}
     for key in cited.value:
-        settings |= _flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
+        settings |= flat(file, content, *keys, key, name=f"{name}.{key}" if name else str(key))
     return settings
 
 
@@ -111,25 +64,7 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def counts(study: Study) -> Rows:
-    """Return one row a task: its name, and how many examples were trained and tested on.
-
-    Where several protocols prepared the data, each has its rows, under its name.
-    """
-    rows: Rows = []
-    for protocol, split in study.splits.items():
-        file, tasks = IN_RUN.data.split(protocol), split.get("tasks", {})
-        under = f"{protocol}: " if len(study.splits) > 1 else ""
-        for task in (task for task in TASKS.values() if task.name in tasks):
-            numbers = (cite(file, split, "tasks", task.name, side, write=count) for side in SIDES)
-            rows.append([f"{under}{task.title} ({task.name})", *numbers])
-        sums = [counted(len(split.get(s, [])), pointer(file, s), "its length") for s in SIDES]
-        if any(total.value for total in sums):
-            rows.append([f"{under}All", *sums])
-    return rows
-
-
-def quarantine(study: Study) -> Rows:
+def quarantine(study: Study) -> list[list[str]]:
     """Return one row a reason: why rows of the dataset were set aside, and how many."""
     set_aside = {pointer(IN_RUN.data.quarantine, "*", "reason"): study.quarantine}
     for name, split in list(study.splits.items())[:1]:  # the others leave out the same
@@ -140,38 +75,3 @@ def quarantine(study: Study) -> Rows:
         for where, rows in set_aside.items()
         for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
-
-
-def data(study: Study) -> dict[str, str]:
-    """Return facts about the dataset and its split."""
-    source = study.config["dataset"]["source"]
-    own = {"synthetic": "drawn by this pipeline", "directory": "a local folder"}
-    facts = {"Source": own.get(source, source)}
-    if isinstance(study.config["dataset"].get(source), dict):
-        settings = _flat(study.config_file, study.config, "dataset", source)
-        facts |= {key.replace("_", " ").capitalize(): text for key, text in settings.items()}
-    if study.manifest:
-        file = IN_RUN.data.manifest
-        files = counted(len(study.manifest["files"]), pointer(file, "files"), "its length")
-        total = cite(file, study.manifest, "total_bytes", write=size)
-        facts["Tree"] = Markup("{} files, {}").format(files, total)
-    for protocol, split in study.splits.items():
-        if split:
-            cited = partial(cite, IN_RUN.data.split(protocol), split)
-            share = cited("test_fraction", write="{:.0%}".format)
-            name = f"Split of {protocol}" if len(study.splits) > 1 else "Split"
-            text = Markup("<bdi>{}</bdi>, seed {}, {} test")
-            facts[name] = text.format(split["protocol"], cited("seed"), share)
-    return facts
-
-
-def base(study: Study) -> dict[str, str]:
-    """Return facts about the base model: where it comes from, its size and its files' hashes."""
-    cited = partial(cite, IN_RUN.base_model, study.base)
-    facts = {"Size": base_size(study) or "tiny"}
-    for key in ("source", "revision"):
-        if study.base.get(key):
-            facts[key.capitalize()] = cited(key, write=_text)
-    for name in study.base.get("files", {}):
-        facts[name] = cited("files", name, write=lambda hash: f"sha256 {str(hash)[:16]}…")
-    return facts

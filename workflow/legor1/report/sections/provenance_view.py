@@ -1,15 +1,14 @@
 """Where the results come from: stages, commits, versions and devices, by the records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from legor1.core import provenance
-from legor1.core.format import count, duration
 from legor1.report import provenance_graph
-from legor1.report.citation import Cited, Record, Table, pointer
-from legor1.report.provenance_graph import EVERY, Step
-from legor1.report.sections.costs import device, mib
+from legor1.report.citation import Record
+from legor1.report.provenance_graph import Step, grouped
+from legor1.report.sections.costs import device
 from legor1.report.study import Study
 
 UNKNOWN = "not recorded"
@@ -19,8 +18,6 @@ WAYS: dict[str, Callable[[Step], object]] = {  # in which the jobs of a stage sh
     "versions of packages": lambda step: step.record["versions"],
     "devices": device,
 }
-
-Values = list[tuple[str, list[Step]]]  # a value as text, and the steps that have it
 
 
 def commit(record: Record) -> str:
@@ -32,8 +29,8 @@ def commit(record: Record) -> str:
 
 def own_commit(study: Study) -> str:
     """Return the commit that the results were made by, or that there are several."""
-    commits = [text for text, _ in _distinct(study.steps, _commit)] or [UNKNOWN]
-    return "several commits" if len(commits) > 1 else commits[0]
+    commits = [*grouped(study.steps, commit_of)]
+    return "several commits" if len(commits) > 1 else commits[0] if commits else UNKNOWN
 
 
 def warnings(study: Study) -> list[Markup]:
@@ -41,7 +38,7 @@ def warnings(study: Study) -> list[Markup]:
     steps, doubts = study.steps, list[Markup]()
     if not steps:
         return [Markup("No record says how the results were made.")]
-    commits = _distinct(steps, _commit)
+    commits = grouped(steps, commit_of)
     if len(commits) > 1:
         doubts.append(Markup("The results come from several commits: {}.").format(_told(commits)))
     if dirty := [step for step in steps if step.record["dirty"]]:
@@ -74,107 +71,55 @@ def _files(what: str, files: list[str]) -> Iterable[Markup]:
         yield Markup("{}: {}{}.").format(what, Markup(", ").join(map(_code, files[:SHOWN])), more)
 
 
-def outputs(study: Study) -> Table:
-    """Return one row a result: which stage made it, from which commit, when, how long, on what."""
-    headings = ["Result", "Stage", "Commit", "Started, UTC", "Time", "Peak memory", "Device"]
-    rows = [
-        [
-            _code(step.result),
-            step.stage,
-            _commit(step),
-            step.cited("started", write=lambda text: text[:19].replace("T", " ")),
-            step.cited("wall_seconds", write=duration),
-            step.cited("peak_memory_mib", write=mib),
-            device(step),
-        ]
-        for step in study.steps
-    ]
-    return headings, rows
+def own_code() -> Markup:
+    """Return the commit that renders this page."""
+    return _code(commit(provenance.collect()))
 
 
-def machine(study: Study) -> dict[str, str]:
-    """Return facts about code and machines; of this page alone, which commit rendered it."""
-    facts: dict[str, str] = {"Commit": _agreed(study.steps, _commit)}
-    for key, label in (("python", "Python"), ("platform", "Platform"), ("cpus", "Cores")):
-        facts |= {label: text} if (text := _agreed(study.steps, _under(key))) != UNKNOWN else {}
-    facts["Devices"] = _agreed(study.steps, device)
-    return facts | {"Page rendered by": _code(commit(provenance.collect()))}
-
-
-def versions(study: Study) -> dict[str, str]:
-    """Return the version of each package; several where the stages differ."""
-    names = {name for step in study.steps for name in step.record["versions"]}
-    return {name: _agreed(study.steps, _under("versions", name)) for name in sorted(names)}
-
-
-def command(study: Study) -> str:
-    """Return the commands that make the study again in a clone of the repository."""
-    commits = [step.record["commit"] for step in study.steps]
-    lines = [f"git checkout {commits[-1]}"] if commits and commits[-1] else []
-    config = f"cp results/{study.config['run']}/config.json again.json"
-    return "\n".join([*lines, "make setup", config, ".venv/bin/snakemake --configfile again.json"])
-
-
-def stages(study: Study) -> Table:
-    """Return a row a stage: its jobs, what they took, and which stages it takes files from."""
+def stages(study: Study) -> Iterable[tuple[str, list[Step], list[str], list[str], list[str]]]:
+    """Yield each stage: its steps, the stages it takes files from, its commits and its devices."""
     edges = provenance_graph.edges(study.steps)
-    by_stage = provenance_graph.by_stage(study.steps)
-    rows = [_row(name, steps, edges) for name, steps in by_stage.items()]
-    headings = ["Stage", "Jobs", "Time, total", "Longest", "Peak memory", "Takes from"]
-    return [*headings, "Commit", "Device"], rows
+    for name, steps in provenance_graph.by_stage(study.steps).items():
+        takes = sorted(source for source, target in edges if target == name)
+        yield name, steps, takes, [*grouped(steps, commit_of)], [*grouped(steps, device)]
 
 
-def _row(name: str, steps: list[Step], edges: Iterable[tuple[str, str]]) -> list[str]:
-    times = [step.record["wall_seconds"] for step in steps]
-    memory = max(step.record["peak_memory_mib"] for step in steps)
-    facts: list[tuple[str, str, float, str]] = [
-        ("stage", count(len(steps)), len(steps), "jobs"),
-        ("wall_seconds", duration(sum(times)), sum(times), "sum"),
-        ("wall_seconds", duration(max(times)), max(times), "greatest"),
-        ("peak_memory_mib", mib(memory), memory, "greatest"),
-    ]
-    cited = [Cited(text, n, pointer(EVERY, key), f"{how} of {name}") for key, text, n, how in facts]
-    takes = ", ".join(sorted(source for source, target in edges if target == name)) or "–"
-    ran = ([text for text, _ in _distinct(steps, write)] for write in (_commit, device))
-    return [name, *cited, takes, *map(Markup(", ").join, ran)]
+def moment(text: str) -> str:
+    """Return a time of a record to the second."""
+    return text[:19].replace("T", " ")
 
 
-def _commit(step: Step) -> str:
+def commit_of(step: Step) -> str:
+    """Return the commit of a step, and whether the code differed from it."""
     text = commit(step.record)
     return text if text == UNKNOWN else step.cited("commit", write=lambda _: text)
 
 
-def _under(*keys: str) -> Callable[[Step], str]:
+def recorded(steps: Iterable[Step], *keys: str) -> str:
+    """Return what all steps record under ``keys``, as ``agreed``."""
+
     def write(step: Step) -> str:
         try:
             return step.cited(*keys)
         except (LookupError, TypeError):
             return UNKNOWN
 
-    return write
+    return agreed(steps, write)
 
 
-def _distinct(steps: Iterable[Step], write: Callable[[Step], str]) -> Values:
-    """Return each text that ``write`` makes of a step, with the steps of which it does."""
-    values: dict[str, tuple[str, list[Step]]] = {}
-    for step in steps:
-        text = write(step)
-        values.setdefault(str(text), (text, []))[1].append(step)
-    return list(values.values())
-
-
-def _agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
+def agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
     """Return what all steps say that say anything; with their stages if they differ."""
-    values = [pair for pair in _distinct(steps, write) if pair[0] != UNKNOWN]
+    values = grouped(steps, write)
+    values.pop(UNKNOWN, None)
     if len(values) < 2:
-        return values[0][0] if values else UNKNOWN
+        return next(iter(values), UNKNOWN)
     return Markup('<span class="several">▲ {}</span>').format(_told(values))
 
 
-def _told(values: Values) -> Markup:
+def _told(values: Mapping[str, list[Step]]) -> Markup:
     """Return each value with the stages that have it."""
     told = Markup("{} ({})")
-    return Markup("; ").join(told.format(text, _stages(steps)) for text, steps in values)
+    return Markup("; ").join(told.format(text, _stages(steps)) for text, steps in values.items())
 
 
 def _stages(steps: Iterable[Step]) -> str:

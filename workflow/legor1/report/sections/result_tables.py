@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from markupsafe import Markup
-
 from legor1.evaluation.significance import significant
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
@@ -148,25 +146,7 @@ def paper() -> Table:
     return ["Model", "Trained by", *headings], rows
 
 
-def slots(study: Study, protocol: str, task: str) -> Table:
-    """Return headings and rows: which share of each slot of a task is right, in percent.
-
-    A row for each experiment that has numbers, then the best answers without a model.
-    """
-    shown = [Shown(f"{slot}_right", slot.capitalize(), "", task=task) for slot in TASKS[task].slots]
-    rows: list[list[str]] = []
-    for experiment in study.experiments:
-        scores = [study.score(protocol, task, metric.name, experiment) for metric in shown]
-        if any(scores):
-            rows.append([experiment.name, *(_with_ends(score) for score in scores)])
-    free = [free_best(study, protocol, metric) for metric in shown]
-    if rows and any(free):
-        rows.append(["best without a model", *(_with_ends(best and best[1]) for best in free)])
-    return ["Experiment", *(metric.label for metric in shown)], rows
-
-
-def _with_ends(score: Score | None) -> str:
-    if not score:
-        return "–"
-    ends = Markup(" <small>{}–{}</small>").format(score.cited("low"), score.cited("high"))
-    return Markup("{}{}").format(score.cited(), ends if score.bounded else "")
+def slots(task: str) -> list[Shown]:
+    """Return the metrics that tell which share of each slot of a task is right."""
+    slots = TASKS[task].slots
+    return [Shown(f"{slot}_right", slot.capitalize(), "", task=task) for slot in slots]

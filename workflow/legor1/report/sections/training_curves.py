@@ -8,7 +8,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from legor1.core.format import count, short
+from legor1.core.format import short
 from legor1.core.layout import IN_RUN
 from legor1.report import svg
 from legor1.report.citation import Cited, Record, cite, pointer
@@ -30,13 +30,12 @@ MOST_ROWS = 100  # of a table; the file has them all
 def curves(study: Study, experiment: Experiment) -> Figure:
     """Return one panel for each known quantity that an experiment's training logged."""
     training, panels = study.trainings[experiment.name], []
-    history, resumed = training.history, _resumed(experiment, training)
+    history, dashed = training.history, [step.value for step in resumed(experiment, training)]
     titles = _titles({key for row in history for key in row if _has(row, key)})
     cited = partial(cite, training.history_file, history, write=short)
     for number, (key, title) in enumerate(titles.items()):
         ident, drawn = f"curve-{experiment.index}-{number}", [(experiment, logged(history, key))]
-        steps = [step.value for step in resumed]
-        picture = lines_panel(ident, f"{title}, {experiment.name}", drawn, steps)
+        picture = lines_panel(ident, f"{title}, {experiment.name}", drawn, dashed)
         last = max(i for i, row in enumerate(history) if _has(row, key))
         note = Markup("last: {} at step {}").format(cited(last, key), cited(last, "step"))
         panels.append((title, note, picture))
@@ -45,8 +44,7 @@ def curves(study: Study, experiment: Experiment) -> Figure:
         for i, row in enumerate(history)
         if any(_has(row, key) for key in titles)
     ]
-    about = _about(training, resumed)
-    return Figure(panels, ["Step", *titles.values()], thinned(rows), about=about)
+    return Figure(panels, ["Step", *titles.values()], thinned(rows))
 
 
 def thinned(rows: list[list[str]]) -> list[list[str]]:
@@ -55,20 +53,8 @@ def thinned(rows: list[list[str]]) -> list[list[str]]:
     return rows[:-1:step] + rows[-1:]
 
 
-def _about(training: Training, resumed: list[Cited]) -> str:
-    """Return whether a training is done, and at which steps it was resumed, in words."""
-    sentences = []
-    if training.progress:
-        cited = partial(cite, f"{training.folder}/progress.json", training.progress, write=count)
-        unfinished = Markup("Not done yet: step {} of {}.")
-        sentences.append(unfinished.format(cited("step"), cited("steps")))
-    if resumed:
-        again = Markup("Interrupted, and resumed after step {}: the dashed lines.")
-        sentences.append(again.format(Markup(", ").join(resumed)))
-    return Markup(" ").join(sentences)
-
-
-def _resumed(experiment: Experiment, training: Training) -> list[Cited]:
+def resumed(experiment: Experiment, training: Training) -> list[Cited]:
+    """Return the steps after which a training was interrupted and resumed."""
     if facts := training.facts:
         cited = partial(cite, IN_RUN.training(experiment.name), facts, "resumed")
         return [cited(i) for i in range(len(facts.get("resumed", [])))]

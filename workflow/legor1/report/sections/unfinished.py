@@ -3,11 +3,9 @@
 Scores that the table lacks come from ``scores.json``, curves of a training from its work folder.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from legor1.core.layout import IN_RUN
 from legor1.evaluation import table
@@ -17,14 +15,6 @@ from legor1.report.citation import pointer
 from legor1.report.study import Key, Score, Study, Training
 from legor1.tasks import baselines
 from legor1.training import work_folder
-
-
-class Missing(NamedTuple):
-    """What is missing of one kind: its name, which ones (none if there is one alone), the rule."""
-
-    what: str
-    of: list[str]
-    rule: str
 
 
 def read(folder: Path) -> Study:
@@ -43,14 +33,6 @@ def read(folder: Path) -> Study:
             trainings[name] = Training({}, history, below, progress)
     scores = {**study.scores, **dict(_uncompiled(study))}
     return replace(study, scores=scores, trainings=trainings, missing=tuple(lacking))
-
-
-def missing(study: Study) -> list[Missing]:
-    """Return what is missing, one entry a kind, in the order of the stages."""
-    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for job in study.missing:
-        kinds[job.what, job.rule].append(job.of)
-    return [Missing(what, [*filter(None, of)], rule) for (what, rule), of in kinds.items()]
 
 
 def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
