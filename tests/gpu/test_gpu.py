@@ -90,7 +90,6 @@ def test_a_training_by_the_command_of_the_rules(method, attention, base, tmp_pat
     facts, logged = results(given, base, tmp_path)
     assert facts["attention"] == attention
     assert all(math.isfinite(value) for value in logged.values())
-    assert facts["read_back"]["saved"]["mean"] <= facts["read_back"]["saved"]["allowed"]
 
 
 def test_a_training_on_the_gpu_is_that_on_the_cpu(base, tmp_path):
