@@ -23,7 +23,6 @@ from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
 from legor1.training.fast.attention import register_by_mask
-from legor1.training.fast.lora_layers import direct_lora
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
 from legor1.training.fast.shared_prompt import SHARED, Layout
 
@@ -173,7 +172,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 generation_kwargs=self.generation_kwargs,
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
-            direct_lora(model),
             torch.no_grad(),
         ):
             completions = self._sample(

@@ -33,7 +33,6 @@ from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
 from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
-from legor1.training.fast.lora_layers import fuse_lora
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 
 
@@ -174,7 +173,6 @@ class PackedSFTTrainer(SFTTrainer):
         register_by_mask(Packing, PACKED)
         layer = base.model.language_model.layers[-1]
         layer.forward = scoring_alone(layer, layer.forward, self.family)
-        fuse_lora(self.model)
         self.data_collator: Any = collate
         self.cache = FeatureCache(feature_bytes, "cpu")
         processor: Processor = self.processing_class
