@@ -14,7 +14,7 @@ from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
 from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
-from legor1.training.fast.shared_prompt import Layout, flash_shared, sdpa_shared
+from legor1.training.fast import shared_prompt
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,7 +36,7 @@ LAYOUTS = {
 }
 
 
-def attend(attention, layout, width, heads=(8, 2)):
+def attend(layout, width, heads=(8, 2)):
     """Attend in bfloat16; return the output, its gradients, and both in float32, as the oracle."""
     drawn = torch.Generator("cuda").manual_seed(layout.length)
     shapes = [(1, n, layout.length, width) for n in (heads[0], heads[1], heads[1])]
@@ -44,8 +44,7 @@ def attend(attention, layout, width, heads=(8, 2)):
     layer = torch.nn.Module()
     layer.projection = torch.nn.Linear(1, 1, dtype=torch.bfloat16, device="cuda")
     layer.num_key_value_groups, layer.is_causal = heads[0] // heads[1], True
-    layer.config = SimpleNamespace(_attn_implementation=attention, dtype=torch.bfloat16)
-    form = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}[attention]
+    layer.config = SimpleNamespace(_attn_implementation="sdpa", dtype=torch.bfloat16)
     given = {"dropout": 0.0, "scaling": width**-0.5}
 
     def both(function, tensors, mask):
@@ -54,15 +53,14 @@ def attend(attention, layout, width, heads=(8, 2)):
         weights = torch.linspace(-1, 1, output.numel(), device="cuda").view_as(output)
         return [output, *torch.autograd.grad((output.float() * weights).sum(), tensors)]
 
-    found = both(form, [x.detach().clone() for x in inputs], layout)
+    found = both(shared_prompt.attend, [x.detach().clone() for x in inputs], layout)
     exact = [x.detach().float() for x in inputs]
     return found, both(sdpa_attention_forward, exact, layout.dense())
 
 
-@pytest.mark.parametrize("attention", ATTENTION)
 @pytest.mark.parametrize("groups", LAYOUTS.values(), ids=LAYOUTS)
-def test_attention_in_a_packed_row_is_that_under_the_plain_mask(groups, attention):
-    found, exact = attend(attention, Layout(groups, torch.device("cuda")), width=128)
+def test_attention_in_a_packed_row_is_that_under_the_plain_mask(groups):
+    found, exact = attend(shared_prompt.Layout(groups, torch.device("cuda")), width=128)
     for ours, theirs in zip(found, exact, strict=True):
         assert ours.dtype == torch.bfloat16
         difference = (ours.float() - theirs).norm() / theirs.norm()

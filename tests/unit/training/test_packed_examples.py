@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from test_shared_prompt import attention_layer, draw, emulated_flash, gradients
+from test_shared_prompt import attention_layer, draw, gradients
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from legor1.training.fast.attention import by_mask
-from legor1.training.fast.packed_trainer import PACKED, Packing, flash_packed, sdpa_packed
-
-__all__ = ["emulated_flash"]
+from legor1.training.fast.packed_trainer import Packing, attend
 
 CPU = torch.device("cpu")
 GIVEN = {"dropout": 0.0, "scaling": 0.3}
@@ -26,14 +24,13 @@ def alone(packing, query, key, value):
     return sdpa_attention_forward(attention_layer(), query, key, value, mask, **GIVEN)[0]
 
 
-def assert_same(attention, implementation, packing, scored):
+def assert_same(packing, scored):
     query, key, value = draw(sum(packing.lengths))
     expected = alone(packing, query, key, value)
     asked = query
     if scored:
         expected, asked = expected[:, packing.scored], query[:, :, packing.scored]
-    layer = attention_layer(implementation)
-    found, _ = attention(layer, asked, key, value, packing, **GIVEN)
+    found, _ = attend(attention_layer(), asked, key, value, packing, **GIVEN)
     torch.testing.assert_close(found, expected)
     pairs = zip(
         gradients(found, (query, key, value)), gradients(expected, (query, key, value)), strict=True
@@ -50,21 +47,14 @@ def test_the_scored_tokens_are_the_last_of_each_example():
 
 @pytest.mark.parametrize("scored", [False, True], ids=["all tokens", "scored tokens"])
 @pytest.mark.parametrize("lengths, scores", PACKINGS.values(), ids=PACKINGS)
-def test_sdpa_sees_each_example_alone(lengths, scores, scored):
-    assert_same(sdpa_packed, "sdpa", Packing(lengths, scores, CPU), scored)
-
-
-@pytest.mark.usefixtures("emulated_flash")
-@pytest.mark.parametrize("scored", [False, True], ids=["all tokens", "scored tokens"])
-@pytest.mark.parametrize("lengths, scores", PACKINGS.values(), ids=PACKINGS)
-def test_flash_sees_each_example_alone(lengths, scores, scored):
-    assert_same(flash_packed, "flash_attention_2", Packing(lengths, scores, CPU), scored)
+def test_attention_sees_each_example_alone(lengths, scores, scored):
+    assert_same(Packing(lengths, scores, CPU), scored)
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
-    attention = by_mask(sdpa_attention_forward, {Packing: PACKED["sdpa"]})
+    attention = by_mask(sdpa_attention_forward, {Packing: attend})
     found, _ = attention(attention_layer(), *inputs, mask, **GIVEN)
     expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **GIVEN)
     assert torch.equal(found, expected)

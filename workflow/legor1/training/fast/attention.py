@@ -1,8 +1,7 @@
 """Attention chosen by the type of its mask: that of a packed row is an object, its layout."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import wraps
-from itertools import accumulate
 from typing import TypeAlias
 
 import torch
@@ -10,17 +9,22 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from legor1.models.family import Model
+
 Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
+# Those that give way to a packed row's. Its own is SDPA's, which takes FlashAttention's kernels
+# itself where there is no mask.
+KNOWN = ("sdpa", "flash_attention_2")
 
 
-def register_by_mask(mask: type, forms: Mapping[str, Attention]) -> None:
-    """Have transformers' attention functions use ``forms``, by name, where the mask is a ``mask``.
+def register_by_mask(mask: type, form: Attention) -> None:
+    """Have transformers' ``KNOWN`` attention functions use ``form`` where the mask is a ``mask``.
 
     They keep their names: masks for ordinary forward passes are then made as before, transformers
     finds FlashAttention's kernels by the name, and the choice holds in a checkpoint's recomputation
     too, which runs in the backward pass.
     """
-    for name, form in forms.items():
+    for name in KNOWN:
         known = ALL_ATTENTION_FUNCTIONS[name]
         if not hasattr(known, "forms"):
             known = by_mask(known, {})
@@ -43,17 +47,18 @@ def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
     return attend
 
 
+def obstacle(model: Model) -> str | None:
+    """Return why the attention of ``model`` takes no packed rows, or None if it does."""
+    text = model.config.get_text_config()
+    if text._attn_implementation in KNOWN and {*text.layer_types} == {"full_attention"}:
+        return None
+    return (
+        f"packed rows take the attention {' or '.join(KNOWN)} in all layers, not "
+        f"{text._attn_implementation} with {', '.join(sorted({*text.layer_types}))}"
+    )
+
+
 def seen_by_last(queries: int, before: int, device: torch.device) -> Tensor:
     """Return the causal mask of a sequence's last tokens, ``before`` of which come before them."""
     shape = (1, 1, queries, before + queries)
     return torch.ones(shape, dtype=torch.bool, device=device).tril(before)
-
-
-def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict:
-    """Return FlashAttention's arguments for sequences with these numbers of queries and keys."""
-    form: dict[str, Tensor | int] = {}
-    for name, lengths in (("q", queries), ("k", keys)):
-        ends = [*accumulate(lengths, initial=0)]
-        form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=device, dtype=torch.int32)
-        form[f"max_length_{name}"] = max(lengths)
-    return form

@@ -24,7 +24,6 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 
@@ -32,7 +31,8 @@ from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
-from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
+from legor1.training.fast import attention
+from legor1.training.fast.attention import register_by_mask, seen_by_last
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 
 
@@ -59,18 +59,8 @@ class Packing:
         parts = zip(self.lengths, self.scores, strict=True)
         return [seen_by_last(scores, length - scores, self.device) for length, scores in parts]
 
-    @cached_property
-    def flash_all(self) -> dict:
-        """FlashAttention's variable-length form with all tokens as queries."""
-        return ragged(self.lengths, self.lengths, self.device)
 
-    @cached_property
-    def flash_scored(self) -> dict:
-        """The same with the scored tokens as queries: a causal mask is aligned at the end."""
-        return ragged(self.scores, self.lengths, self.device)
-
-
-def sdpa_packed(
+def attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing, **kwargs: Any
 ) -> tuple[Tensor, None]:
     """Attend in a packed row by torch's scaled dot-product attention.
@@ -87,26 +77,6 @@ def sdpa_packed(
         for q, k, v, mask in zip(queries, keys, values, masks, strict=True)
     ]
     return torch.cat(outputs, dim=1), None
-
-
-def flash_packed(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[Tensor, Tensor | None]:
-    """Attend as ``sdpa_packed`` by FlashAttention, in one call."""
-    form = packing.flash_all if query.size(2) == key.size(2) else packing.flash_scored
-    return flash_attention_forward(
-        module, query, key, value, None, dropout, scaling, is_causal=True, **form
-    )
-
-
-PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_packed}
 
 
 def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
@@ -146,7 +116,6 @@ def attend_scored(
     key = family.rotate(heads(layer.k_proj(hidden)), cos, sin)
     value = heads(layer.v_proj(hidden))
     dropout = layer.attention_dropout if layer.training else 0.0
-    attend = PACKED[layer.config._attn_implementation]
     output, _ = attend(layer, query, key, value, packing, dropout=dropout, scaling=layer.scaling)
     return layer.o_proj(output.flatten(2))
 
@@ -170,7 +139,7 @@ class PackedSFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         base = self._base(self.model)
         self.family = family_of_model(base)
-        register_by_mask(Packing, PACKED)
+        register_by_mask(Packing, attend)
         layer = base.model.language_model.layers[-1]
         layer.forward = scoring_alone(layer, layer.forward, self.family)
         self.data_collator: Any = collate
@@ -230,10 +199,4 @@ def obstacle(model: Model) -> str | None:
     if model.config.model_type not in packing:
         titles = " and ".join(family.title for family in packing.values())
         return f"examples are packed for {titles}, not {type(without_adapter(model)).__name__}"
-    text = model.config.get_text_config()
-    if text._attn_implementation not in PACKED or {*text.layer_types} != {"full_attention"}:
-        return (
-            f"examples are packed with the attention {' or '.join(PACKED)} in all layers, not "
-            f"{text._attn_implementation} with {', '.join({*text.layer_types})}"
-        )
-    return None
+    return attention.obstacle(model)

@@ -13,15 +13,14 @@ The layout of the row is passed as the attention mask of the model's full-attent
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.integrations.flash_attention import flash_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import Attention, ragged, seen_by_last
+from legor1.training.fast.attention import seen_by_last
 
 
 @dataclass(frozen=True)
@@ -88,39 +87,8 @@ class Layout:
         """For each group, the mask of its longest completion on the prompt and itself."""
         return [seen_by_last(max(g.completions), g.prompt, self.device) for g in self.groups]
 
-    @cached_property
-    def prompts(self) -> "Sequences":
-        """The prompts, as sequences that see themselves."""
-        spans = [range(g.start, g.completion) for g in self.groups]
-        return Sequences(spans, spans, self.device)
 
-    @cached_property
-    def completions(self) -> "Sequences":
-        """The completions, as sequences that see their prompt and themselves."""
-        queries, keys = [], []
-        for group in self.groups:
-            for span in group.spans():
-                queries.append(range(span.start, span.stop))
-                keys.append([*range(group.start, group.completion), *queries[-1]])
-        return Sequences(queries, keys, self.device)
-
-
-class Sequences:
-    """Sequences of a row for FlashAttention: places of their queries and keys, and their lengths.
-
-    FlashAttention aligns a causal mask at the end: the last query sees all of its keys, the one
-    before all but one. So a completion behind the keys of its prompt needs no mask.
-    """
-
-    def __init__(
-        self, queries: Sequence[Sequence[int]], keys: Sequence[Sequence[int]], device: torch.device
-    ) -> None:
-        self.queries = torch.tensor([*chain(*queries)], device=device)
-        self.keys = torch.tensor([*chain(*keys)], device=device)
-        self.form = ragged([*map(len, queries)], [*map(len, keys)], device)
-
-
-def sdpa_shared(
+def attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: Layout, **kwargs: Any
 ) -> tuple[Tensor, None]:
     """Attend in a packed row by torch's scaled dot-product attention.
@@ -129,7 +97,7 @@ def sdpa_shared(
     (1, length, heads, width), and no weights.
     """
 
-    def attend(queries: slice, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def within(queries: slice, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         return sdpa_attention_forward(
             module, query[:, :, queries], keys, values, mask, is_causal=mask is None, **kwargs
         )[0]
@@ -137,31 +105,13 @@ def sdpa_shared(
     outputs = []
     for group, beside, alone in zip(layout.groups, layout.beside, layout.alone, strict=True):
         prompt, whole = slice(group.start, group.completion), slice(group.start, group.end)
-        outputs.append(attend(prompt, key[:, :, prompt], value[:, :, prompt], None))
+        outputs.append(within(prompt, key[:, :, prompt], value[:, :, prompt], None))
         if group.end - group.completion <= group.prompt:
             completions = slice(group.completion, group.end)
-            outputs.append(attend(completions, key[:, :, whole], value[:, :, whole], beside))
+            outputs.append(within(completions, key[:, :, whole], value[:, :, whole], beside))
             continue
         # Masking the completions from each other now costs more than copying the prompt's keys.
         for span, length in zip(group.spans(), group.completions, strict=True):
             keys, values = (torch.cat([x[:, :, prompt], x[:, :, span]], 2) for x in (key, value))
-            outputs.append(attend(span, keys, values, alone[..., :length, : group.prompt + length]))
+            outputs.append(within(span, keys, values, alone[..., :length, : group.prompt + length]))
     return torch.cat(outputs, dim=1), None
-
-
-def flash_shared(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: Layout,
-    dropout: float = 0.0, scaling: float | None = None, **_: object,
-) -> tuple[Tensor, None]:  # fmt: skip
-    """Attend as ``sdpa_shared`` by FlashAttention: prompts in one call, completions in another."""
-    outputs: list[Tensor] = []
-    for part in (layout.prompts, layout.completions):
-        tensors = query[:, :, part.queries], key[:, :, part.keys], value[:, :, part.keys]
-        outputs += flash_attention_forward(
-            module, *tensors, None, dropout, scaling, is_causal=True, **part.form
-        )[:1]
-    back = torch.argsort(torch.cat([layout.prompts.queries, layout.completions.queries]))
-    return torch.cat(outputs, dim=1)[:, back], None
-
-
-SHARED: dict[str, Attention] = {"sdpa": sdpa_shared, "flash_attention_2": flash_shared}
