@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from plain_mask import plain_mask
 from real_models import recipe, train, write_rows
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import is_flash_attn_2_available
@@ -14,7 +15,7 @@ from legor1.data.sources import describe_model
 from legor1.inference.predict import predict
 from legor1.models.registry import DEFAULT
 from legor1.planning.preflight import TINY_BASE
-from legor1.training.fast import shared_prompt
+from legor1.training.fast.attention import Layout, attend
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,8 +37,9 @@ LAYOUTS = {
 }
 
 
-def attend(layout, width, heads=(8, 2)):
+def attended(groups, width, heads=(8, 2)):
     """Attend in bfloat16; return the output, its gradients, and both in float32, as the oracle."""
+    layout = Layout(groups, torch.device("cuda"))
     drawn = torch.Generator("cuda").manual_seed(layout.length)
     shapes = [(1, n, layout.length, width) for n in (heads[0], heads[1], heads[1])]
     inputs = [torch.randn(s, generator=drawn, device="cuda").bfloat16() for s in shapes]
@@ -53,14 +55,14 @@ def attend(layout, width, heads=(8, 2)):
         weights = torch.linspace(-1, 1, output.numel(), device="cuda").view_as(output)
         return [output, *torch.autograd.grad((output.float() * weights).sum(), tensors)]
 
-    found = both(shared_prompt.attend, [x.detach().clone() for x in inputs], layout)
+    found = both(attend, [x.detach().clone() for x in inputs], layout)
     exact = [x.detach().float() for x in inputs]
-    return found, both(sdpa_attention_forward, exact, layout.dense())
+    return found, both(sdpa_attention_forward, exact, plain_mask(groups).cuda())
 
 
 @pytest.mark.parametrize("groups", LAYOUTS.values(), ids=LAYOUTS)
 def test_attention_in_a_packed_row_is_that_under_the_plain_mask(groups):
-    found, exact = attend(shared_prompt.Layout(groups, torch.device("cuda")), width=128)
+    found, exact = attended(groups, width=128)
     for ours, theirs in zip(found, exact, strict=True):
         assert ours.dtype == torch.bfloat16
         difference = (ours.float() - theirs).norm() / theirs.norm()

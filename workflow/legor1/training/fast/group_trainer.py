@@ -3,7 +3,7 @@
 GRPO samples G completions of each prompt. The stock trainer computes the prompt G times: in the
 rollout, in the reference's forward pass, and in the policy's forward and backward pass. With long
 image prompts and short answers that is most of the work. Here each prompt is computed once
-(``shared_prompt`` says how), and each image once if the vision tower is frozen. Loss, rewards and
+(``attention`` says how), and each image once if the vision tower is frozen. Loss, rewards and
 advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
@@ -23,9 +23,8 @@ from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
 from legor1.training.fast import attention
-from legor1.training.fast.attention import register_by_mask
+from legor1.training.fast.attention import take_layouts
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
-from legor1.training.fast.shared_prompt import Layout, attend
 
 # By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
 # moves single tokens far, so there the mean is judged; a completion that did not see its prompt
@@ -63,7 +62,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self, *args: Any, check: bool = False, feature_bytes: int = 2**29, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        register_by_mask(Layout, attend)
+        take_layouts()
         self.check_due = check
         self.cache = FeatureCache(feature_bytes)
 

@@ -1,14 +1,17 @@
+"""Attention in a packed row, against plain attention under a mask of every pair of tokens."""
+
 from types import SimpleNamespace
 
 import pytest
 import torch
+from plain_mask import plain_mask
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import KNOWN, by_mask, register_by_mask
-from legor1.training.fast.shared_prompt import Layout, attend
+from legor1.training.fast.attention import KNOWN, Layout, attend, by_mask, take_layouts
 
 CPU = torch.device("cpu")
+GIVEN = {"dropout": 0.0, "scaling": 0.3}
 LAYOUTS = {
     "one completion": [(3, [2])],
     "shorter than the prompt": [(9, [2, 1, 4])],
@@ -36,13 +39,6 @@ def draw(length):
     return query, key, value
 
 
-def plain(layout, query, key, value):
-    """The oracle: every pair of tokens, those that must not see each other masked."""
-    return sdpa_attention_forward(
-        attention_layer(), query, key, value, layout.dense(), dropout=0.0, scaling=0.3
-    )[0]
-
-
 def gradients(output, inputs):
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
     return torch.autograd.grad((output * weights).sum(), inputs)
@@ -50,17 +46,20 @@ def gradients(output, inputs):
 
 def test_the_plain_mask_by_hand():
     """Prompt 0 1, completions 2 3 and 4, then a prompt 5 with the completion 6."""
-    mask = Layout([(2, [2, 1]), (1, [1])], CPU).dense()[0, 0]
+    mask = plain_mask([(2, [2, 1]), (1, [1])])[0, 0]
     seen = [row.nonzero().flatten().tolist() for row in mask]
     assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [5], [5, 6]]
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["all tokens", "completions"])
 @pytest.mark.parametrize("groups", LAYOUTS.values(), ids=LAYOUTS)
-def test_attention_in_a_packed_row_is_attention_under_the_plain_mask(groups):
-    layout = Layout(groups, CPU)
-    inputs = draw(layout.length)
-    found, weights = attend(attention_layer(), *inputs, layout, dropout=0.0, scaling=0.3)
-    expected = plain(layout, *inputs)
+def test_attention_in_a_packed_row_is_attention_under_the_plain_mask(groups, alone):
+    layout, mask = Layout(groups, CPU), plain_mask(groups)
+    query, key, value = inputs = draw(layout.length)
+    expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **GIVEN)
+    if alone:
+        expected, query = expected[:, layout.completed], query[:, :, layout.completed]
+    found, weights = attend(attention_layer(), query, key, value, layout, **GIVEN)
     assert weights is None
     torch.testing.assert_close(found, expected)
     pairs = zip(gradients(found, inputs), gradients(expected, inputs), strict=True)
@@ -68,21 +67,26 @@ def test_attention_in_a_packed_row_is_attention_under_the_plain_mask(groups):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_completions_stand_behind_their_prompts():
+    assert Layout([(2, [1]), (3, [2, 1])], CPU).completed.tolist() == [2, 6, 7, 8]
+
+
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()])
 def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
     inputs = draw(6)
-    given = {"dropout": 0.0, "scaling": 0.3}
-    attention = by_mask(sdpa_attention_forward, {Layout: attend})
-    found, _ = attention(attention_layer(), *inputs, mask, **given)
-    expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **given)
+    found, _ = by_mask(sdpa_attention_forward)(attention_layer(), *inputs, mask, **GIVEN)
+    expected, _ = sdpa_attention_forward(attention_layer(), *inputs, mask, **GIVEN)
     assert torch.equal(found, expected)
 
 
-def test_installing_extends_the_functions_by_their_names():
+def test_the_functions_take_layouts_under_their_names():
     before = AttentionInterface._global_mapping.copy()
     try:
-        register_by_mask(Layout, attend)
+        take_layouts()
+        layout, inputs = Layout([(3, [2])], CPU), draw(5)
+        expected, _ = attend(attention_layer(), *inputs, layout, **GIVEN)
         for name in KNOWN:
-            assert AttentionInterface()[name].forms[Layout] is attend
+            found, _ = AttentionInterface()[name](attention_layer(), *inputs, layout, **GIVEN)
+            assert torch.equal(found, expected)
     finally:
         AttentionInterface._global_mapping = before
