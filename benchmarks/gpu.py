@@ -210,7 +210,7 @@ def show(recipe: dict[str, Any], folder: Path, out: Path) -> None:
         f"{load.prompt.most}; {facts['attention']}\n"
         f"          peak {measured:6.1f} GiB, planned {most / GIB:6.1f} ({moment}); "
         f"{stepped[-1]:6.2f} s a step, planned {planned:6.2f} on an H100\n"
-        f"          {json.dumps(history[-2] | facts['read_back'])}\n",
+        f"          {json.dumps(history[-2])}\n",
         flush=True,
     )
 

@@ -158,14 +158,15 @@ def plainly(predictor: Any, tree: Path, rows: Rows) -> Iterator[tuple[str, list[
     import torch
 
     from legor1.core.images import open_image
-    from legor1.tasks.prompts import chat_messages, image_paths
+    from legor1.tasks.prompts import chat_messages
 
     processor, model, ends = predictor.processor, predictor.engine.model, predictor.ends
     for at in range(0, len(rows), 3):
         three = rows[at : at + 3]
         chats = [chat_messages(row, predictor.budget, demonstrations=True) for row in three]
         texts = processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-        images = [open_image(tree / path) for chat in chats for path in image_paths(chat)]
+        shown = [turn for row in three for turn in (*row["demonstrations"], row)]
+        images = [open_image(tree / turn["image"]) for turn in shown]
         inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
         inputs = inputs.to(model.device)
         with torch.inference_mode():

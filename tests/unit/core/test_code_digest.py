@@ -163,7 +163,7 @@ def test_the_stages_reach_what_they_should():
     assert not {name for name in others if name.endswith("rewards.py")}
     assert "legor1/tasks/prompts.py" in names("convert") & names("predict") & names("train sft")
     assert "legor1/training/sft.py" not in names("train grpo")
-    assert "legor1/training/fast/shared_prompt.py" in names("train grpo") - names("train sft")
+    assert "legor1/training/fast/packed_rows.py" in names("train grpo") - names("train sft")
     assert "legor1/core/boxes.py" in names("predict")
 
 

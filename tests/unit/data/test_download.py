@@ -55,12 +55,13 @@ def slept(monkeypatch):
 
 
 @pytest.fixture
-def get(hub, tmp_path):
+def get(hub, tmp_path, monkeypatch):
     """Fetch the dataset into ``get.folder``; ``get.waits`` are the seconds waited for the hub."""
     waits, folder = [], tmp_path / "resources" / "data"
+    monkeypatch.setattr("legor1.data.hub.sleep", waits.append)
 
     def get(revision="main", kind="dataset", repo="owner/data"):
-        return fetch(kind, repo, revision, folder, endpoint=hub.address, wait=waits.append)
+        return fetch(kind, repo, revision, folder, endpoint=hub.address)
 
     get.waits, get.folder = waits, folder
     return get

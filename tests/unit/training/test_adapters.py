@@ -16,7 +16,7 @@ from trees import check_schema
 from legor1.core.errors import UserError
 from legor1.core.files import sha256
 from legor1.planning.preflight import TINY_BASE
-from legor1.training import adapter, read_back
+from legor1.training import adapter
 from legor1.training.job import Job
 
 
@@ -89,16 +89,13 @@ def test_its_settings_name_the_base_and_not_where_it_lay(published):
     assert settings["base_model_name_or_path"] == "workflow/base/tiny"
 
 
-def test_the_facts_say_how_it_read_back(published):
+def test_the_facts_say_what_it_was_made_from(published):
     job, _ = published
     facts = json.loads((job.out / "run.json").read_text())
     check_schema("run", facts)
     assert facts["resumed"] == [1]
     assert facts["seconds"] == 12.3
     assert facts["data"]["conversations"] == sha256(job.conversations)
-    read = facts["read_back"]
-    assert read["rows"] == read_back.ROWS
-    assert read["saved"]["largest"] == 0
 
 
 def test_the_card_says_what_it_was_made_of(published):
@@ -116,20 +113,12 @@ def test_the_card_says_what_it_was_made_of(published):
     assert f"torch {facts['provenance']['versions']['torch']}" in card
 
 
-def test_in_bfloat16_the_mean_difference_is_judged(tmp_path):
-    job = job_of(tmp_path, precision="bfloat16")
-    adapter.publish(job, trained(job), 1)
-    read = json.loads((job.out / "run.json").read_text())["read_back"]
-    assert read["saved"]["judged"] == "mean"
-    assert read["saved"]["mean"] <= read["saved"]["allowed"] == 0.05
-
-
 def test_of_a_training_that_diverged_the_cause_is_named(tmp_path):
     job = job_of(tmp_path)
     trainer = trained(job)
     with torch.no_grad():
         next(p for n, p in trainer.model.named_parameters() if "lora_B" in n).fill_(torch.nan)
-    with pytest.raises(UserError, match=r"the training diverged: .* not finite\. Remedy: lower"):
+    with pytest.raises(UserError, match="holds NaN or infinity, so its training diverged"):
         adapter.publish(job, trainer, 1)
     assert list((job.out).glob("*")) == []
 
@@ -151,7 +140,7 @@ def test_an_adapter_that_is_not_what_was_trained_is_not_published(tmp_path, monk
 
     if broken == "weights":
         monkeypatch.setattr(trainer.model, "save_pretrained", save_other)
-        said = "the saved adapter gives other log-probabilities"
+        said = "lora_B.weight was not saved as it was trained"
     else:
         next(trainer.model.base_model.model.model.visual.parameters()).requires_grad_(True)
         said = "trained or saved, but not both: .*visual"

@@ -78,7 +78,10 @@ def test_a_packed_row_leaves_out_the_last_token_of_each(made):
     few = [examples[0], examples[1]]
     batch = collate(few)
     assert batch["input_ids"].tolist()[0] == [*few[0].ids[:-1].tolist(), *few[1].ids[:-1].tolist()]
-    assert batch["position_ids"].shape == (3, 1, sum(batch["lengths"]))
-    assert batch["scores"] == [one.answer for one in few]
-    assert batch["shift_labels"].size(1) == sum(batch["scores"])
-    assert batch["tokens"] == sum(batch["lengths"]) + 2
+    lengths = [prompt + answer for prompt, (answer,) in batch["groups"]]
+    assert lengths == [len(one.ids) - 1 for one in few]
+    assert batch["position_ids"].shape == (3, 1, sum(lengths))
+    answers = [answer for _, (answer,) in batch["groups"]]
+    assert answers == [one.answer for one in few]
+    assert batch["shift_labels"].size(1) == sum(answers)
+    assert batch["tokens"] == sum(lengths) + 2

@@ -6,8 +6,7 @@ and tells later runs, offline ones too, that the files are still the right ones.
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +58,7 @@ def fetch(
     repo: str,
     revision: str,
     folder: Path,
-    *,
     endpoint: str | None = None,
-    wait: Callable[[float], object] = time.sleep,
 ) -> Manifest:
     """Download ``repo`` at ``revision`` into ``folder``, check every file, and return the manifest.
 
@@ -78,7 +75,7 @@ def fetch(
             f"HF_HUB_OFFLINE is set, and {folder} holds no finished download of {repo} at "
             f"{revision}. Remedy: fetch it where there is network (`snakemake fetch`)."
         )
-    hub = Hub(kind, repo, revision, endpoint, wait)
+    hub = Hub(kind, repo, revision, endpoint)
     commit, wanted = hub.listing()
     if record and (before := record["source"]["commit"]) != commit:
         _say(f"{repo}: {record['source']['revision']} was {before}, is now {commit}")
@@ -109,7 +106,11 @@ def _complete(hub: Hub, commit: str, wanted: Wanted, folder: Path) -> dict[str, 
     entries, wrong = _check(folder, wanted, wanted)
     for _ in range(2):
         if wrong:
-            _announce(hub, commit, wanted, wrong, folder)
+            lacking, total = (sum(wanted[name].size for name in part) for part in (wrong, wanted))
+            _say(
+                f"{hub.repo} at {commit}: {len(wrong):,} of {len(wanted):,} files, "
+                f"{size(lacking)} of {size(total)}, to {folder}"
+            )
             hub.download(commit, folder)
             checked, wrong = _check(folder, wanted, wrong)
             entries |= checked
@@ -166,16 +167,6 @@ def _check_file(root: Path, name: str, remote: "RepoFile") -> Entry | str:
     else:
         right = git_hash(path.read_bytes()) == remote.blob_id
     return entry if right else "has another content (by its hash)"
-
-
-def _announce(hub: Hub, commit: str, wanted: Wanted, lacking: Iterable[str], folder: Path) -> None:
-    """Say what will be downloaded."""
-    sizes = [wanted[name].size for name in lacking]
-    total = sum(file.size for file in wanted.values())
-    _say(
-        f"{hub.repo} at {commit}: {len(sizes):,} of {len(wanted):,} files, {size(sum(sizes))} of "
-        f"{size(total)}, to {folder}"
-    )
 
 
 def _say(text: str) -> None:

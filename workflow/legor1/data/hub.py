@@ -6,11 +6,11 @@ Transient errors are retried; others are explained. ``data.download`` checks wha
 import errno
 import re
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
 from legor1.core.errors import UserError
@@ -37,7 +37,6 @@ class Hub:
     repo: str  # owner/name
     revision: str  # a commit, tag or branch
     endpoint: str | None = None  # the hub's address, ``HF_ENDPOINT`` by default
-    wait: Callable[[float], object] = time.sleep  # called with the seconds before a retry
 
     def listing(self) -> tuple[str, dict[str, "RepoFile"]]:
         """Return the commit that the revision is now, and what the wanted files are at it."""
@@ -95,7 +94,7 @@ class Hub:
                 if pause is None or not _is_transient(cause):
                     raise self._failure(_reason(cause), self._remedy(cause)) from error
                 print(f"fetch: {_reason(cause)}: again in {pause} s", file=sys.stderr, flush=True)
-                self.wait(pause)
+                sleep(pause)
 
     def _failure(self, reason: str, remedy: str) -> UserError:
         what = f"the {self.kind} {self.repo} at {self.revision}"

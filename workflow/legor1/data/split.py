@@ -181,16 +181,13 @@ def _fingerprints_of(manual_of: Mapping[str, str], images: Sequence[Record]) -> 
 
 
 def _one_group(groups: list[list[str]], links: list[Record]) -> UserError:
-    if not links:
-        return UserError(
-            "Cannot split one manual: whole manuals are trained or tested on. "
-            "Remedy: give a tree with at least two manuals."
-        )
-    first, second = links[0]["images"]
+    what = "one manual"
+    if links:
+        shown = " and ".join(links[0]["images"])
+        what = f"{len(groups[0])} manuals that all show the same pictures, such as {shown}"
     return UserError(
-        f"Cannot split {len(groups[0])} manuals that all show the same pictures, such as "
-        f"{first} and {second}. Remedy: take out of the tree what the manuals have in common, "
-        "such as a cover, or give manuals with pictures of their own."
+        f"Cannot split {what}: whole manuals are trained or tested on. Remedy: give at least two "
+        "manuals with pictures of their own, without those in common, such as a cover."
     )
 
 

@@ -1,15 +1,13 @@
-"""Decoding of a batch: prefill by runs of similar length, and rows that leave as they end.
+"""Decoding of a batch, whose rows leave as they end.
 
-transformers' ``generate`` pads every prompt to the longest and decodes the whole batch until its
-longest answer ends.
+transformers' ``generate`` decodes the whole batch until its longest answer ends.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.generation import logits_process as warping
 
@@ -17,7 +15,6 @@ from legor1.core.seeding import generator
 from legor1.models.family import Model, Recipe
 from legor1.models.registry import family_of_model
 
-ALIKE = 7 / 8  # of the longest prompt that is read in the same pass
 LEAVE = 8  # an eighth of the batch leaves together: removing rows copies the cache
 # Scores (rows, vocabulary), and which prompts of the batch the rows are → the next token of each.
 Choice = Callable[[Tensor, Sequence[int]], Tensor]
@@ -48,9 +45,20 @@ def decode(
     answers: list[list[int]] = [[] for _ in input_ids]
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
-    seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    padding = (seen == 0).sum(1)  # of each row
-    logits, cache = prefill(model, input_ids, seen, position_ids, features)
+    if attention_mask is None:
+        attention_mask = torch.ones_like(input_ids)
+    padding = (attention_mask == 0).sum(1)  # of each row
+    cache = DynamicCache(config=model.config)
+    shown = [image for row in features for image in row]
+    logits = model(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=position_ids,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+        **family_of_model(model).feature_inputs(shown),
+    ).logits[:, -1]
     # Behind an image the three axes end at different positions; text continues from the largest.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
@@ -64,14 +72,13 @@ def decode(
             break
         input_ids = torch.cat([input_ids, tokens[:, None]], dim=1)
         position_ids = position_ids + 1
-        if attention_mask is not None:
-            attention_mask = torch.cat([attention_mask, torch.ones_like(tokens[:, None])], dim=1)
+        attention_mask = torch.cat([attention_mask, torch.ones_like(tokens[:, None])], dim=1)
         if ended.sum() * LEAVE >= len(rows):
             kept = (~ended).nonzero()[:, 0]
             cache.batch_select_indices(kept)
             rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
             position_ids, padding = position_ids[:, kept], padding[kept]
-            attention_mask = None if attention_mask is None else attention_mask[kept]
+            attention_mask = attention_mask[kept]
         logits = model(
             input_ids=input_ids[:, -1:],
             attention_mask=attention_mask,
@@ -116,57 +123,3 @@ def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
 def greedy(scores: Tensor, rows: Sequence[int]) -> Tensor:
     """Return each row's likeliest token."""
     return scores.argmax(-1)
-
-
-def prefill(
-    model: Model,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    position_ids: Tensor,
-    features: Sequence[Sequence[Tensor]],
-) -> tuple[Tensor, DynamicCache]:
-    """Return each row's next scores, (rows, vocabulary), and the cache of all; as ``decode``."""
-    feature_inputs = family_of_model(model).feature_inputs
-    lengths = attention_mask.sum(1).tolist()
-    logits, caches = [], []
-    for rows in alike(lengths):
-        width = max(lengths[rows])
-        cache = DynamicCache(config=model.config)
-        outputs = model(
-            input_ids=input_ids[rows, -width:],
-            attention_mask=attention_mask[rows, -width:],
-            position_ids=position_ids[:, rows, -width:],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-            **feature_inputs([image for row in features[rows] for image in row]),
-        )
-        logits.append(outputs.logits[:, -1])
-        caches.append(cache)
-    return torch.cat(logits), merged(caches)
-
-
-def alike(lengths: Sequence[int]) -> Iterator[slice]:
-    """Yield runs of neighbours of similar length."""
-    start = 0
-    for row in range(1, len(lengths) + 1):
-        run = lengths[start : row + 1]
-        if row == len(lengths) or min(run) < ALIKE * max(run):
-            yield slice(start, row)
-            start = row
-
-
-def merged(caches: Sequence[DynamicCache]) -> DynamicCache:
-    """Return one cache of all rows, padded on the left; the parts are used up."""
-    longest = max(cache.get_seq_length() for cache in caches)
-
-    def together(tensors: list[Tensor]) -> Tensor:
-        padded = [pad(tensor, (0, 0, longest - tensor.size(-2), 0)) for tensor in tensors]
-        return torch.cat(padded) if len(padded) > 1 else padded[0]
-
-    for parts in zip(*(cache.layers for cache in caches), strict=True):
-        keys, values = (together([getattr(p, name) for p in parts]) for name in ("keys", "values"))
-        for part in parts:
-            part.keys = part.values = None  # or the memory of both is held at once
-        parts[0].keys, parts[0].values = keys, values
-    return caches[0]

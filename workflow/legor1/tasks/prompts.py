@@ -4,7 +4,7 @@ The text around a question is the task's own; the strings here are those of all 
 experimental constants too.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import cache
 
 from legor1.core.boxes import PixelBudget, to_shown
@@ -66,12 +66,6 @@ def chat_messages(conversation: Row, budget: PixelBudget, *, demonstrations: boo
     for shown in conversation["demonstrations"] if demonstrations else []:
         turns += [_user(shown), assistant(answer(shown, budget, conversation["box_frame"]))]
     return [*turns, _user(conversation)]
-
-
-def image_paths(turns: Iterable[Turn]) -> list[str]:
-    """Return the paths of the images that chat turns show, in order."""
-    parts = [part for turn in turns for part in turn["content"]]
-    return [part["image"] for part in parts if part["type"] == "image"]
 
 
 def answer(turn: Row, budget: PixelBudget, frame: str | None = None) -> str:

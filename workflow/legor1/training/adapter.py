@@ -1,4 +1,4 @@
-"""The trained adapter: saved, read back from disk, and published with its card and facts."""
+"""The trained adapter: saved, compared with its file, and published with its card and facts."""
 
 import json
 import resource
@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from peft import PeftModel
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 from legor1.core import files, provenance
 from legor1.core.templates import rendered
 from legor1.models.family import Model
-from legor1.training import read_back
+from legor1.models.lora import checked_weights
 from legor1.training.logs import numbers
 from legor1.training.stopping import Job, Trainer
 
@@ -33,8 +33,7 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     """Write ``adapter/``, ``history.jsonl`` and ``run.json`` into ``job.out``.
 
     ``run.json`` is removed first and written last, so that it marks the whole. ``seconds`` is how
-    long the training took, earlier attempts included. Nothing is published if ``save`` or
-    ``read_back.compare`` raises.
+    long the training took, earlier attempts included. Nothing is published if ``save`` raises.
     """
     (job.out / "run.json").unlink(missing_ok=True)
     history = list(map(numbers, trainer.state.log_history))
@@ -42,7 +41,6 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     facts = collect(job, trainer, seconds)
     with files.atomic_folder(job.out / "adapter") as folder:
         save(model, folder, facts["base"])
-        facts["read_back"] = read_back.compare(job, model, folder)
         files.write_text(folder / "README.md", card(facts, history))
     files.write_jsonl(job.out / "history.jsonl", history)
     files.write_json(job.out / "run.json", facts)
@@ -62,20 +60,22 @@ def to_full_precision(model: Model) -> None:
 def save(model: PeftModel, folder: Path, base: Mapping[str, str]) -> None:
     """Save the adapter alone, naming the base as ``model.json`` does, not by where it lies here.
 
-    A RuntimeError says that the file does not hold exactly the trained weights.
+    A RuntimeError says that the file does not hold exactly the trained weights, a UserError that
+    one of them is no finite number.
     """
     settings = model.peft_config["default"]
     settings.base_model_name_or_path = base["source"]
     settings.revision = base["commit"] or base["revision"]
     model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
     files.share(folder)
-    with safe_open(folder / "adapter_model.safetensors", "pt") as weights:
-        saved = set(weights.keys())
+    saved = load_file(checked_weights(folder))
     named = model.named_parameters()
-    trained = {name.replace(".default.", ".") for name, p in named if p.requires_grad}
-    if saved != trained:
-        name = min(saved ^ trained)
-        raise RuntimeError(f"trained or saved, but not both: {name}. Nothing was published.")
+    trained = {name.replace(".default.", "."): p for name, p in named if p.requires_grad}
+    if odd := saved.keys() ^ trained.keys():
+        raise RuntimeError(f"trained or saved, but not both: {min(odd)}. Nothing was published.")
+    for name, weight in trained.items():
+        if not torch.equal(weight.detach().cpu(), saved[name]):
+            raise RuntimeError(f"{name} was not saved as it was trained. Nothing was published.")
 
 
 def collect(job: Job, trainer: Trainer, seconds: float) -> dict:

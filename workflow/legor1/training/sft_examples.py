@@ -139,9 +139,9 @@ def collate(examples: Sequence[Example]) -> dict:
 
     Returns:
         ``input_ids`` (1, length) and ``position_ids`` (3, 1, length); ``shift_labels`` (1, scores),
-        the tokens of the answers, and the same as ``labels``, which the trainer counts; each
-        example's ``lengths`` in the row and ``scores``, tokens of its answer; ``pictures``; and
-        ``tokens``, those of whole examples.
+        the tokens of the answers, and the same as ``labels``, which the trainer counts; the
+        ``groups`` of the row's ``Layout``, whose completions are the tokens that predict an answer;
+        ``pictures``; and ``tokens``, those of whole examples.
     """
     answers = torch.cat([example.ids[-example.answer :] for example in examples])[None]
     return {
@@ -149,8 +149,7 @@ def collate(examples: Sequence[Example]) -> dict:
         "position_ids": torch.cat([example.positions[:, :-1] for example in examples], 1)[:, None],
         "labels": answers,
         "shift_labels": answers,
-        "lengths": [len(example.ids) - 1 for example in examples],
-        "scores": [example.answer for example in examples],
+        "groups": [(len(one.ids) - 1 - one.answer, [one.answer]) for one in examples],
         "pictures": [picture for example in examples for picture in example.pictures],
         "tokens": sum(len(example.ids) for example in examples),
     }

@@ -67,18 +67,16 @@ def _finding(
     chance: float,
 ) -> Finding:
     """Return a finding whose verdict is whether the interval leaves ``chance``."""
-    value = low = high = None
-    leaves = False
-    if len(features):
-        rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
-        sums = bootstrap.cluster_sums(features, manuals)
-        replicates = statistic(bootstrap.resampled(sums, REPLICATES, rng))
-        ends = bootstrap.percentile(replicates, CONFIDENCE)
-        low, high = (None if np.isnan(end) else end for end in ends)
-        value = float(statistic(features.sum(axis=0)))
-        leaves = low is not None and high is not None and not low <= chance <= high
-    verdict = "not measured" if value is None else "found" if leaves else "none"
-    facts = {"defect": defect, "variant": variant, "measured": measured, "value": value}
-    bounds = {"low": low, "high": high, "chance": None if value is None else chance}
-    sizes = {"n": len(features), "manuals": len(set(manuals))}
-    return facts | bounds | sizes | {"verdict": verdict}
+    finding = {"defect": defect, "variant": variant, "measured": measured, "value": None}
+    finding |= {"low": None, "high": None, "chance": None}
+    finding |= {"n": len(features), "manuals": len(set(manuals)), "verdict": "not measured"}
+    if not len(features):
+        return finding
+    rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
+    sums = bootstrap.cluster_sums(features, manuals)
+    ends = bootstrap.percentile(statistic(bootstrap.resampled(sums, REPLICATES, rng)), CONFIDENCE)
+    low, high = (None if np.isnan(end) else end for end in ends)
+    inside = low is None or high is None or low <= chance <= high
+    value = float(statistic(features.sum(axis=0)))
+    found = {"value": value, "low": low, "high": high, "chance": chance}
+    return finding | found | {"verdict": "none" if inside else "found"}

@@ -1,59 +1,173 @@
-"""Attention chosen by the type of its mask: that of a packed row is an object, its layout."""
+"""Attention for a packed row: a prompt once, and the completions of its group behind it.
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from itertools import accumulate
-from typing import TypeAlias
+    [ prompt | completion 1 | completion 2 | … | completion G ]   and so on for the next group
+
+A completion sees its prompt and itself, never its neighbours. Every layer but attention works on
+single tokens, so a prompt's tokens are computed once instead of G times, forward and backward, and
+no row is padded. The prompt's keys and values reach the completions inside each layer's attention,
+not through a cache, which activation checkpointing would switch off. An example with its answer is
+a group of one.
+
+The layout of the row is passed as the attention mask of the model's full-attention layers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from itertools import accumulate, pairwise
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from legor1.models.family import Model
+
 Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
+# Those that give way to a packed row's. Its own is SDPA's, which takes FlashAttention's kernels
+# itself where there is no mask.
+KNOWN = ("sdpa", "flash_attention_2")
 
 
-def register_by_mask(mask: type, forms: Mapping[str, Attention]) -> None:
-    """Have transformers' attention functions use ``forms``, by name, where the mask is a ``mask``.
+@dataclass(frozen=True)
+class Group:
+    """Where a prompt begins in a packed row, its tokens, and those of each of its completions."""
+
+    start: int
+    prompt: int
+    completions: tuple[int, ...]
+
+    @property
+    def completion(self) -> int:
+        """Where the first completion begins."""
+        return self.start + self.prompt
+
+    @property
+    def end(self) -> int:
+        """Where the next group begins."""
+        return self.completion + sum(self.completions)
+
+    def spans(self) -> list[slice]:
+        """Return where each completion lies."""
+        ends = [*accumulate(self.completions, initial=self.completion)]
+        return [slice(*pair) for pair in pairwise(ends)]
+
+
+class Layout:
+    """Where the groups of a packed row lie; takes the place of the attention mask."""
+
+    def __init__(self, groups: Sequence[tuple[int, Sequence[int]]], device: torch.device) -> None:
+        """Lay out groups, each given by the length of its prompt and of each completion."""
+        self.device = device
+        self.groups: list[Group] = []
+        for prompt, completions in groups:
+            start = self.groups[-1].end if self.groups else 0
+            self.groups.append(Group(start, prompt, tuple(completions)))
+
+    @property
+    def length(self) -> int:
+        """Tokens of the row."""
+        return self.groups[-1].end
+
+    @cached_property
+    def completed(self) -> Tensor:
+        """Where the tokens of all completions stand."""
+        spans = [torch.arange(g.completion, g.end, device=self.device) for g in self.groups]
+        return torch.cat(spans)
+
+    @cached_property
+    def beside(self) -> list[Tensor]:
+        """For each group, the mask of all completions on the prompt and all completions."""
+        masks = []
+        for group in self.groups:
+            mask = self._last(group.end - group.completion, group.prompt)
+            for span in group.spans():
+                own = slice(span.start - group.completion, span.stop - group.completion)
+                mask[..., own, group.prompt : group.prompt + own.start] = False
+            masks.append(mask)
+        return masks
+
+    @cached_property
+    def alone(self) -> list[Tensor]:
+        """For each group, the mask of its longest completion on the prompt and itself."""
+        return [self._last(max(g.completions), g.prompt) for g in self.groups]
+
+    def _last(self, queries: int, before: int) -> Tensor:
+        """Return the causal mask of a sequence's last tokens, with so many others before them."""
+        shape = (1, 1, queries, before + queries)
+        return torch.ones(shape, dtype=torch.bool, device=self.device).tril(before)
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: Layout, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attend in a packed row by torch's scaled dot-product attention.
+
+    Queries are (1, heads, length, width), or of the tokens in ``layout.completed`` alone; keys and
+    values (1, heads or fewer, length, width). Returns (1, queries, heads, width), and no weights.
+    """
+
+    def within(queries: slice, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        asked = query[:, :, queries.start - left_out : queries.stop - left_out]
+        return sdpa_attention_forward(
+            module, asked, keys, values, mask, is_causal=mask is None, **kwargs
+        )[0]
+
+    outputs: list[Tensor] = []
+    left_out = 0  # tokens of prompts that ask nothing
+    for group, beside, alone in zip(layout.groups, layout.beside, layout.alone, strict=True):
+        prompt, whole = slice(group.start, group.completion), slice(group.start, group.end)
+        if query.size(2) == layout.length:
+            outputs.append(within(prompt, key[:, :, prompt], value[:, :, prompt], None))
+        else:
+            left_out += group.prompt
+        if group.end - group.completion <= group.prompt:
+            completions = slice(group.completion, group.end)
+            outputs.append(within(completions, key[:, :, whole], value[:, :, whole], beside))
+            continue
+        # Masking the completions from each other now costs more than copying the prompt's keys.
+        for span, length in zip(group.spans(), group.completions, strict=True):
+            keys, values = (torch.cat([x[:, :, prompt], x[:, :, span]], 2) for x in (key, value))
+            outputs.append(within(span, keys, values, alone[..., :length, : group.prompt + length]))
+    return torch.cat(outputs, dim=1), None
+
+
+def take_layouts() -> None:
+    """Have transformers' ``KNOWN`` attention functions ``attend`` where the mask is a ``Layout``.
 
     They keep their names: masks for ordinary forward passes are then made as before, transformers
     finds FlashAttention's kernels by the name, and the choice holds in a checkpoint's recomputation
     too, which runs in the backward pass.
     """
-    for name, form in forms.items():
+    for name in KNOWN:
         known = ALL_ATTENTION_FUNCTIONS[name]
-        if not hasattr(known, "forms"):
-            known = by_mask(known, {})
-            AttentionInterface.register(name, known)
-        known.forms[mask] = form  # type: ignore[attr-defined]
+        if not hasattr(known, "takes_layouts"):
+            AttentionInterface.register(name, by_mask(known))
 
 
-def by_mask(attention: Attention, forms: dict[type, Attention]) -> Attention:
-    """Return ``attention``, but the form for the mask's type where there is one."""
+def by_mask(attention: Attention) -> Attention:
+    """Return ``attention`` that is ``attend`` where the mask is a ``Layout``."""
 
     @wraps(attention)
-    def attend(
+    def chosen(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: object,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        chosen = forms.get(type(attention_mask), attention)
-        return chosen(module, query, key, value, attention_mask, **kwargs)
+        form = attend if isinstance(attention_mask, Layout) else attention
+        return form(module, query, key, value, attention_mask, **kwargs)
 
-    attend.forms = forms  # type: ignore[attr-defined]
-    return attend
-
-
-def seen_by_last(queries: int, before: int, device: torch.device) -> Tensor:
-    """Return the causal mask of a sequence's last tokens, ``before`` of which come before them."""
-    shape = (1, 1, queries, before + queries)
-    return torch.ones(shape, dtype=torch.bool, device=device).tril(before)
+    chosen.takes_layouts = True  # type: ignore[attr-defined]
+    return chosen
 
 
-def ragged(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> dict:
-    """Return FlashAttention's arguments for sequences with these numbers of queries and keys."""
-    form: dict[str, Tensor | int] = {}
-    for name, lengths in (("q", queries), ("k", keys)):
-        ends = [*accumulate(lengths, initial=0)]
-        form[f"cu_seq_lens_{name}"] = torch.tensor(ends, device=device, dtype=torch.int32)
-        form[f"max_length_{name}"] = max(lengths)
-    return form
+def obstacle(model: Model) -> str | None:
+    """Return why the attention of ``model`` takes no packed rows, or None if it does."""
+    text = model.config.get_text_config()
+    if text._attn_implementation in KNOWN and {*text.layer_types} == {"full_attention"}:
+        return None
+    return (
+        f"packed rows take the attention {' or '.join(KNOWN)} in all layers, not "
+        f"{text._attn_implementation} with {', '.join(sorted({*text.layer_types}))}"
+    )

@@ -3,7 +3,7 @@
 GRPO samples G completions of each prompt. The stock trainer computes the prompt G times: in the
 rollout, in the reference's forward pass, and in the policy's forward and backward pass. With long
 image prompts and short answers that is most of the work. Here each prompt is computed once
-(``shared_prompt`` says how), and each image once if the vision tower is frozen. Loss, rewards and
+(``attention`` says how), and each image once if the vision tower is frozen. Loss, rewards and
 advantages are TRL's own, and so are the numbers, up to rounding.
 """
 
@@ -22,10 +22,9 @@ from legor1.models.family import Model
 from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
-from legor1.training.fast.attention import register_by_mask
-from legor1.training.fast.lora_layers import direct_lora
+from legor1.training.fast import attention
+from legor1.training.fast.attention import take_layouts
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
-from legor1.training.fast.shared_prompt import SHARED, Layout
 
 # By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
 # moves single tokens far, so there the mean is judged; a completion that did not see its prompt
@@ -35,16 +34,12 @@ TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
 
 def obstacle(model: Model, adapters: Iterable[PeftConfig]) -> str | None:
     """Return why completions of a base model cannot share their prompt, or None if they can."""
-    family, text = family_of_model(model), model.config.get_text_config()
+    family = family_of_model(model)
     if not family.shares_prompts:
         return f"they share it in families that were proven to allow it, not {family.title}"
-    if (attention := text._attn_implementation) not in SHARED:
-        return f"they share it in the attention {' or '.join(SHARED)}, not {attention}"
-    if {*text.layer_types} != {"full_attention"}:
-        return f"they share it in full attention, not {', '.join(sorted({*text.layer_types}))}"
     if any(getattr(adapter, "lora_dropout", 0) for adapter in adapters):
         return "LoRA's dropout would be drawn once for a prompt, not once for each completion"
-    return None
+    return attention.obstacle(model)
 
 
 class SharedPromptGRPOTrainer(GRPOTrainer):
@@ -67,7 +62,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self, *args: Any, check: bool = False, feature_bytes: int = 2**29, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        register_by_mask(Layout, SHARED)
+        take_layouts()
         self.check_due = check
         self.cache = FeatureCache(feature_bytes)
 
@@ -173,7 +168,6 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
                 generation_kwargs=self.generation_kwargs,
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
-            direct_lora(model),
             torch.no_grad(),
         ):
             completions = self._sample(

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from legor1.training.fast.shared_prompt import Layout
+from legor1.training.fast.attention import Layout
 
 Image = tuple[Tensor, Tensor]  # patches (n, width) and grid (3,)
 IGNORED = -100  # a label that is not scored

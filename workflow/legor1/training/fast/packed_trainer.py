@@ -11,127 +11,49 @@ An example sees itself, never its neighbours. Only an answer's tokens carry loss
 last layer's keys and values nothing reads a prompt's any more: there the queries, the feed-forward
 part, the norm and the language head are computed only for the tokens that predict an answer's. Loss
 and metrics are TRL's own, and so are the numbers, up to rounding.
-
-The packing of the row is passed as the attention mask of the model's full-attention layers.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, wraps
-from itertools import accumulate
+from functools import wraps
 from typing import Any
 
 import torch
 from datasets import Dataset
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers.integrations.flash_attention import flash_attention_forward
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 
 from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
-from legor1.training.fast.attention import Attention, ragged, register_by_mask, seen_by_last
-from legor1.training.fast.lora_layers import fuse_lora
+from legor1.training.fast import attention
+from legor1.training.fast.attention import Layout, attend, take_layouts
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
-
-
-class Packing:
-    """Where the examples of a packed row lie; takes the place of the attention mask.
-
-    ``lengths`` are each example's tokens in the row, of which the last ``scores``, at least 1,
-    predict the answer's.
-    """
-
-    def __init__(self, lengths: Sequence[int], scores: Sequence[int], device: torch.device) -> None:
-        self.lengths, self.scores, self.device = list(lengths), list(scores), device
-
-    @cached_property
-    def scored(self) -> Tensor:
-        """Where the tokens stand that predict an answer's."""
-        ends = accumulate(self.lengths)
-        spans = [range(end - n, end) for end, n in zip(ends, self.scores, strict=True)]
-        return torch.tensor([place for span in spans for place in span], device=self.device)
-
-    @cached_property
-    def masks(self) -> list[Tensor]:
-        """What the scored tokens of each example see of it, (1, 1, scores, length)."""
-        parts = zip(self.lengths, self.scores, strict=True)
-        return [seen_by_last(scores, length - scores, self.device) for length, scores in parts]
-
-    @cached_property
-    def flash_all(self) -> dict:
-        """FlashAttention's variable-length form with all tokens as queries."""
-        return ragged(self.lengths, self.lengths, self.device)
-
-    @cached_property
-    def flash_scored(self) -> dict:
-        """The same with the scored tokens as queries: a causal mask is aligned at the end."""
-        return ragged(self.scores, self.lengths, self.device)
-
-
-def sdpa_packed(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, packing: Packing, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """Attend in a packed row by torch's scaled dot-product attention.
-
-    Queries are (1, heads, length or scored tokens, width); keys and values (1, heads or fewer,
-    length, width). Returns (1, length or scored tokens, heads, width), and no weights.
-    """
-    scored = query.size(2) != key.size(2)
-    queries = query.split(packing.scores if scored else packing.lengths, 2)
-    keys, values = key.split(packing.lengths, 2), value.split(packing.lengths, 2)
-    masks: Sequence[Tensor | None] = packing.masks if scored else [None] * len(queries)
-    outputs = [
-        sdpa_attention_forward(module, q, k, v, mask, is_causal=mask is None, **kwargs)[0]
-        for q, k, v, mask in zip(queries, keys, values, masks, strict=True)
-    ]
-    return torch.cat(outputs, dim=1), None
-
-
-def flash_packed(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[Tensor, Tensor | None]:
-    """Attend as ``sdpa_packed`` by FlashAttention, in one call."""
-    form = packing.flash_all if query.size(2) == key.size(2) else packing.flash_scored
-    return flash_attention_forward(
-        module, query, key, value, None, dropout, scaling, is_causal=True, **form
-    )
-
-
-PACKED: dict[str, Attention] = {"sdpa": sdpa_packed, "flash_attention_2": flash_packed}
 
 
 def scoring_alone(layer: Model, forward: Callable, family: ModelFamily) -> Callable[..., Tensor]:
     """Return a last layer's forward pass that computes only the scored tokens of a packed row.
 
-    Where the mask is not a ``Packing``, it calls ``forward``, the layer's own.
+    Where the mask is not a ``Layout``, it calls ``forward``, the layer's own.
     """
 
     @wraps(forward)
     def score(hidden_states: Tensor, *args: object, **kwargs: Any) -> Tensor:
-        packing = kwargs.get("attention_mask")
-        if not isinstance(packing, Packing):
+        layout = kwargs.get("attention_mask")
+        if not isinstance(layout, Layout):
             return forward(hidden_states, *args, **kwargs)
         normed = layer.input_layernorm(hidden_states)
         cos, sin = kwargs["position_embeddings"]
-        attended = attend_scored(layer.self_attn, normed, packing, cos, sin, family)
-        scored = hidden_states[:, packing.scored] + attended
+        attended = attend_scored(layer.self_attn, normed, layout, cos, sin, family)
+        scored = hidden_states[:, layout.completed] + attended
         return scored + layer.mlp(layer.post_attention_layernorm(scored))
 
     return score
 
 
 def attend_scored(
-    layer: Model, hidden: Tensor, packing: Packing, cos: Tensor, sin: Tensor, family: ModelFamily
+    layer: Model, hidden: Tensor, layout: Layout, cos: Tensor, sin: Tensor, family: ModelFamily
 ) -> Tensor:
     """Return an attention layer's output at the scored tokens, (1, scored tokens, width).
 
@@ -141,14 +63,13 @@ def attend_scored(
     def heads(projected: Tensor) -> Tensor:
         return projected.unflatten(-1, (-1, layer.head_dim)).transpose(1, 2)
 
-    at, cos, sin = packing.scored, cos[:, None], sin[:, None]
+    at, cos, sin = layout.completed, cos[:, None], sin[:, None]
     query = heads(layer.q_proj(hidden[:, at]))
     query = family.rotate(query, cos[:, :, at], sin[:, :, at])
     key = family.rotate(heads(layer.k_proj(hidden)), cos, sin)
     value = heads(layer.v_proj(hidden))
     dropout = layer.attention_dropout if layer.training else 0.0
-    attend = PACKED[layer.config._attn_implementation]
-    output, _ = attend(layer, query, key, value, packing, dropout=dropout, scaling=layer.scaling)
+    output, _ = attend(layer, query, key, value, layout, dropout=dropout, scaling=layer.scaling)
     return layer.o_proj(output.flatten(2))
 
 
@@ -171,10 +92,9 @@ class PackedSFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         base = self._base(self.model)
         self.family = family_of_model(base)
-        register_by_mask(Packing, PACKED)
+        take_layouts()
         layer = base.model.language_model.layers[-1]
         layer.forward = scoring_alone(layer, layer.forward, self.family)
-        fuse_lora(self.model)
         self.data_collator: Any = collate
         self.cache = FeatureCache(feature_bytes, "cpu")
         processor: Processor = self.processing_class
@@ -201,14 +121,14 @@ class PackedSFTTrainer(SFTTrainer):
     ) -> Tensor | tuple:
         """Return the loss as the stock method computes it, from a packed row; it has no logits."""
         ids = inputs["input_ids"]
-        packing = Packing(inputs["lengths"], inputs["scores"], ids.device)
+        layout = Layout(inputs["groups"], ids.device)
         backbone, precision = self._base(self.model).model, self.accelerator.autocast()
         images = vision_inputs(backbone, inputs["pictures"], self._pixels, self.cache, precision)
 
         def packed(**_: object) -> object:
             return model(
                 input_ids=ids,
-                attention_mask={"full_attention": packing},
+                attention_mask={"full_attention": layout},
                 position_ids=inputs["position_ids"],
                 shift_labels=inputs["shift_labels"],
                 use_cache=False,
@@ -232,10 +152,4 @@ def obstacle(model: Model) -> str | None:
     if model.config.model_type not in packing:
         titles = " and ".join(family.title for family in packing.values())
         return f"examples are packed for {titles}, not {type(without_adapter(model)).__name__}"
-    text = model.config.get_text_config()
-    if text._attn_implementation not in PACKED or {*text.layer_types} != {"full_attention"}:
-        return (
-            f"examples are packed with the attention {' or '.join(PACKED)} in all layers, not "
-            f"{text._attn_implementation} with {', '.join({*text.layer_types})}"
-        )
-    return None
+    return attention.obstacle(model)
