@@ -8,7 +8,7 @@ from plain_mask import plain_mask
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from legor1.training.fast.attention import KNOWN, Layout, attend, by_mask, take_layouts
+from legor1.training.fast.attention import KNOWN, Layout, attend, by_mask, register_by_mask
 
 CPU = torch.device("cpu")
 GIVEN = {"dropout": 0.0, "scaling": 0.3}
@@ -82,7 +82,7 @@ def test_with_an_ordinary_mask_attention_is_what_it_was(mask):
 def test_the_functions_take_layouts_under_their_names():
     before = AttentionInterface._global_mapping.copy()
     try:
-        take_layouts()
+        register_by_mask(Layout, attend)
         layout, inputs = Layout([(3, [2])], CPU), draw(5)
         expected, _ = attend(attention_layer(), *inputs, layout, **GIVEN)
         for name in KNOWN:

@@ -67,7 +67,7 @@ def _finding(
     chance: float,
 ) -> Finding:
     """Return a finding whose verdict is whether the interval leaves ``chance``."""
-    finding = {"defect": defect, "variant": variant, "measured": measured, "value": None}
+    finding: Finding = {"defect": defect, "variant": variant, "measured": measured, "value": None}
     finding |= {"low": None, "high": None, "chance": None}
     finding |= {"n": len(features), "manuals": len(set(manuals)), "verdict": "not measured"}
     if not len(features):

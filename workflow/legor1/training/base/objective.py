@@ -43,7 +43,7 @@ def _attend(
     return attended.to(query.dtype), None
 
 
-register_by_mask(Branches, {"sdpa": _attend})
+register_by_mask(Branches, _attend)
 
 
 class Objective(nn.Module):

@@ -29,6 +29,7 @@ Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
 # Those that give way to a packed row's. Its own is SDPA's, which takes FlashAttention's kernels
 # itself where there is no mask.
 KNOWN = ("sdpa", "flash_attention_2")
+FORMS: dict[type, Attention] = {}  # by the type of the mask
 
 
 @dataclass(frozen=True)
@@ -134,31 +135,32 @@ def attend(
     return torch.cat(outputs, dim=1), None
 
 
-def take_layouts() -> None:
-    """Have transformers' ``KNOWN`` attention functions ``attend`` where the mask is a ``Layout``.
+def register_by_mask(mask: type, form: Attention) -> None:
+    """Have transformers' ``KNOWN`` attention functions use ``form`` where the mask is a ``mask``.
 
     They keep their names: masks for ordinary forward passes are then made as before, transformers
     finds FlashAttention's kernels by the name, and the choice holds in a checkpoint's recomputation
     too, which runs in the backward pass.
     """
+    FORMS[mask] = form
     for name in KNOWN:
         known = ALL_ATTENTION_FUNCTIONS[name]
-        if not hasattr(known, "takes_layouts"):
+        if not hasattr(known, "by_mask"):
             AttentionInterface.register(name, by_mask(known))
 
 
 def by_mask(attention: Attention) -> Attention:
-    """Return ``attention`` that is ``attend`` where the mask is a ``Layout``."""
+    """Return ``attention`` that gives way to the one registered for the type of its mask."""
 
     @wraps(attention)
     def chosen(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: object,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        form = attend if isinstance(attention_mask, Layout) else attention
+        form = FORMS.get(type(attention_mask), attention)
         return form(module, query, key, value, attention_mask, **kwargs)
 
-    chosen.takes_layouts = True  # type: ignore[attr-defined]
+    chosen.by_mask = True  # type: ignore[attr-defined]
     return chosen
 
 

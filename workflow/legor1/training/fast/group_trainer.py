@@ -23,7 +23,7 @@ from legor1.models.feature_cache import FeatureCache, fingerprint, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import family_of_model
 from legor1.training.fast import attention
-from legor1.training.fast.attention import take_layouts
+from legor1.training.fast.attention import Layout, attend, register_by_mask
 from legor1.training.fast.packed_rows import Image, Rows, images_of_rows, pack, runs, shuffle_groups
 
 # By how much a token's log-probability may differ from the stock trainer's. Rounding in bfloat16
@@ -62,7 +62,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         self, *args: Any, check: bool = False, feature_bytes: int = 2**29, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        take_layouts()
+        register_by_mask(Layout, attend)
         self.check_due = check
         self.cache = FeatureCache(feature_bytes)
 

@@ -28,7 +28,7 @@ from legor1.models.feature_cache import FeatureCache, Images, vision_inputs
 from legor1.models.loading import without_adapter
 from legor1.models.registry import FAMILIES, family_of_model
 from legor1.training.fast import attention
-from legor1.training.fast.attention import Layout, attend, take_layouts
+from legor1.training.fast.attention import Layout, attend, register_by_mask
 from legor1.training.sft_examples import Examples, Picture, Pictures, collate
 
 
@@ -92,7 +92,7 @@ class PackedSFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         base = self._base(self.model)
         self.family = family_of_model(base)
-        take_layouts()
+        register_by_mask(Layout, attend)
         layer = base.model.language_model.layers[-1]
         layer.forward = scoring_alone(layer, layer.forward, self.family)
         self.data_collator: Any = collate
