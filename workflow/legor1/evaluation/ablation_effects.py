@@ -29,9 +29,7 @@ from legor1.tasks.task import Row, Scoring
 
 TRIED = IN_RUN.ablation
 # The published metrics are the ones that a defect can have moved; the first of a task is its main.
-PUBLISHED = {
-    task: [shown.name for shown in METRICS if shown.task == task and shown.column] for task in SOUND
-}
+PUBLISHED = {t: [m.name for m in METRICS if m.task == t and m.column] for t in SOUND}
 ROUNDS_FOR_ONE = 20  # of the test, for the smallest p that it can give to survive Holm's adjustment
 MOST_ROUNDS = 1_000_000
 COLUMNS = (
@@ -177,10 +175,7 @@ def _shown(ablation: Ablation, name: str) -> Row:
     for task, sums in side.sums.items():
         mean, each = _values(task, sums.mean(axis=0).sum(axis=0)), _values(task, sums.sum(axis=1))
         for i, metric in enumerate(METRICS_OF[task].metrics):
-            values[metric] = {
-                "value": finite(mean[i]),
-                "seeds": [finite(value) for value in each[:, i]],
-            }
+            values[metric] = {"value": finite(mean[i]), "seeds": [*map(finite, each[:, i])]}
     kept = ("of", "method", "around", "switched", "parent", "runs")
     return {name: facts[name] for name in kept} | {"metrics": values}
 
@@ -190,21 +185,20 @@ def _effect(ablation: Ablation, variant: Row) -> Row:
     inert = variant["inert"]
     facts = {name: variant[name] for name in ("of", "method", "around", "switched", "parent")}
     own, parent = ablation.side(variant["name"]), ablation.side(variant["parent"])
-    moved = [
-        task for task in own.sums if not np.array_equal(own.sums[task], parent.sums[task])
-    ] or None
-    keys = [[one["prediction"] for one in ablation.variants[name]["runs"]]
-            for name in (variant["name"], variant["parent"])]  # fmt: skip
-    if inert is None and moved is None and keys[0] == keys[1]:
+    moved = [t for t in own.sums if not np.array_equal(own.sums[t], parent.sums[t])]
+    names = variant["name"], variant["parent"]
+    keys = [[one["prediction"] for one in ablation.variants[n]["runs"]] for n in names]
+    reused = keys[0] == keys[1]
+    if inert is None and reused and not moved:
         inert = "it scores none of these answers otherwise"
     # Of a variant with answers of its own, a task that did not move is measured: as zero.
-    tasks = (moved or []) if keys[0] == keys[1] else list(own.sums)
+    tasks = moved if reused else list(own.sums)
     return {
         "variant": variant["name"],
         **facts,
         "defect": " + ".join(variant["switched"]),
         "seeds": len(variant["runs"]),
-        "reused": keys[0] == keys[1],
+        "reused": reused,
         "inert": inert,
         "tasks": {} if inert else {task: {} for task in tasks},
     }

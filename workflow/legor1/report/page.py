@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_text
-from legor1.core.format import count, duration
 from legor1.core.layout import IN_RUN
 from legor1.report import publishable, table_export
 from legor1.report.citation import Cited, cite
@@ -106,7 +105,7 @@ def render_ablation(effects: Path, out: Path) -> None:
         )
     style = (TEMPLATES / "ablation.css").read_text(encoding="utf-8")
     cited = partial(cite, IN_RUN.ablation_effects, content)
-    given = {"ablation": content, "cited": cited, "count": count, "duration": duration}
+    given = {"ablation": content, "cited": cited}
     _write("ablation.html.j2", _style(style) | given, out)
 
 

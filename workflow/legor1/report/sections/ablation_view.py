@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from legor1.core.format import p_value, percent, points
+from legor1.core.format import percent, points
 from legor1.core.layout import IN_RUN
 from legor1.evaluation.significance import significant
 from legor1.report.citation import Cited, Record, cite, total
@@ -21,10 +21,6 @@ NAMED = 2  # defects that a sentence names
 STEPS = 5  # defects that a waterfall shows one by one
 HOW = {"sound": "on alone", "thesis": "off alone"}
 ADAPTATION = {"sft": "sft", "grpo": "grpo"}  # by method, in published_results.csv; against few_shot
-TABLE = [
-    "Defect", "Switched", "Metric", "Without it", "With it", "Effect", "Low", "High",
-    "Adjusted p", "Clear",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,14 +55,9 @@ class Effect:
         return cite(FILE, self.content, *self.keys, name, write=write)
 
 
-def experiments(content: Record) -> list[str]:
-    """Return the experiments that were varied."""
-    return list(dict.fromkeys(one["of"] for one in content["variants"].values()))
-
-
-def method(content: Record, of: str) -> str:
-    """Return the method of an experiment that was varied."""
-    return next(str(one["method"]) for one in content["variants"].values() if one["of"] == of)
+def experiments(content: Record) -> dict[str, str]:
+    """Return the experiments that were varied → their methods."""
+    return {one["of"]: one["method"] for one in content["variants"].values()}
 
 
 def effects(content: Record, of: str, name: str | None = None) -> list[Effect]:
@@ -99,15 +90,8 @@ def _answer(content: Record, of: str, shown: Shown) -> Iterator[Markup]:
         yield Markup("{} of <bdi>{}</bdi>: {}.").format(shown.label, of, gives)
         return
     sound, thesis = ends
-    apart = Cited(
-        points(thesis.value - sound.value),
-        thesis.value - sound.value,
-        f"{thesis.source} + {sound.source}",
-        "the first less the second",
-    )
-    yield Markup(
-        "Of <bdi>{}</bdi>’s {} points of {}, from {} without a defect to {} with all: {}."
-    ).format(of, apart, shown.label, sound, thesis, gives)
+    text = "Of <bdi>{}</bdi>’s {} points of {}, from {} without a defect to {} with all: {}."
+    yield Markup(text).format(of, _less(thesis, sound), shown.label, sound, thesis, gives)
 
 
 def _by_size(effect: Effect) -> float:
@@ -116,12 +100,10 @@ def _by_size(effect: Effect) -> float:
 
 def _alone(on: Effect | None, off: Effect | None) -> Markup:
     """Say what a defect moves: on alone, off alone, or both."""
+    pairs = ("{} ({} to {}) on alone", on), ("{} ({} to {}) on top of all others", off)
     said = [
         Markup(words).format(each.cited("effect"), each.cited("low"), each.cited("high"))
-        for words, each in (
-            ("{} ({} to {}) on alone", on),
-            ("{} ({} to {}) on top of all others", off),
-        )
+        for words, each in pairs
         if each is not None
     ]
     defect = next(each.facts["defect"] for each in (on, off) if each is not None)
@@ -143,13 +125,15 @@ def _ends(content: Record, of: str, shown: Shown) -> tuple[Cited, Cited] | None:
 
 def gap(content: Record, of: str, shown: Shown) -> Cited | None:
     """Return by how much the published figure of an experiment's method exceeds few-shot's."""
-    known = {row["adaptation"]: row for row in published() if row["source"] == "thesis"}
-    own = known.get(ADAPTATION.get(method(content, of), ""), {}).get(shown.column)
-    few = known.get("few_shot", {}).get(shown.column)
-    if not (isinstance(own, Cited) and isinstance(few, Cited)):
-        return None
-    value = (float(own) - float(few)) / 100
-    return Cited(points(value), value, f"{own.source} + {few.source}", "the first less the second")
+    adaptation = ADAPTATION.get(experiments(content)[of])
+    own, few = _printed(adaptation, shown), _printed("few_shot", shown)
+    return _less(own, few) if own and few else None
+
+
+def _less(first: Cited, second: Cited) -> Cited:
+    value = first.value - second.value
+    source = f"{first.source} + {second.source}"
+    return Cited(points(value), value, source, "the first less the second")
 
 
 @dataclass(frozen=True)
@@ -187,32 +171,13 @@ def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
     reached += [line.value] if line else []
     order = sorted(rows, key=lambda name: -max(abs(mark[1]) for mark in rows[name]))
     return Panel(
-        f"effect-{experiments(content).index(of)}-{index}",
+        f"effect-{list(experiments(content)).index(of)}-{index}",
         shown,
         [(name, rows[name]) for name in order],
         nice_ticks(min(reached), max(reached), TICKS),
         cite(FILE, content, *keys, write=percent) if known else None,
         line,
     )
-
-
-def table(content: Record, of: str) -> list[list[str]]:
-    """Return the rows of the table of an experiment's effects."""
-    return [
-        [
-            each.facts["defect"],
-            HOW[each.facts["around"]],
-            each.shown.label,
-            each.cited("without", percent),
-            each.cited("with", percent),
-            each.cited("effect"),
-            each.cited("low"),
-            each.cited("high"),
-            each.cited("p_holm", p_value),
-            "yes" if each.clear else "no",
-        ]
-        for each in sorted(effects(content, of), key=lambda e: (e.shown.label, _by_size(e)))
-    ]
 
 
 @dataclass(frozen=True)
@@ -244,7 +209,7 @@ def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
         _go(steps, "all others, each alone", total(rest, points))
     _to(steps, "what they do only together", thesis)
     steps.append(Step("all defects", None, thesis, 0.0))
-    printed = _printed(content, of, shown)
+    printed = _printed(ADAPTATION.get(experiments(content)[of], "few_shot"), shown)
     if printed is not None:
         _to(steps, "not theirs: model, data, scale", printed)
         steps.append(Step("as published", None, printed, 0.0))
@@ -260,45 +225,34 @@ def _go(steps: list[Step], label: str, change: Cited) -> None:
 def _to(steps: list[Step], label: str, end: Cited) -> None:
     """Add a step that leads to a state."""
     before = steps[-1].reached
-    value = end.value - before.value
-    change = Cited(
-        points(value), value, f"{end.source} + {before.source}", "the first less the rest"
-    )
-    steps.append(Step(label, change, end, before.value))
+    steps.append(Step(label, _less(end, before), end, before.value))
 
 
-def _printed(content: Record, of: str, shown: Shown) -> Cited | None:
-    wanted = ADAPTATION.get(method(content, of), "few_shot")
+def _printed(adaptation: str | None, shown: Shown) -> Cited | None:
+    """Return a figure of the thesis as a fraction."""
     for row in published():
         text = row.get(shown.column)
-        if row["source"] == "thesis" and row["adaptation"] == wanted and isinstance(text, Cited):
+        if (
+            row["source"] == "thesis"
+            and row["adaptation"] == adaptation
+            and isinstance(text, Cited)
+        ):
             value = float(text) / 100
             return Cited(percent(value), value, text.source, "a hundredth")
     return None
 
 
-def step_rows(steps: list[Step]) -> list[list[str]]:
-    """Return the rows of a waterfall's table: what it is, the change, and what it reaches."""
-    return [[step.label, step.change or "–", step.reached] for step in steps]
-
-
-def falls(content: Record) -> list[tuple[str, Shown, list[Step]]]:
-    """Return (experiment, metric, steps) of the waterfalls: trained ones, boxes and yes or no."""
-    shown = [metric(task, name) for task, name in content["main"].items()]
-    chosen = [
-        (of, each, waterfall(content, of, each))
-        for of in experiments(content)
-        if method(content, of) in ADAPTATION
-        for each in shown
-        if each.name in ("iou", "f1_state")
-    ]
-    return [each for each in chosen if each[2]]
-
-
-def scale(steps: list[Step]) -> list[float]:
-    """Return the ticks of a waterfall's axis."""
-    reached = [step.reached.value for step in steps]
-    return nice_ticks(min(0.0, *reached), max(reached), TICKS)
+def falls(content: Record) -> list[tuple[str, Shown, list[Step], list[float]]]:
+    """Return (experiment, metric, steps, ticks) of the waterfalls: trained, boxes and yes or no."""
+    made = []
+    for of, method in experiments(content).items():
+        for shown in (metric(task, name) for task, name in content["main"].items()):
+            if method in ADAPTATION and shown.name in ("iou", "f1_state"):
+                steps = waterfall(content, of, shown)
+                reached = [step.reached.value for step in steps]
+                ticks = nice_ticks(min(0.0, *reached), max(reached), TICKS) if steps else []
+                made += [(of, shown, steps, ticks)] if steps else []
+    return made
 
 
 def across(ticks: list[float], value: float) -> float:
