@@ -38,6 +38,7 @@ BEST_CARD = """cards => cards.map(card => {
   const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length
   return [card.id, mean * card.querySelectorAll('.truth li').length]
 }).reduce((best, card) => card[1] > best[1] ? card : best)[0]"""
+UNSTICK = "all => all.forEach(one => { one.style.position = 'static' })"  # not before the card
 WITHOUT = "best without a model"
 RESULTS_PAGE = """\
 # The demo's results
@@ -122,6 +123,7 @@ def take_pictures(run: Path) -> None:
             keep(taken, f"report-{scheme}.png")
             page.goto((run / "gallery.html").resolve().as_uri())
             best = page.eval_on_selector_all("article.object", BEST_CARD)
+            page.eval_on_selector_all(".filters, .tally", UNSTICK)
             page.locator(f"article#{best}").screenshot(path=taken)
             keep(taken, f"card-{scheme}.png")
         browser.close()
