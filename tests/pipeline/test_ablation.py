@@ -7,10 +7,10 @@ from study import Study
 
 pytestmark = pytest.mark.slow
 BLOCK = {
-    "of": ["few_shot", "sft"],
+    "of": ["sft"],
     "defects": ["frame_mismatch", "literal_question", "summed_iou"],
     "around": ["sound"],
-    "seeds": [42, 43],
+    "seeds": [42],
 }
 
 
@@ -21,10 +21,10 @@ def test_an_ablation_runs_from_the_data_to_its_page_and_then_not_again(tmp_path)
     assert done.returncode == 0, done.stdout
     run = tmp_path / "results" / "smoke"
     plan = json.loads((run / "ablation" / "plan.json").read_text())
-    # Two seeds, soundly and with the frame: the study makes the first of them itself.
-    assert len(plan["trainings"]) == 4
+    # Soundly and with the frame: the study makes the first of them itself.
+    assert len(plan["trainings"]) == 2
     assert [one["experiment"] for one in plan["trainings"].values()].count("sft") == 1
-    made = {path.name for path in (run / "ablation" / "adapters").iterdir()}
+    made = {path.name for path in (run / "ablation" / "adapters").iterdir() if path.is_dir()}
     assert made == {key for key, one in plan["trainings"].items() if one["experiment"] is None}
     found = json.loads((run / "ablation.json").read_text())
     inert = {one["defect"] for one in found["effects"] if one["inert"]}
