@@ -41,6 +41,8 @@ def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
         (["thesis"], TRAINING),
         (["thesis_first"], TWO_REWARDS),
         (["demo", "figure1"], TWO_REWARDS),
+        (["ablation"], {"train_sft": 2, "train_grpo": 3}),
+        (["demo", "ablation_demo"], CHAINED),
     ],
     ids=lambda given: given[-1] if isinstance(given, list) else "",
 )

@@ -123,7 +123,7 @@ def stop_if_something_is_missing():
 def note_start():
     """Write the config and the planned jobs for those who watch the study."""
     with user_errors():
-        write_json(Path(layout.started_config), config)
+        write_json(Path(layout.started_config), STUDY)
         jobs.note(workflow.dag.jobs, Path(RUN), SCORED)
 
 

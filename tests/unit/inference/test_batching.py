@@ -2,7 +2,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legor1.inference.batching import batches
-from legor1.inference.decoding import alike
 
 LENGTHS = st.lists(st.integers(1, 50), max_size=60)
 
@@ -35,9 +34,3 @@ def test_no_batch_could_take_the_next_prompt_too(lengths, new, tokens):
     made = list(batches(lengths, new, tokens=tokens))
     for batch in made[:-1]:
         assert (len(batch) + 1) * (max(lengths[at] for at in batch) + new) > tokens
-
-
-def test_prompts_alike_in_length_are_read_together():
-    assert [*alike([800, 790, 700, 699, 650, 400])] == [slice(0, 3), slice(3, 5), slice(5, 6)]
-    assert [*alike([5])] == [slice(0, 1)]
-    assert [*alike([8, 7, 8, 6])] == [slice(0, 3), slice(3, 4)]

@@ -274,7 +274,7 @@ def test_bad_conversations_are_named(tmp_path):
 def test_a_base_that_is_here_is_read(tmp_path):
     write_json(tmp_path / "base/model.json", {"path": str(TINY_BASE)})
     content = plan(load(BASE), run=tmp_path)
-    assert content["parameters"] == 3_068_672
+    assert content["parameters"] == 3_056_384
     assert content["text"] == "counted"
 
 

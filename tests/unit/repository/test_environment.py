@@ -21,7 +21,10 @@ PARTS = (*STAGES, "docs")
 LOCKS = ("all", *PARTS, "s3", "vllm")
 ELSEWHERE = {"vllm"}  # imported where it is asked for alone, and in an environment of its own
 WITH_A_MODEL = ("train", "predict", "build-base")
-RULE = re.compile(r"^ *rule \w+:\n(.*?)(?=^ *(?:use )?rule |\Z)", re.MULTILINE | re.DOTALL)
+RULE = re.compile(
+    r"^ *(?:rule|checkpoint) \w+:\n(.*?)(?=^ *(?:use )?(?:rule|checkpoint) |\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def lines(name: str) -> list[str]:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from legor1.evaluation import suites
 from legor1.evaluation.scoring import Bootstrap, score
 from legor1.evaluation.suites import SUITES
 from legor1.report.publishable import publishable
@@ -80,12 +81,17 @@ def test_no_reward_is_gained_by_going_on(name, counted):
     solution = TAG if rewards.percent else rewards.solution(REFERENCES["object"])
     for said in (boxes(MOST_BOXES + 1), TAG * (MOST_BOXES + 1), boxes(10_000)):
         for completion in (said, f"<answer>{said}</answer>"):
-            assert rewards.rewards["object"](completion, solution, "object") == 0
+            assert paid(rewards, "object", completion, solution) == 0
     assert counted == []
     if "grounding" in rewards.rewards:
         meant = rewards.solution(REFERENCES["grounding"])
         said = f"<answer>{REFERENCES['grounding'] * 10_000}</answer>"
-        assert rewards.rewards["grounding"](said, meant, "grounding") == 0
+        assert paid(rewards, "grounding", said, meant) == 0
+
+
+def paid(rewards, task, completion, solution):
+    sample = {"completion": completion, "solution": solution, "task": task}
+    return suites.call(rewards.rewards[task], sample)
 
 
 def cpu(function, text: str) -> float:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from grpo_cases import batch, dataset, numbers, prompts, trainer
 from inference_cases import HOSTILE, base_with
+from plain_mask import plain_mask
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
@@ -94,8 +95,9 @@ def test_the_plain_mask_gives_the_same_scores(shared, monkeypatch):
         forward = shared.model.forward
 
         def plain(*args, attention_mask, **kwargs):
-            mask = {"full_attention": attention_mask["full_attention"].dense()}
-            return forward(*args, attention_mask=mask, **kwargs)
+            groups = attention_mask["full_attention"].groups
+            mask = plain_mask([(group.prompt, group.completions) for group in groups])
+            return forward(*args, attention_mask={"full_attention": mask}, **kwargs)
 
         monkeypatch.setattr(shared.model, "forward", plain)
         expected, _, _ = shared._get_per_token_logps_and_entropies(shared.model, **inputs)
