@@ -41,7 +41,6 @@ def test_the_real_study_is_planned_without_gpu_or_network(tmp_path):
         (["thesis"], TRAINING),
         (["thesis_first"], TWO_REWARDS),
         (["demo", "figure1"], TWO_REWARDS),
-        (["ablation"], {"train_sft": 2, "train_grpo": 3}),
         (["demo", "ablation_demo"], CHAINED),
     ],
     ids=lambda given: given[-1] if isinstance(given, list) else "",
@@ -83,7 +82,8 @@ def test_figure_1_needs_its_two_trainings_and_no_predictions(tmp_path, overlays)
 def test_every_shipped_config_is_among_them():
     shipped = {path.stem for path in (ROOT / "workflow/configs").glob("*.yaml")}
     (marked,) = test_every_shipped_config_can_be_planned.pytestmark
-    assert {overlays[-1] for overlays, _ in marked.args[1]} == shipped
+    planned = {overlays[-1] for overlays, _ in marked.args[1]}
+    assert planned == shipped - {"ablation"}, "whose study is config.yaml's"
 
 
 def test_a_dry_run_says_what_the_study_will_take(tmp_path):
