@@ -171,14 +171,14 @@ class Stages:
     def __init__(self, trainer: Any) -> None:
         from datasets import Image
 
-        from legor1.training import images_by_path
+        from legor1.training import grpo
 
         self.begin()
         processor = trainer.processing_class.image_processor
         kind = type(getattr(processor, "processor", processor))
         places = [(trainer, method, name) for method, name in self.METHODS]
         places += [(kind, "__call__", "cut"), (Image, "decode_example", "opened")]
-        for owner, method, name in [*places, (images_by_path, "open_image", "opened")]:
+        for owner, method, name in [*places, (grpo, "open_image", "opened")]:
             setattr(owner, method, self._timed(getattr(owner, method), name))
 
     def begin(self) -> None:
