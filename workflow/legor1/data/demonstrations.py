@@ -9,6 +9,7 @@ that then draw on it. Each of these rules has a defect that breaks it.
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property, partial
 from operator import itemgetter
+from typing import TypeVar
 
 from legor1.core.seeding import pick, rank
 from legor1.data.instances import Record
@@ -17,6 +18,7 @@ from legor1.published.defects import task_by_substring
 from legor1.tasks.discovery import TASKS, of_kind
 
 Banned = Callable[[Record], bool]
+K = TypeVar("K")
 ATTEMPTS = 8  # of a draw, before all that may be drawn is listed
 
 
@@ -61,12 +63,10 @@ class Demonstrations:
             return self._states(manual, query, banned)
         if kind == "words" and not self._lends:
             previous = (query["step_num"] or 0) - 1
-            before = [row for row in manual.rows if row["step_num"] == previous]
-            return self._draw(before, query, "", banned)
+            return self._draw(manual.by_number.get(previous, []), query, "", banned)
         alike = []
         if "oracle_demo_count" in self._defects and kind == "boxes":
-            alike = [row for row in manual.rows if boxes(row) == boxes(query)]
-            alike = self._draw(alike, query, "", banned)
+            alike = self._draw(manual.by_boxes.get(boxes(query), []), query, "", banned)
         return alike or self._draw(manual.rows, query, "", banned)
 
     def _banned(self, query: Record, variant: str) -> Banned:
@@ -84,8 +84,7 @@ class Demonstrations:
             return []
         falsified = self._draw(twins.get(true[0]["step"], []), query, " falsified", banned)
         if self._mixed:
-            others = [row for row in manual.rows if row["falsified"]]
-            falsified = falsified or self._draw(others, query, " falsified", banned)
+            falsified = falsified or self._draw(manual.falsified, query, " falsified", banned)
             return [*true, *falsified] if falsified else []
         pair = [*true, *falsified]
         last = pick(2, self._seed, "demonstration order", query["instance_id"])
@@ -117,17 +116,29 @@ class Manual:
         self._mixed = mixed
 
     @cached_property
+    def falsified(self) -> list[Record]:
+        """The falsified states."""
+        return [row for row in self.rows if row["falsified"]]
+
+    @cached_property
+    def by_boxes(self) -> dict[int, list[Record]]:
+        """Number of boxes in the answer → the rows with so many."""
+        return _grouped(self.rows, boxes)
+
+    @cached_property
+    def by_number(self) -> dict[int, list[Record]]:
+        """Step number → the rows of that step."""
+        return _grouped(self.rows, lambda row: row["step_num"])
+
+    @cached_property
     def sides(self) -> tuple[list[Record], dict[str, list[Record]]]:
         """The true states, and step → its falsified ones.
 
         Unless ``mixed``, only steps with both sides are there, and of these only pairs of one image
         size where there are such: nothing but the bricks is to tell the two sides apart.
         """
-        trues: list[Record] = []
-        twins: dict[str, list[Record]] = {}
-        for row in self.rows:
-            side = twins.setdefault(row["step"], []) if row["falsified"] else trues
-            side.append(row)
+        trues = [row for row in self.rows if not row["falsified"]]
+        twins = _grouped(self.falsified, lambda row: row["step"])
         if self._mixed:
             return trues, twins
         paired = [row for row in trues if row["step"] in twins]
@@ -156,3 +167,10 @@ def step_name(row: Record, task: str) -> str:
 def boxes(row: Record) -> int:
     """Return how many boxes the row's answer has."""
     return row["response"].count('"bbox_2d": [')
+
+
+def _grouped(rows: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list[Record]]:
+    groups: dict[K, list[Record]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
