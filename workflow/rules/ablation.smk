@@ -81,7 +81,7 @@ use rule split_dataset as split_ablation with:
     benchmark:
         layout.benchmark("ablation/{tried}/split_dataset")
     params:
-        protocol=lambda wildcards: split_options_of(TRIED_PROTOCOLS[wildcards.tried]),
+        protocol=lambda wildcards: split_options(TRIED_PROTOCOLS[wildcards.tried]),
 
 
 use rule convert_dataset as convert_ablation with:
@@ -100,7 +100,7 @@ use rule convert_dataset as convert_ablation with:
     benchmark:
         layout.benchmark("ablation/{tried}/convert_dataset")
     params:
-        protocol=lambda wildcards: convert_options_of(TRIED_PROTOCOLS[wildcards.tried]),
+        protocol=lambda wildcards: convert_options(TRIED_PROTOCOLS[wildcards.tried]),
 
 
 use rule audit_dataset as audit_ablation with:

@@ -192,23 +192,13 @@ def files_of_adapter(name):
     return [layout.weights(name), layout.adapter_config(name)] if name in TRAINED else []
 
 
-def split_options(wildcards):
-    """Return the option of `legor1 split` for a protocol."""
-    return split_options_of(config["protocols"][wildcards.protocol])
-
-
-def split_options_of(one):
-    """Return the option of `legor1 split`: the other defects have no say in it."""
+def split_options(one):
+    """Return the option of `legor1 split` for a protocol: the other defects have no say in it."""
     return "--protocol " + ("thesis" if "row_split" in defects.chosen(one["defects"]) else "sound")
 
 
-def convert_options(wildcards):
+def convert_options(one):
     """Return the options of `legor1 convert` for a protocol."""
-    return convert_options_of(config["protocols"][wildcards.protocol])
-
-
-def convert_options_of(one):
-    """Return the options of `legor1 convert`."""
     return shlex.join([*defects.options(one["defects"]), "--object-format", one["object_format"]])
 
 

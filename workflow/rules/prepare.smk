@@ -70,7 +70,7 @@ rule split_dataset:
         mem_mb=2000,
         runtime=30,
     params:
-        protocol=split_options,
+        protocol=lambda wildcards: split_options(config["protocols"][wildcards.protocol]),
         seed=config["seed"],
         fraction=config["prepare"]["test_fraction"],
         code=code("split"),
@@ -104,7 +104,7 @@ rule convert_dataset:
         runtime=30,
     params:
         out=lambda wildcards, input: Path(input.split).parent,
-        protocol=convert_options,
+        protocol=lambda wildcards: convert_options(config["protocols"][wildcards.protocol]),
         seed=config["seed"],
         code=code("convert"),
     shell:

@@ -53,7 +53,7 @@ def digest(*stages: str, files: Iterable[Path] = ()) -> str:
     """
     parts = {_meaning(module) for module in modules(*stages)}
     parts |= {_meaning(*read) for read in _read(*stages)}
-    if {"report", "figure1", "ablation-page"} & set(stages):
+    if EVERYTHING in map(READ.get, stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}
     own = (path.resolve() for path in files)

@@ -49,16 +49,15 @@ def decode(
         attention_mask = torch.ones_like(input_ids)
     padding = (attention_mask == 0).sum(1)  # of each row
     cache = DynamicCache(config=model.config)
+
+    def read(tokens: Tensor, **images: Any) -> Tensor:
+        """Return each row's scores (rows, vocabulary) behind these tokens, which join the cache."""
+        cached = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        seen = {"attention_mask": attention_mask, "position_ids": position_ids}
+        return model(input_ids=tokens, **seen, **cached, **images).logits[:, -1]
+
     shown = [image for row in features for image in row]
-    logits = model(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        position_ids=position_ids,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-        **family_of_model(model).feature_inputs(shown),
-    ).logits[:, -1]
+    logits = read(input_ids, **family_of_model(model).feature_inputs(shown))
     # Behind an image the three axes end at different positions; text continues from the largest.
     position_ids = position_ids.amax((0, 2))[None, :, None].expand(3, -1, -1)
     for left in reversed(range(generation_config.max_length - input_ids.size(1))):
@@ -79,13 +78,7 @@ def decode(
             rows, ended, input_ids = rows[kept], ended[kept], input_ids[kept]
             position_ids, padding = position_ids[:, kept], padding[kept]
             attention_mask = attention_mask[kept]
-        logits = model(
-            input_ids=input_ids[:, -1:],
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
+        logits = read(input_ids[:, -1:])
     return answers
 
 

@@ -13,6 +13,7 @@ from legor1.config import ablation
 from legor1.config.ablation import Variant
 from legor1.config.job_params import Job, prediction_job, training_job
 from legor1.config.models import Config, Trained
+from legor1.planning.shared_work import anonymous
 from legor1.planning.tokens import Load
 from legor1.published.defects import SWITCHES
 from legor1.published.published_settings import ASKED_TO_REASON
@@ -76,4 +77,4 @@ def _data(variant: Variant) -> tuple[str, ...]:
 
 
 def _settings(job: Job) -> str:
-    return json.dumps({**job.as_mapping(), "experiment": ""}, sort_keys=True)
+    return json.dumps(anonymous(job), sort_keys=True)

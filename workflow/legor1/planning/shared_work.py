@@ -80,16 +80,15 @@ class _Planner:
             job = training_job(self.expanded, name)
             path = TRIED.data.conversations(variant.protocol, variant.variant, "train")
             key = self._training_key(job, path)
-            known = {"recipe": _anonymous(job) | {"experiment": key}, "conversations": path}
+            known = {"recipe": anonymous(job) | {"experiment": key}, "conversations": path}
             own = self.study.get(key)
             folder = IN_RUN.adapter(own) if own else TRIED.adapter(key)
             self.trainings.setdefault(key, known | {"folder": folder, "experiment": own})
         asked = prediction_job(self.expanded, name)
         path = TRIED.test(variant.protocol, variant.variant)
-        answered = _digest(
-            _anonymous(asked), key, self._rows(path, None, shown=asked.demonstrations)
-        )
-        known = {"recipe": _anonymous(asked) | {"experiment": answered}, "conversations": path}
+        rows = self._rows(path, None, shown=asked.demonstrations)
+        answered = _digest(anonymous(asked), key, rows)
+        known = {"recipe": anonymous(asked) | {"experiment": answered}, "conversations": path}
         self.predictions.setdefault(answered, known | {"training": key})
         return {"training": key, "prediction": answered}
 
@@ -105,7 +104,7 @@ class _Planner:
 
     def _training_key(self, job: TrainingJob, path: str) -> str:
         read = self._rows(path, tuple(job.tasks), shown=job.demonstrations)
-        return f"{job.method}-{_digest(_anonymous(job), read)}"
+        return f"{job.method}-{_digest(anonymous(job), read)}"
 
     def _rows(self, path: str, tasks: tuple[str, ...] | None, *, shown: bool) -> str:
         """Return a digest of the conversations in a file that a job reads, as it reads them."""
@@ -120,12 +119,9 @@ class _Planner:
 
     def _why_inert(self, variant: Variant, own: Row, parent: Row) -> str | None:
         """Return why a variant has no numbers but its parent's; None where it may have some."""
-        if [one["prediction"] for one in own["runs"]] != [
-            one["prediction"] for one in parent["runs"]
-        ]:
-            return None
-        scored = [set(one["scoring"]) - {"no_intervals"} for one in (own, parent)]
-        if scored[0] != scored[1]:
+        answers = [[one["prediction"] for one in each["runs"]] for each in (own, parent)]
+        scored = [set(each["scoring"]) - {"no_intervals"} for each in (own, parent)]
+        if answers[0] != answers[1] or scored[0] != scored[1]:
             return None
         block = self.config.experiments[variant.of]
         reasons = (_reason(defect, variant, block) for defect in variant.switched)
@@ -146,7 +142,7 @@ def _reason(defect: str, variant: Variant, block: Experiment) -> str:
     return f"the {read} conversations of {variant.of} are the same without it, to the last byte"
 
 
-def _anonymous(job: Job) -> Row:
+def anonymous(job: Job) -> Row:
     """Return a recipe without the name of its experiment, which decides nothing."""
     return {name: value for name, value in job.as_mapping().items() if name != "experiment"}
 

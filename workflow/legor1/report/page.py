@@ -104,8 +104,7 @@ def render_ablation(effects: Path, out: Path) -> None:
             "Remedy: make it with `legor1 ablation-measure`."
         )
     style = (TEMPLATES / "ablation.css").read_text(encoding="utf-8")
-    cited = partial(cite, IN_RUN.ablation_effects, content)
-    given = {"ablation": content, "cited": cited}
+    given = {"ablation": content, "cited": partial(cite, IN_RUN.ablation_effects, content)}
     _write("ablation.html.j2", _style(style) | given, out)
 
 
@@ -118,11 +117,8 @@ def environment() -> Environment:
     made = publishable.environment()
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
-    made.globals |= {
-        "partial": partial,
-        "reasons": REASONS,
-        "tasks": {n: task.title for n, task in TASKS.items()},
-    }
+    titles = {name: task.title for name, task in TASKS.items()}
+    made.globals |= {"partial": partial, "reasons": REASONS, "tasks": titles}
     return made
 
 

@@ -231,12 +231,8 @@ def _to(steps: list[Step], label: str, end: Cited) -> None:
 def _printed(adaptation: str | None, shown: Shown) -> Cited | None:
     """Return a figure of the thesis as a fraction."""
     for row in published():
-        text = row.get(shown.column)
-        if (
-            row["source"] == "thesis"
-            and row["adaptation"] == adaptation
-            and isinstance(text, Cited)
-        ):
+        text, own = row.get(shown.column), (row["source"], row["adaptation"])
+        if own == ("thesis", adaptation) and isinstance(text, Cited):
             value = float(text) / 100
             return Cited(percent(value), value, text.source, "a hundredth")
     return None
@@ -247,11 +243,12 @@ def falls(content: Record) -> list[tuple[str, Shown, list[Step], list[float]]]:
     made = []
     for of, method in experiments(content).items():
         for shown in (metric(task, name) for task, name in content["main"].items()):
-            if method in ADAPTATION and shown.name in ("iou", "f1_state"):
-                steps = waterfall(content, of, shown)
+            if method not in ADAPTATION or shown.name not in ("iou", "f1_state"):
+                continue
+            if steps := waterfall(content, of, shown):
                 reached = [step.reached.value for step in steps]
-                ticks = nice_ticks(min(0.0, *reached), max(reached), TICKS) if steps else []
-                made += [(of, shown, steps, ticks)] if steps else []
+                ticks = nice_ticks(min(0.0, *reached), max(reached), TICKS)
+                made.append((of, shown, steps, ticks))
     return made
 
 
