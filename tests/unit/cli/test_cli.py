@@ -20,9 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from legor1.cli import main
+from legor1.cli import main, parameters
 from legor1.cli.command import INTERRUPTED
-from legor1.cli.parameters import Recipe
 from legor1.config import job_params
 from legor1.config.settings import load, read
 from legor1.core.errors import UserError
@@ -44,7 +43,7 @@ def test_every_command_has_help_with_an_example_that_is_understood(name, capsys,
     command = main.app.commands[name]
     start, called, *arguments = shlex.split(command.epilog.removeprefix("Example: "))
     assert (start, called) == ("legor1", name)
-    monkeypatch.setattr(Recipe, "convert", lambda self, value, *_: {"text": value})
+    monkeypatch.setattr(parameters, "read_recipe", lambda job, value: {"text": value})
     given = command.make_context(name, arguments).params
     inspect.signature(function(command)).bind(**given)
     assert main.main([name, "--help"]) == 0

@@ -22,7 +22,7 @@ from legor1.evaluation import suites
 
 Facts = Mapping[str, object]
 Command = Callable[..., Facts | None]
-PANELS = STUDY, DATA, MODEL, RESULTS = "Study", "Data", "Model", "Results"
+PANELS = ("Study", "Data", "Model", "Results")
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 FULL = (errno.ENOSPC, errno.EDQUOT)
 STOPPED = os.EX_TEMPFAIL  # 75: not done, but nothing is wrong; run it again
@@ -74,6 +74,11 @@ def command(panel: str, example: str, *parameters: click.Parameter) -> Callable[
         return function
 
     return declare
+
+
+study_command, data_command, model_command, results_command = (
+    functools.partial(command, panel) for panel in PANELS
+)
 
 
 def roles(parameters: Iterable[click.Parameter]) -> dict[str, Role]:

@@ -10,10 +10,7 @@ from legor1.cli.command import app, complain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status.
-
-    0; 2 for what the user can put right; 75 for work that stopped gracefully before its end.
-    """
+    """Run one command; return 0, 2 for what the user can put right, 75 if it stopped gracefully."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         status: int = app.main(arguments or ["--help"], prog_name="legor1", standalone_mode=False)

@@ -46,29 +46,6 @@ class Artefact(click.Path):
         return Named(name, Path(path)) if name and path else _refuse(value, self.form.strip("[]"))
 
 
-class Recipe(click.ParamType):
-    """A recipe of ``legor1.config.job_params``, as JSON text or a file of it."""
-
-    name = "JSON"
-
-    def __init__(self, job: str) -> None:
-        self.job = job
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, object]:
-        """Return the recipe, checked."""
-        from legor1.config.job_params import checked
-
-        try:
-            text = value if value.lstrip().startswith("{") else Path(value).read_text("utf-8")
-            return checked(json.loads(text), self.job)
-        except (OSError, ValueError, RecursionError) as error:
-            self.fail(f"neither JSON text nor a JSON file: {error}", param, ctx)
-        except UserError as error:
-            self.fail(str(error), param, ctx)
-
-
 def _refuse(text: str, wanted: str) -> NoReturn:
     raise click.BadParameter(f"{text!r} is not {wanted}")
 
@@ -134,6 +111,7 @@ BETWEEN_0_AND_1 = click.FloatRange(0, 1, min_open=True, max_open=True)
 MAYBE: dict[str, None] = {"default": None}
 SOUND: dict[str, str] = {"default": "sound"}
 MANY: dict[str, Any] = {"nargs": -1, "required": True}
+REPEATED: dict[str, Any] = {"multiple": True, "required": False}
 INTO = "the folder to write into"
 CONVERTED = "the folder of {plain,reasoning}/{train,test}.jsonl"
 
@@ -191,16 +169,14 @@ OWN = option(
     "--own",
     "a reward of your own besides, as path/to/file.py:function",
     metavar="FILE:FUNCTION",
-    multiple=True,
-    required=False,
+    **REPEATED,
 )
 SWITCH = option(
     "--switch",
     f"one of the protocol's defects: {', '.join(defects.SWITCHES)}",
     metavar="NAME=on|off",
     type=_switch,
-    multiple=True,
-    required=False,
+    **REPEATED,
 )
 DEFECTS = (choice("--protocol", *defects.PROTOCOLS, **SOUND), SWITCH)
 TABLES = path("--tables", "a folder, for other documents", Role("output", ("results.*",)), **MAYBE)
@@ -214,4 +190,21 @@ WORKERS = option("--workers", "processes to work with", type=click.IntRange(1), 
 
 def recipe(job: str) -> click.Parameter:
     """Return ``--recipe`` of a job: see ``legor1.config.job_params.checked``."""
-    return option("--recipe", "text or file", type=Recipe(job))
+
+    def read(value: str) -> dict[str, object]:
+        return read_recipe(job, value)
+
+    return option("--recipe", "text or file", metavar="JSON", type=read)
+
+
+def read_recipe(job: str, value: str) -> dict[str, object]:
+    """Return a job's recipe, given as JSON text or as a file of it, checked."""
+    from legor1.config.job_params import checked
+
+    try:
+        text = value if value.lstrip().startswith("{") else Path(value).read_text("utf-8")
+        return checked(json.loads(text), job)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.BadParameter(f"neither JSON text nor a JSON file: {error}") from error
+    except UserError as error:
+        raise click.BadParameter(str(error)) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legor1.cli import parameters as p
-from legor1.cli.command import RESULTS, STUDY, Facts, command
+from legor1.cli.command import Facts, results_command, study_command
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 
@@ -20,7 +20,7 @@ def _resolved(overlays: Sequence[str], base_config: str) -> "Config":
     return typed(load(base_config, *map(read, overlays)))
 
 
-@command(STUDY, "config workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG, p.OUT_JSON)
+@study_command("config workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG, p.OUT_JSON)
 def config(overlays: Sequence[str], base_config: str, out: Path | None) -> None:
     """Print the resolved config, or write it."""
     config = _resolved(overlays, base_config).as_mapping()
@@ -30,7 +30,7 @@ def config(overlays: Sequence[str], base_config: str, out: Path | None) -> None:
         print(json.dumps(config, indent=2, ensure_ascii=False))
 
 
-@command(STUDY, "check workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG)
+@study_command("check workflow/configs/demo.yaml", p.OVERLAYS, p.BASE_CONFIG)
 def check(overlays: Sequence[str], base_config: str) -> None:
     """Say what is missing to run a config on this machine."""
     from legor1.planning.preflight import require
@@ -40,19 +40,14 @@ def check(overlays: Sequence[str], base_config: str) -> None:
     print(f"run {config.run}: nothing is missing here")
 
 
-@command(
-    STUDY,
+@study_command(
     "plan workflow/configs/demo.yaml --gpu A100-40 --out plan.json",
     *(p.OVERLAYS, p.BASE_CONFIG, p.GPU),
     p.path("--run", "the run's folder: count the conversations that are there", None, **p.MAYBE),
     p.OUT_JSON,
 )
 def plan(
-    overlays: Sequence[str],
-    base_config: str,
-    gpu: str | None,
-    run: Path | None,
-    out: Path | None,
+    overlays: Sequence[str], base_config: str, gpu: str | None, run: Path | None, out: Path | None
 ) -> None:
     """Say what a run will need of a GPU: tokens, memory by part, hours; or that it does not fit."""
     from legor1.planning.plan import misfits, plan, render
@@ -65,7 +60,7 @@ def plan(
         raise UserError("the run does not fit; the plan says where and what to change")
 
 
-@command(STUDY, "watch results/demo", p.RUN, p.ONCE, p.SECONDS, p.WAIT)
+@study_command("watch results/demo", p.RUN, p.ONCE, p.SECONDS, p.WAIT)
 def watch(run: Path, once: bool, every: float, wait: bool) -> None:
     """Show how a running study stands, by its files alone, until it is done or Ctrl-C."""
     from legor1.monitor.screen import watch
@@ -73,8 +68,7 @@ def watch(run: Path, once: bool, every: float, wait: bool) -> None:
     watch(run, once=once, every=every, wait=wait)
 
 
-@command(
-    RESULTS,
+@results_command(
     "crate results/demo --out demo.crate.zip",
     *(p.RUN, p.LICENCE, p.out("the folder or .zip file to write", role=None)),
 )
@@ -85,7 +79,7 @@ def crate(run: Path, licence: str | None, out: Path) -> Facts:
     return write_crate(run, out, licence)
 
 
-@command(RESULTS, "publish results/demo", p.RUN)
+@results_command("publish results/demo", p.RUN)
 def publish(run: Path) -> Facts:
     """Have DVC keep a finished run, and push it to the remote."""
     from legor1.publishing.publish import publish
@@ -93,7 +87,7 @@ def publish(run: Path) -> Facts:
     return publish(run)
 
 
-@command(RESULTS, "restore results/demo", p.RUN)
+@results_command("restore results/demo", p.RUN)
 def restore(run: Path) -> Facts:
     """Bring a published run back from the remote and check every file of it."""
     from legor1.publishing.publish import restore

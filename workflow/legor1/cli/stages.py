@@ -13,9 +13,9 @@ from typing import Any
 import rich_click as click
 
 from legor1.cli import parameters as p
-from legor1.cli.command import DATA, MODEL, RESULTS, Facts, command, say
+from legor1.cli.command import Facts, data_command, model_command, results_command, say
 from legor1.core.code_digest import digest
-from legor1.core.files import read_json
+from legor1.core.files import read_json, write_json
 from legor1.core.format import p_value
 from legor1.core.layout import ABLATION_MEASURED, ABLATION_PLANNED, REPORTED
 from legor1.core.records import Role
@@ -35,8 +35,7 @@ def _silence_libraries() -> None:
         warnings.simplefilter("ignore")
 
 
-@command(
-    DATA,
+@data_command(
     "synthesize tree --manuals 8 --steps 4 --objects 6 --seed 7 --image-size 480x360,360x480",
     p.argument("tree", "the folder to draw into", p.WRITTEN_TREE, metavar="DIR"),
     *(p.MANUALS, p.STEPS, p.OBJECTS, p.SEED, p.IMAGE_SIZE, p.WORKERS),
@@ -48,8 +47,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
     synthesize(tree, image_sizes=parse_sizes(image_size) if image_size else IMAGE_SIZES, **given)
 
 
-@command(
-    DATA,
+@data_command(
     "fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json",
     *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
@@ -66,7 +64,7 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
         sources.describe_model(folder, named, revision if repo else None, out, record)
 
 
-@command(DATA, "manifest tree --out manifest.json", p.SOURCE, p.OUT)
+@data_command("manifest tree --out manifest.json", p.SOURCE, p.OUT)
 def manifest(tree: Path, out: Path) -> Facts:
     """List a tree's files with their sizes and SHA-256."""
     from legor1.data.sources import write_manifest
@@ -74,8 +72,7 @@ def manifest(tree: Path, out: Path) -> Facts:
     return write_manifest(tree=tree, out=out)
 
 
-@command(
-    DATA,
+@data_command(
     "index tree --out instances.parquet --quarantine quarantine.jsonl",
     *(p.SOURCE, p.OUT, p.QUARANTINE),
 )
@@ -87,8 +84,7 @@ def index(tree: Path, out: Path, quarantine: Path) -> Facts:
     return {"instances": sum(summary["rows"].values())} | summary
 
 
-@command(
-    DATA,
+@data_command(
     "fingerprint instances.parquet --tree tree --workers 2 --out images.parquet",
     *(p.INSTANCES, p.TREE, p.WORKERS, p.OUT),
 )
@@ -99,8 +95,7 @@ def fingerprint(instances: Path, tree: Path, workers: int, out: Path) -> Facts:
     return write_images(instances, tree, out, workers)
 
 
-@command(
-    DATA,
+@data_command(
     "split instances.parquet --images images.parquet --seed 42 --out split.json",
     *(p.INSTANCES, *p.DEFECTS, p.IMAGES, p.SEED, p.TEST_FRACTION, p.OUT),
 )
@@ -118,8 +113,7 @@ def split(instances: Path, switch: Switches, images: Path | None, out: Path, **g
     return write_split(content, out)
 
 
-@command(
-    DATA,
+@data_command(
     "convert instances.parquet split.json --protocol sound --seed 42 --out conversations",
     *(p.INSTANCES, p.SPLIT, *p.DEFECTS, p.OBJECT_FORMAT, p.SEED),
     p.out(p.CONVERTED, *p.CONVERSATIONS),
@@ -136,8 +130,7 @@ def convert(
     return write_conversations(Conversations(records, divided, defects=active, **given), out)
 
 
-@command(
-    DATA,
+@data_command(
     "audit instances.parquet split.json sound --tree tree --out audit.json",
     *(p.INSTANCES, p.SPLIT),
     p.argument("conversations", p.CONVERTED, Role("input", p.CONVERSATIONS)),
@@ -150,8 +143,7 @@ def audit(**given: Any) -> Facts:
     return write_audit(**given)
 
 
-@command(
-    DATA,
+@data_command(
     "export train.jsonl test.jsonl --tree tree --format llamafactory --out export",
     p.argument("conversations", "train.jsonl, test.jsonl", **p.MANY),
     *(p.TREE, p.FORMAT, p.MAX_PIXELS, p.MIN_PIXELS),
@@ -166,8 +158,7 @@ def export(format: str, max_pixels: int | None, min_pixels: int, **given: Any) -
     say(f"export {format}", write_export(format=format, budget=budget, **given))
 
 
-@command(
-    DATA,
+@data_command(
     "ablation-test sound/plain/test.jsonl thesis/plain/test.jsonl --rows 600 --out common.json",
     p.argument("tests", "test.jsonl of each protocol", **p.MANY),
     p.number("--rows", "at most so many; all, if it is not given", **p.MAYBE),
@@ -181,8 +172,7 @@ def ablation_test(tests: Sequence[Path], **given: Any) -> Facts:
     return write_common(tests, **given)
 
 
-@command(
-    DATA,
+@data_command(
     "ablation-rows test.jsonl --common common.json --out common.jsonl",
     p.argument("conversations", "test.jsonl"),
     p.path("--common", "of `legor1 ablation-test`"),
@@ -195,8 +185,7 @@ def ablation_rows(**given: Path) -> Facts:
     return write_rows(**given)
 
 
-@command(
-    MODEL,
+@model_command(
     "ablation-plan results/demo --base-config config.json --out plan.json",
     p.argument("run", "the run's folder", Role("input", ABLATION_PLANNED)),
     *(p.BASE_CONFIG, p.OUT),
@@ -209,8 +198,7 @@ def ablation_plan(run: Path, base_config: str, out: Path) -> Facts:
     return write_plan(run, typed(load(base_config)), out)
 
 
-@command(
-    MODEL,
+@model_command(
     "build-base --recipe recipe.json --work work --out tiny",
     *(p.recipe("build-base"), p.WORK, p.OUT_FOLDER),
 )
@@ -223,8 +211,7 @@ def build_base(**given: Any) -> None:
     build(code=digest("build-base"), **given)
 
 
-@command(
-    MODEL,
+@model_command(
     "train --recipe sft.json --conversations train.jsonl --tree tree --base model.json "
     "--work work --out adapters/sft",
     *(p.TRAIN, p.TREE, p.BASE, p.recipe("train"), p.WORK, p.OUT_FOLDER, p.MANIFEST, p.MINUTES),
@@ -238,8 +225,7 @@ def train(recipe: Recipe, **given: Any) -> None:
     train(recipe, code=digest(f"train {recipe['method']}", files=own), **given)
 
 
-@command(
-    MODEL,
+@model_command(
     "predict --recipe predict.json --conversations test.jsonl --tree tree "
     "--base model.json --adapter adapters/sft/adapter --out predictions.jsonl",
     p.path("--conversations", "test.jsonl"),
@@ -253,8 +239,7 @@ def predict(**given: Any) -> None:
     predict(code=digest("predict"), **given)
 
 
-@command(
-    MODEL,
+@model_command(
     "gather shards/0.jsonl shards/1.jsonl --out predictions.jsonl",
     p.argument("shards", "predictions of one shard each", metavar="SHARD...", **p.MANY),
     p.OUT,
@@ -266,8 +251,7 @@ def gather(shards: Sequence[Path], out: Path) -> Facts:
     return {"predictions": gather(list(shards), out)}
 
 
-@command(
-    MODEL,
+@model_command(
     "baselines --train train.jsonl --test test.jsonl --out predictions",
     p.path("--train", "the conversations that may be looked at"),
     p.path("--test", "the conversations that are answered"),
@@ -280,8 +264,7 @@ def baselines(train: Path, test: Path, out: Path) -> Facts:
     return write_baselines(train, test, out)
 
 
-@command(
-    RESULTS,
+@results_command(
     "score predictions.jsonl --protocol sound --out scores",
     p.argument("predictions", "predictions.jsonl"),
     p.choice("--protocol", "sound", "thesis", **p.SOUND),
@@ -297,8 +280,7 @@ def score(predictions: Path, protocol: str, out: Path, **given: Any) -> Facts:
     return {f"{task} {main[task].main}": scores[task][main[task].main] for task in scores}
 
 
-@command(
-    RESULTS,
+@results_command(
     "compare few_shot=scores/few_shot/sound sft=scores/sft/sound --out comparison.json",
     p.argument(
         "scores",
@@ -329,8 +311,7 @@ def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
     return {"tests": len(adjusted), "significant": clear}
 
 
-@command(
-    RESULTS,
+@results_command(
     "frame predictions.jsonl --tree tree",
     p.argument("predictions", "lines with prediction, true reference, and image or its sizes"),
     p.path("--tree", "the folder that the images lie in", p.READ_TREE, **p.MAYBE),
@@ -344,7 +325,6 @@ def frame(
 ) -> Facts:
     """Tell in which frame predicted boxes are, whoever made them: pixels, [0, 1000], x and y."""
     from legor1.core.boxes import PixelBudget
-    from legor1.core.files import write_json
     from legor1.evaluation.frame_doctor import diagnose
     from legor1.models.registry import DEFAULT
 
@@ -360,8 +340,7 @@ def frame(
     return best | {"the same here": ", ".join(found["alike"]) or "none", "images": found["images"]}
 
 
-@command(
-    RESULTS,
+@results_command(
     "probe-reward sound --conversations train.jsonl",
     p.argument("suite", "of rewards", type=click.Choice([*suites.SUITES])),
     *(p.TRAIN, p.OWN),
@@ -374,7 +353,6 @@ def probe_reward(
     suite: str, conversations: Path, own: tuple[str, ...], out: Path | None, **given: Any
 ) -> Facts:
     """Score policies that know nothing under rewards, and name what earns more than it should."""
-    from legor1.core.files import write_json
     from legor1.evaluation.reward_probe import probe
 
     result = probe(conversations, suite, own, **given)
@@ -389,8 +367,7 @@ def probe_reward(
     return {"probes": len(result["probes"]), "that pay too much": flagged}
 
 
-@command(
-    RESULTS,
+@results_command(
     "table sft=sft/sound/scores.json sft=sft/thesis/scores.json --out table.csv",
     p.argument("scores", "of `legor1 score`", form="EXPERIMENT=scores.json", **p.MANY),
     p.OUT,
@@ -402,8 +379,7 @@ def table(scores: Sequence[p.Named], out: Path) -> None:
     write_table(scores, out)
 
 
-@command(
-    RESULTS,
+@results_command(
     "report results/demo --out results/demo/report.html --gallery results/demo/gallery.html",
     p.argument("run_dir", "the run's folder", Role("input", REPORTED)),
     *(p.OUT, p.TABLES, p.GALLERY),
@@ -416,8 +392,7 @@ def report(run_dir: Path, out: Path, tables: Path | None, gallery: Path | None) 
     return {"written": out}
 
 
-@command(
-    RESULTS,
+@results_command(
     "figure1 one=adapters/one two=adapters/two --out figure1.html",
     p.argument("trainings", "", Role("input", ("history.jsonl",)), "EXPERIMENT=DIR", nargs=-1),
     p.OUT,
@@ -430,8 +405,7 @@ def figure1(trainings: Sequence[p.Named], out: Path) -> Facts:
     return {"written": out}
 
 
-@command(
-    RESULTS,
+@results_command(
     "ablation-measure results/demo --out ablation.json --table ablation.csv",
     p.argument("run", "the run's folder", Role("input", ABLATION_MEASURED)),
     *(*p.BOOTSTRAP, p.OUT),
@@ -445,8 +419,7 @@ def ablation_measure(run: Path, out: Path, table: Path, **given: Any) -> Facts:
     return write_effects(run, out, table, Bootstrap(**given))
 
 
-@command(
-    RESULTS,
+@results_command(
     "ablation-page ablation.json --out ablation.html",
     p.argument("effects", "of `legor1 ablation-measure`"),
     p.OUT,
