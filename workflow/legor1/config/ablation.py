@@ -18,31 +18,24 @@ from legor1.published import defects, published_settings
 from legor1.published.published_settings import Change
 
 LONGEST_NAME = 60  # of a bundle, within a file's name
+SWITCHED = {"sound": "with", "thesis": "without"}  # what a variant is called by
 Bundle = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An experiment with some of the published protocol's defects.
-
-    Attributes:
-        of: the experiment of the config; ``around`` is what the variant differs from.
-        switched: what is on in ``sound``, or off in ``thesis``; nothing in a parent.
-        defects: those that are on, in the order of ``DEFECTS``.
-        protocol: of data preparation, named after the defects of data that are switched.
-        experiments: seed → its name in the expanded config; one seed, if nothing is drawn.
-    """
+    """An experiment with some of the published protocol's defects."""
 
     name: str
-    of: str
+    of: str  # the experiment of the config
     method: str
     variant: str
-    around: str
-    switched: Bundle
-    defects: tuple[str, ...]
-    protocol: str
+    around: str  # what it differs from
+    switched: Bundle  # what is on in ``sound``, or off in ``thesis``; nothing in a parent
+    defects: tuple[str, ...]  # those that are on, in the order of ``DEFECTS``
+    protocol: str  # of data preparation, named after the defects of data that are switched
     parent: str | None
-    experiments: dict[int, str]
+    experiments: dict[int, str]  # seed → its name once expanded; one seed, if nothing is drawn
 
     @property
     def scoring(self) -> tuple[str, ...]:
@@ -84,10 +77,7 @@ def variants(config: Config) -> list[Variant]:
 
 
 def expanded(config: Config) -> Config:
-    """Return the config whose experiments and protocols are those of its ablation.
-
-    A UserError says which setting of a defect does not suit an experiment.
-    """
+    """Return the config whose experiments are its ablation's; a UserError if a setting misfits."""
     values: Mapping[str, Mapping[Any, Change]]
     values = config.ablation.settings if config.ablation else {}
     experiments, protocols = {}, {}
@@ -144,9 +134,9 @@ def _variant(config: Config, of: str, around: str, switched: Bundle) -> Variant:
     own = config.experiments[of]
     on = set(switched) if around == "sound" else set(published_settings.DEFECTS) - set(switched)
     parent = f"{of}_{around}"
-    name = f"{parent}_{_word(around)}_{named(switched)}" if switched else parent
+    name = f"{parent}_{SWITCHED[around]}_{named(switched)}" if switched else parent
     seeds = config.ablation.seeds if config.ablation else []
-    single = not isinstance(own, Trained)  # greedy, or drawn by the run's seed
+    names = {seed: f"{name}_seed{seed}" for seed in seeds}
     return Variant(
         name=name,
         of=of,
@@ -157,19 +147,14 @@ def _variant(config: Config, of: str, around: str, switched: Bundle) -> Variant:
         defects=tuple(each for each in published_settings.DEFECTS if each in on),
         protocol=_protocol(config, own, around, switched),
         parent=parent if switched else None,
-        experiments={config.seed: name}
-        if single
-        else {seed: f"{name}_seed{seed}" for seed in seeds},
+        # What is not trained answers greedily, or draws by the run's seed.
+        experiments=names if isinstance(own, Trained) else {config.seed: name},
     )
-
-
-def _word(around: str) -> str:
-    return "with" if around == "sound" else "without"
 
 
 def _protocol(config: Config, own: Experiment, around: str, switched: Collection[str]) -> str:
     data = tuple(name for name in defects.SWITCHES if name in switched)
-    name = f"{around}_{_word(around)}_{named(data)}" if data else around
+    name = f"{around}_{SWITCHED[around]}_{named(data)}" if data else around
     shape = config.protocols[own.protocol].object_format
     return name if shape == "json" else f"{name}_as_{shape}"
 
