@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from legor1.core.format import percent, points
 from legor1.core.layout import IN_RUN
 from legor1.evaluation.significance import significant
@@ -44,6 +42,11 @@ class Effect:
         return self.numbers["effect"] or 0.0
 
     @property
+    def off(self) -> bool:
+        """Tell whether the defect is off where all others are on, not on where there is none."""
+        return bool(self.facts["around"] == "thesis")
+
+    @property
     def clear(self) -> bool:
         """Tell whether the interval leaves out zero and the adjusted p is small enough."""
         low, high = self.numbers["low"], self.numbers["high"]
@@ -53,6 +56,10 @@ class Effect:
     def cited(self, name: str, write: Callable[[float | None], str] = points) -> Cited:
         """Return one of the numbers."""
         return cite(FILE, self.content, *self.keys, name, write=write)
+
+
+Pair = tuple[Effect | None, Effect | None]  # of one defect, on alone and off alone
+Ends = tuple[Cited, Cited]  # a metric without a defect, and with all
 
 
 def experiments(content: Record) -> dict[str, str]:
@@ -71,46 +78,30 @@ def effects(content: Record, of: str, name: str | None = None) -> list[Effect]:
     ]
 
 
-def answers(content: Record) -> Iterator[Markup]:
-    """Yield a sentence for the main metric of each task of each experiment, from its numbers."""
+def answers(content: Record) -> Iterator[tuple[str, Shown, list[Pair], Ends | None]]:
+    """Yield of each experiment and task the main metric, what moves it clearly, and its ends.
+
+    First the largest effects of a defect on alone, each with that of the same one off alone, then
+    the largest of the others off alone.
+    """
     for of in experiments(content):
         for task, name in content["main"].items():
-            if task in content["counts"]:
-                yield from _answer(content, of, metric(task, name))
-
-
-def _answer(content: Record, of: str, shown: Shown) -> Iterator[Markup]:
-    found = effects(content, of, shown.name)
-    on = sorted((e for e in found if e.clear and e.facts["around"] == "sound"), key=_by_size)
-    off = {e.facts["defect"]: e for e in found if e.clear and e.facts["around"] == "thesis"}
-    named = [_alone(each, off.pop(each.facts["defect"], None)) for each in on[:NAMED]]
-    named += [_alone(None, each) for each in sorted(off.values(), key=_by_size)[:NAMED]]
-    gives = Markup("; ").join(named) or "no defect that was tried moves it clearly by itself"
-    if (ends := _ends(content, of, shown)) is None:
-        yield Markup("{} of <bdi>{}</bdi>: {}.").format(shown.label, of, gives)
-        return
-    sound, thesis = ends
-    text = "Of <bdi>{}</bdi>’s {} points of {}, from {} without a defect to {} with all: {}."
-    yield Markup(text).format(of, _less(thesis, sound), shown.label, sound, thesis, gives)
+            if task not in content["counts"]:
+                continue
+            found = sorted((e for e in effects(content, of, name) if e.clear), key=_by_size)
+            on = [each for each in found if not each.off][:NAMED]
+            off = {each.facts["defect"]: each for each in found if each.off}
+            pairs: list[Pair] = [(each, off.pop(each.facts["defect"], None)) for each in on]
+            pairs += [(None, each) for each in [*off.values()][:NAMED]]
+            shown = metric(task, name)
+            yield of, shown, pairs, _ends(content, of, shown)
 
 
 def _by_size(effect: Effect) -> float:
     return -abs(effect.size)
 
 
-def _alone(on: Effect | None, off: Effect | None) -> Markup:
-    """Say what a defect moves: on alone, off alone, or both."""
-    pairs = ("{} ({} to {}) on alone", on), ("{} ({} to {}) on top of all others", off)
-    said = [
-        Markup(words).format(each.cited("effect"), each.cited("low"), each.cited("high"))
-        for words, each in pairs
-        if each is not None
-    ]
-    defect = next(each.facts["defect"] for each in (on, off) if each is not None)
-    return Markup("<code>{}</code> gives {}").format(defect, Markup(", ").join(said))
-
-
-def _ends(content: Record, of: str, shown: Shown) -> tuple[Cited, Cited] | None:
+def _ends(content: Record, of: str, shown: Shown) -> Ends | None:
     """Return a metric without and with all defects; None where either was not measured."""
     ends = []
     for around in HOW:
@@ -127,10 +118,11 @@ def gap(content: Record, of: str, shown: Shown) -> Cited | None:
     """Return by how much the published figure of an experiment's method exceeds few-shot's."""
     adaptation = ADAPTATION.get(experiments(content)[of])
     own, few = _printed(adaptation, shown), _printed("few_shot", shown)
-    return _less(own, few) if own and few else None
+    return less(own, few) if own and few else None
 
 
-def _less(first: Cited, second: Cited) -> Cited:
+def less(first: Cited, second: Cited) -> Cited:
+    """Return a difference of fractions in points, with both sources."""
     value = first.value - second.value
     source = f"{first.source} + {second.source}"
     return Cited(points(value), value, source, "the first less the second")
@@ -138,11 +130,11 @@ def _less(first: Cited, second: Cited) -> Cited:
 
 @dataclass(frozen=True)
 class Panel:
-    """A metric's effects: rows of (defect, marks), a mark being (hollow, value, low, high)."""
+    """A metric's effects by defect, the largest first, the noise of seeds, the published gap."""
 
     ident: str
     shown: Shown
-    rows: list[tuple[str, list[tuple[bool, float, float | None, float | None]]]]
+    rows: dict[str, list[Effect]]
     ticks: list[float]
     noise: Cited | None
     gap: Cited | None
@@ -156,28 +148,22 @@ def panels(content: Record, of: str) -> list[Panel]:
 
 
 def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
-    rows: dict[str, list[tuple[bool, float, float | None, float | None]]] = {}
-    reached = [0.0]
+    rows: dict[str, list[Effect]] = {}
+    line = gap(content, of, shown)
+    reached = [0.0, line.value if line else 0.0]
     for each in effects(content, of, shown.name):
-        low, high, size = (each.numbers[name] for name in ("low", "high", "effect"))
-        if size is None:
+        if each.numbers["effect"] is None:
             continue
-        mark = (each.facts["around"] == "thesis", size, low, high)
-        rows.setdefault(each.facts["defect"], []).append(mark)
-        reached += [value for value in (size, low, high) if value is not None]
+        rows.setdefault(each.facts["defect"], []).append(each)
+        ends = (each.numbers[name] for name in ("effect", "low", "high"))
+        reached += [value for value in ends if value is not None]
+    ordered = sorted(rows.items(), key=lambda row: min(map(_by_size, row[1])))
     known = shown.name in content["noise"].get(of, {})
     keys = ("noise", of, shown.name, "half_width")
-    line = gap(content, of, shown)
-    reached += [line.value] if line else []
-    order = sorted(rows, key=lambda name: -max(abs(mark[1]) for mark in rows[name]))
-    return Panel(
-        f"effect-{list(experiments(content)).index(of)}-{index}",
-        shown,
-        [(name, rows[name]) for name in order],
-        nice_ticks(min(reached), max(reached), TICKS),
-        cite(FILE, content, *keys, write=percent) if known else None,
-        line,
-    )
+    noise = cite(FILE, content, *keys, write=percent) if known else None
+    ticks = nice_ticks(min(reached), max(reached), TICKS)
+    ident = f"effect-{list(experiments(content)).index(of)}-{index}"
+    return Panel(ident, shown, dict(ordered), ticks, noise, line)
 
 
 @dataclass(frozen=True)
@@ -200,7 +186,7 @@ def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
     if ends is None:
         return []
     sound, thesis = ends
-    alone = [e for e in effects(content, of, shown.name) if e.facts["around"] == "sound"]
+    alone = [each for each in effects(content, of, shown.name) if not each.off]
     alone.sort(key=_by_size)
     steps = [Step("no defect", None, sound, 0.0)]
     for each in filter(lambda each: each.size, alone[:STEPS]):
@@ -225,7 +211,7 @@ def _go(steps: list[Step], label: str, change: Cited) -> None:
 def _to(steps: list[Step], label: str, end: Cited) -> None:
     """Add a step that leads to a state."""
     before = steps[-1].reached
-    steps.append(Step(label, _less(end, before), end, before.value))
+    steps.append(Step(label, less(end, before), end, before.value))
 
 
 def _printed(adaptation: str | None, shown: Shown) -> Cited | None:
