@@ -17,17 +17,6 @@ from legor1.models.lora import checked_weights
 from legor1.training.logs import numbers
 from legor1.training.stopping import Job, Trainer
 
-# As the hub's own cards say. An adapter carries what was learnt from its base.
-LICENCES = {
-    "Qwen/Qwen2.5-VL-7B-Instruct": "apache-2.0",
-    "Qwen/Qwen2.5-VL-3B-Instruct": "qwen-research",
-    "workflow/base/tiny": "apache-2.0",
-}
-METHODS = {
-    "sft": "supervised fine-tuning (TRL's SFTTrainer, loss on the answers alone)",
-    "grpo": "group-relative policy optimisation (TRL's GRPO)",
-}
-
 
 def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     """Write ``adapter/``, ``history.jsonl`` and ``run.json`` into ``job.out``.
@@ -47,10 +36,7 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
 
 
 def to_full_precision(model: Model) -> None:
-    """Give the trained weights the float32 values that the optimiser has of them.
-
-    All processes call it together: each has a part of the values.
-    """
+    """Give trained weights the optimiser's float32 values; all processes call it together."""
     for weight in model.parameters():
         if weight.requires_grad:
             kept = safe_get_full_fp32_param(weight)
@@ -118,14 +104,5 @@ def peak_memory_mib() -> float:
 
 def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
     """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
-    shown = {"facts": facts, "metrics": _last(history), "how": METHODS[facts["method"]]}
-    shown |= {"recipe": json.dumps(facts["recipe"], indent=2)}
-    licence = LICENCES.get(facts["base"]["source"])
-    return rendered("adapter_card.md.j2", shown | {"licence": licence})
-
-
-def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the last logged losses and rewards, by name."""
-    logged = [row for row in history if "loss" in row]
-    # Sorted as in a checkpoint, so that a training that resumed from its last one says the same.
-    return {k: v for k, v in sorted(logged[-1].items()) if "time" not in k} if logged else {}
+    recipe = json.dumps(facts["recipe"], indent=2)
+    return rendered("adapter_card.md.j2", {"facts": facts, "history": history, "recipe": recipe})
