@@ -1,7 +1,7 @@
 from report_run import EXPERIMENTS, SCRIPT, table
 
 from legor1.core.files import write_json
-from legor1.report.sections import trust
+from legor1.report.sections import overview
 from legor1.report.study import read
 
 FINDING = {
@@ -111,7 +111,7 @@ def test_the_audit_says_what_was_found_and_what_is_switched_on(run):
         experiments={name: one | {"protocol": "leaky"} for name, one in EXPERIMENTS.items()},
     )
     study = read(run.folder)
-    assert trust.switches(study, "leaky") == "row_split, self_demo"
+    assert overview.switches(study, "leaky") == "row_split, self_demo"
     measured = "queries that show their own image"
     assert table("findings", "leaky", study.audits["leaky"])[1:] == [
         ["self_demo", measured, "reasoning", "25.0", "20.0 to 30.0", "–", "40", "▲ found"],

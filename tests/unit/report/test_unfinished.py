@@ -15,7 +15,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.monitor import run_files
 from legor1.report.page import render
-from legor1.report.sections import trust, unfinished
+from legor1.report.sections import overview, unfinished
 
 KNOWN = study_jobs.listed(Run.__dataclass_fields__["config"].default_factory())
 PARTS = [job for job in KNOWN if job.rule not in ("render_report", "predict_shard")]
@@ -141,7 +141,7 @@ def test_a_protocol_that_was_scored_first_does_not_lead(study):
 
 
 def test_files_that_come_and_go_are_not_hashed(study):
-    (output, *_) = trust.hashes(unfinished.read(study.folder)).values()
+    (output, *_) = overview.hashes(unfinished.read(study.folder)).values()
     assert "DVC hashes" in study.page().text and output.md5 in study.page().text
     take_away(study, "table.csv")
     assert "DVC hashes" not in study.page().text

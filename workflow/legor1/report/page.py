@@ -26,17 +26,15 @@ from legor1.report.sections import (
     overview,
     provenance_view,
     result_tables,
-    summary,
     training_curves,
-    trust,
     unfinished,
 )
 from legor1.report.study import Experiment, Study, Training
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
-    ablation_view, answer_figures, costs, overview, provenance_view, result_tables, summary,
-    training_curves, trust, unfinished,
+    ablation_view, answer_figures, costs, overview, provenance_view, result_tables,
+    training_curves, unfinished,
 )  # fmt: skip
 
 INTERVAL = re.compile("^▼ <data |</data>(?: to <data| <small>)")

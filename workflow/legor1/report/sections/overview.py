@@ -1,15 +1,22 @@
-"""What was run, with what, and what was not: plain facts about a study."""
+"""Plain facts about a study: what was run, with what, how certain the numbers are, and hashes."""
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
+from legor1.core import provenance
 from legor1.core.format import count
 from legor1.core.layout import IN_RUN
-from legor1.report.citation import Cited, cite, counted, pointer, total
+from legor1.evaluation import suites
+from legor1.published import defects
+from legor1.publishing import outputs
+from legor1.publishing.outputs import Output
+from legor1.report.citation import Cited, Record, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
+NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
 
 def training_seeds(study: Study) -> list[Cited]:
@@ -75,3 +82,31 @@ def quarantine(study: Study) -> list[list[str]]:
         for where, rows in set_aside.items()
         for reason, n in Counter(str(row["reason"]) for row in rows).most_common()
     ]
+
+
+def confidence(study: Study) -> Cited:
+    """Return the confidence of the intervals as whole percent, unbroken."""
+    cited = partial(cite, study.config_file, study.config, "evaluation", "confidence")
+    return cited(write=lambda fraction: f"{100 * fraction:.0f}\N{NO-BREAK SPACE}%")
+
+
+def probes(study: Study) -> Iterator[tuple[Experiment, int, Record]]:
+    """Yield what a probe earned and its number, of the rewards that an experiment is trained by."""
+    for e in study.experiments:
+        trained_by = {*map(suites.label, study.settings(e).get("training", {}).get("rewards", {}))}
+        for i, earned in enumerate(study.probes[e.name].get("probes", [])):
+            if earned["reward"] in trained_by:
+                yield e, i, earned
+
+
+def switches(study: Study, protocol: str) -> str:
+    """Return the defects that a protocol of data preparation switches on."""
+    chosen = defects.chosen(study.config["protocols"][protocol]["defects"])
+    return ", ".join(sorted(chosen)) or "none"
+
+
+def hashes(study: Study) -> dict[str, Output]:
+    """Return every output that the report was made from, as DVC knows it; none while jobs run."""
+    listed = [] if study.missing else outputs.listed(study.folder)  # till then they come and go
+    inputs = [name for name in listed if not name.endswith((".html", provenance.RECORD))]
+    return outputs.hashed(study.folder, [name for name in inputs if name not in NOT_INPUTS])

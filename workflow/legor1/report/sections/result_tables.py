@@ -1,4 +1,4 @@
-"""The results tables: this run's numbers, which of them differ clearly, and the published ones."""
+"""Results: this run's numbers, which differ clearly, what was learnt, and the published ones."""
 
 from dataclasses import dataclass, replace
 
@@ -6,28 +6,25 @@ from legor1.evaluation.significance import significant
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
-from legor1.tasks.discovery import METRICS, TASKS
+from legor1.tasks.discovery import METRICS, TASKS, main_metric
 from legor1.tasks.task import Shown
 
 ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
 REVERSED = {"better": "worse", "worse": "better", "unclear": "unclear"}
+# How far a score must lie from the best answer without a model, towards a perfect one.
+LEARNT, IN_PART = 0.5, 0.1
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of this run, and how it stands beside the others'.
-
-    ``best`` tells whether it is clearly the best, ``difference`` is from the baseline on the same
-    examples, and ``verdict`` (``better``, ``worse`` or ``unclear``) is empty without it;
-    ``repeated`` has the same number of the training's repeats with other seeds.
-    """
+    """A number of this run, and how it stands beside the others'."""
 
     experiment: Experiment
     score: Score | None
-    best: bool
-    difference: Score | None
-    verdict: str
-    repeated: list[Score]
+    best: bool  # clearly
+    difference: Score | None  # from the baseline, on the same examples
+    verdict: str  # ``better``, ``worse`` or ``unclear``; empty without a difference
+    repeated: list[Score]  # the same number of the training's repeats with other seeds
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,38 @@ def free_best(study: Study, protocol: str, metric: Shown) -> tuple[str, Score] |
     """Return the best of the baselines that need no model, with its number."""
     free = study.of_names(protocol, metric, NAMES).items()
     return max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
+
+
+def purposes(study: Study, protocol: str) -> dict[str, list[str]]:
+    """Return the purposes of the tasks by what ``learnt`` says of them."""
+    lists: dict[str, list[str]] = {"learnt": [], "in_part": [], "not": [], "": []}
+    for name, task in TASKS.items():
+        lists[learnt(study, protocol, main_metric(name))].append(task.purpose)
+    return lists
+
+
+def learnt(study: Study, protocol: str, metric: Shown) -> str:
+    """Return whether training taught a task: ``learnt``, ``in_part`` or ``not``.
+
+    It did if a trained experiment is clearly better than the baseline, its interval lies above the
+    best answer without a model, and its score leads far enough from there to a perfect one. Empty
+    where no trained experiment was compared.
+    """
+    trained = [
+        (e, score)
+        for e, score in study.scored(protocol, metric)
+        if e in study.trained and study.difference(protocol, metric, e, study.baseline)
+    ]
+    free = free_best(study, protocol, metric)
+    floor = free[1].value if free else 0.0
+    gains = [
+        (score.value - floor) / (1 - floor)
+        for e, score in trained
+        if standing(study, protocol, metric, e, study.baseline) == "better" and score.low > floor
+    ]
+    most = max(gains, default=0.0)
+    levels = (("learnt", LEARNT), ("in_part", IN_PART), ("not", 0.0))
+    return next(name for name, least in levels if most >= least) if trained else ""
 
 
 def by_protocol(study: Study) -> dict[str, list[Block]]:
