@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import product
+
+import pandas as pd
 
 from legor1.core.boxes import iou_matrix
 from legor1.core.format import percent
@@ -32,7 +34,7 @@ WORDS = {True: "Yes", False: "No", None: "unreadable"}
 TRUTHS = (True, False)
 SAID = ["said Yes", "said No", "unreadable"]
 
-Examples = list[Mapping[str, float]]  # metrics and features of each
+F1 = Mapping[int, float]  # by the number of true boxes, up to ``MOST_PARTS``
 
 
 def figures(study: Study) -> list[Figure]:
@@ -88,61 +90,48 @@ def failures(study: Study) -> Figure:
 
 def by_parts(study: Study) -> Figure:
     """Return F1 by the number of parts in an image, with and without labels, on the same axes."""
-    groups = {e: own for e in study.experiments if (own := _by_parts(study, e))}
-    sizes = sorted({parts for own in groups.values() for parts in own})
+    known = {e: own for e in study.experiments if (own := f1_by_parts(study.examples[e.name]))}
+    sizes = sorted({parts for own in known.values() for parts in own[""]})
     panels: list[Panel] = []
     if len(sizes) > 1:
-        panels = [_parts_panel(groups, Axes(sizes, PERCENTS), *kind) for kind in BY_PARTS.items()]
+        panels = [_parts_panel(known, Axes(sizes, PERCENTS), *kind) for kind in BY_PARTS.items()]
     rows: list[list[str]] = []
     for parts in sizes:
         label = f"{parts} or more" if parts == MOST_PARTS else str(parts)
-        cells = [_parts_cells(study, e, own.get(parts), label) for e, own in groups.items()]
-        rows.append([label, *chain(*cells)])
-    headings = [f"{e.name}, {kind.lower()}" for e in groups for kind in BY_PARTS.values()]
+        rows.append([label])
+        for (e, own), (kind, title) in product(known.items(), BY_PARTS.items()):
+            source = pointer(IN_RUN.per_example(e.name, study.protocols[0]), "*")
+            how, value = f"F1 of {title.lower()}, {label} parts", own[kind].get(parts)
+            cell = "–" if value is None else Cited(percent(value), value, source, how)
+            rows[-1].append(cell)
+    headings = [f"{e.name}, {kind.lower()}" for e in known for kind in BY_PARTS.values()]
     title, about = "The more parts, the harder?", "F1 at IoU 0.5 by the number of true parts."
     return Figure(panels, ["Parts", *headings], rows, title, about, shared=True)
 
 
+def f1_by_parts(examples: Mapping[str, Mapping[str, float]]) -> Mapping[str, F1]:
+    """Return for each of ``BY_PARTS`` the F1 at IoU 0.5 of all boxes; empty if none was scored."""
+    frame = pd.DataFrame.from_dict(examples, orient="index", dtype=float)
+    scored = frame[frame["true_boxes"] > 0] if "true_boxes" in frame else frame[:0]
+    if scored.empty:
+        return {}
+    sums = scored.groupby(scored["true_boxes"].clip(upper=MOST_PARTS).astype(int)).sum()
+    boxes = sums["true_boxes"] + sums["predicted_boxes"]
+    return {kind: (2 * sums[f"matched_50{kind}"] / boxes).to_dict() for kind in BY_PARTS}
+
+
 def _parts_panel(
-    groups: Mapping[Experiment, dict[int, Examples]], axes: Axes, kind: str, title: str
+    known: Mapping[Experiment, Mapping[str, F1]], axes: Axes, kind: str, title: str
 ) -> Panel:
     curves: list[Curve] = []
     described = []
-    for e, own in groups.items():
-        points = [(float(n), 100 * f1(own[n], kind)) for n in sorted(own)]
+    for e, own in known.items():
+        points = [(float(parts), 100 * value) for parts, value in own[kind].items()]
         curves.append((e, [], points, points))
         described.append(f"{e.name}: from {points[0][1]:.0f} to {points[-1][1]:.0f} percent")
     texts = f"{title}, by parts", "; ".join(described), axes, "parts in an image"
     picture = svg.chart("plot", f"parts{kind}", *texts, curves)
     return title, "F1 at IoU 0.5, percent", picture
-
-
-def _by_parts(study: Study, experiment: Experiment) -> dict[int, Examples]:
-    """Return number of true boxes → the scored examples with so many."""
-    groups: dict[int, Examples] = {}
-    for row in study.examples[experiment.name].values():
-        parts = row.get("true_boxes", 0)
-        if parts > 0:  # NaN is not
-            groups.setdefault(min(int(parts), MOST_PARTS), []).append(row)
-    return groups
-
-
-def f1(rows: Examples, kind: str) -> float:
-    """Return the F1 at IoU 0.5 of all boxes of scored examples; ``kind`` as in ``BY_PARTS``."""
-    hits = sum(row[f"matched_50{kind}"] for row in rows)
-    return 2 * hits / sum(row["true_boxes"] + row["predicted_boxes"] for row in rows)
-
-
-def _parts_cells(
-    study: Study, experiment: Experiment, rows: Examples | None, label: str
-) -> Iterable[str]:
-    source = pointer(IN_RUN.per_example(experiment.name, study.protocols[0]), "*")
-    for kind, title in BY_PARTS.items():
-        if not rows:
-            yield "–"
-            continue
-        value, how = f1(rows, kind), f"F1 of {title.lower()}, {label} parts"
-        yield Cited(percent(value), value, source, how)
 
 
 def confusions(study: Study) -> Figure:
