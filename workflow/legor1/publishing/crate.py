@@ -5,7 +5,6 @@ that of a stage. A manifest stands for the dataset tree, and ``model.json`` for 
 """
 
 import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -91,9 +90,8 @@ class _Crate:
         files = [run / IN_RUN.config], [run / name for name in RESULTS]
         self._add_action("#run", self.workflow, texts, [*records.values()], files)
 
-    def _describe_root(self, licence: str, end: datetime) -> None:
+    def _describe_root(self, licence: str, end: str) -> None:
         config, root = read_json(self.run / IN_RUN.config), self.metadata.root_dataset
-        named = {"@type": "CreativeWork", "name": licence.rsplit("/", 1)[-1]}
         root["name"] = config["report"]["title"]
         root["description"] = (
             f"Run {config['run']} of the legor1 pipeline: predictions, scores and report of "
@@ -102,10 +100,12 @@ class _Crate:
         text = rendered("crate.md.j2", {"root": root, "run": self.run.name})
         facts = {"name": "README", "encodingFormat": "text/markdown", "about": root}
         self.metadata.add_file(StringIO(text), "README.md", properties=facts)
-        root["license"] = self._add(licence, named)
-        root["datePublished"] = _iso(end)
+        work = {"@type": "CreativeWork"}
+        name = licence.rsplit("/", 1)[-1]
+        root["license"] = self.metadata.add_jsonld({"@id": licence, "name": name} | work)
+        root["datePublished"] = end
         root["conformsTo"] = [
-            self._add(url, {"@type": "CreativeWork", "name": name, "version": version})
+            self.metadata.add_jsonld({"@id": url, "name": name, "version": version} | work)
             for url, (name, version) in PROFILES.items()
         ]
 
@@ -149,8 +149,8 @@ class _Crate:
         properties = {
             "name": texts[0],
             "description": texts[1],
-            "startTime": _iso(min(map(_start, records))),
-            "endTime": _iso(max(map(_end, records))),
+            "startTime": min(record["started"] for record in records),
+            "endTime": max(map(_end, records)),
             "actionStatus": "http://schema.org/CompletedActionStatus",
         }
         taken, made = map(self._results, files)
@@ -163,13 +163,14 @@ class _Crate:
         """Return the program of a record: one stage, at one commit."""
         version = _version(record)
         identifier = f"#legor1-{record['stage']}-{version.replace(' ', '-')}"
-        properties = {
+        program = {
+            "@id": identifier,
             "@type": "SoftwareApplication",
             "name": f"legor1 {record['stage']}",
             "version": version,
             "softwareRequirements": [f"{k} {v}" for k, v in record["versions"].items()],
         }
-        return self.metadata.get(identifier) or self._add(identifier, properties)
+        return self.metadata.get(identifier) or self.metadata.add_jsonld(program)
 
     def _results(self, paths: list[Path]) -> ContextEntity | list[ContextEntity]:
         """Return the entities of those paths that are files of the run, each once.
@@ -191,20 +192,11 @@ class _Crate:
             self.files[real] = self.metadata.add_file(path, place, properties=facts)
         return self.files[real]
 
-    def _add(self, identifier: str, properties: Mapping[str, object]) -> ContextEntity:
-        return self.metadata.add(ContextEntity(self.metadata, identifier, properties=properties))
 
-
-def _start(record: Record) -> datetime:
-    return datetime.fromisoformat(record["started"])
-
-
-def _end(record: Record) -> datetime:
-    return _start(record) + timedelta(seconds=record["wall_seconds"])
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
+def _end(record: Record) -> str:
+    """Return when a stage ended, to the second, in UTC as the records have it."""
+    seconds = timedelta(seconds=record["wall_seconds"])
+    return (datetime.fromisoformat(record["started"]) + seconds).isoformat(timespec="seconds")
 
 
 def _version(record: Record) -> str:
