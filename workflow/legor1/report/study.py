@@ -41,21 +41,16 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Score:
-    """A number and its interval: fractions (NaN: none), over ``n`` examples.
-
-    ``source`` is where it stands, ``called`` what its value is called there, and ``ends`` where the
-    interval's ends stand, if it is elsewhere. A difference has the ``p`` of its test, adjusted for
-    all tests of its family.
-    """
+    """A number and its interval: fractions (NaN: none), over ``n`` examples."""
 
     value: float
     low: float
     high: float
     n: int
-    source: str = ""
-    called: str = "value"
-    p: float = math.nan
-    ends: str = ""
+    source: str = ""  # where it stands
+    called: str = "value"  # what its value is called there
+    p: float = math.nan  # of a difference's test, adjusted for all tests of its family
+    ends: str = ""  # where the interval's ends stand, if it is elsewhere
 
     @property
     def bounded(self) -> bool:
@@ -75,15 +70,12 @@ Scored = list[tuple[Experiment, Score]]
 
 @dataclass(frozen=True)
 class Training:
-    """One training: ``run.json``, the rows of ``history.jsonl``, and where below the run they lie.
+    """One training, done or not."""
 
-    Of a training that is not done, ``progress`` is its last note, and ``folder`` its work folder.
-    """
-
-    facts: Record
-    history: list[Record]
-    folder: str
-    progress: Record = field(default_factory=dict)
+    facts: Record  # ``run.json``
+    history: list[Record]  # the rows of ``history.jsonl``
+    folder: str  # below the run, where they lie: until it is done, its work folder
+    progress: Record = field(default_factory=dict)  # until it is done, its last note
 
     @property
     def history_file(self) -> str:
@@ -95,39 +87,30 @@ class Training:
 class Study:
     """A run's results and what they come from; what has not been made (yet) is empty.
 
-    Attributes:
-        config_file: the file below the run that the resolved config stands in.
-        experiments: in the order of ``table.csv``, then those that have no numbers there; without
-            the baselines that need no model, and without repeats of a training with other seeds.
-        differences: paired, experiment − what it is compared with.
-        scoring: experiment → ``scores.json`` under the first protocol.
-        predictions: experiment → instance id → row of ``predictions.jsonl``.
-        examples: experiment → instance id → metric → fraction (NaN: not applicable).
-        probes: experiment → what its rewards pay to policies that know nothing.
-        steps: in the order in which the stages began.
-        splits, audits: protocol of data preparation → ``split.json``, ``audit.json``.
-        missing: the jobs that have not been done yet.
+    ``experiments`` are in the order of ``table.csv``, then come those that have no numbers there;
+    baselines that need no model and repeats of a training with other seeds are not among them.
     """
 
     folder: Path
     config: Record
     experiments: tuple[Experiment, ...]
     scores: Mapping[Key, Score]
-    differences: Mapping[Pair, Score]
-    scoring: Mapping[str, Record]
-    predictions: Mapping[str, Mapping[str, Record]]
+    differences: Mapping[Pair, Score]  # paired, experiment − what it is compared with
+    scoring: Mapping[str, Record]  # experiment → ``scores.json`` under the first protocol
+    predictions: Mapping[str, Mapping[str, Record]]  # experiment → instance id → row
+    # Experiment → instance id → metric → fraction (NaN: not applicable).
     examples: Mapping[str, Mapping[str, Mapping[str, float]]]
     trainings: Mapping[str, Training]
-    steps: tuple[Step, ...]
-    splits: Mapping[str, Record]
-    audits: Mapping[str, Record]
-    probes: Mapping[str, Record]
+    steps: tuple[Step, ...]  # in the order in which the stages began
+    splits: Mapping[str, Record]  # protocol of data preparation → ``split.json``
+    audits: Mapping[str, Record]  # the same → ``audit.json``
+    probes: Mapping[str, Record]  # experiment → what its rewards pay to who knows nothing
     manifest: Record
     comparison: Record
     quarantine: list[Record]
     base: Record
-    config_file: str = run_files.CONFIG
-    missing: tuple[Job, ...] = ()
+    config_file: str = run_files.CONFIG  # below the run
+    missing: tuple[Job, ...] = ()  # what has not been done yet
 
     @property
     def protocols(self) -> list[str]:
@@ -193,22 +176,19 @@ def read(folder: Path) -> Study:
     tabled = [key[3] for key in scores if key[3] not in baselines.NAMES]
     names = dict.fromkeys([*tabled, *blocks])
     columns = [name for name in names if "repeats" not in blocks.get(name, {})]
+    methods = {name: blocks.get(name, {}).get("method", "unknown") for name in columns}
+    answers = {name: _rows(folder / IN_RUN.predictions(name), *PREDICTION) for name in columns}
     prepared = {block.get("protocol", "sound"): None for block in blocks.values()}
     audited = [IN_RUN.data.audit(protocol) for protocol in prepared]
     return Study(
         folder=folder,
         config=config,
-        experiments=tuple(
-            Experiment(index, name, blocks.get(name, {}).get("method", "unknown"))
-            for index, name in enumerate(columns)
-        ),
+        experiments=tuple(Experiment(i, *known) for i, known in enumerate(methods.items())),
         scores=scores,
         differences=_differences(comparison),
         scoring={name: _object(folder / IN_RUN.scores(name, evaluation)) for name in names},
         predictions={
-            name: {row["instance_id"]: row for row in _rows(folder / file, *PREDICTION)}
-            for name in columns
-            for file in [IN_RUN.predictions(name)]
+            name: {row["instance_id"]: row for row in own} for name, own in answers.items()
         },
         examples={
             name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns

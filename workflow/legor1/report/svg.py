@@ -19,17 +19,14 @@ Curve = tuple[Experiment, Points, Points, Points]  # faint, strong, and the poin
 
 @dataclass(frozen=True)
 class Figure:
-    """One or more panels, and the data that they show as headings and rows.
-
-    ``shared`` says that its panels hold several experiments, so that they need a legend.
-    """
+    """One or more panels, and the data that they show as headings and rows."""
 
     panels: Sequence[Panel]
     headings: list[str]
     rows: list[list[str]]
     title: str = ""
     about: str = ""
-    shared: bool = False
+    shared: bool = False  # whether a panel holds several experiments, and needs a legend
 
 
 @dataclass(frozen=True)

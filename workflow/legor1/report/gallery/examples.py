@@ -46,49 +46,32 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one experiment answered.
-
-    Attributes:
-        scores: (metric's label, percent as text).
-        mark: right, wrong or unreadable; empty if it was not scored.
-        judged: whether the mark is the task's own verdict, which stands beside the answer.
-        picture: None where the task has no boxes.
-        parts: (tag in the picture, label) of the predicted boxes; None if unreadable.
-    """
+    """What one experiment answered."""
 
     experiment: Experiment
-    scores: list[tuple[str, str]]
-    mark: str
-    judged: bool
-    picture: Markup | None
-    parts: list[tuple[str, str]] | None
+    scores: list[tuple[str, str]]  # metric's label, percent
+    mark: str  # right, wrong or unreadable; empty if it was not scored
+    judged: bool  # whether the mark is the task's own verdict, which stands beside the answer
+    picture: Markup | None  # None where the task has no boxes
+    parts: list[tuple[str, str]] | None  # tag in the picture, label; None if unreadable
     completion: list[Part]
     finished: bool
 
 
 @dataclass(frozen=True)
 class Example:
-    """An instance with all answers to it.
+    """An instance with all answers to it."""
 
-    Attributes:
-        anchor: its id in a page, the same in every report.
-        question: what was asked, without the directive; empty where that was not stored.
-        reference: the true answer, boxes in pixels of the original image.
-        picture: the bare image of a task without boxes.
-        large: file name of the image in its own size, or empty.
-        parts: (tag in the picture, label) of the true boxes; None where the task has no boxes.
-    """
-
-    anchor: str
+    anchor: str  # its id in a page, the same in every report
     instance_id: str
     task: str
     reasons: list[str]
     asked: list[Asked]
-    question: str
-    reference: str
-    picture: Markup | None
-    large: str
-    parts: list[tuple[str, str]] | None
+    question: str  # without the directive; empty where that was not stored
+    reference: str  # the true answer, boxes in pixels of the original image
+    picture: Markup | None  # the bare image of a task without boxes
+    large: str  # file name of the image in its own size, or empty
+    parts: list[tuple[str, str]] | None  # as those of an answer; None where there are no boxes
     answers: list[Answer]
 
 

@@ -26,14 +26,11 @@ Trait = tuple[str, str]  # a filter's name, and the key of one of its options
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen examples of each task: all, and the report's, the first for each reason.
-
-    Of the report's, the one at random leads. ``page`` is the name of the file that has all.
-    """
+    """The chosen examples of each task."""
 
     every: ByTask
-    few: ByTask
-    page: str
+    few: ByTask  # the report's: the first for each reason, the one at random before the others
+    page: str  # name of the file that has every one
     counts: Mapping[Trait, int]
 
     def number(self, name: str, key: str = "") -> Cited:
@@ -43,10 +40,7 @@ class Gallery:
 
 
 def gather(study: Study, page: Path | None) -> Gallery:
-    """Choose the examples and, if there is to be a page of them, write their images beside it.
-
-    A UserError if the folder of the images holds something else.
-    """
+    """Choose the examples, and write the images of a ``page``; a UserError if others lie there."""
     most = int(study.config["report"]["gallery"])
     chosen = choose(study, most if page else min(most, 1))
     with _folder(images_of(page)) if page else contextlib.nullcontext() as folder:
@@ -67,10 +61,7 @@ def _first(shown: list[Example], choice: Choice) -> list[Example]:
 
 
 def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, object]:
-    """Return the names in the template of the ``page``, but for the page's head and foot.
-
-    An experiment that answered none of the examples is left out.
-    """
+    """Return the page's names but for head and foot, without experiments that answered nothing."""
     return {
         "gallery": gallery,
         "experiments": [e for e in study.experiments if gallery.counts["by", str(e.index)]],

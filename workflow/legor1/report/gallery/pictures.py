@@ -36,15 +36,15 @@ def letter(index: int) -> str:
 
 
 class Box(NamedTuple):
-    """A box as it is drawn: its place, its class, and the text and the centre of its tag."""
+    """A box as it is drawn."""
 
     x: float
     y: float
     width: float
     height: float
-    kind: str
-    text: str = ""
-    at: tuple[float, float] = (0, 0)
+    kind: str  # its class
+    text: str  # of its tag
+    at: tuple[float, float]  # the centre of its tag
 
 
 class Scene:

@@ -18,18 +18,14 @@ HEADINGS = ["Experiment", "Stage", "Device", "Time", "Device-hours", "Peak memor
 
 
 class Use(NamedTuple):
-    """What one stage of an experiment, or of a repeat of it with another seed, took.
-
-    Wall-clock ``seconds`` of its processes, ``hours`` of all its devices (GPUs or cores), and peak
-    ``memory`` in MiB (of the GPU where there is one, else resident).
-    """
+    """What one stage of an experiment, or of a repeat of it with another seed, took."""
 
     experiment: str
     stage: str
     device: str
-    seconds: Cited
-    hours: Cited
-    memory: Cited
+    seconds: Cited  # of its processes, by the clock on the wall
+    hours: Cited  # of all its devices, GPUs or cores
+    memory: Cited  # peak in MiB, of the GPU where there is one, else resident
     gpu: bool = False
 
 

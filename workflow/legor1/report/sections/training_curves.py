@@ -140,10 +140,7 @@ def logged(history: Iterable[Record], key: str) -> Points:
 def lines_panel(
     ident: str, title: str, logs: list[tuple[Experiment, Points]], resumed: Iterable[float] = ()
 ) -> Markup:
-    """Return a panel of curves on the same axes: logged values faint, running means strong.
-
-    Dashed lines stand at the steps at which a training was ``resumed``.
-    """
+    """Return curves on the same axes: logged faint, running means strong, dashed at ``resumed``."""
     xs, ys = ([point[i] for _, points in logs for point in points] for i in (0, 1))
     low = 0.0 if 0 <= min(ys) < max(ys) else min(ys)
     last = math.ceil(max(*xs, 1))

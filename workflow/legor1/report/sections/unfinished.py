@@ -47,7 +47,5 @@ def _uncompiled(study: Study) -> Iterator[tuple[Key, Score]]:
                 value, low, high = map(finished.number, numbers)
                 source = pointer(file, "tasks", task)
                 ends = f"{source}/intervals/{metric}"
-                yield (
-                    (protocol, task, metric, name),
-                    Score(value, low, high, n, source, metric, ends=ends),
-                )
+                score = Score(value, low, high, n, source, metric, ends=ends)
+                yield (protocol, task, metric, name), score
