@@ -5,9 +5,9 @@ workflow writes its list of jobs as it starts, and they read it.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError, field_validator
 
@@ -15,6 +15,9 @@ from legor1.core import files
 from legor1.core.errors import UserError
 from legor1.core.layout import IN_RUN
 from legor1.monitor.run_files import changed, content
+
+if TYPE_CHECKING:
+    from snakemake.jobs import Job as Planned
 
 RULES = {  # rule → its stage, and what it makes, in words; in the order in which they are shown
     "fetch_dataset": ("data", "dataset"),
@@ -42,16 +45,6 @@ LONG = (*TRAININGS, "predict_shard")  # the rules that a study spends its time o
 GOAL = "all"  # the rule that asks for the whole study
 
 
-class Planned(Protocol):
-    """What is used of one of Snakemake's jobs."""
-
-    name: str
-    wildcards_dict: Mapping[str, str]
-    output: Sequence[str]
-    log: Sequence[str]
-    benchmark: str | None
-
-
 class Job(BaseModel, frozen=True):
     """One job of a study, as in ``jobs.json``; its files are below the run's folder."""
 
@@ -62,7 +55,7 @@ class Job(BaseModel, frozen=True):
     benchmark: str
 
     @classmethod
-    def of_plan(cls, job: Planned, run: Path) -> "Job":
+    def of_plan(cls, job: "Planned", run: Path) -> "Job":
         """Return what is noted of one of Snakemake's jobs."""
         return cls(
             rule=job.name,
@@ -121,7 +114,7 @@ class Noted(BaseModel):
     jobs: list[Job]
 
 
-def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
+def note(planned: "Iterable[Planned]", run: Path, names: Sequence[str]) -> None:
     """Write the jobs of the run in ``run``, unless only a part of the study is asked for.
 
     ``planned`` are Snakemake's jobs, done or not; ``names`` orders the experiments.
@@ -134,7 +127,7 @@ def note(planned: Iterable[Planned], run: Path, names: Sequence[str]) -> None:
     files.write_json(path, noted.model_dump(mode="json"))
 
 
-def _rank(job: Planned, names: Sequence[str]) -> tuple[int, list[tuple[int, int, str]]]:
+def _rank(job: "Planned", names: Sequence[str]) -> tuple[int, list[tuple[int, int, str]]]:
     """Return what jobs are sorted by: the order of rules, experiments, and numbers of shards."""
     order = {name: place for place, name in enumerate(names)}
     values = job.wildcards_dict.values()

@@ -61,11 +61,6 @@ def evaluations(config: Record) -> list[str]:
     return list(config["evaluation"].get("protocols", ["sound"]))
 
 
-def known(folder: Path) -> bool:
-    """Return whether a folder is a run's."""
-    return any((folder / name).is_file() for name in (CONFIG, STARTED))
-
-
 def json_object(path: Path) -> Record:
     """Return the object in a JSON file."""
     with contextlib.suppress(ValueError, RecursionError):

@@ -48,7 +48,9 @@ def watch(run: Path, *, once: bool = False, every: float = 3, wait: bool = False
 
 
 def _missing(run: Path) -> str:
-    here = {folder.name for folder in run.parent.glob("*/") if run_files.known(folder)}
+    configs = (run_files.CONFIG, run_files.STARTED)
+    beside = run.parent.glob("*/")
+    here = {each.name for each in beside if any((each / name).is_file() for name in configs)}
     near = difflib.get_close_matches(run.name, here, len(here) or 1, cutoff=0)
     names = [clean(str(run.parent / name)) for name in near]
     remedy = "Remedy: name the folder of a run"
@@ -68,7 +70,9 @@ def lines(run: Run, now: float) -> list[Text]:
     """Return what is shown of a run, ``now`` in seconds since 1970."""
     shown = [_heading(run, now)]
     for seen in run.of(FAILED):
-        shown += _failure(run.folder / seen.job.log, seen)
+        log = clean(str(run.folder / seen.job.log))
+        named = f"{MARKS[FAILED]} failed: {clean(str(seen.job))}; its log: {log}"
+        shown += [Text(named, STYLES[FAILED]), Text(f"    {seen.said[:300]}")]
     for stage in STAGES if run.jobs else ():
         jobs = [seen for seen in run.jobs if seen.job.stage == stage]
         shown.append(_stage(stage, [seen.state for seen in jobs]))
@@ -92,11 +96,6 @@ def _heading(run: Run, now: float) -> Text:
     if left := run.left():
         line.append(f", about {duration(left)} left")
     return line if run.done else line.append(_sign(run.alive, now))
-
-
-def _failure(log: Path, seen: Seen) -> list[Text]:
-    named = f"{MARKS[FAILED]} failed: {clean(str(seen.job))}; its log: {clean(str(log))}"
-    return [Text(named, STYLES[FAILED]), Text(f"    {seen.said[:300]}")]
 
 
 def _stage(stage: str, states: Sequence[str]) -> Text:

@@ -29,15 +29,12 @@ SETTLED = 2  # seconds by which clocks of file servers may differ
 
 
 class Seen(NamedTuple):
-    """A job, its state, and when it last gave a sign of life, in seconds since 1970.
-
-    ``said`` is the last line of progress in its log, or else the last line; empty if it waits.
-    """
+    """A job as it stands."""
 
     job: Job
     state: str
-    alive: float | None = None
-    said: str = ""
+    alive: float | None = None  # when it last gave a sign of life, in seconds since 1970
+    said: str = ""  # the last line of progress in its log, or else the last; empty if it waits
 
 
 class Run:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from legor1.core.errors import UserError
+from legor1.core.files import locked
 from legor1.publishing.outputs import hashed, misplaced, pointer
 
 LOCK = Path(".snakemake/dvc.lock")
@@ -34,9 +35,7 @@ def alone() -> Iterator[None]:
     """Keep other processes of this clone from DVC: of two at once, one would fail."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with LOCK.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(file, seconds=0):
             print("dvc: waiting for another process of this clone", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -110,10 +109,7 @@ def _check_places(run: Path, paths: Iterable[str], cache: Path) -> None:
 
 
 def verify(run: Path, wanted: Mapping[str, str]) -> None:
-    """Check that outputs on disk are those that were published: ``wanted`` is output → hash.
-
-    The UserError names the first file that is missing or differs.
-    """
+    """Check outputs on disk by ``wanted``, output → hash; a UserError names the first wrong."""
     actual = hashed(run, wanted)
     hashes = {name: output.md5 for name, output in actual.items()}
     wrong = {name: md5 for name, md5 in wanted.items() if hashes.get(name) != md5}
@@ -149,10 +145,7 @@ def _lacking(run: Path, wanted: Mapping[str, str], cache: Path) -> Iterator[str]
 
 
 def _files(run: Path, wanted: Mapping[str, str], cache: Path) -> dict[str, str]:
-    """Return file, as it stands in the lists → hash as it was published.
-
-    A folder whose list of files cannot be had stands for its files.
-    """
+    """Return file → hash as published; a folder whose list is lost stands for its files."""
     known: dict[str, str] = {}
     for name, md5 in wanted.items():
         listing = _object(cache, md5)

@@ -108,10 +108,7 @@ def listed(run: Path) -> list[str]:
 
 
 def hashed(run: Path, names: Iterable[str]) -> dict[str, Output]:
-    """Return the outputs ``names`` as they are on disk; those that are missing are left out.
-
-    Links are followed, so a linked dataset tree counts by its content.
-    """
+    """Return those of the outputs ``names`` that are on disk; links count by their content."""
     outputs = {}
     with ThreadPoolExecutor(READERS) as pool:
         for name in (name for name in names if (run / name).exists()):
