@@ -126,10 +126,7 @@ def shown_size(size: Size, budget: PixelBudget, frame: str) -> Size:
 
 
 def to_percent(text: str, size: Size) -> str:
-    """Return an answer, its JSON list of boxes in pixels of ``size`` made tags in [0, 100].
-
-    A text without such a list stays as it is.
-    """
+    """Return an answer with its JSON boxes in pixels of ``size``, if any, as tags in [0, 100]."""
     start, end = text.find("["), text.rfind("]") + 1
     try:
         items = json.loads(text[start:end])

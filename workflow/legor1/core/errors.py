@@ -13,10 +13,7 @@ class UserError(Exception):
 
 
 class Stopped(Exception):
-    """The stage stopped gracefully before its end; running it again resumes from there.
-
-    The command line prints the message and exits with status 75 ("try again" in sysexits.h).
-    """
+    """The stage stopped gracefully, to be resumed; exit status 75 ("try again" in sysexits.h)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -121,10 +121,7 @@ def _remove(path: Path) -> None:
 
 
 def share(folder: Path) -> None:
-    """Let others read the weights in a folder, as far as the umask lets them read the folder.
-
-    safetensors makes files that only their owner can read.
-    """
+    """Let all who may read a folder read its weights, which safetensors gives their owner alone."""
     for path in folder.glob("*.safetensors"):
         path.chmod(folder.stat().st_mode & 0o666)
 

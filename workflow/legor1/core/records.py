@@ -105,10 +105,7 @@ def _listed(given: list[tuple[list[Path], Role]]) -> list[Facts]:
 
 
 def _files(path: Path, role: Role) -> Iterator[tuple[Path, Facts]]:
-    """Yield a file, or those of a folder, each with its facts.
-
-    Of a dataset tree that is read, the hash is its manifest's, if one lies beside it.
-    """
+    """Yield a file, or a folder's, with its facts; of a tree that is read, the manifest's hash."""
     if path.is_dir() and not role.files:
         manifest = path.with_name("manifest.json")
         known = role.kind == "input" and manifest.is_file()

@@ -22,8 +22,5 @@ def rank(seed: int, purpose: str, instance: str) -> bytes:
 
 
 def pick(count: int, seed: int, purpose: str, instance: str = "") -> int:
-    """Return a number from 0 to ``count`` - 1, fixed by the arguments alone.
-
-    For one choice an instance among many: a hundredth of the time that a generator takes.
-    """
+    """Return a number below ``count``, fixed by the arguments; 100 times as fast as a generator."""
     return int.from_bytes(rank(seed, purpose, instance)[16:], "little") % count

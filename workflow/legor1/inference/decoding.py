@@ -1,7 +1,4 @@
-"""Decoding of a batch, whose rows leave as they end.
-
-transformers' ``generate`` decodes the whole batch until its longest answer ends.
-"""
+"""Decoding of a batch whose rows leave as they end, which transformers' ``generate`` lacks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -90,10 +87,7 @@ def penalised(scores: Tensor, penalty: float, input_ids: Tensor, padding: Tensor
 
 
 def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
-    """Return how the next tokens are chosen: the likeliest, or drawn as the recipe says.
-
-    Draws depend on the seed and the instance alone, not on the batch around it.
-    """
+    """Return how next tokens are chosen: the likeliest, or drawn by the recipe, row by row."""
     sampling: Mapping[str, float] | None = recipe.get("sampling")
     if not sampling:
         return greedy
@@ -102,6 +96,7 @@ def choice(recipe: Recipe, instances: Sequence[str]) -> Choice:
     if sampling.get("top_k"):
         warpers.append(warping.TopKLogitsWarper(int(sampling["top_k"])))
     warpers.append(warping.TopPLogitsWarper(float(sampling.get("top_p", 1.0))))
+    # Draws depend on the seed and the instance alone, not on the batch around it.
     draws = [generator(recipe["seed"], "sampling", name) for name in instances]
 
     def draw(scores: Tensor, rows: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from legor1.core.boxes import to_original
 from legor1.core.errors import UserError
@@ -16,10 +16,6 @@ from legor1.models.family import Recipe
 from legor1.models.lora import checked_weights
 from legor1.models.registry import family_of
 from legor1.tasks.prompts import chat_messages
-
-if TYPE_CHECKING:
-    from legor1.inference.transformers_engine import TransformersEngine
-    from legor1.inference.vllm_engine import VllmEngine
 
 SECONDS_TO_LEAVE = 60  # for an earlier attempt to finish or to be killed
 
@@ -103,7 +99,7 @@ class Predictor:
         self.context = loading.context_length(base)
         self.ends = loading.end_tokens(base)
         # Imported when asked for: vLLM's environment has other releases than that of transformers.
-        engine: type[TransformersEngine | VllmEngine]
+        engine: Any
         if recipe["engine"] == "vllm":
             from legor1.inference.vllm_engine import VllmEngine as engine
         else:

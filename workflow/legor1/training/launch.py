@@ -22,10 +22,8 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def command(recipe: Recipe, job: Path) -> list[str]:
-    """Return the command line that runs ``job`` under accelerate with DeepSpeed.
-
-    DeepSpeed is requested explicitly: accelerate's ``--cpu`` would leave it out silently.
-    """
+    """Return the command line that runs ``job`` under accelerate with DeepSpeed."""
+    # Without --use_deepspeed accelerate's --cpu would leave it out silently.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--use_deepspeed"]
     launch += ["--num_processes", str(recipe["processes"]), "--num_machines", "1"]
     launch += ["--mixed_precision", "bf16" if recipe["precision"] == "bfloat16" else "no"]

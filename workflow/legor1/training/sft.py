@@ -16,10 +16,7 @@ from legor1.training.sft_examples import Upright
 
 
 def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[SFTTrainer]:
-    """Return the trainer's class: examples packed if ``settings`` ask for it and it is exact.
-
-    Otherwise it is TRL's own, and unless ``quiet``, stderr says why.
-    """
+    """Return the trainer: packed if wanted and exact; else TRL's and, unless ``quiet``, say why."""
     wanted = settings.get("pack_examples", True)
     reason = obstacle(model) if wanted else None
     if reason and not quiet:

@@ -32,10 +32,7 @@ SECONDS_TO_LEAVE = 60  # for an earlier training to notice that its launcher is 
 
 
 def enter(folder: Path) -> TextIO:
-    """Return the lock of ``folder``, held until it is closed, and shared with whoever joins.
-
-    A UserError says that another training still works there.
-    """
+    """Return the lock of ``folder``, held until closed; a UserError if a training works there."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / "lock").open("a")
     if not locked(lock, SECONDS_TO_LEAVE):
