@@ -187,12 +187,11 @@ def train(recipe: dict[str, Any], folder: Path, out: Path) -> None:
 
 def show(recipe: dict[str, Any], folder: Path, out: Path) -> None:
     """Print what a training took and what the plan says of it."""
-    from legor1.models.qwen2_5_vl import HUB
     from legor1.models.registry import DEFAULT
     from legor1.planning import duration, memory, tokens
     from legor1.planning.machines import GPUS
 
-    arch = DEFAULT.architecture("7B", HUB[models.REAL])
+    arch = DEFAULT.architecture("7B", DEFAULT.known[models.REAL])
     budget = DEFAULT.budget(**recipe["pixel_budget"])
     rows = read_jsonl(folder / "conversations/plain/train.jsonl", ["task"])
     loads = tokens.measured(rows, budget, tokens.counter(folder / "7B"), demonstrations=True)

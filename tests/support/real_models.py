@@ -13,17 +13,17 @@ from transformers.initialization import no_init_weights
 
 from legor1.core.files import write_jsonl
 from legor1.data.sources import describe_model
-from legor1.models.qwen2_5_vl import HUB
+from legor1.models.registry import DEFAULT
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "qwen_prompts"
 LENGTH = 1_000_003  # of the numbers that weights repeat: no row's width divides it
 
 
 def random_model(repo: str) -> Qwen2_5_VLForConditionalGeneration:
-    """Return a model of ``HUB`` in bfloat16 with small normal weights, each copied, not drawn."""
+    """Return a known model in bfloat16 with small normal weights, each copied, not drawn."""
     with no_init_weights():
         model = Qwen2_5_VLForConditionalGeneration._from_config(
-            Qwen2_5_VLConfig(**HUB[repo]), dtype=torch.bfloat16
+            Qwen2_5_VLConfig(**DEFAULT.known[repo]), dtype=torch.bfloat16
         )
     numbers = torch.randn(LENGTH, generator=torch.Generator().manual_seed(1)).mul(0.02).bfloat16()
     with torch.no_grad():

@@ -52,7 +52,7 @@ def tiny(
     """Return what a trainer takes of the tiny base: model, processor, LoRA."""
     return {
         "model": load_model(base, {"precision": "float32", "attention": attention}),
-        "processing_class": AutoProcessor.from_pretrained(TINY, padding_side="left"),
+        "processing_class": AutoProcessor.from_pretrained(base, padding_side="left"),
         "peft_config": lora or LoraConfig(r=4, lora_alpha=8, target_modules=DEFAULT.lora_targets),
     }
 

@@ -16,7 +16,6 @@ from real_models import FIXTURE, random_model, recipe, train, write_base
 from safetensors import safe_open
 
 from legor1.core.files import read_json, read_jsonl
-from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT
 from legor1.tasks.prompts import chat_messages
 from legor1.training.adapter import peak_memory_mib
@@ -49,7 +48,7 @@ def test_the_3b_model_takes_a_training_step_by_the_command_of_the_rules(base, me
     need_memory(NEEDED)
     train(recipe(method, precision=PRECISION), base, tmp_path, 4)
     facts = read_json(tmp_path / "out/run.json")
-    arch = DEFAULT.architecture(SMALLER, HUB[SMALLER])
+    arch = DEFAULT.architecture(SMALLER, DEFAULT.known[SMALLER])
     assert facts["trainable_parameters"] == arch.lora_parameters(8)
     assert facts["total_parameters"] == arch.parameters() + arch.lora_parameters(8)
     assert (facts["steps"], facts["processes"]) == (1, 1)
@@ -79,7 +78,7 @@ def test_the_7b_model_reads_a_prompt_of_real_length():
     assert inputs["input_ids"].shape[1] == prompt["tokens"] > 2000
     model = random_model(LARGER)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    assert parameters == DEFAULT.architecture(LARGER, HUB[LARGER]).parameters()
+    assert parameters == DEFAULT.architecture(LARGER, DEFAULT.known[LARGER]).parameters()
     started = time.monotonic()
     with torch.inference_mode():
         logits = model(**inputs, logits_to_keep=1).logits

@@ -13,7 +13,6 @@ from legor1.config.models import GrpoTraining, Lora, Training
 from legor1.config.settings import load, read, typed
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json, write_jsonl
-from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT
 from legor1.planning import duration, machines
 from legor1.planning import plan as planning
@@ -25,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 BASE = ROOT / "config.yaml"
 DEMO = read(ROOT / "workflow/configs/demo.yaml")
 FLASH = {"precision": "bfloat16", "attention": "flash_attention_2", "engine": "transformers"}
-QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+QWEN = DEFAULT.architecture("7B", DEFAULT.known["Qwen/Qwen2.5-VL-7B-Instruct"])
 
 
 def plan(config, *arguments, **options):

@@ -10,7 +10,6 @@ from loaded import Loaded
 from legor1.config.job_params import PredictionJob, TrainingJob
 from legor1.config.models import GrpoTraining, Lora, SftTraining
 from legor1.models.loading import load_model
-from legor1.models.qwen2_5_vl import HUB
 from legor1.models.registry import DEFAULT
 from legor1.planning import memory
 from legor1.planning.machines import GIB, GPUS
@@ -19,7 +18,7 @@ from legor1.planning.tokens import Load, Spread
 from legor1.training.job import DEEPSPEED
 
 TINY = DEFAULT.architecture("tiny", json.loads((TINY_BASE / "config.json").read_text()))
-QWEN = DEFAULT.architecture("7B", HUB["Qwen/Qwen2.5-VL-7B-Instruct"])
+QWEN = DEFAULT.architecture("7B", DEFAULT.known["Qwen/Qwen2.5-VL-7B-Instruct"])
 # What is measured is resident memory of a whole process: pages, not tensors.
 TOLERANCE = 0.25
 PAGES = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

@@ -5,6 +5,7 @@ import torch
 from grpo_cases import batch, dataset, numbers, prompts, trainer
 from inference_cases import HOSTILE, base_with
 from plain_mask import plain_mask
+from tiny_families import save_tiny
 from trainer_cases import lora_weights, run_ranks
 from trl import GRPOTrainer
 
@@ -59,6 +60,18 @@ def test_scores_and_gradients_are_those_of_the_stock_trainer(shared, rows):
     assert_same(shared, batch(shared, rows))
 
 
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory):
+    """The same of a tiny Qwen3-VL."""
+    folder = tmp_path_factory.mktemp("newer")
+    return trainer(True, folder, base=save_tiny(folder / "base", "qwen3_vl"))
+
+
+@pytest.mark.parametrize("rows", CASES.values(), ids=CASES)
+def test_qwen3_vl_gets_the_stock_scores_and_gradients(newer, rows):
+    assert_same(newer, batch(newer, rows))
+
+
 def test_scores_of_prompts_without_images(shared):
     rows = [(0, 5), (0, 3), (1, 4)]
     inputs = batch(shared, rows, data=dataset(2, images=(0,)))
@@ -95,9 +108,9 @@ def test_the_plain_mask_gives_the_same_scores(shared, monkeypatch):
         forward = shared.model.forward
 
         def plain(*args, attention_mask, **kwargs):
-            groups = attention_mask["full_attention"].groups
+            groups = attention_mask.groups
             mask = plain_mask([(group.prompt, group.completions) for group in groups])
-            return forward(*args, attention_mask={"full_attention": mask}, **kwargs)
+            return forward(*args, attention_mask=mask, **kwargs)
 
         monkeypatch.setattr(shared.model, "forward", plain)
         expected, _, _ = shared._get_per_token_logps_and_entropies(shared.model, **inputs)
@@ -165,6 +178,14 @@ def test_rollouts_are_those_of_the_stock_trainer(shared, rows, do_sample):
     generate = SharedPromptGRPOTrainer._generate_single_turn
     expected = rollout(shared, stock_rollout, rows, do_sample=do_sample)
     assert rollout(shared, generate, rows, do_sample=do_sample) == expected
+    assert len(set(map(tuple, expected))) > 1
+
+
+def test_rollouts_of_qwen3_vl_are_those_of_the_stock_trainer(newer):
+    rows = [0] * 4 + [1] * 4
+    generate = SharedPromptGRPOTrainer._generate_single_turn
+    expected = rollout(newer, stock_rollout, rows, do_sample=True)
+    assert rollout(newer, generate, rows, do_sample=True) == expected
     assert len(set(map(tuple, expected))) > 1
 
 

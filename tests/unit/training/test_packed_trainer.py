@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig
 from sft_cases import dataset, numbers, trainer
+from tiny_families import save_tiny
 from trainer_cases import lora_weights, run_ranks
 from trl import SFTTrainer
 
@@ -97,6 +98,16 @@ def assert_same_numbers(found, expected):
     for row, stock_row in zip(found, expected, strict=True):
         assert {"loss", "grad_norm", "entropy", "num_tokens"} <= {*stock_row}
         assert row == pytest.approx(stock_row, rel=1e-5, abs=1e-5)
+
+
+def test_qwen3_vl_gets_the_stock_numbers(tmp_path):
+    base = save_tiny(tmp_path / "base", "qwen3_vl")
+    pair = [trainer(packed, tmp_path, base=base) for packed in (False, True)]
+    for rows in ([0, 1, 2], [5, 3, 3, 1]):
+        assert_same_gradients(pair, rows)
+    for one in pair:
+        one.train()
+    assert_same_numbers(*map(numbers, reversed(pair)))
 
 
 @pytest.mark.parametrize("images", [(0,), (1, 0, 2)], ids=str)

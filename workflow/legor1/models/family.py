@@ -10,10 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
+from legor1.core.files import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 # torch declares every part of a model as "tensor or module".
 Model: TypeAlias = Any
 Processor: TypeAlias = Any
+# Model type → repository on the hub → sizes, as arguments of transformers' config. A test compares
+# the numbers of parameters with the published ones.
+KNOWN: Mapping[str, Mapping[str, Mapping[str, Any]]] = read_json(
+    Path(__file__).with_name("known.json")
+)
 Recipe: TypeAlias = Mapping[str, Any]  # an experiment's settings, resolved
 
 
@@ -38,21 +45,29 @@ class Text:
     vocab_size: int
 
     @property
+    def query_size(self) -> int:
+        """Width of the queries of one token in one layer."""
+        return self.hidden_size
+
+    @property
     def key_value_size(self) -> int:
         """Width of the keys (and of the values) of one token in one layer."""
         return self.hidden_size // self.num_attention_heads * self.num_key_value_heads
 
     def linear_layers(self) -> dict[str, tuple[int, int]]:
         """Return a layer's linear maps by name: (width in, width out). LoRA adapts each."""
-        h, kv, f = self.hidden_size, self.key_value_size, self.intermediate_size
-        attention = {"q_proj": (h, h), "k_proj": (h, kv), "v_proj": (h, kv), "o_proj": (h, h)}
+        h, q, kv, f = self.hidden_size, self.query_size, self.key_value_size, self.intermediate_size
+        attention = {"q_proj": (h, q), "k_proj": (h, kv), "v_proj": (h, kv), "o_proj": (q, h)}
         return attention | {"gate_proj": (h, f), "up_proj": (h, f), "down_proj": (f, h)}
 
     def matrix_parameters(self) -> int:
         """Weights that every token is multiplied with, the head left out."""
         maps = sum(inner * outer for inner, outer in self.linear_layers().values())
-        biases_and_norms = 3 * self.hidden_size + 2 * self.key_value_size
-        return self.num_hidden_layers * (maps + biases_and_norms)
+        return self.num_hidden_layers * (maps + self.biases_and_norms())
+
+    def biases_and_norms(self) -> int:
+        """Weights of a layer that are no matrix: two norms, and biases but in the last map."""
+        return 2 * self.hidden_size + self.query_size + 2 * self.key_value_size
 
 
 @dataclass(frozen=True)
@@ -132,8 +147,11 @@ class ModelFamily(ABC):
     # Whether ``training.fast``'s packed trainer and group trainer are exact; else TRL's are used.
     packs_examples: ClassVar[bool] = False
     shares_prompts: ClassVar[bool] = False
-    # The ``config.json`` of models on the hub, to plan with before they are downloaded.
-    known: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @property
+    def known(self) -> Mapping[str, Mapping[str, Any]]:
+        """The ``config.json`` of models on the hub, to plan with before they are downloaded."""
+        return KNOWN.get(self.model_type, {})
 
     def budget(self, min_pixels: int, max_pixels: int) -> PixelBudget:
         """Return the family's pixel budget, which decides the grid of every image."""
@@ -149,7 +167,7 @@ class ModelFamily(ABC):
 
     @abstractmethod
     def encode(self, backbone: Model, patches: Tensor, grid: Tensor) -> Tensor:
-        """Return all that the decoder is given of an image, (tokens, width)."""
+        """Return all that the decoder is given of an image, (tokens, …)."""
 
     @abstractmethod
     def feature_inputs(self, features: Sequence[Tensor]) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
@@ -16,41 +16,8 @@ if TYPE_CHECKING:
 
     from legor1.models.family import Model
 
-Sizes = TypeVar("Sizes", Text, Vision)
+Sizes = TypeVar("Sizes", bound=Text | Vision)
 _PATCH = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
-_VISION = {
-    "depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420,
-    "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], **_PATCH,
-}  # fmt: skip
-_TEXT = {
-    "max_position_embeddings": 128000, "rms_norm_eps": 1e-6, "use_sliding_window": False,
-    "rope_parameters": {
-        "rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24],
-    },
-    "bos_token_id": 151643, "eos_token_id": 151645,
-}  # fmt: skip
-_SIZES = {
-    "Qwen/Qwen2.5-VL-7B-Instruct": {
-        "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
-        "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064,
-        "tie_word_embeddings": False,
-    },
-    "Qwen/Qwen2.5-VL-3B-Instruct": {
-        "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
-        "num_key_value_heads": 2, "intermediate_size": 11008, "vocab_size": 151936,
-        "tie_word_embeddings": True,
-    },
-}  # fmt: skip
-# Repository on the hub → arguments of transformers' Qwen2_5_VLConfig. A test compares the numbers
-# of parameters with the published ones.
-HUB: dict[str, dict[str, object]] = {
-    repo: {
-        "text_config": _TEXT | sizes,
-        "vision_config": _VISION | {"out_hidden_size": sizes["hidden_size"]},
-        "tie_word_embeddings": sizes["tie_word_embeddings"],
-    }
-    for repo, sizes in _SIZES.items()
-}
 
 
 class Qwen25VL(ModelFamily):
@@ -63,7 +30,10 @@ class Qwen25VL(ModelFamily):
     lora_targets = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
     packs_examples = True
     shares_prompts = True
-    known = HUB
+    # What the planner reads of a config, and what a flat one leaves out.
+    text: ClassVar[type[Text]] = Text
+    vision: ClassVar[type[Vision]] = Vision
+    patch: ClassVar[Mapping[str, int]] = _PATCH
 
     def image_settings(self, budget: PixelBudget) -> dict[str, dict[str, int]]:
         """Bind the sizes of the image processor, in pixels."""
@@ -93,12 +63,12 @@ class Qwen25VL(ModelFamily):
     def architecture(self, name: str, config: Mapping[str, Any]) -> Architecture:
         """Return the architecture, of a config nested or as flat as the hub's."""
         text = config.get("text_config", config)
-        vision = _PATCH | {"out_hidden_size": text.get("hidden_size")}
+        vision = {**self.patch, "out_hidden_size": text.get("hidden_size")}
         try:
             return Architecture(
                 name,
-                _take(Text, text),
-                _take(Vision, vision | config.get("vision_config", {})),
+                _take(self.text, text),
+                _take(self.vision, vision | config.get("vision_config", {})),
                 tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings"))),
                 context=text["max_position_embeddings"],
             )

@@ -7,9 +7,11 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json
 from legor1.models.family import Architecture, Model, ModelFamily
 from legor1.models.qwen2_5_vl import Qwen25VL
+from legor1.models.qwen3_5 import Qwen35
+from legor1.models.qwen3_vl import Qwen3VL
 
 DEFAULT: ModelFamily = Qwen25VL()  # where no model is at hand, and of the base built here
-FAMILIES = {family.model_type: family for family in (DEFAULT,)}
+FAMILIES = {family.model_type: family for family in (DEFAULT, Qwen3VL(), Qwen35())}
 
 
 def family_of(folder: Path) -> ModelFamily:

@@ -8,7 +8,7 @@ no row is padded. The prompt's keys and values reach the completions inside each
 not through a cache, which activation checkpointing would switch off. An example with its answer is
 a group of one.
 
-The layout of the row is passed as the attention mask of the model's full-attention layers.
+The layout of the row is passed as the attention mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ Attention: TypeAlias = Callable[..., tuple[Tensor, Tensor | None]]
 # Those that give way to a packed row's. Its own is SDPA's, which takes FlashAttention's kernels
 # itself where there is no mask.
 KNOWN = ("sdpa", "flash_attention_2")
+Lengths: TypeAlias = Sequence[tuple[int, Sequence[int]]]
 FORMS: dict[type, Attention] = {}  # by the type of the mask
 
 
@@ -56,16 +57,24 @@ class Group:
         return [slice(*pair) for pair in pairwise(ends)]
 
 
-class Layout:
-    """Where the groups of a packed row lie; takes the place of the attention mask."""
+class Layout(Tensor):
+    """Where the groups of a packed row lie; takes the place of the attention mask.
 
-    def __init__(self, groups: Sequence[tuple[int, Sequence[int]]], device: torch.device) -> None:
+    An empty tensor of four dimensions, since transformers hands such a mask on to all layers as it
+    is, whatever the family.
+    """
+
+    groups: list[Group]
+
+    @staticmethod
+    def __new__(cls, groups: Lengths, device: torch.device) -> "Layout":
         """Lay out groups, each given by the length of its prompt and of each completion."""
-        self.device = device
-        self.groups: list[Group] = []
+        self = torch.empty(1, 1, 0, 0, device=device).as_subclass(cls)
+        self.groups = []
         for prompt, completions in groups:
             start = self.groups[-1].end if self.groups else 0
             self.groups.append(Group(start, prompt, tuple(completions)))
+        return self
 
     @property
     def length(self) -> int:
@@ -167,9 +176,10 @@ def by_mask(attention: Attention) -> Attention:
 def obstacle(model: Model) -> str | None:
     """Return why the attention of ``model`` takes no packed rows, or None if it does."""
     text = model.config.get_text_config()
-    if text._attn_implementation in KNOWN and {*text.layer_types} == {"full_attention"}:
+    kinds = {*getattr(text, "layer_types", ["full_attention"])}
+    if text._attn_implementation in KNOWN and kinds == {"full_attention"}:
         return None
     return (
         f"packed rows take the attention {' or '.join(KNOWN)} in all layers, not "
-        f"{text._attn_implementation} with {', '.join(sorted({*text.layer_types}))}"
+        f"{text._attn_implementation} with {', '.join(sorted(kinds))}"
     )

@@ -96,7 +96,7 @@ class SharedPromptGRPOTrainer(GRPOTrainer):
         with self.accelerator.autocast():
             outputs = model(
                 input_ids=packed.ids,
-                attention_mask={"full_attention": packed.layout},
+                attention_mask=packed.layout,
                 position_ids=packed.positions,
                 labels=packed.labels,
                 fused_lm_head=True,

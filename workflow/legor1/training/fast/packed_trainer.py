@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from trl import SFTTrainer
 
@@ -60,14 +60,15 @@ def attend_scored(
     ``hidden`` is (1, length, width); ``cos`` and ``sin`` are (1, length, width of a head).
     """
 
-    def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, layer.head_dim)).transpose(1, 2)
+    def heads(name: str, hidden: Tensor) -> Tensor:
+        split = getattr(layer, f"{name}_proj")(hidden).unflatten(-1, (-1, layer.head_dim))
+        norm = getattr(layer, f"{name}_norm", nn.Identity())  # Qwen3 has some
+        return norm(split).transpose(1, 2)
 
     at, cos, sin = layout.completed, cos[:, None], sin[:, None]
-    query = heads(layer.q_proj(hidden[:, at]))
-    query = family.rotate(query, cos[:, :, at], sin[:, :, at])
-    key = family.rotate(heads(layer.k_proj(hidden)), cos, sin)
-    value = heads(layer.v_proj(hidden))
+    query = family.rotate(heads("q", hidden[:, at]), cos[:, :, at], sin[:, :, at])
+    key = family.rotate(heads("k", hidden), cos, sin)
+    value = heads("v", hidden)
     dropout = layer.attention_dropout if layer.training else 0.0
     output, _ = attend(layer, query, key, value, layout, dropout=dropout, scaling=layer.scaling)
     return layer.o_proj(output.flatten(2))
@@ -128,7 +129,7 @@ class PackedSFTTrainer(SFTTrainer):
         def packed(**_: object) -> object:
             return model(
                 input_ids=ids,
-                attention_mask={"full_attention": layout},
+                attention_mask=layout,
                 position_ids=inputs["position_ids"],
                 shift_labels=inputs["shift_labels"],
                 use_cache=False,
