@@ -35,7 +35,8 @@ def trainer(packed: bool, out: Path, data: Dataset | None = None, **changes: Any
     options = {
         name: changes.pop(name) for name in ("feature_bytes", "patch_bytes") if name in changes
     }
-    given = tiny(**{name: changes.pop(name) for name in ("attention", "lora") if name in changes})
+    named = [name for name in ("attention", "lora", "base") if name in changes]
+    given = tiny(**{name: changes.pop(name) for name in named})
     settings = SETTINGS | {
         "output_dir": str(out),
         "per_device_train_batch_size": 3,
@@ -52,3 +53,16 @@ def trainer(packed: bool, out: Path, data: Dataset | None = None, **changes: Any
     )
     learn(made.model)
     return made
+
+
+def stock_batch(data: Dataset, out: Path) -> tuple[list[str], list[str]]:
+    """Return what TRL's own trainer makes of rows: each text, and the part that it scores."""
+    settings = SETTINGS | {"output_dir": str(out), "max_length": None}
+    made = SFTTrainer(args=SFTConfig(**settings), train_dataset=data, **tiny())
+    batch = made.data_collator([made.train_dataset[number] for number in range(len(data))])
+    tokenizer = made.processing_class.tokenizer
+    texts = [
+        tokenizer.decode(ids[mask.bool()])
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    ]
+    return texts, [tokenizer.decode(labels[labels >= 0]) for labels in batch["labels"]]

@@ -158,6 +158,48 @@ def test_boxes_of_another_frame_are_left_as_they_are(study, frame):
     assert llamafactory(out)["legor1_train"][0]["messages"][1]["content"] == BOX
 
 
+def test_trl_trains_on_the_completion_alone_with_each_image_in_its_place(study, tmp_path):
+    from sft_cases import stock_batch  # it takes seconds to import
+
+    loaded = load(study.export("trl", DEFAULT.budget(3136, 100352)), tmp_path / "cache")
+    assert {side: len(rows) for side, rows in loaded.items()} == {"train": 2, "test": 1}
+    texts, scored = stock_batch(loaded["train"], tmp_path)
+    assert [text.count("<|vision_start|>") for text in texts] == [2, 1]
+    # The image of the demonstration, its question and answer, and only then the query's image.
+    order = ["<|vision_start|>", "Which parts?", "1 blue 2x4 brick", "<|vision_start|>", "Which"]
+    places = [texts[0].index(order[0])]
+    for words in order[1:]:
+        places.append(texts[0].index(words, places[-1] + 1))
+    assert scored[0].startswith('[{"bbox_2d": [') and "1 blue" not in scored[0]
+    assert scored[1].startswith("Put it on, \u201cfirmly\u201d.")
+
+
+def test_ms_swift_gets_boxes_beside_the_text(study):
+    """As its documentation has it: pixels, and of which of the row's images."""
+    out = study.export("ms-swift")
+    first, second = read_jsonl(out / "train.jsonl")
+    assert first["objects"] == {
+        "ref": [],
+        "bbox": [[0, 10, 50, 110], [56, 28, 112, 140], [10, 20, 310, 220]],
+        "image_id": [0, 0, 1],
+    }
+    contents = [message["content"] for message in first["messages"]]
+    assert "".join(contents).count("<bbox>") == 3
+    assert contents[3] == '[{"bbox_2d": <bbox>, "label": "1 blue 2x4 brick"}]'
+    assert first["solution"] == BOX and "objects" not in second
+    assert [(out / path).is_file() for path in first["images"]] == [True, True]
+
+
+def test_vlm_r1_gets_the_query_alone(study):
+    out = study.export("vlm-r1")
+    first = read_jsonl(out / "train.jsonl")[0]
+    assert (first["id"], (out / first["image"]).is_file()) == ("object/a/images/1_eop", True)
+    assert first["conversations"] == [
+        {"from": "human", "value": "<image>Which parts?"},
+        {"from": "gpt", "value": BOX},
+    ]
+
+
 def load(folder: Path, cache: Path):
     from datasets import load_dataset
 

@@ -125,7 +125,7 @@ BOOTSTRAP = (
     number("--seed", default=42),
 )
 FOLDER = path("--folder", "where it lies, or is downloaded to", None)
-FORMAT = choice("--format", "llamafactory", "huggingface", "coco")
+FORMAT = choice("--format", "llamafactory", "trl", "ms-swift", "vlm-r1", "huggingface", "coco")
 GALLERY = path("--gallery", "the page of examples, beside a folder of images", WRITTEN, **MAYBE)
 GPU = choice("--gpu", *GPUS, help="of all stages", **MAYBE)
 IMAGES = path("--images", "images.parquet: which images are alike", **MAYBE)
@@ -138,9 +138,9 @@ MANIFEST = path("--manifest", "the tree's manifest.json, for the adapter's card"
 MANUALS = number("--manuals")
 MAX_PIXELS = number(
     "--max-pixels",
-    "llamafactory: resize images as the model does, and boxes with them; train with "
-    "image_max_pixels no less. Without it images and boxes are the original ones, and those of "
-    "larger images are off once LLaMA-Factory shrinks them",
+    "llamafactory, trl, vlm-r1: resize images as the model does, and boxes with them; train with "
+    "a limit no less. Without it images and boxes are the original ones, and those of larger "
+    "images are off once the trainer shrinks them",
     **MAYBE,
 )
 MINUTES = option(

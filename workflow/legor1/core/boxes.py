@@ -92,6 +92,12 @@ def rescale_text(text: str, source: Size, target: Size) -> str:
     return _FOUR_NUMBERS.sub(convert, text)
 
 
+def taken_out(text: str, stand_in: str) -> tuple[str, list[list[float]]]:
+    """Return ``text`` with ``stand_in`` for every box in it, and the boxes in their order."""
+    found = [[float(side) for side in match.groups()] for match in _FOUR_NUMBERS.finditer(text)]
+    return _FOUR_NUMBERS.sub(stand_in, text), found
+
+
 def to_shown(text: str, size: Size, budget: PixelBudget, frame: str = "processed") -> str:
     """Convert the boxes in an answer from pixels of the original image of ``size`` to ``frame``.
 

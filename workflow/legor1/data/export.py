@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from legor1.core.boxes import PERCENT, PixelBudget, Size, rescale, rescale_text
+from legor1.core.boxes import PERCENT, PixelBudget, Size, rescale, rescale_text, taken_out
 from legor1.core.errors import UserError
 from legor1.core.files import (
     LEAVES,
@@ -53,13 +53,13 @@ class Images:
     def place(self, turn: Record, below: str = "images") -> str:
         """Put the image of a query or demonstration into the export; return its posix path there.
 
-        The folder ``below`` stands for the tree. Resized images have a folder of their own; those
+        The folder ``below`` stands for the tree. Resized images have a folder beside it; those
         written anew have one in it. A UserError names an image that is missing or of another size.
         """
         source, plain = self._checked(turn)
         target, name = self.size(turn), f"{below}/{turn['image']}"
         if resized := target != (turn["width"], turn["height"]):
-            name = f"resized/{turn['image']}.png"
+            name = (PurePosixPath(below).with_name("resized") / f"{turn['image']}.png").as_posix()
         elif not plain:
             name = f"{below}/decoded/{turn['image']}.png"
         path = self._folder / name
@@ -127,12 +127,13 @@ def write_export(
     """Write the export and return how many rows each file of conversations had.
 
     The name of each file of ``conversations`` names its part, and ``tree`` is the one that they
-    were made from. ``write_llamafactory`` alone takes a ``budget``. A UserError names the file,
+    were made from. Those of ``RESIZED`` alone take a ``budget``. A UserError names the file,
     row, image or argument that cannot be used.
     """
-    if budget and format != "llamafactory":
+    if budget and format not in RESIZED:
         raise UserError(
-            f"{format} keeps the original images. Remedy: give --max-pixels for llamafactory."
+            f"{format} keeps the original images. "
+            f"Remedy: give --max-pixels for one of {', '.join(RESIZED)}."
         )
     if budget and not LEAST <= budget.min_pixels <= budget.max_pixels <= MOST:
         raise UserError(
@@ -183,12 +184,77 @@ def _example(row: Record, images: Images) -> Record:
     turns = [*row["demonstrations"], row]
     messages, paths = [], [images.place(turn) for turn in turns]
     for turn in turns:
-        answer = turn["file_response" if "file_response" in turn else "response"]
-        if row.get("box_frame", "processed") == "processed":
-            answer = rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
         messages.append({"role": "user", "content": "<image>" + turn["prompt"]})
-        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "assistant", "content": _answer(turn, row, images)})
     return {"messages": messages, "images": paths}
+
+
+def _answer(turn: Record, row: Record, images: Images) -> str:
+    """Return a turn's answer, boxes in pixels of the exported image unless the row has others."""
+    answer: str = turn["file_response" if "file_response" in turn else "response"]
+    if row.get("box_frame", "processed") != "processed":
+        return answer
+    return rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
+
+
+def write_trl(sides: Sides, images: Images, folder: Path) -> None:
+    """Write a folder that ``trl sft --dataset_name`` trains on: prompt, completion and images.
+
+    The turns say by parts where each image stands: of plain text, TRL puts all of them before the
+    first. Demonstrations are in the prompt, so that their answers carry no loss.
+    """
+    for side, rows in sides.items():
+        write_jsonl(folder / side / "metadata.jsonl", (_prompted(r, images, side) for r in rows))
+    write_text(folder / "README.md", _card(sides))
+
+
+def _prompted(row: Record, images: Images, side: str) -> Record:
+    turns, messages = [*row["demonstrations"], row], []
+    for turn in turns:
+        text = {"type": "text", "text": turn["prompt"]}
+        messages.append({"role": "user", "content": [{"type": "image", "text": None}, text]})
+        said = {"type": "text", "text": _answer(turn, row, images)}
+        messages.append({"role": "assistant", "content": [said]})
+    names = [images.place(turn, f"{side}/images").removeprefix(f"{side}/") for turn in turns]
+    return {
+        "images_file_names": names,
+        "prompt": messages[:-1],
+        "completion": messages[-1:],
+        "instance_id": row["instance_id"],
+    }
+
+
+def write_swift(sides: Sides, images: Images, folder: Path) -> None:
+    """Write ms-swift's JSONL: messages, images, and each box as an object.
+
+    Boxes are ``<bbox>`` in the text and pixels of the image beside it, which ms-swift puts into the
+    frame of whatever model it trains. ``solution`` is for rewards.
+    """
+    for side, rows in sides.items():
+        write_jsonl(folder / f"{side}.jsonl", (_with_objects(row, images) for row in rows))
+
+
+def _with_objects(row: Record, images: Images) -> Record:
+    example, boxes, shown = _example(row, images), [], []
+    for number, message in enumerate(example["messages"]):
+        message["content"], found = taken_out(message["content"], "<bbox>")
+        boxes += found
+        shown += [number // 2] * len(found)
+    if boxes:
+        example["objects"] = {"ref": [], "bbox": boxes, "image_id": shown}
+    return example | {"instance_id": row["instance_id"], "solution": _answer(row, row, images)}
+
+
+def write_vlm_r1(sides: Sides, images: Images, folder: Path) -> None:
+    """Write VLM-R1's JSONL: one image, question and answer; it has no place for demonstrations."""
+    for side, rows in sides.items():
+        write_jsonl(folder / f"{side}.jsonl", (_asked(row, images) for row in rows))
+
+
+def _asked(row: Record, images: Images) -> Record:
+    said = [("human", "<image>" + row["prompt"]), ("gpt", _answer(row, row, images))]
+    turns = [{"from": who, "value": text} for who, text in said]
+    return {"id": row["instance_id"], "image": images.place(row), "conversations": turns}
 
 
 def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
@@ -201,9 +267,13 @@ def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
     """
     for side, rows in sides.items():
         write_jsonl(folder / side / "metadata.jsonl", (_metadata(r, images, side) for r in rows))
+    write_text(folder / "README.md", _card(sides))
+
+
+def _card(sides: Sides) -> str:
     splits = "".join(f'  - split: {side}\n    path: "{side}/**"\n' for side in sides)
     card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
-    write_text(folder / "README.md", card + "\nExported by `legor1 export`.\n")
+    return card + "\nExported by `legor1 export`.\n"
 
 
 def _metadata(row: Record, images: Images, side: str) -> Record:
@@ -280,4 +350,12 @@ def _annotations(truths: list[list[Detection]], categories: dict[str, int]) -> I
         }
 
 
-FORMATS = {"llamafactory": write_llamafactory, "huggingface": write_huggingface, "coco": write_coco}
+FORMATS = {
+    "llamafactory": write_llamafactory,
+    "trl": write_trl,
+    "ms-swift": write_swift,
+    "vlm-r1": write_vlm_r1,
+    "huggingface": write_huggingface,
+    "coco": write_coco,
+}
+RESIZED = ("llamafactory", "trl", "vlm-r1")  # whose readers take a box's numbers as they stand
