@@ -87,9 +87,11 @@ if workflow.is_main_process and Quietness.RULES in (workflow.output_settings.qui
 # The study is the same whether or not an ablation is asked for beside it.
 STUDY = {name: value for name, value in config.items() if name != "ablation"}
 EXPERIMENTS = list(config["experiments"])
-TRAINED = [name for name, one in config["experiments"].items() if one["method"] != "baseline"]
+BY_METHOD = {name: one["method"] for name, one in config["experiments"].items()}
+TRAINED = [name for name, method in BY_METHOD.items() if method in ("sft", "grpo")]
+EXTERNAL = [name for name, method in BY_METHOD.items() if method == "external"]
 # What the others are compared with comes first: an experiment without training, if there is one.
-COMPARED = sorted(EXPERIMENTS, key=TRAINED.__contains__)
+COMPARED = sorted(EXPERIMENTS, key=[*EXTERNAL, *TRAINED].__contains__)
 EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
 # Those whose rewards are probed: repeats with other seeds have the same.
@@ -217,6 +219,12 @@ def training_recipe(wildcards):
 def prediction_recipe(wildcards):
     """Return the settings that an experiment's predictions depend on, as JSON."""
     recipe = job_params.prediction_job(config, wildcards.experiment)
+    return json.dumps(recipe.as_mapping(), sort_keys=True)
+
+
+def import_recipe(wildcards):
+    """Return how an experiment's answers from elsewhere are read, as JSON."""
+    recipe = job_params.import_job(config, wildcards.experiment)
     return json.dumps(recipe.as_mapping(), sort_keys=True)
 
 

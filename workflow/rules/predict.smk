@@ -1,5 +1,8 @@
 # Needs: the experiment's test.jsonl with data/tree, base/model.json, the experiment's adapter if any.
-# Gives: predictions/<experiment>.jsonl, by way of its shards.
+# Gives: predictions/<experiment>.jsonl, by way of its shards, or of answers from elsewhere.
+
+
+ruleorder: import_answers > gather_predictions
 
 
 rule predict_shard:
@@ -61,3 +64,32 @@ rule gather_predictions:
         code=code("gather"),
     shell:
         "legor1 gather {input.shards:q} --out {output.predictions:q} > {log:q} 2>&1"
+
+
+rule import_answers:
+    input:
+        answers=lambda wildcards: config["experiments"][wildcards.experiment]["predictions"],
+        conversations=lambda wildcards: conversations_of(wildcards.experiment, "test"),
+        base=layout.base_model,
+    output:
+        predictions=layout.predictions("{experiment}"),
+    log:
+        layout.log("predict/{experiment}/import_answers"),
+    benchmark:
+        layout.benchmark("predict/{experiment}/import_answers")
+    wildcard_constraints:
+        experiment=any_of(EXTERNAL),
+    localrule: True
+    conda:
+        "../../envs/infer.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        recipe=import_recipe,
+        code=code("import-answers"),
+    shell:
+        "legor1 import-answers {input.answers:q} --recipe {params.recipe:q}"
+        " --conversations {input.conversations:q} --base {input.base:q}"
+        " --out {output.predictions:q} > {log:q} 2>&1"

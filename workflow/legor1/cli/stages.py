@@ -52,7 +52,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
     *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
 )
-def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -> None:
+def fetch(kind: str, folder: Path, repo: str | None, revision: str, files: str, out: Path) -> None:
     """Download a dataset or a model, or take one that is there, and say where it lies."""
     from legor1.data import download, sources
 
@@ -237,6 +237,19 @@ def predict(**given: Any) -> None:
     from legor1.inference.predict import predict
 
     predict(code=digest("predict"), **given)
+
+
+@model_command(
+    "import-answers answers.jsonl --recipe import.json --conversations test.jsonl "
+    "--base model.json --out predictions.jsonl",
+    p.argument("answers", "what another program wrote, a line of JSON each"),
+    *(p.recipe("import"), p.path("--conversations", "test.jsonl"), p.BASE, p.OUT),
+)
+def import_answers(**given: Any) -> Facts:
+    """Take another program's answers as an experiment's predictions."""
+    from legor1.inference.external import take_answers
+
+    return {"predictions": take_answers(**given)}
 
 
 @model_command(

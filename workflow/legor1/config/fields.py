@@ -77,6 +77,9 @@ Device = Literal["cuda", "cpu"]
 Precision = Literal["bfloat16", "float32"]
 Attention = Literal["flash_attention_2", "sdpa"]
 Engine = Literal["transformers", "vllm"]
+AnswerFrame = Literal[
+    "asked", "original", "processed", "thousandths", "percent", "fractions"
+]  # ``asked``, or one of ``box_frame.UNITS``
 Suite = Literal[
     "sound", "thesis", "figure1_configuration1", "figure1_configuration2",
     "batch_task", "matched_only_reward", "matched_only_reward_batch_task",

@@ -58,6 +58,13 @@ class PredictionJob(Job):
     seed: Seed = key("Of what is drawn; greedy answers need none", None)
 
 
+class ImportJob(Settings):
+    """The recipe of ``legor1 import-answers``."""
+
+    frame: of.AnswerFrame
+    pixel_budget: PixelBudget
+
+
 class TrainingJob(Job):
     """The recipe of ``legor1 train``."""
 
@@ -86,7 +93,12 @@ class GrpoJob(TrainingJob):
 
 
 TRAINED = Annotated[SftJob | GrpoJob, Field(discriminator="method")]
-JOBS: dict[str, Any] = {"train": TRAINED, "predict": PredictionJob, "build-base": Rebuild}
+JOBS: dict[str, Any] = {
+    "train": TRAINED,
+    "predict": PredictionJob,
+    "import": ImportJob,
+    "build-base": Rebuild,
+}
 
 
 def training_job(config: Config | Mapping[str, object], experiment: str) -> TrainingJob:
@@ -113,6 +125,13 @@ def prediction_job(config: Config | Mapping[str, object], experiment: str) -> Pr
         own = settings.seed if isinstance(settings, Trained) else None
         recipe["seed"] = config.seed if own is None else own
     return PredictionJob.model_validate(recipe)
+
+
+def import_job(config: Config | Mapping[str, object], experiment: str) -> ImportJob:
+    """Return what the reading of an experiment's answers from elsewhere depends on."""
+    config = Config.model_validate(config)
+    frame = getattr(config.experiments[experiment], "frame", "asked")
+    return ImportJob(frame=frame, pixel_budget=config.tested_at(experiment))
 
 
 def _numerics(config: Config, experiment: str) -> Recipe:

@@ -237,6 +237,14 @@ class Baseline(AnyExperiment):
     method: Literal["baseline"]
 
 
+class External(AnyExperiment):
+    """A model that answered elsewhere."""
+
+    method: Literal["external"]
+    predictions: str = key("File of its answers, a line of JSON each", min_length=1)
+    frame: of.AnswerFrame = key("Of its boxes; asked: as the conversations ask for them", "asked")
+
+
 class Trained(AnyExperiment):
     """A model with an adapter."""
 
@@ -263,7 +271,7 @@ class Grpo(Trained):
     training: GrpoTraining
 
 
-Experiment = Annotated[Baseline | Sft | Grpo, Field(discriminator="method")]
+Experiment = Annotated[Baseline | External | Sft | Grpo, Field(discriminator="method")]
 
 
 class Evaluation(Settings):

@@ -31,6 +31,7 @@ READ = {  # of a task, by the stages that read any of it
     "split": ("answer",),
     "convert": ("prompt", "answer"),
     "export": ("answer",),
+    "import-answers": ("answer",),
     "audit": ("prompt", "answer"),
     "build-base": ("prompt", "answer", "plan", "scoring"),
     "train grpo": ("format", "reward"),

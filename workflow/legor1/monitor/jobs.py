@@ -32,6 +32,7 @@ RULES = {  # rule → its stage, and what it makes, in words; in the order in wh
     "train_grpo": ("trainings", "training"),
     "predict_shard": ("predictions", "answers"),
     "gather_predictions": ("predictions", "predictions"),
+    "import_answers": ("predictions", "answers from elsewhere"),
     "answer_without_model": ("predictions", "predictions without a model"),
     "probe_rewards": ("scores", "probe of rewards"),
     "score_predictions": ("scores", "scores"),

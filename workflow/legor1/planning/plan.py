@@ -6,7 +6,7 @@ from typing import Any
 
 from legor1.config.ablation import expanded
 from legor1.config.job_params import Job, prediction_job, training_job
-from legor1.config.models import Config, Trained
+from legor1.config.models import Config, External, Trained
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.layout import RunLayout
 from legor1.core.templates import rendered
@@ -98,7 +98,8 @@ class _Planner:
         """Return the plan of an experiment's training, if it has one, and of its predictions."""
         settings = self.config.experiments[name]
         stages = [self._training(name)] if isinstance(settings, Trained) else []
-        return {"method": settings.method, "stages": [*stages, self._prediction(name)]}
+        stages += [] if isinstance(settings, External) else [self._prediction(name)]
+        return {"method": settings.method, "stages": stages}
 
     def _training(self, name: str) -> Stage:
         job = training_job(self.config, name)

@@ -127,7 +127,7 @@ class Study:
     @property
     def trained(self) -> list[Experiment]:
         """The experiments that are trained."""
-        return [e for e in self.experiments if e.method != "baseline"]
+        return [e for e in self.experiments if e.method in ("sft", "grpo")]
 
     def settings(self, experiment: Experiment) -> Record:
         """Return an experiment's block of the config; empty if it is none of the config's."""

@@ -15,6 +15,7 @@ from legor1.report.citation import Cited, Record, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
+UNTRAINED = ("baseline", "external")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
 NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
@@ -35,7 +36,7 @@ def is_demonstration(study: Study) -> bool:
 
 def taught(study: Study, experiment: Experiment) -> list[str]:
     """Return the names of the tasks that an experiment is trained on."""
-    if experiment.method == "baseline":
+    if experiment.method in UNTRAINED:
         return []
     return [*study.settings(experiment).get("tasks", TASKS)]
 
