@@ -1,5 +1,6 @@
 """What Snakemake plans: the real study and every shipped config, or one clear error."""
 
+import json
 import re
 
 import pytest
@@ -63,6 +64,19 @@ def test_further_seeds_repeat_the_trainings_and_nothing_before_them(tmp_path):
         "gather_predictions": 6,
         "score_predictions": 12,
     }
+
+
+def test_answers_from_elsewhere_are_imported_and_nothing_is_trained_or_predicted(tmp_path):
+    study = Study(tmp_path, "smoke")
+    (tmp_path / "answers.jsonl").touch()
+    elsewhere = {"method": "external", "predictions": "answers.jsonl"}
+    mine = {"columns": ["few_shot", "elsewhere"], "experiments": {"elsewhere": elsewhere}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(mine))
+    study.overlay.append("mine.yaml")
+    plan = study.plan()
+    made = {rule: plan.get(rule, 0) for rule in ("import_answers", "predict_shard", "train_sft")}
+    assert made == {"import_answers": 1, "predict_shard": 2, "train_sft": 0}
+    assert plan["compare_experiments"] == 1
 
 
 def test_a_training_waits_for_the_adapter_that_it_starts_from(tmp_path):
