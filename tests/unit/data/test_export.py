@@ -185,7 +185,7 @@ def test_ms_swift_gets_boxes_beside_the_text(study):
     }
     contents = [message["content"] for message in first["messages"]]
     assert "".join(contents).count("<bbox>") == 3
-    assert contents[3] == '[{"bbox_2d": <bbox>, "label": "1 blue 2x4 brick"}]'
+    assert contents[3] == '[{"bbox_2d": <bbox>, "label": "2 red 1x2 plate"}]'
     assert first["solution"] == BOX and "objects" not in second
     assert [(out / path).is_file() for path in first["images"]] == [True, True]
 
