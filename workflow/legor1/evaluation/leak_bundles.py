@@ -4,6 +4,7 @@ A defect that is found under all defects, but neither alone nor without some oth
 through that one: alone it measures nothing.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,29 +23,22 @@ def bundles(run: Path, variants: Sequence[Row]) -> list[Row]:
         for one in variants
         if len(one["switched"]) <= 1
     }
-    alone = [names[1] for names in protocols if names[0] == "sound" and len(names) == 2]
-    off = [names[1] for names in protocols if names[0] == "thesis" and len(names) == 2]
-    if ("sound",) not in protocols or ("thesis",) not in protocols:
+    if not {("sound",), ("thesis",)} <= protocols.keys():
         return []
     audits = {
-        protocol: read_json(run / IN_RUN.ablation.data.audit(protocol))["findings"]
-        for protocol in set(protocols.values())
+        key: read_json(run / IN_RUN.ablation.data.audit(protocol))["findings"]
+        for key, protocol in protocols.items()
     }
     made: list[Row] = []
-    for defect in alone:
-        found = _counts(audits[protocols["thesis",]], defect)
-        first = _counts(audits[protocols["sound", defect]], defect)
-        leaking = [what for what in found if found[what][0] and first.get(what, (1, 1))[0] == 0]
-        for what in leaking:
-            needed = [
-                other
-                for other in off
-                if other != defect
-                and _counts(audits[protocols["thesis", other]], defect).get(what, (1, 1))[0] == 0
-            ]
-            if needed:
-                counts = {"alone": first[what][0], "together": found[what][0], "n": found[what][1]}
-                made.append({"defects": [*needed, defect], "measured": what} | counts)
+    for defect in [key[1] for key in protocols if key[0] == "sound" and len(key) == 2]:
+        counted = {key: _counts(findings, defect) for key, findings in audits.items()}
+        for what, (together, n) in counted["thesis",].items():
+            quiet = [key for key, counts in counted.items() if counts.get(what, (1, 1))[0] == 0]
+            needed = [other for around, *other in quiet if around == "thesis" and other != [defect]]
+            if together and needed and ("sound", defect) in quiet:
+                counts = {"alone": 0, "together": together, "n": n}
+                defects = [*itertools.chain(*needed), defect]
+                made.append({"defects": defects, "measured": what} | counts)
     return made
 
 

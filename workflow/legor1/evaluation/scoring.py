@@ -72,18 +72,17 @@ def score(
         protocol: one of ``PROTOCOLS``; ``thesis`` has no intervals.
         source: the file that errors name.
     """
-    by_task = _by_task(predictions, protocol, source)
+    by_task = examples(predictions, PROTOCOLS[protocol], source, as_shown=protocol == "thesis")
     tasks: Row = {}
-    for name, examples in by_task.items():
+    for name, own in by_task.items():
         scoring = PROTOCOLS[protocol][name]
-        totals = examples[list(scoring.features)].to_numpy().sum(axis=0)
+        totals = own[list(scoring.features)].to_numpy().sum(axis=0)
         rows = [row for row in predictions if row["task"] == name]
-        values = zip(scoring.metrics, scoring.statistics(totals), strict=True)
-        metrics = {n: finite(v if math.isfinite(v) else scoring.undefined) for n, v in values}
-        tasks[name] = _counts(examples, rows) | metrics
+        metrics = zip(scoring.metrics, map(finite, scoring.values(totals)), strict=True)
+        tasks[name] = _counts(own, rows) | dict(metrics)
         if protocol == "sound":
             rows.sort(key=lambda row: row["instance_id"])
-            tasks[name]["intervals"] = _intervals(name, examples, settings)
+            tasks[name]["intervals"] = _intervals(name, own, settings)
             tasks[name] |= TASKS[name].summary(rows, totals)
     scores: Row = {"schema_version": 1, "protocol": protocol}
     if protocol == "sound":
@@ -120,21 +119,31 @@ def _counts(examples: pd.DataFrame, rows: list[Row]) -> Row:
     return counts
 
 
-def _intervals(
-    name: str, examples: pd.DataFrame, settings: Bootstrap
-) -> dict[str, dict[str, float | None]]:
+def clustered(examples: pd.DataFrame, scoring: Scoring) -> np.ndarray:
+    """Return (clusters, k): the features summed over each manual, manuals in their sorted order."""
+    features = examples[list(scoring.features)].to_numpy()
+    return bootstrap.cluster_sums(features, examples["manual"].tolist())
+
+
+def _intervals(name: str, own: pd.DataFrame, settings: Bootstrap) -> Row:
     task, rng = SOUND[name], generator(settings.seed, "bootstrap", name)
-    features = examples[list(task.features)].to_numpy()
-    sums = bootstrap.cluster_sums(features, examples["manual"].tolist())
+    sums = clustered(own, task)
     drawn = task.statistics(bootstrap.resampled(sums, settings.replicates, rng))
     return {metric: settings.interval(drawn[:, i]) for i, metric in enumerate(task.metrics)}
 
 
-def _by_task(
-    predictions: list[Row], protocol: str, source: Path | str | None
+def examples(
+    predictions: list[Row],
+    tasks: Mapping[str, Scoring],
+    source: Path | str | None,
+    *,
+    as_shown: bool = False,
 ) -> dict[str, pd.DataFrame]:
-    """Return each task's examples, sorted by instance: identity, and features as floats."""
-    tasks = PROTOCOLS[protocol]
+    """Return each task's examples, sorted by instance: identity, and features as floats.
+
+    Rows of other known tasks are passed over; a UserError names one that cannot be scored.
+    ``as_shown`` compares the file's numbers with the answer as it is, as was published.
+    """
     rows: dict[str, list[Row]] = {name: [] for name in tasks}
     seen: set[str] = set()
     others = [name for name in TASKS if name not in tasks]  # the thesis had its own
@@ -142,8 +151,7 @@ def _by_task(
         if row.get("task") in others:
             continue
         try:
-            # The published evaluation compared the file's numbers with the answer as it is.
-            shown = protocol == "thesis" and AS_SHOWN[1] in row
+            shown = as_shown and AS_SHOWN[1] in row
             numbers = _features(row, tasks, seen, AS_SHOWN if shown else REQUIRED[2:])
         except ValueError as error:
             raise UserError(f"{_place(source, index)}: {error}. Remedy: mend the line.") from error

@@ -67,6 +67,11 @@ class Scoring:
         named = dict(zip(self.features, np.moveaxis(sums, -1, 0), strict=True))
         return np.stack([metric(named) for metric in self.metrics.values()], axis=-1)
 
+    def values(self, sums: np.ndarray) -> np.ndarray:
+        """Return ``statistics``, those that are not finite as ``undefined``."""
+        values = self.statistics(sums)
+        return np.where(np.isfinite(values), values, self.undefined)
+
 
 @dataclass(frozen=True)
 class Shown:
