@@ -44,7 +44,7 @@ class Variant:
 
 
 def bundles(block: Ablation) -> list[Bundle]:
-    """Return what is switched together; raises as ``published_settings.known``."""
+    """Return what is switched together; raises as ``defects.known``."""
     if isinstance(block.defects, str):
         if block.defects != "all":
             raise UserError(
@@ -52,7 +52,8 @@ def bundles(block: Ablation) -> list[Bundle]:
             )
         return [(name,) for name in published_settings.DEFECTS]
     made = [(item,) if isinstance(item, str) else tuple(item) for item in block.defects]
-    published_settings.known([name for bundle in made for name in bundle])
+    names = [name for bundle in made for name in bundle]
+    defects.known("defect", names, published_settings.DEFECTS)
     return made
 
 
@@ -122,7 +123,7 @@ def problems(config: Config) -> Iterator[str]:
             )
     try:
         called = [named(bundle) for bundle in bundles(block)]
-        published_settings.known(block.settings)
+        defects.known("defect", block.settings, published_settings.DEFECTS)
     except UserError as error:
         yield f"ablation: {error}".replace("ablation: ablation.", "ablation.")
         return

@@ -24,8 +24,8 @@ def active(protocol: str, switches: Mapping[str, bool] | None = None) -> frozens
     ``switches`` are exceptions to one of ``PROTOCOLS``: defect → whether it is on.
     """
     switches = switches or {}
-    _known("protocol", [protocol], PROTOCOLS)
-    _known("defect of data preparation", switches, SWITCHES)
+    known("protocol", [protocol], PROTOCOLS)
+    known("defect of data preparation", switches, SWITCHES)
     on = PROTOCOLS[protocol] - {name for name, wanted in switches.items() if not wanted}
     return on | {name for name, wanted in switches.items() if wanted}
 
@@ -37,7 +37,7 @@ def chosen(defects: str | Collection[str]) -> frozenset[str]:
     is not known.
     """
     if isinstance(defects, str):
-        _known("set of defects", [defects], ("none", "all"))
+        known("set of defects", [defects], ("none", "all"))
         return active("thesis" if defects == "all" else "sound")
     first, *rest = *defects, ""
     if first == "all":
@@ -63,10 +63,11 @@ def task_by_substring(response: str) -> str:
     return "object" if "bbox_2d" in words else "grounding"
 
 
-def _known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(
-            f"there is no {kind} {unknown[0]!r}. Did you mean {nearest(unknown[0], known)}? "
-            f"Remedy: use one of {', '.join(sorted(known))}."
-        )
+def known(kind: str, names: Iterable[str], all_names: Collection[str]) -> None:
+    """Raise a UserError that says of the first name that is none of its kind which is nearest."""
+    for name in names:
+        if name not in all_names:
+            raise UserError(
+                f"there is no {kind} {name!r}. Did you mean {nearest(name, all_names)}? "
+                f"Remedy: use some of {', '.join(sorted(all_names))}."
+            )

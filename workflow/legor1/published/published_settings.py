@@ -8,7 +8,6 @@ a suite each (``suites``), and those of scoring are measures (``thesis_metrics``
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from legor1.core.errors import UserError, nearest
 from legor1.published.defects import SWITCHES
 
 Change = Mapping[str, object]  # laid over an experiment, key by key; null takes a key away
@@ -55,20 +54,8 @@ def methods(defect: str) -> Collection[str]:
     return CHANGES.get(defect, {})
 
 
-def known(names: Collection[str]) -> None:
-    """Raise a UserError that names what is no defect."""
-    for name in names:
-        if name not in DEFECTS:
-            raise UserError(
-                f"there is no defect {name!r}. Did you mean {nearest(name, DEFECTS)}? "
-                f"Remedy: use some of {', '.join(DEFECTS)}."
-            )
-
-
 def changed(
-    experiment: Mapping[str, Any],
-    defects: Collection[str],
-    own: Mapping[str, Mapping[Any, Change]],
+    experiment: Mapping[str, Any], defects: Collection[str], own: Mapping[str, Mapping[Any, Change]]
 ) -> dict[str, Any]:
     """Return an experiment's settings with ``defects`` on.
 

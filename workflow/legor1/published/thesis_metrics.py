@@ -17,17 +17,16 @@ from functools import partial
 import numpy as np
 
 from legor1.core.boxes import iou_matrix
+from legor1.tasks import parsing
 from legor1.tasks.metrics import binary
 from legor1.tasks.metrics.text import ROUGE, nltk_bleu, nltk_tokens, rouge
-from legor1.tasks.parsing import MOST_BOXES, bounded, four_floats, literal_tag, parse_objects
 from legor1.tasks.task import Scoring, from_counts, means
 
 _DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
 _LETTER_THEN_DIGITS = re.compile(r"\b([a-zA-Z])\s*(\d+)\b")
 _OF_BOXES = frozenset({"summed_iou", "set_over_list_f1", "quote_replacement"})
+Read = tuple[list[list[float]], list[str]]  # the boxes and labels of an answer
 Measure = Callable[[str, str], Mapping[str, float]]
-# Spelt out, since re.I would take "ye\u017f" (with a long s) for yes.
-_YES_OR_NO = re.compile(r"\b(?:([Yy][Ee][Ss])|[Nn][Oo])\b")
 
 
 def object_scores(prediction: str, reference: str) -> tuple[float, float]:
@@ -36,11 +35,7 @@ def object_scores(prediction: str, reference: str) -> tuple[float, float]:
     Both are 0 where either side has no box. F1 lies within [0, 1]; the sum goes up to the number
     of pairs.
     """
-    boxes, labels = _boxes_and_labels(prediction)
-    true_boxes, true_labels = _boxes_and_labels(reference)
-    if not boxes or not true_boxes:
-        return 0.0, 0.0
-    return _summed_iou(boxes, true_boxes), _label_f1(labels, true_labels)
+    return _scores(_boxes_and_labels(prediction), _boxes_and_labels(reference))
 
 
 def grounding_scores(prediction: str, reference: str) -> tuple[float, float, float, float, float]:
@@ -57,8 +52,7 @@ def grounding_scores(prediction: str, reference: str) -> tuple[float, float, flo
 
 def state_answer(text: str) -> bool | None:
     """Return whether the first whole word yes or no is yes; None without either."""
-    word = _YES_OR_NO.search(_answer(text))
-    return None if word is None else word[1] is not None
+    return parsing.yes_or_no(_answer(text))
 
 
 def with_defects(sound: Mapping[str, Scoring], defects: Collection[str]) -> dict[str, Scoring]:
@@ -69,7 +63,7 @@ def with_defects(sound: Mapping[str, Scoring], defects: Collection[str]) -> dict
     """
     made, of_boxes = dict(sound), _OF_BOXES & set(defects)
     if of_boxes:
-        measure = partial(_measure_boxes, sound["object"].measure, frozenset(of_boxes))
+        measure = partial(_measure_boxes, sound["object"].measure, of_boxes)
         made["object"] = replace(sound["object"], measure=measure)
     if "skipped_answers" in defects:
         measure = partial(_measure_answered, sound["state"].measure)
@@ -80,19 +74,17 @@ def with_defects(sound: Mapping[str, Scoring], defects: Collection[str]) -> dict
 def _measure_boxes(
     sound: Measure, defects: frozenset[str], prediction: str, reference: str
 ) -> dict[str, float]:
-    read = _boxes_and_labels if "quote_replacement" in defects else _read_soundly
-    sides = [read(prediction), read(reference)]
-    if "quote_replacement" in defects:
-        prediction, reference = (_as_json(*side) for side in sides)
-    numbers = dict(sound(prediction, reference))
-    (boxes, labels), (true_boxes, true_labels) = sides
-    both = bool(boxes and true_boxes)
-    if "quote_replacement" in defects and not both:
-        numbers |= {"iou": 0.0, "f1_object": 0.0}
-    if "summed_iou" in defects:
-        numbers["iou"] = _summed_iou(boxes, true_boxes) if both else 0.0
-    if "set_over_list_f1" in defects:
-        numbers["f1_object"] = _label_f1(labels, true_labels) if both else 0.0
+    quoted = "quote_replacement" in defects
+    read = _boxes_and_labels if quoted else _read_soundly
+    answer, true = read(prediction), read(reference)
+    if quoted:
+        prediction, reference = _as_json(*answer), _as_json(*true)
+    numbers, (iou, f1) = dict(sound(prediction, reference)), _scores(answer, true)
+    nothing = quoted and not (answer[0] and true[0])
+    if "summed_iou" in defects or nothing:
+        numbers["iou"] = iou
+    if "set_over_list_f1" in defects or nothing:
+        numbers["f1_object"] = f1
     return numbers
 
 
@@ -104,8 +96,8 @@ def _measure_answered(sound: Measure, prediction: str, reference: str) -> dict[s
     return numbers | dict(zip(binary.CELLS, binary.confusion(predicted, true), strict=True))
 
 
-def _read_soundly(text: str) -> tuple[list[list[float]], list[str]]:
-    items = parse_objects(text) or []
+def _read_soundly(text: str) -> Read:
+    items = parsing.parse_objects(text) or []
     return [[*item.box] for item in items], [item.label for item in items]
 
 
@@ -119,11 +111,11 @@ def _answer(text: str) -> str:
 
     Unlike the published code, nothing of an answer of more than ``parsing.LONGEST`` characters.
     """
-    inside = literal_tag(text, "answer")
-    return bounded((text if inside is None else inside).strip())
+    inside = parsing.literal_tag(text, "answer")
+    return parsing.bounded((text if inside is None else inside).strip())
 
 
-def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
+def _boxes_and_labels(text: str) -> Read:
     """Return the boxes and labels of an answer, both empty if it cannot be parsed."""
     text = _answer(text).replace("'", '"')
     text = _LETTER_THEN_DIGITS.sub(r"\1 \2", _DIGITS_THEN_LETTER.sub(r"\1 \2", text))
@@ -135,7 +127,7 @@ def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
         return [], []
     boxes, labels = [], []
     for item in items:
-        box = four_floats(item.get("bbox_2d")) if isinstance(item, dict) else None
+        box = parsing.four_floats(item.get("bbox_2d")) if isinstance(item, dict) else None
         if box is None:
             continue
         label = item.get("label", "")
@@ -143,16 +135,18 @@ def _boxes_and_labels(text: str) -> tuple[list[list[float]], list[str]]:
             return [], []
         boxes.append(box)
         labels.append(label.strip())
-    return (boxes, labels) if len(boxes) <= MOST_BOXES else ([], [])
+    return (boxes, labels) if len(boxes) <= parsing.MOST_BOXES else ([], [])
 
 
-def _summed_iou(boxes: list[list[float]], true_boxes: list[list[float]]) -> float:
+def _scores(answer: Read, true: Read) -> tuple[float, float]:
     from scipy.optimize import linear_sum_assignment
 
+    if not answer[0] or not true[0]:
+        return 0.0, 0.0
     # JSON as Python reads it has NaN and Infinity: a union that is no number gives 0.
     with np.errstate(invalid="ignore", over="ignore"):
-        ious = iou_matrix(boxes, true_boxes)
-    return float(ious[linear_sum_assignment(1 - ious)].sum())
+        ious = iou_matrix(answer[0], true[0])
+    return float(ious[linear_sum_assignment(1 - ious)].sum()), _label_f1(answer[1], true[1])
 
 
 def _label_f1(labels: list[str], true_labels: list[str]) -> float:
@@ -182,13 +176,6 @@ def _by_means(
     return Scoring(features, measure, means(*names), main=names[0], secondary=secondary)
 
 
-def _measure_state(prediction: str, reference: str) -> dict[str, float]:
-    predicted, true = state_answer(prediction), state_answer(reference)
-    if predicted is None or true is None:
-        return dict.fromkeys(_STATE, 0)
-    return dict(zip(_STATE, (*binary.confusion(predicted, true), 1), strict=True))
-
-
 _STATE = (*binary.CELLS, "counted")
 SCORING = {  # the thesis has these tasks alone
     "object": _by_means(object_scores, ("iou", "f1_object"), "f1_object"),
@@ -197,7 +184,7 @@ SCORING = {  # the thesis has these tasks alone
     ),
     "state": Scoring(
         features=_STATE,
-        measure=_measure_state,
+        measure=partial(_measure_answered, lambda *_: dict.fromkeys(_STATE, 1)),
         metrics={
             "f1_state": from_counts(binary.CELLS, binary.f1),
             "fpr": from_counts(binary.CELLS, binary.fpr),

@@ -15,7 +15,6 @@ reward does not know the image's size.
 import functools
 import json
 import re
-from typing import Any
 
 import numpy as np
 
@@ -86,11 +85,7 @@ def object_reward(completion: str, solution: str, task: str) -> float:
     if task != "object":
         return 0.0
     predicted, true = _items(completion), _items(solution)
-    if predicted is None or true is None or bool(predicted) != bool(true):
-        return 0.0
-    if not true:
-        return 1.0
-    return _matched_share(predicted, true)
+    return 0.0 if predicted is None or true is None else _matched_share(predicted, true)
 
 
 @SUITE.reward("state")
@@ -142,11 +137,8 @@ def matched_only(completion: str, solution: str, task: str) -> float | None:
     if read[1] is None:
         raise ValueError(f"not the solution of an object task: {solution[:80]!r}")
     predicted, true = ([([*item.box], item.label.strip()) for item in side or ()] for side in read)
-    if any(x2 <= x1 or y2 <= y1 for (x1, y1, x2, y2), _ in predicted):
-        return 0.0
-    if read[0] is None or bool(predicted) != bool(true):
-        return 0.0
-    return _matched_share(predicted, true) if true else 1.0
+    voided = any(x2 <= x1 or y2 <= y1 for (x1, y1, x2, y2), _ in predicted)
+    return 0.0 if read[0] is None or voided else _matched_share(predicted, true)
 
 
 def _lenient(reward: Reward) -> Reward:
@@ -248,34 +240,31 @@ def _item(value: object) -> Item | None:
 
 
 def _matched_share(predicted: list[Item], true: list[Item]) -> float:
-    iou, label = _matched_means(predicted, true)
-    return min((iou + label) / 2 + BONUS * (len(predicted) == len(true)), 1.0)
+    """Return the mean of IoU and of the labels' ROUGE-1 over the matched pairs, with the bonus.
 
-
-def _matched_means(predicted: list[Item], true: list[Item]) -> tuple[float, float]:
-    """Return the means of IoU and of the labels' ROUGE-1 over the Hungarian-matched pairs."""
+    Nothing against nothing is 1, and against something 0.
+    """
     from scipy.optimize import linear_sum_assignment
 
+    if not predicted or not true:
+        return float(bool(predicted) == bool(true))
     # JSON as Python reads it has Infinity: a union that is no number gives 0.
     with np.errstate(invalid="ignore", over="ignore"):
         ious = iou_matrix([box for box, _ in predicted], [box for box, _ in true])
     pairs = linear_sum_assignment(1 - ious)
     labels = [(predicted[i][1], true[j][1]) for i, j in np.transpose(pairs)]
     rouge = [_rouge1(a, b) if a and b else float(a == b) for a, b in labels]
-    return float(ious[pairs].mean()), sum(rouge) / len(rouge)
+    mean = (float(ious[pairs].mean()) + sum(rouge) / len(rouge)) / 2
+    return min(mean + BONUS * (len(predicted) == len(true)), 1.0)
 
 
 @functools.lru_cache(maxsize=1 << 14)  # the package is slow, and labels recur
 def _rouge1(hypothesis: str, reference: str) -> float:
     """Return the F of ROUGE-1 of the package ``rouge``, 0 where it fails: on a lone full stop."""
-    try:
-        return float(_rouge().get_scores(hypothesis, reference)[0]["rouge-1"]["f"])
-    except (ValueError, RecursionError):
-        return 0.0
-
-
-@functools.cache
-def _rouge() -> Any:
     from rouge import Rouge
 
-    return Rouge(metrics=["rouge-1"], stats=["f"])
+    try:
+        scores = Rouge(metrics=["rouge-1"], stats=["f"]).get_scores(hypothesis, reference)
+    except (ValueError, RecursionError):
+        return 0.0
+    return float(scores[0]["rouge-1"]["f"])

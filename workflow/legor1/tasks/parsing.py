@@ -167,8 +167,11 @@ def parse_state(text: str, *, strict: bool = False) -> bool | None:
             whole word yes or no counts, in any case.
     """
     answer = extract(text)
-    if strict:
-        return _STRICT_STATE.get(answer)
+    return _STRICT_STATE.get(answer) if strict else yes_or_no(answer)
+
+
+def yes_or_no(answer: str) -> bool | None:
+    """Return whether the first whole word yes or no is yes; None without either."""
     word = _YES_OR_NO.search(answer)
     return None if word is None else word[1] is not None
 
