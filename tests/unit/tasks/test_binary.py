@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from legor1.tasks.metrics.binary import balanced_accuracy, confusion, f1, fpr, mcc
+from legor1.tasks.metrics.binary import CELLS, balanced_accuracy, confusion, f1, fpr, mcc
+
+
+def cells(counts):
+    return dict(zip(CELLS, np.moveaxis(np.asarray(counts), -1, 0), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -20,7 +24,7 @@ def test_confusion(predicted, true, cells):
 
 
 def test_by_hand():
-    counts = np.array([3, 2, 1, 4])
+    counts = cells([3, 2, 1, 4])
     assert f1(counts) == pytest.approx(6 / 9)
     assert fpr(counts) == pytest.approx(2 / 6)
     assert balanced_accuracy(counts) == pytest.approx((3 / 4 + 4 / 6) / 2)
@@ -32,20 +36,20 @@ def test_by_hand():
     [([2, 0, 0, 3], 1), ([0, 3, 2, 0], -1), ([1, 3, 0, 0], 0), ([0, 0, 0, 4], 0)],
 )
 def test_mcc_at_its_ends_and_at_chance(counts, expected):
-    assert mcc(np.array(counts)) == pytest.approx(expected)
+    assert mcc(cells(counts)) == pytest.approx(expected)
 
 
 def test_always_yes_at_one_true_to_three_falsified():
-    counts = np.array([1, 3, 0, 0])
+    counts = cells([1, 3, 0, 0])
     assert f1(counts) == pytest.approx(0.4)
     assert (fpr(counts), balanced_accuracy(counts)) == (1, 0.5)
 
 
 def test_what_has_no_denominator_is_nan():
-    only_no, nothing = np.array([0, 0, 0, 5]), np.zeros(4)
+    only_no, nothing = cells([0, 0, 0, 5]), cells(np.zeros(4))
     assert np.isnan([f1(only_no), f1(nothing), fpr(nothing), balanced_accuracy(nothing)]).all()
     assert np.isnan(mcc(nothing))
-    assert np.isnan(fpr(np.array([1, 0, 1, 0])))
+    assert np.isnan(fpr(cells([1, 0, 1, 0])))
     assert (fpr(only_no), balanced_accuracy(only_no)) == (0, 1)
 
 
@@ -66,8 +70,9 @@ def test_many_matrices_at_once_agree_with_scikit_learn():
             for pair in pairs
         ]
     )
-    cells = [confusion_matrix(t, s)[[1, 0, 1, 0], [1, 1, 0, 0]] for t, s in pairs]
-    assert (totals == cells).all()
+    known = [confusion_matrix(t, s)[[1, 0, 1, 0], [1, 1, 0, 0]] for t, s in pairs]
+    assert (totals == known).all()
+    totals = cells(totals)
     assert f1(totals) == pytest.approx([f1_score(t, s) for t, s in pairs])
     assert balanced_accuracy(totals) == pytest.approx(
         [balanced_accuracy_score(t, s) for t, s in pairs]
@@ -81,6 +86,7 @@ def test_agrees_with_torchmetrics():
 
     true, said = np.random.default_rng(1).random((2, 200)) < 0.3
     counts = np.sum([confusion(bool(s), bool(t)) for t, s in zip(true, said, strict=True)], axis=0)
+    counts = cells(counts)
     pair = torch.tensor(said).int(), torch.tensor(true).int()
     assert mcc(counts) == pytest.approx(float(BinaryMatthewsCorrCoef()(*pair)), abs=1e-6)
     assert f1(counts) == pytest.approx(float(BinaryF1Score()(*pair)), abs=1e-6)

@@ -20,7 +20,7 @@ from legor1.core.boxes import iou_matrix
 from legor1.tasks import parsing
 from legor1.tasks.metrics import binary
 from legor1.tasks.metrics.text import ROUGE, nltk_bleu, nltk_tokens, rouge
-from legor1.tasks.task import Scoring, from_counts, means
+from legor1.tasks.task import Scoring, means
 
 _DIGITS_THEN_LETTER = re.compile(r"\b(\d+)\s*([a-zA-Z])")
 _LETTER_THEN_DIGITS = re.compile(r"\b([a-zA-Z])\s*(\d+)\b")
@@ -185,10 +185,7 @@ SCORING = {  # the thesis has these tasks alone
     "state": Scoring(
         features=_STATE,
         measure=partial(_measure_answered, lambda *_: dict.fromkeys(_STATE, 1)),
-        metrics={
-            "f1_state": from_counts(binary.CELLS, binary.f1),
-            "fpr": from_counts(binary.CELLS, binary.fpr),
-        },
+        metrics={"f1_state": binary.f1, "fpr": binary.fpr},
         main="f1_state",
         secondary=("fpr",),
         undefined=0.0,

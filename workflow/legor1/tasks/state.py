@@ -11,11 +11,11 @@ from legor1.tasks.rewards import reward
 
 PARSED = ("parse_strict", "parse_lenient")
 FEATURES = (*binary.CELLS, *PARSED, "counted")
-CELL_METRICS = {
-    "f1_state": spec.from_counts(binary.CELLS, binary.f1),
-    "fpr": spec.from_counts(binary.CELLS, binary.fpr),
-    "balanced_accuracy": spec.from_counts(binary.CELLS, binary.balanced_accuracy),
-    "mcc": spec.from_counts(binary.CELLS, binary.mcc),
+CELL_METRICS: dict[str, spec.Metric] = {
+    "f1_state": binary.f1,
+    "fpr": binary.fpr,
+    "balanced_accuracy": binary.balanced_accuracy,
+    "mcc": binary.mcc,
 }
 
 

@@ -150,8 +150,3 @@ def means(*names: str) -> dict[str, Metric]:
 
 def _mean(name: str, sums: Sums) -> np.ndarray:
     return ratio(sums[name], sums["counted"])
-
-
-def from_counts(names: tuple[str, ...], measure: Callable[[np.ndarray], np.ndarray]) -> Metric:
-    """Return a metric that is a function of some features, stacked (..., len(names))."""
-    return lambda sums: measure(np.stack([sums[name] for name in names], axis=-1))

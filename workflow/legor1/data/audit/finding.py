@@ -7,7 +7,7 @@ import numpy as np
 from legor1.core.seeding import generator
 from legor1.data.instances import Record
 from legor1.evaluation import bootstrap
-from legor1.tasks.metrics.binary import balanced_accuracy
+from legor1.tasks.metrics.binary import CELLS, balanced_accuracy
 
 # An audit makes some twenty findings: at 95 % one of them would be a false alarm.
 CONFIDENCE = 0.99
@@ -51,7 +51,11 @@ def accuracy(
     No case means that it could not be measured; less than chance is no defect.
     """
     features = np.array(confusions, dtype=float).reshape(-1, 4)
-    finding = _finding(defect, None, measured, features, manuals, balanced_accuracy, 0.5)
+
+    def statistic(sums: np.ndarray) -> np.ndarray:
+        return balanced_accuracy(dict(zip(CELLS, np.moveaxis(sums, -1, 0), strict=True)))
+
+    finding = _finding(defect, None, measured, features, manuals, statistic, 0.5)
     if finding["low"] is not None and finding["low"] <= 0.5:
         finding["verdict"] = "none"
     return finding
