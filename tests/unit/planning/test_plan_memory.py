@@ -7,7 +7,7 @@ import pytest
 import torch
 from loaded import Loaded
 
-from legor1.config.job_params import PredictionJob, TrainingJob
+from legor1.config.job_params import GrpoJob, PredictionJob, SftJob
 from legor1.config.models import GrpoTraining, Lora, SftTraining
 from legor1.models.loading import load_model
 from legor1.models.registry import DEFAULT
@@ -33,7 +33,8 @@ def job(training=None, method=SftTraining, **changes):
     on_gpu = {"device": "cuda", "precision": "bfloat16", "attention": "flash_attention_2"}
     settings = method.model_construct(**training or STEP)
     rest = on_gpu | {"processes": 1, "lora": Lora(**LORA)} | changes
-    return TrainingJob.model_construct(**rest, training=settings)
+    kind = GrpoJob if method is GrpoTraining else SftJob
+    return kind.model_construct(**rest, training=settings)
 
 
 def load(visual=5200, text=300, answer=200):

@@ -5,6 +5,7 @@ its method or by the kind of prompt, is counted once.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -21,10 +22,8 @@ from legor1.published.published_settings import ASKED_TO_REASON
 
 def asked(config: Config) -> tuple[int, int]:
     """Return how many trainings and predictions the variants ask for, shared or not."""
-    made = ablation.variants(config)
-    runs = [name for one in made for name in one.experiments]
-    trained = [name for one in made for name in one.experiments if one.method != "baseline"]
-    return len(trained), len(runs)
+    runs = [one.method for one in ablation.variants(config) for _ in one.experiments]
+    return len(runs) - runs.count("baseline"), len(runs)
 
 
 def distinct(config: Config) -> tuple[list[str], list[str]]:
@@ -49,8 +48,7 @@ def common(config: Config, loads: dict[str, Load]) -> dict[str, Load]:
     Two ways to split leave the test fraction of each other's test rows in common.
     """
     block = config.ablation
-    made = ablation.variants(config)
-    splits = {"row_split" in variant.defects for variant in made}
+    splits = {"row_split" in variant.defects for variant in ablation.variants(config)}
     share = config.prepare.test_fraction ** (len(splits) - 1)
     rows = {task: round(load.rows * share) for task, load in loads.items()}
     left = block.test_rows if block and block.test_rows is not None else sum(rows.values())
@@ -62,10 +60,9 @@ def common(config: Config, loads: dict[str, Load]) -> dict[str, Load]:
 
 def hours(stages: Iterable[dict[str, Any]]) -> dict[str, float]:
     """Return machine → seconds of all stages."""
-    spent: dict[str, float] = {}
+    spent: dict[str, float] = defaultdict(float)
     for stage in stages:
-        seconds = sum(stage["seconds"].values()) * stage["machines"]
-        spent[stage["machine"]] = spent.get(stage["machine"], 0.0) + seconds
+        spent[stage["machine"]] += sum(stage["seconds"].values()) * stage["machines"]
     return spent
 
 

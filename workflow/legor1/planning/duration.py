@@ -7,7 +7,7 @@ the other by memory bandwidth and by the host that launches the kernels.
 from collections.abc import Mapping
 from math import ceil
 
-from legor1.config.job_params import Job, PredictionJob, TrainingJob
+from legor1.config.job_params import GrpoJob, Job, PredictionJob, TrainingJob
 from legor1.config.models import GrpoTraining, Training
 from legor1.inference.batching import room
 from legor1.models.family import Architecture
@@ -94,8 +94,8 @@ def training(arch: Architecture, job: TrainingJob, load: Load, machine: Machine)
     drawn = number * job.training.batch_size * job.training.accumulation
     passes = FORWARD + BACKWARD + (RECOMPUTED if job.training.gradient_checkpointing else 0)
     start = {"start": starting(arch, job.precision)}
-    if isinstance(job.training, GrpoTraining):
-        return start | _grpo(arch, job, job.training, load, machine, number, passes)
+    if isinstance(job, GrpoJob):
+        return start | _grpo(arch, job, load, machine, number, passes)
     length = load.prompt.mean + load.answer.mean
     return start | {
         "images": _images(drawn, load, job.threads),
@@ -105,20 +105,15 @@ def training(arch: Architecture, job: TrainingJob, load: Load, machine: Machine)
 
 
 def _grpo(
-    arch: Architecture,
-    job: TrainingJob,
-    settings: GrpoTraining,
-    load: Load,
-    machine: Machine,
-    number: int,
-    passes: int,
+    arch: Architecture, job: GrpoJob, load: Load, machine: Machine, number: int, passes: int
 ) -> Seconds:
     """Return the seconds of ``number`` steps of GRPO, by part.
 
     Each completion reads its prompt anew, or a group reads it once, and then its images are
     encoded in the rollout alone. Rollouts are taken to run to their limit.
     """
-    new, prompt = settings.max_new_tokens, load.prompt.mean
+    settings, prompt = job.training, load.prompt.mean
+    new = settings.max_new_tokens
     drawn = settings.batch_size * settings.accumulation
     completions = number * drawn
     rollout = Pass(drawn, round(prompt), round(load.visual.mean), new, new)

@@ -4,18 +4,17 @@ What autograd keeps of a layer is read off the layer: the base is frozen, so a l
 input only for the LoRA beside it. A test compares it with a real training step of the tiny base.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
-from legor1.config.job_params import Job, PredictionJob, TrainingJob
-from legor1.config.models import GrpoTraining
+from legor1.config.job_params import GrpoJob, Job, PredictionJob, TrainingJob
 from legor1.inference.batching import room
 from legor1.models.family import Architecture
 from legor1.planning.machines import Machine, assumed
 from legor1.planning.tokens import Load
 
 Parts = dict[str, float]
+Moments = dict[str, Parts]
 
 BYTES = {"bfloat16": 2, "float32": 4}
 FLOAT = 4  # bytes of what is float32 in either precision
@@ -57,8 +56,7 @@ class Pass:
 
 def written(job: TrainingJob, load: Load) -> int:
     """Return the most tokens behind a prompt in training: of a completion, or of a true answer."""
-    settings = job.training
-    return settings.max_new_tokens if isinstance(settings, GrpoTraining) else load.answer.most
+    return job.training.max_new_tokens if isinstance(job, GrpoJob) else load.answer.most
 
 
 def widest(load: Load, sequences: int, new: int) -> Pass:
@@ -71,9 +69,8 @@ def group(job: TrainingJob) -> int:
 
     LoRA's dropout would be drawn once for a prompt, so there each completion has its own.
     """
-    settings = job.training
-    if isinstance(settings, GrpoTraining) and settings.share_prompts and not job.lora.dropout:
-        return settings.generations
+    if isinstance(job, GrpoJob) and job.training.share_prompts and not job.lora.dropout:
+        return job.training.generations
     return 1
 
 
@@ -168,12 +165,12 @@ def standing(arch: Architecture, job: TrainingJob) -> Parts:
     }
 
 
-def training(arch: Architecture, job: TrainingJob, load: Load) -> dict[str, Parts]:
+def training(arch: Architecture, job: TrainingJob, load: Load) -> Moments:
     """Return the parts at each moment of a training step; GRPO's begins with a rollout."""
     settings, there, shared = job.training, standing(arch, job), group(job)
     new = written(job, load)
     moments = update(arch, packed(widest(load, settings.batch_size, new), shared), job)
-    if isinstance(settings, GrpoTraining):
+    if isinstance(job, GrpoJob):
         # A process draws all completions of an optimiser step together, and keeps their pixels.
         drawn = widest(load, settings.batch_size * settings.accumulation, new)
         moments = {name: parts | {"pixels": pixels(arch, drawn)} for name, parts in moments.items()}
@@ -182,7 +179,7 @@ def training(arch: Architecture, job: TrainingJob, load: Load) -> dict[str, Part
     return {name: _whole(there | parts, job) for name, parts in moments.items()}
 
 
-def update(arch: Architecture, passed: Pass, job: TrainingJob) -> dict[str, Parts]:
+def update(arch: Architecture, passed: Pass, job: TrainingJob) -> Moments:
     """Return what forward and backward add to what lies there, moment by moment."""
     left = {"activations": kept(arch, passed, job), "pixels": pixels(arch, passed)}
     more = left["activations"] + backward(arch, passed, job)
@@ -194,9 +191,7 @@ def update(arch: Architecture, passed: Pass, job: TrainingJob) -> dict[str, Part
     }
 
 
-def inference(
-    arch: Architecture, job: PredictionJob, load: Load, rank: int = 0
-) -> dict[str, Parts]:
+def inference(arch: Architecture, job: PredictionJob, load: Load, rank: int = 0) -> Moments:
     """Return the parts while a batch is answered, with LoRA of ``rank``, 0 for none."""
     e, new = BYTES[job.precision], job.max_new_tokens
     sequences = room(load.prompt.most, new, job.batch_size, job.batch_tokens)
@@ -206,9 +201,7 @@ def inference(
     return {name: _whole(there | parts, job) for name, parts in moments.items()}
 
 
-def generation(
-    arch: Architecture, passed: Pass, precision: str, shared: int = 1
-) -> dict[str, Parts]:
+def generation(arch: Architecture, passed: Pass, precision: str, shared: int = 1) -> Moments:
     """Return what generating adds to the weights: images first, then all prompts at once.
 
     Where ``shared`` sequences have one prompt, it is read once and its keys and values are copied.
@@ -233,14 +226,14 @@ def _whole(parts: Parts, job: Job) -> Parts:
     return parts | {"fragmentation": gaps, "CUDA context": assumed("context_bytes")}
 
 
-def fullest(moments: Mapping[str, Parts]) -> tuple[str, float]:
+def fullest(moments: Moments) -> tuple[str, float]:
     """Return the moment that needs the most, and how much that is."""
     needed = {name: sum(parts.values()) for name, parts in moments.items()}
     name = max(needed, key=needed.__getitem__)
     return name, needed[name]
 
 
-def remedy(moments: Mapping[str, Parts], machine: Machine, where: str, job: Job) -> str:
+def remedy(moments: Moments, machine: Machine, where: str, job: Job) -> str:
     """Return what to change so that the fullest moment fits: its largest part that a setting moves.
 
     ``where`` is the config's path of the job's settings, such as ``experiments.sft.training``.

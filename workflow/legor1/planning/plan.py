@@ -1,5 +1,6 @@
 """The plan of a run: for each experiment tokens, memory and time, and whether it fits."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from legor1.core.templates import rendered
 from legor1.models.registry import architecture_of_base, family_of_base
 from legor1.planning import ablation_cost, duration, machines, memory, tokens
 from legor1.planning.machines import GIB, GPUS, Machine
+from legor1.planning.memory import Moments
 from legor1.planning.preflight import TINY_BASE
+from legor1.planning.tokens import Load
 
 VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
 NEEDED = ("task", "width", "height", "prompt", "response", "demonstrations")
-
 
 # As ``schemas/plan.schema.json`` says precisely.
 Stage = dict[str, Any]
@@ -58,11 +60,7 @@ def _ablation(config: Config, gpu: str | None, run: Path | None) -> dict[str, ob
         "predictions": {"asked": answered, "distinct": len(predictions)},
         "rows": sum(load.rows for load in planner.loads(predictions[0], "test")[1].values()),
         "seconds": ablation_cost.hours(stage for _, stage in stages),
-        "problems": [
-            f"{name}: {stage['stage']} {stage['problem']}"
-            for name, stage in stages
-            if not stage["fits"]
-        ],
+        "problems": _problems(stages),
     }
 
 
@@ -78,21 +76,19 @@ class _Planner:
         self.arch = architecture_of_base(config.base.as_mapping(), folder)
         self.count = tokens.counter(folder)
 
-    def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
+    def loads(self, name: str, side: str) -> tuple[str, dict[str, Load]]:
         """Return where an experiment's numbers are from, and its loads of ``train`` or ``test``."""
-        own, tested = self.config.experiments[name], self.config.prepare.test_fraction
-        config = self.config
+        config, own = self.config, self.config.experiments[name]
         sizes = config.pixel_budget_of(name) if side == "train" else config.tested_at(name)
-        budget = self.family.budget(**sizes.as_mapping())
-        shown = own.demonstrations
+        budget, shown = self.family.budget(**sizes.as_mapping()), own.demonstrations
         if self.layout:
             path = Path(self.layout.data.conversations(own.protocol, own.variant, side))
             if path.is_file() and (rows := read_jsonl(path, NEEDED)):
-                return path.as_posix(), tokens.measured(
-                    rows, budget, self.count, demonstrations=shown
-                )
+                counted = tokens.measured(rows, budget, self.count, demonstrations=shown)
+                return path.as_posix(), counted
+        tested = config.prepare.test_fraction
         share = 1 - tested if side == "train" else tested
-        return "assumed", tokens.assumed(self.config.dataset, share, budget, demonstrations=shown)
+        return "assumed", tokens.assumed(config.dataset, share, budget, demonstrations=shown)
 
     def experiment(self, name: str) -> dict[str, object]:
         """Return the plan of an experiment's training, if it has one, and of its predictions."""
@@ -139,13 +135,7 @@ class _Planner:
         return machines.cpu(job.threads) if job.device == "cpu" else GPUS[self.gpu or gpu]
 
     def _needs(
-        self,
-        job: Job,
-        machine: Machine,
-        load: tokens.Load,
-        new: int,
-        moments: dict[str, memory.Parts],
-        where: str,
+        self, job: Job, machine: Machine, load: Load, new: int, moments: Moments, where: str
     ) -> Stage:
         """Return what a stage takes, and why it does not fit if it does not."""
         fullest, needed = memory.fullest(moments)
@@ -184,7 +174,7 @@ class _AblationPlanner(_Planner):
         self.whole, self.config = config, expanded(config)
         self.layout = self.layout and self.layout.ablation
 
-    def loads(self, name: str, side: str) -> tuple[str, dict[str, tokens.Load]]:
+    def loads(self, name: str, side: str) -> tuple[str, dict[str, Load]]:
         """Return what ``_Planner`` does, of the common test set."""
         source, loads = super().loads(name, side)
         return source, loads if side == "train" else ablation_cost.common(self.whole, loads)
@@ -192,12 +182,13 @@ class _AblationPlanner(_Planner):
 
 def misfits(plan: Plan) -> list[str]:
     """Return one sentence for each stage of an experiment that does not fit its machine."""
-    return [
-        f"{name}: {stage['stage']} {stage['problem']}"
-        for name, experiment in plan["experiments"].items()
-        for stage in experiment["stages"]
-        if not stage["fits"]
-    ] + plan.get("ablation", {}).get("problems", [])
+    each = plan["experiments"].items()
+    own = _problems((name, stage) for name, made in each for stage in made["stages"])
+    return own + plan.get("ablation", {}).get("problems", [])
+
+
+def _problems(stages: Iterable[tuple[str, Stage]]) -> list[str]:
+    return [f"{name}: {one['stage']} {one['problem']}" for name, one in stages if not one["fits"]]
 
 
 def render(plan: Plan) -> str:

@@ -4,7 +4,6 @@ require(config, results=Path("results/study"), rules={"train_sft", …})
 """
 
 import os
-import subprocess
 import tempfile
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from legor1.config.models import Base, Config, Dataset, Hub
 from legor1.core.errors import UserError
+from legor1.core.provenance import output_of
 from legor1.data.download import downloaded, offline
 from legor1.data.hub import COMMIT
 from legor1.data.sources import download_folder
@@ -125,9 +125,5 @@ def _no_hub(kind: str, hub: Hub) -> Iterator[str]:
 
 def _count_gpus() -> int:
     """Return how many GPUs the driver lists; asking torch would take seconds."""
-    command = ["nvidia-smi", "-L"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    listed = output_of(["nvidia-smi", "-L"]) or ""
+    return sum(line.startswith("GPU ") for line in listed.splitlines())

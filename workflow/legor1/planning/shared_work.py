@@ -22,6 +22,10 @@ from legor1.tasks.task import Row
 
 TRIED = IN_RUN.ablation
 DIGITS = 12  # of a digest, hexadecimal
+FACTS = (  # of a variant, in the plan
+    "name", "of", "method", "variant", "around", "parent", "switched", "defects", "scoring",
+    "protocol",
+)  # fmt: skip
 PROSE = {"baseline": "experiments without training", "sft": "SFT", "grpo": "GRPO"}
 
 
@@ -64,10 +68,7 @@ class _Planner:
             {"seed": seed, **self._work(name, variant)}
             for seed, name in variant.experiments.items()
         ]
-        facts = {name: getattr(variant, name) for name in ("name", "of", "method", "variant")}
-        facts |= {"around": variant.around, "parent": variant.parent}
-        facts |= {"switched": list(variant.switched), "defects": list(variant.defects)}
-        facts |= {"scoring": list(variant.scoring), "protocol": variant.protocol, "runs": runs}
+        facts = {name: getattr(variant, name) for name in FACTS} | {"runs": runs}
         parent = self.planned.get(variant.parent or "")
         self.planned[variant.name] = facts
         facts["inert"] = parent and self._why_inert(variant, facts, parent)
