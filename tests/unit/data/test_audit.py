@@ -204,12 +204,17 @@ def test_images_parquet_is_read(prepared, tmp_path):
 
 def test_verdicts_worked_by_hand():
     manuals = ["a", "a", "b", "b", "c"]
-    hard = share("self_demo", None, "m", [0, 0, 0, 0, 1], manuals)
+
+    def shared(flags, chance=None):
+        rows = [{"manual": m, "flag": f} for m, f in zip(manuals, flags, strict=False)]
+        return share("self_demo", None, "m", rows, lambda row: row["flag"], chance=chance)
+
+    hard = shared([0, 0, 0, 0, 1])
     assert (hard["value"], hard["n"], hard["manuals"], hard["verdict"]) == (0.2, 5, 3, "found")
-    assert share("self_demo", None, "m", [0] * 5, manuals)["verdict"] == "none"
-    assert share("self_demo", None, "m", [1, 0, 1, 0, 1], manuals, chance=0.5)["verdict"] == "none"
-    assert share("self_demo", None, "m", [1] * 5, manuals, chance=0.5)["verdict"] == "found"
-    assert share("self_demo", None, "m", [], [])["verdict"] == "not measured"
+    assert shared([0] * 5)["verdict"] == "none"
+    assert shared([1, 0, 1, 0, 1], 0.5)["verdict"] == "none"
+    assert shared([1] * 5, 0.5)["verdict"] == "found"
+    assert shared([])["verdict"] == "not measured"
     right, wrong = [(1, 0, 0, 0), (0, 0, 0, 1)] * 3, [(0, 0, 1, 0), (0, 1, 0, 0)] * 3
     manuals = ["a", "a", "b", "b", "c", "c"]
     assert accuracy("self_demo", "m", right, manuals)["verdict"] == "found"

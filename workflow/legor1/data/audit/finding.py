@@ -21,20 +21,20 @@ def share(
     defect: str,
     variant: str | None,
     measured: str,
-    flags: Sequence[float],
-    manuals: Sequence[str],
+    rows: Sequence[Record],
+    flag: Callable[[Record], float],
     *,
     chance: float | None = None,
 ) -> Finding:
-    """Return a finding whose value is the mean of ``flags``.
+    """Return a finding whose value is the mean of ``flag`` over ``rows``, each with its manual.
 
     Args:
         variant: of the conversations; None where both are the same in this.
-        flags: one number a case; ``manuals`` has the manual of each.
         chance: without the defect, the mean; the verdict is whether the interval leaves it. None:
             no case should be, and one is enough.
     """
-    features = np.array([[flag, 1] for flag in flags], dtype=float).reshape(-1, 2)
+    manuals = [row["manual"] for row in rows]
+    features = np.array([[flag(row), 1] for row in rows], dtype=float).reshape(-1, 2)
     finding = _finding(
         defect, variant, measured, features, manuals, lambda s: s[..., 0] / s[..., 1], chance or 0.0
     )

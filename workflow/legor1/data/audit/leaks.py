@@ -5,7 +5,8 @@ another task's directive, boxes in another frame.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from operator import itemgetter
 
 from legor1.data.audit.finding import Finding, share
 from legor1.data.audit.material import Material, step_of
@@ -27,7 +28,7 @@ def findings(material: Material) -> list[Finding]:
     trained = {material.rows[name]["manual"] for name in material.split["train"]}
     tested = [material.rows[name] for name in material.split["test"]]
     measured = "test rows whose manual is trained on"
-    made = [_share("row_split", None, measured, tested, lambda row: row["manual"] in trained)]
+    made = [share("row_split", None, measured, tested, lambda row: row["manual"] in trained)]
     for variant in prompts.VARIANTS:
         made += _of_the_split(material, variant)
         made += _of_the_query(material, variant)
@@ -51,39 +52,24 @@ def duplicates(material: Material) -> list[Finding]:
     copied = "test rows whose image's bytes are trained on"
     similar = "test rows whose picture looks like one trained on"
     cases = ((copied, same), (similar, alike))
-    return [_share("row_split", None, measured, tested, flag) for measured, flag in cases]
-
-
-def _share(
-    defect: str,
-    variant: str | None,
-    measured: str,
-    rows: list[Record],
-    flag: Callable[[Record], bool],
-    chance: float | None = None,
-) -> Finding:
-    flags, manuals = [flag(row) for row in rows], [row["manual"] for row in rows]
-    return share(defect, variant, measured, flags, manuals, chance=chance)
+    return [share("row_split", None, measured, tested, flag) for measured, flag in cases]
 
 
 def _of_the_split(material: Material, variant: str) -> Iterator[Finding]:
     tested = set(material.split["test"])
     images = {material.content(material.rows[name]["image"]) for name in tested}
     rows = material.conversations[variant]["train"]
-    yield _share(
-        "test_demos_in_training",
-        variant,
-        "training prompts with a test row among their demonstrations",
-        rows,
-        lambda row: any(shown["instance_id"] in tested for shown in row["demonstrations"]),
-    )
-    yield _share(
-        "row_split",
-        variant,
-        "training queries about an image that is tested on, in any task",
-        rows,
-        lambda row: material.content(row["image"]) in images,
-    )
+
+    def shows_tested(row: Record) -> bool:
+        return any(shown["instance_id"] in tested for shown in row["demonstrations"])
+
+    def is_about_tested(row: Record) -> bool:
+        return material.content(row["image"]) in images
+
+    shown = "training prompts with a test row among their demonstrations"
+    asked = "training queries about an image that is tested on, in any task"
+    yield share("test_demos_in_training", variant, shown, rows, shows_tested)
+    yield share("row_split", variant, asked, rows, is_about_tested)
 
 
 def _of_the_query(material: Material, variant: str) -> Iterator[Finding]:
@@ -110,7 +96,7 @@ def _of_the_query(material: Material, variant: str) -> Iterator[Finding]:
         ("object queries that show their own answer", objects, answer),
         ("state queries that show the other side of their own step", states, step),
     ):
-        yield _share("self_demo", variant, measured, rows, flag)
+        yield share("self_demo", variant, measured, rows, flag)
 
 
 def _right_count(material: Material, variant: str) -> Finding:
@@ -119,7 +105,7 @@ def _right_count(material: Material, variant: str) -> Finding:
     for row in material.rows.values():
         if row["task"] in of_kind("boxes"):
             counts[row["manual"]][boxes(row)] += 1
-    excess, manuals = [], []
+    cases = []
     for row in material.every(variant, *of_kind("boxes")):
         query = material.rows[row["instance_id"]]
         for shown in material.shown(row):
@@ -127,15 +113,15 @@ def _right_count(material: Material, variant: str) -> Finding:
                 continue
             others, own = counts[shown["manual"]], shown["manual"] == query["manual"]
             alike = others[boxes(query)] - own
-            excess.append((boxes(shown) == boxes(query)) - alike / (others.total() - own))
-            manuals.append(row["manual"])
+            excess = (boxes(shown) == boxes(query)) - alike / (others.total() - own)
+            cases.append({"manual": row["manual"], "excess": excess})
     measured = "demonstrations with as many boxes as the true answer, beyond those of a blind draw"
-    return share("oracle_demo_count", variant, measured, excess, manuals, chance=0.0)
+    return share("oracle_demo_count", variant, measured, cases, itemgetter("excess"), chance=0.0)
 
 
 def _first_true(material: Material, variant: str) -> Finding:
     states = material.every(variant, *of_kind("yes_no"))
-    return _share(
+    return share(
         "state_source_shortcut",
         variant,
         "state prompts whose first demonstration is the true one",
@@ -147,33 +133,27 @@ def _first_true(material: Material, variant: str) -> Finding:
 
 def _of_the_texts(material: Material) -> Iterator[Finding]:
     asked = material.every("reasoning")
+    prose = [row for row in asked if row["task"] in of_kind("words")]
+    directed = [row for row in asked if row["task"] in _DIRECTIVES]
+    literal = "prompts with the placeholder {Question}"
+    as_json = "grounding prompts that ask for JSON"
+    missing = "object and state prompts without their directive"
     for defect, measured, rows, flag in (
-        (
-            "literal_question",
-            "prompts with the placeholder {Question}",
-            asked,
-            lambda row: prompts.PLACEHOLDER in row["prompt"],
-        ),
-        (
-            "json_for_prose",
-            "grounding prompts that ask for JSON",
-            [row for row in asked if row["task"] in of_kind("words")],
-            lambda row: prompts.AS_JSON in row["prompt"],
-        ),
-        (
-            "missing_directive",
-            "object and state prompts without their directive",
-            [row for row in asked if row["task"] in _DIRECTIVES],
-            lambda row: not any(text in row["prompt"] for text in _DIRECTIVES[row["task"]]),
-        ),
+        ("literal_question", literal, asked, lambda row: prompts.PLACEHOLDER in row["prompt"]),
+        ("json_for_prose", as_json, prose, lambda row: prompts.AS_JSON in row["prompt"]),
+        ("missing_directive", missing, directed, _lacks_directive),
     ):
-        yield _share(defect, "reasoning", measured, rows, flag)
+        yield share(defect, "reasoning", measured, rows, flag)
     for variant in prompts.VARIANTS:
         rows, objects = material.every(variant), material.every(variant, *of_kind("boxes"))
         wrong = "prompts with the directive of another task"
         unseen = "object prompts whose boxes are not in the pixels of the image that is seen"
-        yield _share("task_by_substring", variant, wrong, rows, _has_wrong_directive)
-        yield _share("frame_mismatch", variant, unseen, objects, _is_unseen)
+        yield share("task_by_substring", variant, wrong, rows, _has_wrong_directive)
+        yield share("frame_mismatch", variant, unseen, objects, _is_unseen)
+
+
+def _lacks_directive(row: Record) -> bool:
+    return not any(text in row["prompt"] for text in _DIRECTIVES[row["task"]])
 
 
 def _has_wrong_directive(row: Record) -> bool:

@@ -76,12 +76,12 @@ def _words(rows: list[Record]) -> Features | None:
 
 def _places(material: Material) -> Features:
     """Return (n, 4): how far down its file a row stands, and its number modulo 2, 3 and 4."""
-    places = []
-    for side in SIDES:
-        lines = material.conversations["plain"][side]
-        for number, row in enumerate(lines):
-            if row["task"] in of_kind("yes_no"):
-                places.append([number / len(lines), number % 2, number % 3, number % 4])
+    places = [
+        [number / len(lines), number % 2, number % 3, number % 4]
+        for lines in (material.conversations["plain"][side] for side in SIDES)
+        for number, row in enumerate(lines)
+        if row["task"] in of_kind("yes_no")
+    ]
     return np.array(places)
 
 
