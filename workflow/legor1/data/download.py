@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate, sha256, write_json
 from legor1.core.format import size
+from legor1.data import sources
 from legor1.data.hub import COMMIT, Hub
-from legor1.data.sources import (
-    RECORD,
-    Entry,
-    Manifest,
-    describe,
-    for_each,
-    recorded,
-    verify,
-    visible,
-)
+from legor1.data.sources import RECORD, Entry, Manifest, for_each, recorded, visible
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
@@ -54,11 +46,7 @@ def downloaded(folder: Path, repo: str, revision: str) -> Manifest | None:
 
 
 def fetch(
-    kind: str,
-    repo: str,
-    revision: str,
-    folder: Path,
-    endpoint: str | None = None,
+    kind: str, repo: str, revision: str, folder: Path, endpoint: str | None = None
 ) -> Manifest:
     """Download ``repo`` at ``revision`` into ``folder``, check every file, and return the manifest.
 
@@ -80,7 +68,7 @@ def fetch(
     if record and (before := record["source"]["commit"]) != commit:
         _say(f"{repo}: {record['source']['revision']} was {before}, is now {commit}")
     entries = _complete(hub, commit, wanted, folder)
-    record = describe(entries, {"repo": repo, "revision": revision, "commit": commit})
+    record = sources.describe(entries, {"repo": repo, "revision": revision, "commit": commit})
     write_json(Path(folder) / RECORD, record)
     return record
 
@@ -90,7 +78,7 @@ def _still_there(folder: Path, record: Manifest, revision: str) -> bool:
     if not (offline() or COMMIT.fullmatch(revision)):
         return False
     try:
-        verify(folder, record)
+        sources.verify(folder, record)
     except UserError as error:
         if offline():
             raise

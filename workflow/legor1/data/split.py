@@ -193,8 +193,6 @@ def _one_group(groups: list[list[str]], links: list[Record]) -> UserError:
 
 def _tasks(instances: Iterable[Record], test: set[str]) -> dict[str, dict[str, int]]:
     """Return task → its number of train and of test rows."""
-    counts: dict[str, dict[str, int]] = {}
-    for row in sorted(instances, key=lambda row: row["task"]):
-        sides = counts.setdefault(row["task"], {"train": 0, "test": 0})
-        sides["test" if row["instance_id"] in test else "train"] += 1
-    return counts
+    counts = Counter((row["task"], row["instance_id"] in test) for row in instances)
+    tasks = sorted({task for task, _ in counts})
+    return {task: {"train": counts[task, False], "test": counts[task, True]} for task in tasks}

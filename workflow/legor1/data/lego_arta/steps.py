@@ -44,12 +44,11 @@ class Manuals:
 
     def step(self, path: str) -> Step:
         """Return the step of the image at ``path``, whose file name is the fallback."""
-        known = self.images.get(_key(path))
+        known, by_name = self.images.get(_key(path)), step_of_name(path.rpartition("/")[2])
         if known is None:
-            return step_of_name(path.rpartition("/")[2])
+            return by_name
         step_class, number, manual, instruction = known
         if not step_class:
-            by_name = step_of_name(path.rpartition("/")[2])
             step_class, number = by_name.step_class, by_name.number
         own, before = (manual, instruction), (manual, instruction - 1)
         texts = (self.texts, self.loaded) if step_class == "step" else ({}, {})
@@ -103,11 +102,10 @@ def _add(manuals: Manuals, manual: str, instruction: dict) -> None:
     text = instruction.get("text") or ""
     text = storable((" ".join(map(str, text)) if isinstance(text, list) else str(text)).strip())
     manuals.texts.setdefault((manual, number), text)
-    view = instruction.get("VLM")
-    if view:
-        manuals.loaded.setdefault((manual, number), text)
-    key = _key(str(view["img_path"])) if view else ""
-    if view and key:
+    if not (view := instruction.get("VLM")):
+        return
+    manuals.loaded.setdefault((manual, number), text)
+    if key := _key(str(view["img_path"])):
         step_class = storable(str(view.get("step_class") or "").strip().lower())
         entry = (step_class, _number(view.get("step_num")), manual, number)
         manuals.images.setdefault(key, entry)
