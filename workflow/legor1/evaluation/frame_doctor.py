@@ -26,23 +26,21 @@ def diagnose(predictions: Path, tree: Path | None, budget: PixelBudget) -> Row:
     Raises:
         UserError: a line is not as it should be, or none has boxes.
     """
-    images, passed_over = [], 0
+    images: list[Image | None] = []
     for number, row in stream_jsonl(predictions):
         try:
-            image = _image(row, tree, budget)
+            images.append(_image(row, tree, budget))
         except ValueError as error:
             raise UserError(
                 f"{predictions}, line {number}: {error}. Remedy: mend the line."
             ) from error
-        images += [image] if image else []
-        passed_over += image is None
-    diagnosis = diagnose_frame(images)
+    diagnosis = diagnose_frame(filter(None, images))
     if diagnosis is None:
         raise UserError(
             f"{predictions} has no line whose reference is a list of boxes. Remedy: give "
             'references such as [{"bbox_2d": [x1, y1, x2, y2], "label": "…"}].'
         )
-    return {"schema_version": 1, "passed_over": passed_over, **diagnosis}
+    return {"schema_version": 1, "passed_over": images.count(None), **diagnosis}
 
 
 def _image(row: Row, tree: Path | None, budget: PixelBudget) -> Image | None:

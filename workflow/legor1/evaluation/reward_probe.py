@@ -49,13 +49,13 @@ def _says(answer: Answer) -> Callable[[list[Row]], Answer]:
     return lambda _: answer
 
 
-def _always(yes: bool) -> Probe:
+def _always(text: str) -> Probe:
     """Return the policy that gives one answer: it deserves what it is right about."""
 
     def right(row: Row) -> float:
-        return float(parse_state(row["response"]) == yes)
+        return float(parse_state(row["response"]) == parse_state(text))
 
-    return Probe(_says(lambda _: "Yes." if yes else "No."), right, ("yes_no",))
+    return Probe(_says(lambda _: text), right, ("yes_no",))
 
 
 def _objects(row: Row) -> list[Detection]:
@@ -111,8 +111,8 @@ PROBES: dict[str, Probe] = {
     # A guess may be right, so these are here to be read, and are never too much.
     "the demonstration's answer": Probe(_says(_copied), 1.0, GUESSED),
     "the answer to another query": Probe(_of_another, 1.0, GUESSED),
-    "always yes": _always(True),
-    "always no": _always(False),
+    "always yes": _always("Yes."),
+    "always no": _always("No."),
     "no box": Probe(_says(lambda _: "[]"), lambda row: float(not _objects(row)), ("boxes",)),
     "the whole image": Probe(_whole_image, 0.25, ("boxes",)),
     "a thousand boxes": Probe(_says(_thousand_boxes), 0.25, ("boxes",)),
@@ -171,13 +171,11 @@ def probe(
         for label, policy in _probes(task).items() if asked else ():
             answer = policy.make(asked)
             given = [
-                (row, text, paid)
-                for row, paid in zip(asked, truth, strict=True)
+                (row, full, _earned(suite, functions, row, text))
+                for row, full in zip(asked, truth, strict=True)
                 if (text := answer(row)) is not None
             ]
-            facts = {"task": task.name, "probe": label}
-            earned = [_earned(suite, functions, row, text) for row, text, _ in given]
-            probes += _judged(facts, policy, given, earned, seed)
+            probes += _judged({"task": task.name, "probe": label}, policy, given, seed)
     if not probes:
         raise UserError(
             f"{conversations}: the true answers earn nothing by any reward of {name}. Remedy: give "
@@ -192,10 +190,9 @@ def _earned(suite: Suite, functions: Mapping[str, Reward], row: Row, text: str) 
         size = row["width"], row["height"]
         completion, solution = to_percent(completion, size), to_percent(solution, size)
     if row.get("variant") == "reasoning":
-        tagged = (
-            completion if completion.startswith("<answer>") else f"<answer>{completion}</answer>"
-        )
-        completion = f"<think>\n</think>\n{tagged}"
+        if not completion.startswith("<answer>"):
+            completion = f"<answer>{completion}</answer>"
+        completion = f"<think>\n</think>\n{completion}"
     try:
         return paid(suite, functions, row, completion, suite.solution(solution))
     except ValueError as error:
@@ -220,14 +217,18 @@ def paid(
 
 
 def _judged(
-    facts: Row, policy: Probe, given: list[tuple], earned: list[dict], seed: int
+    facts: Row, policy: Probe, given: list[tuple[Row, Rewards, Rewards]], seed: int
 ) -> Iterable[Row]:
-    """Yield what each reward paid for a probe's answers, of the rewards that know the task."""
-    for reward in earned[0] if earned else ():
+    """Yield what each reward paid for a probe's answers, of the rewards that know the task.
+
+    Of each answer ``given`` has the row, what the true answer earns, and what this one earns.
+    """
+    for reward in given[0][2] if given else ():
         manuals, sums = [], []
-        for (row, _, truth), paid in zip(given, earned, strict=True):
-            if (gained := paid[reward]) is not None and (full := truth[reward]) is not None:
-                most = 1.0 if reward == FORM else _most(policy, row)
+        for row, truth, earned in given:
+            if (gained := earned[reward]) is not None and (full := truth[reward]) is not None:
+                deserved = policy.most(row) if callable(policy.most) else policy.most
+                most = 1.0 if reward == FORM else deserved
                 manuals.append(row["manual"])
                 sums.append([gained, full, most * full])
         clusters = bootstrap.cluster_sums(np.array(sums).reshape(-1, 3), manuals)
@@ -248,7 +249,3 @@ def _judged(
             "high": high,
             "pays_too_much": bool(low > MARGIN),
         }
-
-
-def _most(policy: Probe, row: Row) -> float:
-    return policy.most(row) if callable(policy.most) else policy.most

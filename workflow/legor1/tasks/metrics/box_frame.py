@@ -35,9 +35,10 @@ UNITS: dict[str, Unit] = {
     ),
 }
 ORDERS = ("", "_yx", "_xywh")  # x1 y1 x2 y2; y1 x1 y2 x2; x1 y1 and width and height
-FRAMES = tuple(
-    unit + order for unit in UNITS for order in ORDERS if unit != "converted_twice" or not order
-)
+READINGS = [
+    (unit, order) for unit in UNITS for order in ORDERS if unit != "converted_twice" or not order
+]
+FRAMES = tuple(unit + order for unit, order in READINGS)
 RESAMPLES = 1000
 SURE = 0.99  # the least share of the resamples in which the frame that is named fits best
 MOST_SIZES = 20  # image sizes listed, the most frequent first
@@ -135,12 +136,9 @@ def _read_as(image: Image) -> np.ndarray:
     said = np.array([item.box for item in image.predicted], dtype=float).reshape(-1, 4)
     x, y, w, h = said.T
     orders = {"": said, "_yx": said[:, [1, 0, 3, 2]], "_xywh": np.stack([x, y, x + w, y + h], 1)}
-    boxes = []
-    for unit, whole in UNITS.items():
-        scale = np.divide(image.size, whole(image.size, image.processed))
-        orders_of = [order for order in ORDERS if unit + order in FRAMES]
-        boxes += [orders[order] * np.array([*scale, *scale]) for order in orders_of]
-    return np.stack(boxes)
+    wholes = {unit: whole(image.size, image.processed) for unit, whole in UNITS.items()}
+    scales = {unit: np.tile(np.divide(image.size, whole), 2) for unit, whole in wholes.items()}
+    return np.stack([orders[order] * scales[unit] for unit, order in READINGS])
 
 
 def _overlaps(image: Image, readings: np.ndarray) -> np.ndarray:
