@@ -130,8 +130,8 @@ def prediction_job(config: Config | Mapping[str, object], experiment: str) -> Pr
 def import_job(config: Config | Mapping[str, object], experiment: str) -> ImportJob:
     """Return what the reading of an experiment's answers from elsewhere depends on."""
     config = Config.model_validate(config)
-    frame = getattr(config.experiments[experiment], "frame", "asked")
-    return ImportJob(frame=frame, pixel_budget=config.tested_at(experiment))
+    own = {"frame": getattr(config.experiments[experiment], "frame", "asked")}
+    return ImportJob.model_validate(own | {"pixel_budget": config.tested_at(experiment)})
 
 
 def _numerics(config: Config, experiment: str) -> Recipe:

@@ -24,6 +24,7 @@ PERCENT = (100, 100)  # what stands for the image's size in [0, 100]
 Box = tuple[float, float, float, float]
 Boxes = Sequence[Sequence[float]] | np.ndarray  # (n, 4)
 Size = tuple[int, int]  # (width, height) in pixels
+Sides = tuple[float, float]  # the same in other units
 
 _NUMBER = r"\s*([-+]?\d{1,9}(?:\.\d{0,30})?(?:[eE][-+]?\d)?)\s*"
 _FOUR_NUMBERS = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r",?\s*[\])]")
@@ -70,14 +71,14 @@ class PixelBudget:
         return width * height // self.factor**2
 
 
-def rescale(box: Sequence[float], source: Size, target: Size) -> Box:
+def rescale(box: Sequence[float], source: Sides, target: Size) -> Box:
     """Convert a box from the frame of ``source`` (width, height) to that of ``target``."""
     x, y = target[0] / source[0], target[1] / source[1]
     x1, y1, x2, y2 = box
     return x1 * x, y1 * y, x2 * x, y2 * y
 
 
-def rescale_text(text: str, source: Size, target: Size) -> str:
+def rescale_text(text: str, source: Sides, target: Size) -> str:
     """Convert every ``[x1, y1, x2, y2]`` inside ``text``, rounded to whole pixels.
 
     Round brackets and a trailing comma are read too, since a lenient parser takes such a box. All

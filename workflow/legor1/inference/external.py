@@ -136,7 +136,7 @@ def _answer(file: Path, row: Line, line: Line) -> str:
 
 def _check_frame(file: Path, predictions: Sequence[Line], expected: set[str]) -> None:
     """Check that the boxes of completions are not surely in a frame that is not ``expected``."""
-    found = diagnose_frame(
+    found: Any = diagnose_frame(
         Image(
             parse_objects(row["completion"]) or (),
             parse_objects(row["reference"]) or (),

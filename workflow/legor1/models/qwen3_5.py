@@ -1,11 +1,6 @@
 """Qwen3.5: Qwen3-VL's frames and tokens, and mostly linear attention in its language model."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-from legor1.models.family import Architecture, ModelFamily
+from legor1.models.family import ModelFamily
 from legor1.models.qwen2_5_vl import Qwen25VL
 from legor1.models.qwen3_vl import Qwen3VL
 
@@ -23,7 +18,4 @@ class Qwen35(Qwen25VL):
     )
     packs_examples = False
     shares_prompts = False
-
-    def architecture(self, name: str, config: Mapping[str, Any]) -> Architecture:
-        """Refuse: the sizes of linear attention are not defined."""
-        return ModelFamily.architecture(self, name, config)
+    architecture = ModelFamily.architecture  # the sizes of linear attention are not defined

@@ -84,7 +84,8 @@ class Qwen3VL(Qwen25VL):
             BaseModelOutputWithDeepstackFeatures,
         )
 
-        merged, *levels = zip(*(image.unbind(1) for image in features), strict=True)
+        parts: Any = zip(*(image.unbind(1) for image in features), strict=True)
+        merged, *levels = parts
         made = BaseModelOutputWithDeepstackFeatures(
             pooler_output=merged, deepstack_features=[*levels]
         )
