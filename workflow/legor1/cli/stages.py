@@ -52,7 +52,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
     *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
 )
-def fetch(kind: str, folder: Path, repo: str | None, revision: str, files: str, out: Path) -> None:
+def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -> None:
     """Download a dataset or a model, or take one that is there, and say where it lies."""
     from legor1.data import download, sources
 
