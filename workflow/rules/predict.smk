@@ -81,7 +81,7 @@ rule import_answers:
         experiment=any_of(EXTERNAL),
     localrule: True
     conda:
-        "../../envs/infer.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -55,11 +55,12 @@ def test_each_stage_reads_fields_of_stages_that_exist(stage):
 def test_only_scoring_and_the_report_depend_on_metrics_that_no_reward_uses():
     metric = code_digest.PACKAGE / "tasks/metrics/box_frame.py"
     depend = {stage for stage in code_digest.STAGES if metric in code_digest.modules(stage)}
-    assert depend == {"score", "report", "figure1", "ablation-page", "frame"}
+    # Answers from elsewhere are refused if their boxes are in another frame.
+    assert depend == {"score", "report", "figure1", "ablation-page", "frame", "import-answers"}
     shared = code_digest.PACKAGE / "tasks/metrics/detection.py"
     depend = {stage for stage in code_digest.STAGES if shared in code_digest.modules(stage)}
     assert depend == {
         *("score", "compare", "report", "figure1", "probe-reward", "train grpo"),
         *("ablation-plan", "ablation-measure", "ablation-page"),
-        *("build-base", "frame"),  # one scores what it has learnt, the other matches boxes
+        *("build-base", "frame", "import-answers"),  # one scores, the others match boxes
     }

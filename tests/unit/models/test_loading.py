@@ -9,7 +9,7 @@ from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
 from legor1.core.files import write_json
 from legor1.models import loading
-from legor1.models.registry import DEFAULT
+from legor1.models.registry import DEFAULT, base_folder
 from legor1.planning.preflight import TINY_BASE
 
 BUDGET = DEFAULT.budget(9408, 15680)
@@ -59,7 +59,7 @@ def test_flash_attention_is_used_where_it_is(monkeypatch, capsys):
 def test_a_base_that_moved_away_is_named(tmp_path):
     write_json(tmp_path / "model.json", {"path": "gone"})
     with pytest.raises(UserError, match="holds no model"):
-        loading.base_folder(tmp_path / "model.json")
+        base_folder(tmp_path / "model.json")
 
 
 def test_an_unreadable_image_is_named(tmp_path):

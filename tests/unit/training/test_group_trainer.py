@@ -190,8 +190,11 @@ def test_rollouts_of_qwen3_vl_are_those_of_the_stock_trainer(newer):
 
 
 def test_a_penalty_counts_the_tokens_of_a_completions_own_prompt(shared):
-    """Prompts of unlike lengths are padded, with an end token: that is nothing they said."""
-    rows, settings = [0] * 4 + [1] * 4, {"do_sample": False, "repetition_penalty": 1.3}
+    """Prompts of unlike lengths are padded, with an end token: that is nothing they said.
+
+    A penalty below 1 favours the tokens that are there.
+    """
+    rows, settings = [0] * 4 + [1] * 4, {"do_sample": False, "repetition_penalty": 0.3}
     generate = SharedPromptGRPOTrainer._generate_single_turn
     alone = [rollout(shared, stock_rollout, [row], **settings)[0] for row in rows]
     assert rollout(shared, generate, rows, **settings) == alone

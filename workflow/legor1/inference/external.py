@@ -14,8 +14,7 @@ from legor1.core.boxes import rescale_text, to_original
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_jsonl
 from legor1.models.family import Recipe
-from legor1.models.loading import base_folder
-from legor1.models.registry import family_of
+from legor1.models.registry import base_folder, family_of
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.box_frame import UNITS, Image, diagnose_frame
 from legor1.tasks.parsing import parse_objects

@@ -14,7 +14,7 @@ from legor1.inference.batching import Picture, Prompt
 from legor1.models import loading
 from legor1.models.family import Recipe
 from legor1.models.lora import checked_weights
-from legor1.models.registry import family_of
+from legor1.models.registry import base_folder, family_of
 from legor1.tasks.prompts import chat_messages
 
 SECONDS_TO_LEAVE = 60  # for an earlier attempt to finish or to be killed
@@ -51,7 +51,7 @@ def predict(
     with _open_alone(partial) as file:
         done = _answered(partial)
         if len(done) < len(rows):
-            predictor = Predictor(recipe, tree, loading.base_folder(base), adapter)
+            predictor = Predictor(recipe, tree, base_folder(base), adapter)
             shown = {"desc": recipe["experiment"], "unit": "answers", "total": len(rows)}
             for prediction in Progress(predictor.answers(rows, done), initial=len(done), **shown):
                 file.write(json.dumps(prediction, ensure_ascii=False) + "\n")

@@ -16,7 +16,6 @@ from transformers.utils import is_flash_attn_2_available
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
-from legor1.core.files import read_json
 from legor1.models.family import Model, Processor, Recipe
 from legor1.models.registry import family_of, family_of_model
 from legor1.tasks.prompts import answer, assistant, chat_messages
@@ -24,16 +23,6 @@ from legor1.tasks.prompts import answer, assistant, chat_messages
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Large, small, portrait, landscape and long: they reach each branch of the rule under any budget.
 PROBE_SIZES = ((480, 360), (360, 480), (1920, 1080), (90, 700), (60, 40), (1700, 2200))
-
-
-def base_folder(base: Path) -> Path:
-    """Return the folder of the base model that ``base`` (a ``model.json``) points to."""
-    folder = (base.parent / read_json(base)["path"]).resolve()
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{base} points to {folder}, which holds no model. Remedy: delete {base} and run again."
-        )
-    return folder
 
 
 def load_processor(folder: Path, budget: PixelBudget, *, padding_side: str) -> Processor:

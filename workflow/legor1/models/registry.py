@@ -14,6 +14,16 @@ DEFAULT: ModelFamily = Qwen25VL()  # where no model is at hand, and of the base 
 FAMILIES = {family.model_type: family for family in (DEFAULT, Qwen3VL(), Qwen35())}
 
 
+def base_folder(base: Path) -> Path:
+    """Return the folder of the base model that ``base`` (a ``model.json``) points to."""
+    folder = (base.parent / read_json(base)["path"]).resolve()
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{base} points to {folder}, which holds no model. Remedy: delete {base} and run again."
+        )
+    return folder
+
+
 def family_of(folder: Path) -> ModelFamily:
     """Return the family of the base model in ``folder``; where its config is silent, the default.
 

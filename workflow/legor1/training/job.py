@@ -17,7 +17,7 @@ from legor1.core.seeding import generator
 from legor1.models import loading
 from legor1.models.family import Model, ModelFamily, Processor
 from legor1.models.lora import attached, settings
-from legor1.models.registry import family_of
+from legor1.models.registry import base_folder, family_of
 from legor1.tasks.prompts import chat_messages
 from legor1.training.adapter import publish, to_full_precision
 from legor1.training.fast.exact_resume import Checkpoints
@@ -58,7 +58,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """The base model's folder."""
-        return loading.base_folder(self.base)
+        return base_folder(self.base)
 
     @cached_property
     def family(self) -> ModelFamily:
