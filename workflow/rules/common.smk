@@ -91,7 +91,7 @@ BY_METHOD = {name: one["method"] for name, one in config["experiments"].items()}
 TRAINED = [name for name, method in BY_METHOD.items() if method in ("sft", "grpo")]
 EXTERNAL = [name for name, method in BY_METHOD.items() if method == "external"]
 # What the others are compared with comes first: an experiment without training, if there is one.
-COMPARED = sorted(EXPERIMENTS, key=[*EXTERNAL, *TRAINED].__contains__)
+COMPARED = sorted(EXPERIMENTS, key=lambda name: BY_METHOD[name] != "baseline")
 EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
 # Those whose rewards are probed: repeats with other seeds have the same.

@@ -21,6 +21,7 @@ from legor1.tasks import baselines
 from legor1.tasks.task import Shown
 
 PUBLISHED = "workflow/report/published_results.csv"
+UNTRAINED = ("baseline", "external")  # methods
 DIFFERENCE = ("difference", "low", "high")  # as comparison.json calls them
 PREDICTION = (
     "instance_id", "task", "image", "width", "height", "completion", "prediction", "reference",
@@ -127,7 +128,7 @@ class Study:
     @property
     def trained(self) -> list[Experiment]:
         """The experiments that are trained."""
-        return [e for e in self.experiments if e.method in ("sft", "grpo")]
+        return [e for e in self.experiments if e.method not in UNTRAINED]
 
     def settings(self, experiment: Experiment) -> Record:
         """Return an experiment's block of the config; empty if it is none of the config's."""

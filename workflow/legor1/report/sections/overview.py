@@ -15,7 +15,6 @@ from legor1.report.citation import Cited, Record, cite, counted, pointer, total
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS
 
-UNTRAINED = ("baseline", "external")
 STAND_INS = ("shipped", "rebuild")  # sources of the tiny base model
 NOT_INPUTS = ("tables", "gallery_images")  # made together with the report
 
@@ -36,7 +35,7 @@ def is_demonstration(study: Study) -> bool:
 
 def taught(study: Study, experiment: Experiment) -> list[str]:
     """Return the names of the tasks that an experiment is trained on."""
-    if experiment.method in UNTRAINED:
+    if experiment not in study.trained:
         return []
     return [*study.settings(experiment).get("tasks", TASKS)]
 
