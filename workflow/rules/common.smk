@@ -92,6 +92,8 @@ TRAINED = [name for name, method in BY_METHOD.items() if method in ("sft", "grpo
 EXTERNAL = [name for name, method in BY_METHOD.items() if method == "external"]
 # What the others are compared with comes first: an experiment without training, if there is one.
 COMPARED = sorted(EXPERIMENTS, key=lambda name: BY_METHOD[name] != "baseline")
+# The user's own dataset: its folder, and the files that say what is in it; None if it is another.
+OWN_DATA = typed(config).dataset.own
 EVALUATIONS = config["evaluation"]["protocols"]
 SCORED = [*EXPERIMENTS, *BASELINES]
 # Those whose rewards are probed: repeats with other seeds have the same.
@@ -248,20 +250,25 @@ def source_options(block, kind):
         repo, revision = block["huggingface"]["repo"], block["huggingface"]["revision"]
         folder = download_folder(kind, repo, revision)
         return shlex.join(["--repo", repo, "--revision", revision, "--folder", str(folder)])
+    if kind == "dataset":
+        return shlex.join(["--folder", OWN_DATA[0], "--files", OWN_DATA[1]])
     return shlex.join(["--folder", source_folder(block)])
 
 
 def dialogue_files():
-    """Return the dialogues of the user's own dataset tree: new ones make a new manifest."""
-    if config["dataset"]["source"] != "directory":
-        return []
-    return sorted(map(str, Path(config["dataset"]["directory"]).glob("qwen_data/**/*.jsonl")))
+    """Return the dialogues of the user's own dataset: new ones make a new manifest."""
+    return sorted(map(str, Path(OWN_DATA[0]).glob(OWN_DATA[1]))) if OWN_DATA else []
 
 
 def own_sizes(wildcards):
     """Return a hash of the sizes of the user's own dataset files: too many to be inputs."""
-    own = config["dataset"]["source"] == "directory"
-    return sizes(Path(config["dataset"]["directory"])) if own else None
+    return sizes(Path(OWN_DATA[0])) if OWN_DATA else None
+
+
+def index_options():
+    """Return the option of `legor1 index` that says how a format of others is read."""
+    job = job_params.index_job(config)
+    return shlex.join(["--recipe", json.dumps(job.as_mapping(), sort_keys=True)]) if job else ""
 
 
 def base_files():
@@ -273,10 +280,10 @@ def base_files():
 
 
 def source_folder(block):
-    """Return where a dataset or base model lies that is not downloaded."""
-    shipped = os.path.relpath(preflight.TINY_BASE)
-    rebuilt = layout.tiny_base
-    return {"shipped": shipped, "rebuild": rebuilt}.get(block["source"]) or block["directory"]
+    """Return where a base model lies that is not downloaded."""
+    return (
+        os.path.relpath(preflight.TINY_BASE) if block["source"] == "shipped" else layout.tiny_base
+    )
 
 
 def plan_dry_run(record):

@@ -22,10 +22,11 @@ rule index_dataset:
         runtime=30,
     params:
         tree=layout.data.tree,
+        options=index_options(),
         code=code("index"),
     shell:
         "legor1 index {params.tree:q} --out {output.instances:q}"
-        " --quarantine {output.quarantine:q} > {log:q} 2>&1"
+        " --quarantine {output.quarantine:q} {params.options} > {log:q} 2>&1"
 
 
 rule fingerprint_images:

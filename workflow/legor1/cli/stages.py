@@ -50,6 +50,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
 @data_command(
     "fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json",
     *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
+    p.option("--files", "dataset: what must be there", default="qwen_data/**/*.jsonl"),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
 )
 def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -> None:
@@ -58,7 +59,7 @@ def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -
 
     record = download.fetch(kind, repo, revision, folder) if repo else None
     if kind == "dataset":
-        sources.link_dataset(folder, out)
+        sources.link_dataset(folder, out, files)
     else:
         named = repo or folder.as_posix()
         sources.describe_model(folder, named, revision if repo else None, out, record)
@@ -75,12 +76,17 @@ def manifest(tree: Path, out: Path) -> Facts:
 @data_command(
     "index tree --out instances.parquet --quarantine quarantine.jsonl",
     *(p.SOURCE, p.OUT, p.QUARANTINE),
+    p.option("--recipe", "of another format: text or file", type=p.Recipe("index"), **p.MAYBE),
 )
-def index(tree: Path, out: Path, quarantine: Path) -> Facts:
+def index(tree: Path, out: Path, quarantine: Path, recipe: Recipe | None) -> Facts:
     """Read a dataset tree into one row an instance."""
+    from legor1.data.formats import index as formats
     from legor1.data.lego_arta.index import write_index
 
-    summary = write_index(tree, out, quarantine)
+    if recipe:
+        summary = formats.write_index(tree, recipe, out, quarantine)
+    else:
+        summary = write_index(tree, out, quarantine)
     return {"instances": sum(summary["rows"].values())} | summary
 
 

@@ -1,6 +1,7 @@
 """The types of the config's keys: what each takes, within which bounds."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -46,6 +47,14 @@ def _unique(values: list[object]) -> list[object]:
     return values
 
 
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return pattern
+
+
 def _not_the_tree(name: str) -> str:
     if name == "tree":
         raise ValueError("data/tree is the dataset")
@@ -77,6 +86,8 @@ Device = Literal["cuda", "cpu"]
 Precision = Literal["bfloat16", "float32"]
 Attention = Literal["flash_attention_2", "sdpa"]
 Engine = Literal["transformers", "vllm"]
+BoxUnits = Literal["pixels", "thousandths", "percent", "fractions"]
+Pattern = Annotated[str, AfterValidator(_compiles)]
 AnswerFrame = Literal[
     "asked", "original", "processed", "thousandths", "percent", "fractions"
 ]  # ``asked``, or one of ``box_frame.UNITS``

@@ -12,6 +12,7 @@ from legor1.config import fields as of
 from legor1.config.fields import Count, Seed, Switch, key
 from legor1.config.models import (
     Config,
+    Files,
     GrpoTraining,
     Lora,
     PixelBudget,
@@ -58,6 +59,13 @@ class PredictionJob(Job):
     seed: Seed = key("Of what is drawn; greedy answers need none", None)
 
 
+class IndexJob(Files):
+    """The recipe of ``legor1 index`` for a folder that is not in LEGO-ARTA's layout."""
+
+    format: Literal["coco", "yolo", "jsonl"]
+    files: str
+
+
 class ImportJob(Settings):
     """The recipe of ``legor1 import-answers``."""
 
@@ -97,6 +105,7 @@ JOBS: dict[str, Any] = {
     "train": TRAINED,
     "predict": PredictionJob,
     "import": ImportJob,
+    "index": IndexJob,
     "build-base": Rebuild,
 }
 
@@ -125,6 +134,16 @@ def prediction_job(config: Config | Mapping[str, object], experiment: str) -> Pr
         own = settings.seed if isinstance(settings, Trained) else None
         recipe["seed"] = config.seed if own is None else own
     return PredictionJob.model_validate(recipe)
+
+
+def index_job(config: Config | Mapping[str, object]) -> IndexJob | None:
+    """Return how the dataset's own format is read, None for LEGO-ARTA's layout."""
+    dataset = Config.model_validate(config).dataset
+    block = getattr(dataset, dataset.source)
+    if not isinstance(block, Files) or dataset.own is None:
+        return None
+    named = {"format": dataset.source, "files": dataset.own[1]}
+    return IndexJob.model_validate(block.as_mapping() | named)
 
 
 def import_job(config: Config | Mapping[str, object], experiment: str) -> ImportJob:

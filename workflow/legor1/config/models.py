@@ -12,6 +12,13 @@ PENALTY = (
     "Scores of tokens that the prompt or the answer already has are divided by it, or "
     "multiplied below 0; 1: off"
 )
+FIND = "Find every object in the image."
+PATTERNS = {  # of the files that say what is in a folder, by the source of the dataset
+    "directory": "qwen_data/**/*.jsonl",
+    "coco": "annotations/*.json",
+    "yolo": "data.yaml",
+    "jsonl": "*.jsonl",
+}
 
 
 class Settings(BaseModel):
@@ -56,13 +63,38 @@ class Scenes(Settings):
     image_sizes: list[of.Size] = key("WIDTHxHEIGHT in pixels", ["480x360"], min_length=1)
 
 
+class Files(Settings):
+    """A folder of examples in a format that others use."""
+
+    folder: str = key("The files and images lie below it", min_length=1)
+    files: str = key("Glob pattern of the files, below folder; else the format's own", None)
+    group: of.Pattern | None = key(
+        "Regular expression of what the images of one group share in their path, or a key of a "
+        "line of jsonl; groups are split and resampled whole. null: each image is its own",
+        None,
+    )
+    question: str = key("What is asked about each image, where the file asks nothing", FIND)
+    boxes: of.BoxUnits = key("Units of boxes in the text of jsonl", "pixels")
+
+
 class Dataset(Settings):
     """Where the data come from."""
 
-    source: Literal["huggingface", "directory", "synthetic"]
+    source: Literal["huggingface", "directory", "synthetic", "coco", "yolo", "jsonl"]
     huggingface: Hub = key("A repository of the hub, where source is huggingface", None)
     directory: str | None = key("A folder that holds qwen_data/", None)
     synthetic: Scenes = key("What is drawn, where source is synthetic", None)
+    coco: Files = key("COCO's detection files, where source is coco", None)
+    yolo: Files = key("YOLO's folders of labels, where source is yolo", None)
+    jsonl: Files = key("Conversations, a line of JSON each, where source is jsonl", None)
+
+    @property
+    def own(self) -> tuple[str, str] | None:
+        """The user's folder, and the glob pattern of the files that say what is in it, if any."""
+        block = getattr(self, self.source)
+        if isinstance(block, Files):
+            return block.folder, block.files or PATTERNS[self.source]
+        return (block, PATTERNS["directory"]) if isinstance(block, str) else None
 
 
 class Prepare(Settings):

@@ -37,7 +37,7 @@ class Demonstrations:
         for row in rows:
             manuals = self._manuals[row["asked_as"]]
             if row["manual"] not in manuals:
-                manuals[row["manual"]] = Manual(self._mixed)
+                manuals[row["manual"]] = Manual(self._mixed or not row["step_class"])
             manuals[row["manual"]].rows.append(row)
         for task in of_kind("yes_no"):
             known = self._manuals[task].items()
@@ -83,7 +83,7 @@ class Demonstrations:
         if not true:
             return []
         falsified = self._draw(twins.get(true[0]["step"], []), query, " falsified", banned)
-        if self._mixed:
+        if manual.mixed:
             falsified = falsified or self._draw(manual.falsified, query, " falsified", banned)
             return [*true, *falsified] if falsified else []
         pair = [*true, *falsified]
@@ -109,11 +109,14 @@ class Demonstrations:
 
 
 class Manual:
-    """What one manual has to show; ``mixed`` lets states of other steps and sizes be paired."""
+    """What one manual has to show; ``mixed`` lets states of other steps and sizes be paired.
+
+    In data without steps any two are of other steps.
+    """
 
     def __init__(self, mixed: bool) -> None:
         self.rows: list[Record] = []
-        self._mixed = mixed
+        self.mixed = mixed
 
     @cached_property
     def falsified(self) -> list[Record]:
@@ -139,7 +142,7 @@ class Manual:
         """
         trues = [row for row in self.rows if not row["falsified"]]
         twins = _grouped(self.falsified, lambda row: row["step"])
-        if self._mixed:
+        if self.mixed:
             return trues, twins
         paired = [row for row in trues if row["step"] in twins]
         size = itemgetter("image_width", "image_height")

@@ -52,15 +52,15 @@ def download_folder(kind: str, repo: str, revision: str) -> Path:
     return Path("resources", f"{kind}s", repo, revision)
 
 
-def link_dataset(folder: Path, out: Path) -> None:
+def link_dataset(folder: Path, out: Path, files: str = "qwen_data/**/*.jsonl") -> None:
     """Make ``out`` a link to the dataset tree in ``folder``, so that nothing is copied.
 
-    A UserError says that ``folder`` is no dataset tree, or ``out`` a real folder.
+    A UserError says that ``folder`` has none of the ``files``, or that ``out`` is a real folder.
     """
-    if not list(folder.glob("qwen_data/**/*.jsonl")):
+    if not list(folder.glob(files)):
         raise UserError(
-            f"{folder} is no dataset tree (it has no qwen_data/**/*.jsonl). "
-            "Remedy: name the folder that holds qwen_data/."
+            f"{folder} is no dataset tree (it has no {files}). "
+            f"Remedy: name the folder that holds {files.partition('/')[0]}."
         )
     if out.exists() and not out.is_symlink():
         raise UserError(

@@ -78,6 +78,9 @@ def _no_dataset(dataset: Dataset, rules: Collection[str]) -> Iterator[str]:
                 f"dataset.directory {folder} is no LEGO-ARTA tree (no qwen_data/**/*.jsonl): "
                 "name the folder that holds qwen_data/"
             )
+    elif dataset.own and not [*Path(dataset.own[0]).glob(dataset.own[1])]:
+        folder, files = dataset.own
+        yield f"dataset.{dataset.source}: {folder} has no {files}: name your folder and files"
     if dataset.source == "huggingface":
         yield from _no_hub("dataset", dataset.huggingface)
 

@@ -101,13 +101,13 @@ def _elsewhere(run: Path) -> Iterator[str]:
             f"`snakemake --force {model}` with the run's config"
         )
     dataset = json_object(run / IN_RUN.config).get("dataset")
-    if isinstance(dataset, dict) and dataset.get("source") == "directory":
-        folder = Path(str(dataset.get("directory")))
-        if not folder.exists():
-            yield (
-                f"dataset.directory {folder} is not here; before Snakemake runs, "
-                f"make it a link to {run / 'data/tree'}"
-            )
+    block = dataset.get(dataset.get("source")) if isinstance(dataset, dict) else None
+    named = block.get("folder") if isinstance(block, dict) else block
+    if isinstance(named, str) and not Path(named).exists():
+        yield (
+            f"the dataset's folder {named} is not here; before Snakemake runs, "
+            f"make it a link to {run / 'data/tree'}"
+        )
 
 
 def save_records(run: Path) -> None:

@@ -14,7 +14,7 @@ from legor1.data.lego_arta.dialogues import Dialogue, storable
 
 Frame = Literal["pixels", "percent"]
 
-NOT_UNDERSTOOD = "answer not understood"
+NOT_UNDERSTOOD, OUTSIDE = "answer not understood", "box outside its frame"
 ROUNDING = 1  # pixels that a box may lie over the edge of its image
 MOST_ODD = 0.1  # share of answers that may fit no frame: more is not noise, but another frame
 MOST_STRAY = 0.01  # the same of answers that fit the other frame alone, though always one
@@ -141,7 +141,7 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
     boxes = []
     for box in objects.boxes:
         if box[2] > right or box[3] > low:
-            raise Rejected("box outside its frame")
+            raise Rejected(OUTSIDE)
         x1, y1, x2, y2 = map(round, rescale(box, PERCENT, size) if percent else box)
         x2, y2 = min(x2, width), min(y2, height)
         if x1 >= x2 or y1 >= y2:
@@ -185,7 +185,7 @@ def _box(value: object) -> Box:
         raise Rejected(NOT_UNDERSTOOD)
     x1, y1, x2, y2 = value
     if min(x1, y1) < 0:
-        raise Rejected("box outside its frame")
+        raise Rejected(OUTSIDE)
     if x1 >= x2 or y1 >= y2:
         raise Rejected("empty box")
     return x1, y1, x2, y2

@@ -1,0 +1,1 @@
+"""Datasets in the formats that people have, read into the rows that all else is made of."""

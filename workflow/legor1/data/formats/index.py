@@ -1,0 +1,137 @@
+"""A folder in one of these formats → rows, and a quarantine of what could not be used."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from legor1.core import files
+from legor1.core.boxes import Size, rescale_text
+from legor1.core.errors import UserError
+from legor1.core.files import Rejected, open_below
+from legor1.core.images import image_size
+from legor1.data.formats import chats, detection
+from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Unread
+from legor1.data.instances import Record, Row, write_instances
+from legor1.data.lego_arta import object_answers
+from legor1.tasks.discovery import TASKS
+from legor1.tasks.metrics.box_frame import UNITS
+from legor1.tasks.parsing import parse_objects, parse_state
+
+MOST_OUTSIDE = 0.1  # share of answers with a box outside the image: more is another frame
+
+
+def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine: Path) -> Record:
+    """Index ``folder`` into two files and return the summary.
+
+    ``options`` are ``format`` and those of the config's block of that name. A UserError says that
+    nothing in it can be used, or that boxes are in another frame.
+    """
+    root = Path(folder).resolve()
+    rows: dict[str, Row] = {}
+    unread: list[Unread] = []
+    for example in _examples(root, options):
+        try:
+            if isinstance(example, Unread):
+                raise example.reason
+            row = _row(root, example, options.get("group"))
+            rows[row.instance_id] = row
+        except Rejected as rejected:
+            unread.append(Unread(example.file, example.position, rejected, example.image))
+    reasons = Counter(str(one.reason) for one in unread)
+    _check(folder, rows, reasons)
+    entries: list[Record] = [
+        {"schema_version": 1, "file": one.file, "position": one.position, "reason": str(one.reason)}
+        | {"image": one.image}
+        for one in unread
+    ]
+    summary = {
+        "dialogues": len(rows) + len(unread),
+        "rows": dict(sorted(Counter(row.task for row in rows.values()).items())),
+        "quarantined": dict(sorted(reasons.items())),
+    }
+    write_instances(out, [rows[name] for name in sorted(rows)], summary)
+    files.write_jsonl(quarantine, sorted(entries, key=itemgetter("file", "position")))
+    return summary
+
+
+def _examples(root: Path, options: Mapping[str, Any]) -> Iterator[Example | Unread]:
+    kind, wanted = options["format"], options["files"]
+    found = sorted(root.glob(wanted))
+    if not found:
+        raise UserError(f"{root} has no {wanted}. Remedy: name the files in dataset.{kind}.files.")
+    for path in found:
+        if kind == "jsonl":
+            yield from chats.jsonl(root, path, options["boxes"], options.get("group"))
+        elif kind == "coco":
+            yield from detection.coco(root, path, options["question"])
+        else:
+            yield from detection.yolo(root, path, options["question"])
+
+
+def _row(root: Path, example: Example, group: str | None) -> Row:
+    with open_below(root, example.image) as file:
+        size = image_size(file)
+    if not example.prompt or not example.answer:
+        raise Rejected("no question or no answer")
+    task = example.task or _task(example.answer)
+    if task not in TASKS:
+        raise Rejected(f"there is no task {task!r}")
+    answer, says_yes = example.answer, parse_state(example.answer)
+    if task == OBJECT:
+        answer = _in_pixels(answer, example.boxes, size)
+    elif task == STATE and says_yes is None:
+        raise Rejected("answer is neither yes nor no")
+    elif task == STATE:
+        answer = "Yes." if says_yes else "No."
+    return Row(
+        f"{task}/{example.image}#{example.file}:{example.position}",
+        task,
+        example.group or _group(example.image, group),
+        example.image,
+        *size,
+        example.prompt,
+        answer,
+        "",
+        None,
+        "",
+        "",
+        "",
+        task == STATE and not says_yes,
+        *((answer, "pixels") if task == OBJECT else ()),
+    )
+
+
+def _task(answer: str) -> str:
+    """Return the task that an answer is of, where the file does not say."""
+    if parse_objects(answer, strict=True):
+        return OBJECT
+    return FREE if parse_state(answer.capitalize(), strict=True) is None else STATE
+
+
+def _in_pixels(answer: str, units: str, size: Size) -> str:
+    """Return boxes in whole pixels of the original image."""
+    if units != "pixels":
+        answer = rescale_text(answer, UNITS[units](size, size), size)
+    return object_answers.canonical(object_answers.parse(answer), size, "pixels")
+
+
+def _group(image: str, pattern: str | None) -> str:
+    """Return what images of one group share: the pattern's match in the path, else the path."""
+    match = re.search(pattern, image) if pattern else None
+    name = match and match[1 if match.re.groups else 0]
+    return name or image
+
+
+def _check(folder: Path, rows: Mapping[str, Row], reasons: Counter[str]) -> None:
+    if not rows:
+        listed = "; ".join(f"{reason}: {n}" for reason, n in reasons.most_common(5)) or "no example"
+        raise UserError(f"{folder} has no usable example ({listed}). Remedy: see docs/formats.md.")
+    outside = reasons[object_answers.OUTSIDE]
+    if outside > MOST_OUTSIDE * (outside + sum(row.task == OBJECT for row in rows.values())):
+        raise UserError(
+            f"{outside} answers in {folder} have a box outside their image, so they are in other "
+            "units. Remedy: set `boxes` of the dataset to percent, thousandths or fractions."
+        )
