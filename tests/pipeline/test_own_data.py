@@ -46,8 +46,8 @@ def write(folder, columns, **more):
 
 @pytest.mark.slow
 def test_the_pages_study_runs_and_judges_answers_from_elsewhere(tmp_path):
-    study = Study(tmp_path, "smoke", with_base=True)
-    study.overlay.append("pets.yaml")
+    study = Study(tmp_path, with_base=True)
+    study.overlay = ["--configfile", "pets.yaml"]
     draw(tmp_path / "pets")
     write(tmp_path, ["few_shot", "sft"])
     done = study.snakemake()
