@@ -137,3 +137,11 @@ def test_the_command_takes_its_recipe_as_text(elsewhere, capsys):
         given += [option, str(elsewhere.folder / name)]
     assert main.main(given) == 0
     assert "predictions 10" in capsys.readouterr().out
+
+
+def test_the_files_own_reference_is_kept_for_the_published_scoring(elsewhere):
+    for row in elsewhere.rows:
+        row["file_response"] = f"as filed: {row['response']}"
+    write_jsonl(elsewhere.folder / "test.jsonl", elsewhere.rows)
+    filed = [row["file_response"] for row in elsewhere.rows]
+    assert [row["file_reference"] for row in elsewhere.take(elsewhere.right())] == filed

@@ -22,8 +22,8 @@ from legor1.data.sources import describe_model
 from legor1.inference import transformers_engine
 from legor1.inference.batching import batches
 from legor1.inference.decoding import penalised
-from legor1.inference.gather import gather
 from legor1.inference.predict import Predictor, predict
+from legor1.inference.prediction_file import gather
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.models.loading import load_model
 from legor1.planning.preflight import TINY_BASE

@@ -188,13 +188,13 @@ WORK = path("--work", "the folder of checkpoints", None)
 WORKERS = option("--workers", "processes to work with", type=click.IntRange(1), default=1)
 
 
-def recipe(job: str) -> click.Parameter:
+def recipe(job: str, **more: Any) -> click.Parameter:
     """Return ``--recipe`` of a job: see ``legor1.config.job_params.checked``."""
 
     def read(value: str) -> dict[str, object]:
         return read_recipe(job, value)
 
-    return option("--recipe", "text or file", metavar="JSON", type=read)
+    return option("--recipe", "text or file", metavar="JSON", type=read, **more)
 
 
 def read_recipe(job: str, value: str) -> dict[str, object]:

@@ -53,7 +53,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
     p.option("--files", "dataset: what must be there", default="qwen_data/**/*.jsonl"),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
 )
-def fetch(kind: str, folder: Path, repo: str | None, revision: str, out: Path) -> None:
+def fetch(kind: str, folder: Path, repo: str | None, revision: str, files: str, out: Path) -> None:
     """Download a dataset or a model, or take one that is there, and say where it lies."""
     from legor1.data import download, sources
 
@@ -75,8 +75,7 @@ def manifest(tree: Path, out: Path) -> Facts:
 
 @data_command(
     "index tree --out instances.parquet --quarantine quarantine.jsonl",
-    *(p.SOURCE, p.OUT, p.QUARANTINE),
-    p.option("--recipe", "of another format: text or file", type=p.Recipe("index"), **p.MAYBE),
+    *(p.SOURCE, p.OUT, p.QUARANTINE, p.recipe("index", **p.MAYBE)),
 )
 def index(tree: Path, out: Path, quarantine: Path, recipe: Recipe | None) -> Facts:
     """Read a dataset tree into one row an instance."""
@@ -265,7 +264,7 @@ def import_answers(**given: Any) -> Facts:
 )
 def gather(shards: Sequence[Path], out: Path) -> Facts:
     """Merge the shards of an experiment's predictions."""
-    from legor1.inference.gather import gather
+    from legor1.inference.prediction_file import gather
 
     return {"predictions": gather(list(shards), out)}
 

@@ -13,6 +13,7 @@ from typing import Any
 from legor1.core.boxes import rescale_text, to_original
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl, write_jsonl
+from legor1.inference.prediction_file import FACTS, describe
 from legor1.models.family import Recipe
 from legor1.models.registry import base_folder, family_of
 from legor1.tasks.discovery import of_kind
@@ -23,7 +24,6 @@ ANSWERS = ("completion", "prediction", "predict", "response", "output")
 QUESTIONS = ("prompt", "messages")  # text, or turns of a chat
 # Frames of conversations by the names of ``box_frame.UNITS``; else it is the model family's.
 ASKED = {"original": "original", "percent": "percent", "percent_json": "percent"}
-FACTS = ("instance_id", "task", "manual", "image", "width", "height")
 
 Line = dict[str, Any]
 
@@ -44,22 +44,11 @@ def take_answers(answers: Path, recipe: Recipe, conversations: Path, base: Path,
     frame, predictions = recipe["frame"], []
     for row, line in zip(rows, lines, strict=True):
         text, size = _answer(answers, row, line), (row["width"], row["height"])
-        processed = budget.processed_size(size)
         if frame == "asked":
-            prediction = to_original(text, size, budget, row["box_frame"])
+            converted = to_original(text, size, budget, row["box_frame"])
         else:
-            prediction = rescale_text(text, UNITS[frame](size, processed), size)
-        predictions.append({
-            "schema_version": 1,
-            **{name: row[name] for name in FACTS},
-            "processed_width": processed[0],
-            "processed_height": processed[1],
-            "box_frame": row["box_frame"],
-            "variant": row["variant"],
-            "completion": text,
-            "prediction": prediction,
-            "reference": row["response"],
-        })  # fmt: skip
+            converted = rescale_text(text, UNITS[frame](size, budget.processed_size(size)), size)
+        predictions.append(describe(row, budget, text, converted))
     own = "thousandths" if budget.box_scale else "processed"
     asked = {ASKED.get(row["box_frame"], own) for row in rows}
     _check_frame(answers, predictions, asked if frame == "asked" else {frame})

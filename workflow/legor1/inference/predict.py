@@ -11,6 +11,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import atomic, fingerprint, locked, read_jsonl
 from legor1.core.progress import Progress
 from legor1.inference.batching import Picture, Prompt
+from legor1.inference.prediction_file import describe
 from legor1.models import loading
 from legor1.models.family import Recipe
 from legor1.models.lora import checked_weights
@@ -106,7 +107,7 @@ class Predictor:
             from legor1.inference.transformers_engine import TransformersEngine as engine
         self.engine = engine(recipe, tree, base, adapter, self.processor)
 
-    def answers(self, rows: list[dict], done: Collection[str] = ()) -> Iterator[dict[str, object]]:
+    def answers(self, rows: list[dict], done: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield the prediction of every conversation but those ``done``, in the engine's order.
 
         Before any answer a UserError names a prompt that exceeds the model's context.
@@ -136,24 +137,10 @@ class Predictor:
             prompts.append(Prompt(row["instance_id"], text, tuple(pictures), tokens))
         return prompts
 
-    def _prediction(self, row: dict, completion: list[int]) -> dict[str, object]:
+    def _prediction(self, row: dict, completion: list[int]) -> dict[str, Any]:
         finished = bool(completion) and completion[-1] in self.ends
         tokens = completion[:-1] if finished else completion
         text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
-        size = (row["width"], row["height"])
-        width, height = self.budget.processed_size(size)
-        facts = ("instance_id", "task", "manual", "image", "width", "height")
-        return {
-            "schema_version": 1,
-            **{name: row[name] for name in facts},
-            "processed_width": width,
-            "processed_height": height,
-            "box_frame": row["box_frame"],
-            "variant": row["variant"],
-            "completion": text,
-            "prediction": to_original(text, size, self.budget, row["box_frame"]),
-            "reference": row["response"],
-            **({"file_reference": row["file_response"]} if "file_response" in row else {}),
-            "completion_tokens": len(tokens),
-            "finished": finished,
-        }
+        converted = to_original(text, (row["width"], row["height"]), self.budget, row["box_frame"])
+        counted = {"completion_tokens": len(tokens), "finished": finished}
+        return describe(row, self.budget, text, converted) | counted
