@@ -106,12 +106,49 @@ def test_a_row_of_coco_that_cannot_be_used_is_set_aside(folder):
     }
 
 
-def test_boxes_of_another_size_of_image_are_an_error(folder):
+@pytest.mark.parametrize("sized", [True, False])
+def test_boxes_of_another_size_of_image_are_an_error(folder, sized):
     write_coco(folder)
     for name in ("one", "two"):
         folder.image(f"images/train2017/{name}.jpg", (200, 150))
-    with pytest.raises(UserError, match=r"no usable example \(box outside its frame: 2\)"):
+    if not sized:
+        path = folder.root / "annotations/instances_train.json"
+        path.write_text(path.read_text().replace('"width"', '"w"'))
+    reason = "image of another size than the file says" if sized else "box outside its frame"
+    with pytest.raises(UserError, match=rf"no usable example \({reason}: 2\)"):
         folder.index("coco", "annotations/*.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "image"),
+    [
+        # As COCO is published, with the same names on both sides.
+        ("annotations/instances_{side}2017.json", "{side}2017/one.jpg"),
+        ("annotations/instances_{side}2017.json", "images/{side}2017/one.jpg"),
+        ("{side}/_annotations.coco.json", "{side}/one.jpg"),  # as Roboflow writes it
+        ("{side}/_annotations.coco.json", "{side}/images/one.jpg"),
+    ],
+)
+def test_an_image_is_found_where_it_lies_beside_its_file(folder, files, image):
+    sizes = {"train": (400, 300), "val": (500, 300)}
+    for side, (width, height) in sizes.items():
+        folder.image(image.format(side=side), (width, height))
+        content = {
+            "images": [{"id": 1, "file_name": "one.jpg", "width": width, "height": height}],
+            "annotations": [{"image_id": 1, "category_id": 0, "bbox": [1, 1, 50, 50]}],
+            "categories": [{"id": 0, "name": "dog"}],
+        }
+        folder.text(files.format(side=side), json.dumps(content))
+    rows = folder.index("coco", files.format(side="*"))
+    assert [row["image"] for row in rows] == [image.format(side=side) for side in sizes]
+
+
+def test_the_folder_in_an_images_name_counts(folder):
+    folder.image("b/one.jpg")
+    row = {"messages": chat("Yes"), "images": [r".\a\one.jpg"]}
+    folder.lines("all.jsonl", row, row | {"images": ["./b/one.jpg"]})
+    assert [row["image"] for row in folder.index("jsonl", "*.jsonl")] == ["b/one.jpg"]
+    assert folder.summary["quarantined"] == {"file missing": 1}
 
 
 def test_yolo_has_fractions_of_the_sides(folder):
@@ -122,11 +159,18 @@ def test_yolo_has_fractions_of_the_sides(folder):
     folder.text("train/labels/none.txt", "")
     folder.text("train/labels/odd.txt", "7 0.5 0.5 0.1 0.1\n")
     folder.text("data.yaml", yaml.safe_dump({"names": ["cat", "dog"], "train": "train/images"}))
+    # An outline has its box; a detector's confidence is left out.
+    outline = "1 0.025 0.1 0.275 0.0666667 0.2 0.733333\n0 0.05 0.05 0.1 0.1 0.9\n"
+    folder.text("train/labels/two.txt", outline)
     rows = folder.index("yolo", "data.yaml")
-    assert json.loads(rows[0]["response"]) == [
-        {"bbox_2d": [10, 20, 110, 220], "label": "dog"},
-        {"bbox_2d": [0, 0, 40, 30], "label": "cat"},
-    ]
+    assert (
+        json.loads(rows[1]["response"])
+        == json.loads(rows[0]["response"])
+        == [
+            {"bbox_2d": [10, 20, 110, 220], "label": "dog"},
+            {"bbox_2d": [0, 0, 40, 30], "label": "cat"},
+        ]
+    )
     assert len(rows) == 2
     assert folder.summary["quarantined"] == {"line that is no class and box": 1}
 
@@ -141,6 +185,20 @@ SPOKEN = {
         "messages": chat(ANSWER.replace(str(DOG), "<bbox>").replace(str(CAT), "<bbox>")),
         "images": [{"path": "pictures/a.png"}],
         "objects": {"ref": [], "bbox": [DOG, CAT]},
+    },
+    "ms-swift, with labels": {
+        "messages": chat(
+            '[{"bbox_2d": <bbox>, "label": "<ref-object>"}, '
+            '{"bbox_2d": <bbox>, "label": "<ref-object>"}]'
+        ),
+        "images": ["pictures/a.png"],
+        "objects": {"ref": ["dog", "cat"], "bbox": [DOG, CAT]},
+    },
+    "ms-swift, marks alone": {
+        "query": "<image>Where?",
+        "response": "<ref-object><bbox>, <ref-object><bbox>",
+        "images": ["pictures/a.png"],
+        "objects": {"ref": ["dog", "cat"], "bbox": [DOG, CAT], "bbox_type": "real"},
     },
     "VLM-R1": {
         "image": "pictures/a.png",
@@ -172,6 +230,24 @@ def test_conversations_of_each_program_are_read(folder, row):
     assert one["image"] == "pictures/a.png"
 
 
+def test_one_label_may_be_of_all_boxes_and_stand_in_the_question(folder):
+    folder.image("a.png")
+    row = {"messages": chat("<bbox><bbox>", "<image>Find each <ref-object>."), "images": ["a.png"]}
+    folder.lines("all.jsonl", row | {"objects": {"ref": ["dog"], "bbox": [DOG, CAT]}})
+    (row,) = folder.index("jsonl", "*.jsonl")
+    assert row["prompt"] == "Find each dog."
+    assert row["response"] == ANSWER.replace("cat", "dog")
+
+
+def test_a_file_may_be_one_array(folder):
+    folder.image("data/a.png")
+    rows = [{"messages": chat(answer), "images": ["a.png"]} for answer in ("Yes", "red \ud800")]
+    folder.text("data/all.json", json.dumps([*rows, 1], indent=2))
+    assert {row["response"] for row in folder.index("jsonl", "data/*.json")} == {"Yes.", "red ?"}
+    (entry,) = folder.quarantine
+    assert (entry["file"], entry["position"]) == ("data/all.json", 3)
+
+
 def test_the_task_follows_from_the_answer_or_is_named(folder):
     folder.image("a.png")
     answers = {"Yes": "state", "no.": "state", "a red car": "question", ANSWER: "object"}
@@ -200,6 +276,14 @@ def test_the_task_follows_from_the_answer_or_is_named(folder):
         ({"messages": chat("maybe"), "images": ["a.png"], "task": "state"}, "neither yes nor no"),
         ({"messages": chat("<bbox>"), "images": ["a.png"]}, "without a pixel box for each"),
         ({"messages": chat("[]"), "images": ["a.png"], "task": "object"}, "no box in the answer"),
+        (
+            {"messages": chat("A <bbox>!"), "images": ["a.png"], "objects": {"bbox": [DOG]}},
+            "boxes in a sentence",
+        ),
+        (
+            {"messages": chat("<bbox>"), "images": ["a.png"], "objects": {"bbox": [DOG]}},
+            "without a label for each",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_used_is_set_aside_with_its_reason(folder, row, reason):

@@ -13,6 +13,7 @@ from legor1.config.fields import Count, Seed, Switch, key
 from legor1.config.models import (
     Config,
     Files,
+    Format,
     GrpoTraining,
     Lora,
     PixelBudget,
@@ -59,7 +60,7 @@ class PredictionJob(Job):
     seed: Seed = key("Of what is drawn; greedy answers need none", None)
 
 
-class IndexJob(Files):
+class IndexJob(Format):
     """The recipe of ``legor1 index`` for a folder that is not in LEGO-ARTA's layout."""
 
     format: Literal["coco", "yolo", "jsonl"]
@@ -142,8 +143,9 @@ def index_job(config: Config | Mapping[str, object]) -> IndexJob | None:
     block = getattr(dataset, dataset.source)
     if not isinstance(block, Files) or dataset.own is None:
         return None
-    named = {"format": dataset.source, "files": dataset.own[1]}
-    return IndexJob.model_validate(block.as_mapping() | named)
+    recipe = block.as_mapping() | {"format": dataset.source, "files": dataset.own[1]}
+    del recipe["folder"]
+    return IndexJob.model_validate(recipe)
 
 
 def import_job(config: Config | Mapping[str, object], experiment: str) -> ImportJob:

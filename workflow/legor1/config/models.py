@@ -63,10 +63,9 @@ class Scenes(Settings):
     image_sizes: list[of.Size] = key("WIDTHxHEIGHT in pixels", ["480x360"], min_length=1)
 
 
-class Files(Settings):
-    """A folder of examples in a format that others use."""
+class Format(Settings):
+    """How a folder of examples in a format that others use is read."""
 
-    folder: str = key("The files and images lie below it", min_length=1)
     files: str = key("Glob pattern of the files, below folder; else the format's own", None)
     group: of.Pattern | None = key(
         "Regular expression of what the images of one group share in their path, or a key of a "
@@ -75,6 +74,12 @@ class Files(Settings):
     )
     question: str = key("What is asked about each image, where the file asks nothing", FIND)
     boxes: of.BoxUnits = key("Units of boxes in the text of jsonl", "pixels")
+
+
+class Files(Format):
+    """A folder of examples in a format that others use."""
+
+    folder: str = key("The files and images lie below it", min_length=1)
 
 
 class Dataset(Settings):

@@ -1,4 +1,4 @@
-"""Conversations as ms-swift, LLaMA-Factory, VLM-R1 and TRL write them: a line of JSON each.
+"""Conversations as ms-swift, LLaMA-Factory, VLM-R1 and TRL write them: JSON lines or an array.
 
 The last question and answer about one image are the example. Earlier turns, which others use as
 solved examples, are left out: here demonstrations are chosen by rules that do not leak.
@@ -6,58 +6,57 @@ solved examples, are left out: here demonstrations are chosen by rules that do n
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from legor1.core.files import Rejected
-from legor1.data.formats.example import Example, Unread
+from legor1.data.formats.example import Example, Images, Unread, listed
+from legor1.data.lego_arta.dialogues import read_values, storable
 
 PEOPLE = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+QUESTIONS, ANSWERS = ("prompt", "query"), ("completion", "response")
+LABEL, BOX = "<ref-object>", "<bbox>"  # ms-swift's marks of what stands in ``objects``
 _IMAGE = re.compile(r"\s*<image>\s*")
+_MARKS = re.compile(rf"(?:(?:{LABEL})?{BOX}[\s,;.]*)+")  # marks alone, no sentence around them
 
 
-def jsonl(root: Path, path: Path, units: str, group: str | None) -> Iterator[Example | Unread]:
+def chats(
+    root: Path, path: Path, images: Images, units: str, group: str | None
+) -> Iterator[Example | Unread]:
     """Yield a file's examples; ``units`` are those of boxes in text, ``group`` a key of a row."""
     file = path.relative_to(root).as_posix()
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for position, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield _example(json.loads(line), root, path, position, units, group)
-            except Rejected as rejected:
-                yield Unread(file, position, rejected)
-            except (ValueError, RecursionError):
-                yield Unread(file, position, Rejected("not JSON"))
+    values = read_values(path, "\n{")
+    rows = (row for value in values for row in (value if isinstance(value, list) else [value]))
+    for position, row in enumerate(rows, 1):
+        try:
+            if isinstance(row, Rejected):
+                raise row
+            if not isinstance(row, dict):
+                raise Rejected("not an object")
+            image = images.find(_image(row), file)
+            named = (str(row.get(key) or "") if key else "" for key in ("task", group))
+            yield Example(file, position, image, *_asked(row, units), *named)
+        except Rejected as rejected:
+            yield Unread(file, position, rejected)
 
 
-def _example(
-    row: Any, root: Path, path: Path, position: int, units: str, group: str | None
-) -> Example:
-    if not isinstance(row, dict):
-        raise Rejected("not an object")
+def _asked(row: dict[str, Any], units: str) -> tuple[str, str, str]:
+    """Return the last question, its answer, and the units of the boxes in that."""
     turns = _turns(row)
     if [who for who, _ in turns[-2:]] != ["user", "assistant"]:
         raise Rejected("does not end in a question and its answer")
-    (_, prompt), (_, answer) = turns[-2:]
-    answer, placed = _with_boxes(answer, row.get("objects"))
-    return Example(
-        path.relative_to(root).as_posix(),
-        position,
-        _image(row, root, path),
-        _IMAGE.sub(" ", prompt).strip(),
-        answer.strip(),
-        "pixels" if placed else units,
-        str(row.get("task") or ""),
-        str(row.get(group) or "") if group else "",
-    )
+    texts, boxed = [_IMAGE.sub(" ", text).strip() for _, text in turns], BOX in turns[-1][1]
+    *_, prompt, answer = _filled(texts, row.get("objects")) if boxed else texts
+    return prompt.strip(), answer.strip(), "pixels" if boxed else units
 
 
-def _turns(row: dict) -> list[tuple[str, str]]:
+def _turns(row: dict[str, Any]) -> list[tuple[str, str]]:
     turns = row.get("messages") or row.get("conversations")
     if turns is None:
-        asked, answered = row.get("prompt"), row.get("completion", row.get("response"))
+        asked, answered = (
+            next((row[key] for key in keys if key in row), None) for keys in (QUESTIONS, ANSWERS)
+        )
         turns = [
             turn
             for who, said in (("user", asked), ("assistant", answered))
@@ -70,38 +69,45 @@ def _turns(row: dict) -> list[tuple[str, str]]:
     ]
 
 
-def _text(turn: dict) -> str:
-    said = turn.get("content", turn.get("value"))
-    if isinstance(said, list):
-        said = " ".join(str(p.get("text") or "") for p in said if isinstance(p, dict))
-    if not isinstance(said, str) or not said.strip():
+def _text(turn: dict[str, Any]) -> str:
+    content = turn.get("content", turn.get("value"))
+    if isinstance(content, list):
+        content = " ".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+    if not isinstance(content, str) or not content.strip():
         raise Rejected("turn without text")
-    return said
+    return storable(content)
 
 
-def _with_boxes(text: str, objects: Any) -> tuple[str, bool]:
-    """Return an answer with ms-swift's boxes, the last ones, in their places."""
-    count = text.count("<bbox>")
-    boxes = objects.get("bbox") if isinstance(objects, dict) else None
-    if not count:
-        return text, False
-    if not isinstance(boxes, list) or len(boxes) < count or objects.get("bbox_type") == "norm1":
+def _filled(texts: Sequence[str], objects: Any) -> list[str]:
+    """Return the texts of all turns with ms-swift's labels and boxes in the places of their marks.
+
+    Marks without a sentence become a list of objects.
+    """
+    objects = objects if isinstance(objects, dict) else {}
+    listings = (objects.get(key) for key in ("ref", "bbox"))
+    labels, boxes = (listing if isinstance(listing, list) else [] for listing in listings)
+    marks = "".join(texts)
+    if len(boxes) != marks.count(BOX) or objects.get("bbox_type", "real") != "real":
         raise Rejected("objects without a pixel box for each <bbox>")
-    parts = text.split("<bbox>")
-    shown = [json.dumps(box) for box in boxes[-count:]]
-    return "".join(part + box for part, box in zip(parts, [*shown, ""], strict=True)), True
+    if len(labels) < marks.count(LABEL):
+        raise Rejected("objects without a label for each <ref-object>")
+    if _MARKS.fullmatch(texts[-1]):
+        own = boxes[len(boxes) - texts[-1].count(BOX) :]
+        named = labels * len(own) if len(labels) == 1 else labels[-len(own) :]
+        if len(named) < len(own):
+            raise Rejected("objects without a label for each <bbox>")
+        texts = [*texts[:-1], listed(zip(named, own, strict=True))]
+    elif not texts[-1].lstrip().startswith("["):
+        raise Rejected("boxes in a sentence, which no task asks for")
+    left = {LABEL: iter(map(str, labels)), BOX: map(json.dumps, boxes)}
+    return [re.sub(f"{LABEL}|{BOX}", lambda mark: next(left[mark[0]]), text) for text in texts]
 
 
-def _image(row: dict, root: Path, path: Path) -> str:
-    """Return the last image's path below ``root``, as written or below the file's folder."""
+def _image(row: dict[str, Any]) -> str:
+    """Return the name of the last image."""
     images = row.get("images") or row.get("image")
     image = images[-1] if isinstance(images, list) and images else images
     image = image.get("path") if isinstance(image, dict) else image
     if not isinstance(image, str) or not image:
         raise Rejected("no image")
-    place = path.parent / PurePosixPath(image)
-    return (
-        place.relative_to(root).as_posix()
-        if place.is_relative_to(root) and place.is_file()
-        else image
-    )
+    return image

@@ -10,59 +10,55 @@ import yaml
 
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected
-from legor1.data.formats.example import OBJECT, Example, Labelled, Unread, listed
+from legor1.data.formats.example import OBJECT, Example, Images, Labelled, Unread, listed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
 
 
-def coco(root: Path, path: Path, question: str) -> Iterator[Example | Unread]:
+def coco(root: Path, path: Path, images: Images, question: str) -> Iterator[Example | Unread]:
     """Yield the images of a COCO file that have boxes, in its order, crowds left out.
 
-    A ``file_name`` is below ``root``, below the file's folder, or anywhere below ``root``'s
-    ``images``. A UserError says that the file is not COCO's.
+    A UserError says that the file is not COCO's.
     """
     file = path.relative_to(root).as_posix()
+    objects: dict[Any, list[Labelled]] = defaultdict(list)
+    broken = set()
     try:
         content = json.loads(path.read_bytes())
-        names = {one["id"]: str(one["name"]) for one in content["categories"]}
-        objects: dict[Any, list[Labelled]] = defaultdict(list)
-        broken: dict[Any, Rejected] = {}
-        for one in content["annotations"]:
-            if one.get("iscrowd"):
+        labels = {category["id"]: str(category["name"]) for category in content["categories"]}
+        for annotation in content["annotations"]:
+            if annotation.get("iscrowd"):
                 continue
             try:
-                x, y, width, height = map(float, one["bbox"])
-                objects[one["image_id"]].append(
-                    (names[one["category_id"]], (x, y, x + width, y + height))
-                )
+                x, y, width, height = map(float, annotation["bbox"])
+                box = (x, y, x + width, y + height)
+                objects[annotation["image_id"]].append((labels[annotation["category_id"]], box))
             except (KeyError, TypeError, ValueError):
-                broken[one.get("image_id")] = Rejected("annotation without bbox or category")
-        images = [(one["id"], str(one["file_name"])) for one in content["images"]]
+                broken.add(annotation.get("image_id"))
+        listing = [
+            (image["id"], str(image["file_name"]), image.get("width"), image.get("height"))
+            for image in content["images"]
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is not COCO's detection format: {error!r}. Remedy: give files with images, "
             "annotations and categories, or leave this one out of dataset.coco.files."
         ) from error
-    folders = [root, path.parent, root / "images", *sorted((root / "images").glob("*/"))]
-    for position, (number, name) in enumerate(images, 1):
-        found = next(
-            (folder / name for folder in folders if (folder / name).is_file()), root / name
-        )
-        image = (
-            Path(*found.parts[len(root.parts) :]).as_posix() if found.is_relative_to(root) else name
-        )
+    for position, (number, name, width, height) in enumerate(listing, 1):
+        image, size = images.find(name, file), (width, height) if width and height else None
         if number in broken:
-            yield Unread(file, position, broken[number], image)
+            reason = Rejected("annotation without bbox or category")
+            yield Unread(file, position, reason, image)
         elif objects[number]:
-            yield Example(file, position, image, question, listed(objects[number]), task=OBJECT)
+            answer = listed(objects[number])
+            yield Example(file, position, image, question, answer, task=OBJECT, size=size)
 
 
-def yolo(root: Path, path: Path, question: str) -> Iterator[Example | Unread]:
+def yolo(root: Path, path: Path, images: Images, question: str) -> Iterator[Example | Unread]:
     """Yield the images whose boxes stand in ``labels``, as the data.yaml at ``path`` names classes.
 
-    Each line of a label file is a class and x centre, y centre, width and height in [0, 1]. The
-    image has the same path with ``images`` in place of ``labels``. A UserError says that the file
-    names no classes.
+    The image has the label file's path with ``images`` in place of ``labels``. A UserError says
+    that the file names no classes.
     """
     try:
         names = yaml.safe_load(path.read_text("utf-8"))["names"]
@@ -74,15 +70,10 @@ def yolo(root: Path, path: Path, question: str) -> Iterator[Example | Unread]:
     for text in sorted(path.parent.rglob("labels/**/*.txt")):
         file = text.relative_to(root).as_posix()
         stem = "images".join(file.rsplit("labels", 1)).removesuffix(".txt")
-        image = next(
-            (stem + s for s in SUFFIXES if (root / (stem + s)).is_file()), stem + SUFFIXES[0]
-        )
+        image = images.find(stem, file, SUFFIXES)
         try:
-            objects = [
-                _labelled(line, labels)
-                for line in text.read_text("utf-8").splitlines()
-                if line.strip()
-            ]
+            lines = text.read_text("utf-8").splitlines()
+            objects = [_labelled(line, labels) for line in lines if line.strip()]
         except (ValueError, KeyError):
             yield Unread(file, 1, Rejected("line that is no class and box"), image)
             continue
@@ -91,7 +82,12 @@ def yolo(root: Path, path: Path, question: str) -> Iterator[Example | Unread]:
 
 
 def _labelled(line: str, labels: dict[int, str]) -> Labelled:
-    number, *box = line.split()
-    x, y, width, height = map(float, box[:4])
-    corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    """Read a class and a box (its centre, width and height) or an outline, all in [0, 1]."""
+    number, *sides = line.split()
+    values = [float(side) for side in sides]
+    if len(values) > 5 and len(values) % 2 == 0:  # an outline, of segmentation
+        corners = [extreme(values[axis::2]) for extreme in (min, max) for axis in (0, 1)]
+    else:
+        x, y, width, height, *_ = values  # a detector adds its confidence
+        corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
     return str(labels[int(number)]), tuple(round(corner, 9) for corner in corners)

@@ -1,17 +1,23 @@
-"""What a reader of a format yields for a question about an image."""
+"""What a reader of a format yields for a question about an image, and how images are found."""
 
 import json
+import os
+from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from legor1.core.boxes import Size
 from legor1.core.files import Rejected
+from legor1.data.lego_arta.dialogues import storable
+from legor1.data.sources import visible
 
 OBJECT, STATE, FREE = "object", "state", "question"  # the tasks that an example can be of
-Labelled = tuple[str, tuple[float, float, float, float]]  # a label, and x1, y1, x2, y2
+Labelled = tuple[str, tuple[float, ...]]  # a label, and x1, y1, x2, y2
 
 
 class Example(NamedTuple):
-    """One example, and where it stands; ``answer`` may need the size of the image."""
+    """One example, and where it stands."""
 
     file: str  # posix path below the dataset's folder
     position: int  # in its file, counted from 1
@@ -21,6 +27,7 @@ class Example(NamedTuple):
     boxes: str = "pixels"  # units of the boxes in the answer, a name in ``box_frame.UNITS``
     task: str = ""  # as the file says; else it follows from the answer
     group: str = ""  # as the file says
+    size: Size | None = None  # of the image, as the file says
 
 
 class Unread(NamedTuple):
@@ -30,6 +37,34 @@ class Unread(NamedTuple):
     position: int
     reason: Rejected
     image: str | None = None
+
+
+class Images:
+    """The files below a folder: the same image is named in many ways."""
+
+    def __init__(self, root: Path) -> None:
+        self._paths = defaultdict(list)
+        for path in visible(root):
+            self._paths[path.rpartition("/")[2]].append(path)
+
+    def find(self, name: str, file: str, suffixes: Iterable[str] = ("",)) -> str:
+        """Return the path of the image that ``file`` calls ``name``, or ``name`` if there is none.
+
+        The path ends as the name does, with one of the suffixes. Of several it is the nearest to
+        the file (``train/…`` of ``train/_annotations.coco.json``), or else in a folder that the
+        file's name has in it (``train2017`` of ``instances_train2017.json``).
+        """
+
+        def distance(path: str) -> tuple[int, bool, str]:
+            shared = len(os.path.commonpath([path, file]))
+            return -shared, PurePosixPath(path).parent.name not in file, path
+
+        ending = "/" + storable(name.replace("\\", "/")).lstrip("./")
+        for suffix in suffixes:
+            paths = self._paths.get(ending.rpartition("/")[2] + suffix, ())
+            if near := [path for path in paths if f"/{path}".endswith(ending + suffix)]:
+                return min(near, key=distance)
+        return storable(name)
 
 
 def listed(objects: Iterable[Labelled]) -> str:

@@ -12,14 +12,16 @@ from legor1.core.boxes import Size, rescale_text
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, open_below
 from legor1.core.images import image_size
-from legor1.data.formats import chats, detection
-from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Unread
+from legor1.data.formats.chats import chats
+from legor1.data.formats.detection import coco, yolo
+from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Images, Unread
 from legor1.data.instances import Record, Row, write_instances
 from legor1.data.lego_arta import object_answers
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.metrics.box_frame import UNITS
 from legor1.tasks.parsing import parse_objects, parse_state
 
+READERS = {"coco": coco, "yolo": yolo}
 MOST_OUTSIDE = 0.1  # share of answers with a box outside the image: more is another frame
 
 
@@ -58,22 +60,22 @@ def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine:
 
 
 def _examples(root: Path, options: Mapping[str, Any]) -> Iterator[Example | Unread]:
-    kind, wanted = options["format"], options["files"]
-    found = sorted(root.glob(wanted))
-    if not found:
+    kind, wanted, images = options["format"], options["files"], Images(root)
+    paths = sorted(root.glob(wanted))
+    if not paths:
         raise UserError(f"{root} has no {wanted}. Remedy: name the files in dataset.{kind}.files.")
-    for path in found:
+    for path in paths:
         if kind == "jsonl":
-            yield from chats.jsonl(root, path, options["boxes"], options.get("group"))
-        elif kind == "coco":
-            yield from detection.coco(root, path, options["question"])
+            yield from chats(root, path, images, options["boxes"], options.get("group"))
         else:
-            yield from detection.yolo(root, path, options["question"])
+            yield from READERS[kind](root, path, images, options["question"])
 
 
 def _row(root: Path, example: Example, group: str | None) -> Row:
     with open_below(root, example.image) as file:
         size = image_size(file)
+    if example.size not in (None, size):
+        raise Rejected("image of another size than the file says")
     if not example.prompt or not example.answer:
         raise Rejected("no question or no answer")
     task = example.task or _task(example.answer)

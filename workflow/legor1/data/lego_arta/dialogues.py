@@ -31,19 +31,19 @@ def find_files(root: Path) -> list[tuple[str, Path]]:
     return [(FILES[path.name], path) for path in paths]
 
 
-def read_values(path: Path) -> Iterator[object]:
+def read_values(path: Path, begin: str = "\n[") -> Iterator[object]:
     """Yield the JSON values of a stream; what is not JSON is yielded as a ``Rejected``.
 
-    After such a stretch, reading goes on at the next line that begins with a bracket.
+    After such a stretch, reading goes on at the next line that begins as ``begin`` says.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     decoder, position = json.JSONDecoder(), 0
-    while begin := _NOT_BLANK.search(text, position):
+    while start := _NOT_BLANK.search(text, position):
         try:
-            value, position = decoder.raw_decode(text, begin.start())
+            value, position = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):
             value = Rejected("not JSON")
-            position = text.find("\n[", begin.end()) + 1 or len(text)
+            position = text.find(begin, start.end()) + 1 or len(text)
         yield value
 
 
