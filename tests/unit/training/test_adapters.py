@@ -1,20 +1,29 @@
 """What a training publishes: an adapter that plain peft loads, its card, and its facts."""
 
+import contextlib
+import io
 import json
+import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 import trainings
 import yaml
+from inference_cases import RECIPE
 from peft import PeftModel, get_peft_model
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from study import ROOT
 from trainer_cases import learn
 from transformers import AutoModelForImageTextToText
 from trees import check_schema
 
 from legor1.core.errors import UserError
 from legor1.core.files import sha256
+from legor1.data.synthetic.dataset import synthesize
+from legor1.inference.predict import Predictor
 from legor1.planning.preflight import TINY_BASE
 from legor1.training import adapter
 from legor1.training.job import Job
@@ -111,6 +120,33 @@ def test_the_card_says_what_it_was_made_of(published):
         assert said in card
     assert str(facts["provenance"]["commit"]) in card
     assert f"torch {facts['provenance']['versions']['torch']}" in card
+
+
+def test_the_cards_code_asks_and_answers_as_the_study_does(published, tmp_path, monkeypatch):
+    job, _ = published
+    shutil.copytree(job.out / "adapter", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "workflow").symlink_to(ROOT / "workflow")  # where the card's base model lies
+    drawn = tmp_path / "drawn"
+    synthesize(drawn, manuals=1, steps=1, objects=1, seed=1, image_sizes=[(224, 192)], workers=1)
+    picture = min(drawn.glob("object_dataset/**/*.png"))
+    shutil.copyfile(picture, tmp_path / "image.png")
+    row = job.rows()[0] | {"image": "image.png", "width": 224, "height": 192}
+    recipe = RECIPE | {"demonstrations": False, "max_new_tokens": 64, "repetition_penalty": 1.0}
+    recipe |= {"pixel_budget": job.recipe["pixel_budget"]}
+    weights = tmp_path / "adapter_model.safetensors"
+    learnt = load_file(weights)
+    save_file({name: 0.1 * weight for name, weight in learnt.items()}, weights)  # keeps its senses
+    predictor = Predictor(recipe, tmp_path, TINY_BASE, tmp_path)
+    (expected,) = predictor.answers([row])
+    code = re.search(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(code, "README.md", "exec"), {})
+    answer, *boxes = said.getvalue().splitlines()
+    assert answer == expected["completion"]
+    shown = [[round(float(n)) for n in line.partition(": ")[2].split()] for line in boxes]
+    assert shown == [part["bbox_2d"] for part in json.loads(expected["prediction"])] != []
 
 
 def test_of_a_training_that_diverged_the_cause_is_named(tmp_path):

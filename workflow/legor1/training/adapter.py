@@ -30,7 +30,7 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     facts = collect(job, trainer, seconds)
     with files.atomic_folder(job.out / "adapter") as folder:
         save(model, folder, facts["base"])
-        files.write_text(folder / "README.md", card(facts, history))
+        files.write_text(folder / "README.md", card(facts, history, question(job)))
     files.write_jsonl(job.out / "history.jsonl", history)
     files.write_json(job.out / "run.json", facts)
 
@@ -102,7 +102,18 @@ def peak_memory_mib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
+def question(job: Job) -> dict[str, object]:
+    """Return a question that was trained on, and in which size and frame its image is seen."""
+    row, settings = job.rows()[0], job.family.image_settings(job.budget)
+    return {
+        "prompt": row["prompt"],
+        "image_settings": settings,
+        "frame": row["box_frame"],
+        "scale": job.budget.box_scale,
+    }
+
+
+def card(facts: Mapping, history: Sequence[Mapping[str, float]], question: Mapping) -> str:
     """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
-    recipe = json.dumps(facts["recipe"], indent=2)
-    return rendered("adapter_card.md.j2", {"facts": facts, "history": history, "recipe": recipe})
+    shown = {"facts": facts, "history": history, "question": question}
+    return rendered("adapter_card.md.j2", shown | {"recipe": json.dumps(facts["recipe"], indent=2)})
