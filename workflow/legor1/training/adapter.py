@@ -1,8 +1,7 @@
 """The trained adapter: saved, compared with its file, and published with its card and facts."""
 
-import json
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from legor1.core import files, provenance
-from legor1.core.templates import rendered
+from legor1.models.card import card
 from legor1.models.family import Model
 from legor1.models.lora import checked_weights
 from legor1.training.logs import numbers
@@ -30,7 +29,7 @@ def publish(job: Job, trainer: Trainer, seconds: float) -> None:
     facts = collect(job, trainer, seconds)
     with files.atomic_folder(job.out / "adapter") as folder:
         save(model, folder, facts["base"])
-        files.write_text(folder / "README.md", card(facts, history, question(job)))
+        files.write_text(folder / "README.md", card(facts, history))
     files.write_jsonl(job.out / "history.jsonl", history)
     files.write_json(job.out / "run.json", facts)
 
@@ -84,6 +83,7 @@ def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
             "experiment": job.recipe["start_from"],
             "adapter": files.sha256(start / "adapter_model.safetensors"),
         },
+        "question": _question(job),
         "rows": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
         "resumed": [log["step"] for log in trainer.state.log_history if "resumed" in log],
@@ -95,25 +95,15 @@ def collect(job: Job, trainer: Trainer, seconds: float) -> dict:
     }
 
 
+def _question(job: Job) -> dict[str, object]:
+    """Return a question that was trained on, and in which size and frame its image is seen."""
+    row, settings = job.rows()[0], job.family.image_settings(job.budget)
+    seen = {"image_settings": settings, "frame": row["box_frame"], "scale": job.budget.box_scale}
+    return {"prompt": row["prompt"]} | seen
+
+
 def peak_memory_mib() -> float:
     """Return the peak memory of this process: on the GPU where there is one, else resident."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def question(job: Job) -> dict[str, object]:
-    """Return a question that was trained on, and in which size and frame its image is seen."""
-    row, settings = job.rows()[0], job.family.image_settings(job.budget)
-    return {
-        "prompt": row["prompt"],
-        "image_settings": settings,
-        "frame": row["box_frame"],
-        "scale": job.budget.box_scale,
-    }
-
-
-def card(facts: Mapping, history: Sequence[Mapping[str, float]], question: Mapping) -> str:
-    """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
-    shown = {"facts": facts, "history": history, "question": question}
-    return rendered("adapter_card.md.j2", shown | {"recipe": json.dumps(facts["recipe"], indent=2)})
