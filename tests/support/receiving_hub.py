@@ -25,7 +25,7 @@ class ReceivingHub:
 
             def serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.path.startswith("/api/"):
+                if "/commit/" in self.path:
                     hub.tokens.add(self.headers.get("Authorization"))
                 status, content = hub.answer(self.command, self.path.partition("?")[0], body)
                 answer = json.dumps(content).encode()
