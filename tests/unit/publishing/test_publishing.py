@@ -1,4 +1,5 @@
 import fcntl
+import json
 import re
 import shutil
 import subprocess
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clones import CONTENT, RUN, finish_run, git, objects, publish_run, start
+from clones import CONTENT, RUN, commit, finish_run, git, objects, publish_run, start
 
 from legor1.core.errors import UserError
+from legor1.core.files import write_json
 from legor1.publishing import dvc
 from legor1.publishing.outputs import RECORDS, hashed, published
 from legor1.publishing.publish import publish, restore
@@ -227,3 +229,17 @@ def test_of_two_at_once_each_waits_for_its_turn(restored):
             "dvc: waiting for another process of this clone\n"
         ] * 2
     assert [one.wait() for one in running] == [0, 0], [one.stderr.read() for one in running]
+
+
+def test_dvc_shows_scores_and_how_they_differ_from_those_published_before(clone):
+    restore(RUN)
+    path = RUN / "scores/sft/sound/scores.json"
+    for value in (0.5, 0.75):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"tasks": {"state": {"f1_state": value}}})
+        publish(RUN)
+        commit(clone)
+    name = "tasks.state.f1_state"
+    assert f"{name}\n{path}  0.75" in dvc.dvc("metrics", "show", str(path)).replace(" \n", "\n")
+    told = dvc.dvc("metrics", "diff", "HEAD~1", "--json", "--targets", str(path))
+    assert json.loads(told)[str(path)][name] == {"old": 0.5, "new": 0.75, "diff": 0.25}
