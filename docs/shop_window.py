@@ -19,7 +19,7 @@ from PIL import Image
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
-from legor1.core.format import percent
+from legor1.core.format import p_value, percent, points
 from legor1.evaluation.significance import significant
 from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS, TASKS, main_metric
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 KEPT, README, RESULTS = ROOT / "docs/demo", ROOT / "README.md", ROOT / "docs/results.md"
 PART = re.compile(r"(?<=<!-- demo: by make shop-window -->\n).*?(?=<!-- end of demo -->)", re.S)
 SCHEMES = ("light", "dark")
+REPEATED = re.compile(r".+_seed\d+")  # an experiment trained with another seed
 VIEW = {"width": 1200, "height": 1000}  # CSS pixels
 COLOURS = 160
 NEEDED = ("report.html", "gallery.html", "comparison.json", "table.csv")
@@ -53,6 +54,22 @@ In percent, with 95 % intervals that resample whole manuals. All numbers are in
 shows that the methods work, and says nothing about how they compare at 7 billion parameters.
 
 {table}
+{seeds_table}"""
+SEEDS_TABLE = """
+## Other training seeds
+
+The same trainings with the seeds {seeds}, by
+
+```console
+$ .venv/bin/snakemake --configfile workflow/configs/demo.yaml --config 'seeds={others}'
+```
+
+All above is of the first seed. A difference is of the means over the seeds, paired by example, with
+an interval that resamples manuals and seeds, and p adjusted over all of the report's tests.
+
+| metric | experiment | by seed | less {baseline} | adjusted p |
+| --- | --- | --: | --: | --: |
+{rows}
 """
 
 Row = dict[str, str]
@@ -79,7 +96,10 @@ def main(run: Path) -> None:
     tasks = compared["comparisons"][0]["tasks"].values()
     made = {"run": run.name, "commit": record["commit"], "date": record["started"][:10]}
     made |= {"manuals": max(task["clusters"] for task in tasks)}
-    made |= {"seeds": max(compared["seeds"].values()), "better": clearly_better(compared)}
+    config = read_json(run / "config.json")
+    made |= {"seeds": [config["seed"], *config.get("seeds", [])]}
+    made |= {"baseline": compared["baseline"], "better": clearly_better(compared)}
+    made |= {"differences": from_baseline(compared)}
     write_json(KEPT / "made.json", made)
     write()
 
@@ -105,6 +125,22 @@ def clearly_better(compared: Facts) -> dict[str, list[str]]:
                 if facts["low"] > 0 and significant(facts["p_holm"], confidence):
                     better.setdefault(f"{task}.{name}", []).append(pair["experiment"])
     return better
+
+
+def from_baseline(compared: Facts) -> list[Facts]:
+    """Return how repeated experiments differ from the first, in main metrics, on their means."""
+    return [
+        {"experiment": pair["experiment"], "task": task, "metric": main_metric(task).name}
+        | {
+            key: pair["tasks"][task]["metrics"][main_metric(task).name][key]
+            for key in ("difference", "low", "high", "p_holm")
+        }
+        for task in TASKS
+        for pair in compared["comparisons"]
+        if pair["baseline"] == compared["baseline"]
+        and compared["seeds"][pair["experiment"]] > 1
+        and task in pair["tasks"]
+    ]
 
 
 def take_pictures(run: Path) -> None:
@@ -142,8 +178,8 @@ def kept() -> tuple[Facts, list[Row]]:
         rows = [row for row in csv.DictReader(file) if row["protocol"] == "sound"]
     made = read_json(KEPT / "made.json")
     sizes = {row["task"]: int(row["n"]) for row in rows}
-    seeds = "one training seed" if made["seeds"] == 1 else f"{made['seeds']} training seeds"
-    return made | {"examples": f"{sum(sizes.values()):,} examples", "trained": seeds}, rows
+    seed = f"training seed {made['seeds'][0]}"
+    return made | {"examples": f"{sum(sizes.values()):,} examples", "trained": seed}, rows
 
 
 def part() -> str:
@@ -177,12 +213,36 @@ def page() -> str:
     made, rows = kept()
     alt = "The first screen of the report: its answer in a few sentences, and its first results"
     shown = {"picture": picture("report", "demo", alt), "table": table(measured(rows, METRICS))}
-    return RESULTS_PAGE.format(**made | shown)
+    return RESULTS_PAGE.format(**made | shown, seeds_table=seeds_table(made, rows))
+
+
+def seeds_table(made: Facts, rows: list[Row]) -> str:
+    """Return the part about other training seeds; empty if there was only one."""
+    first, *others = made["seeds"]
+    if not others:
+        return ""
+    values = {(row["task"], row["metric"], row["experiment"]): row for row in rows}
+    lines = []
+    for facts in made["differences"]:
+        shown, name = main_metric(facts["task"]), facts["experiment"]
+        names = [name, *(f"{name}_seed{seed}" for seed in others)]
+        of = [values.get((facts["task"], facts["metric"], each)) for each in names]
+        if None in of:  # the table may be older than the newest metric
+            continue
+        over = f"{points(facts['difference'])} ({points(facts['low'])} to {points(facts['high'])})"
+        by_seed = ", ".join(percent(_value(row)) for row in of)
+        label = f"{TASKS[shown.task].title}: {shown.label}"
+        cells = label, name, by_seed, over, p_value(facts["p_holm"])
+        lines.append(f"| {' | '.join(cells)} |")
+    seeds = f"{', '.join(map(str, [first, *others[:-1]]))} and {others[-1]}"
+    facts = {"seeds": seeds, "others": others, "rows": "\n".join(lines)}
+    return SEEDS_TABLE.format(baseline=made["baseline"], **facts)
 
 
 def measured(rows: list[Row], metrics: Iterable[Shown]) -> list[tuple[Shown, Line]]:
     """Return each metric that the rows have, with its row of each experiment and ``WITHOUT``."""
-    experiments = dict.fromkeys(row["experiment"] for row in rows if row["experiment"] not in NAMES)
+    names = dict.fromkeys(row["experiment"] for row in rows if row["experiment"] not in NAMES)
+    experiments = [name for name in names if not REPEATED.fullmatch(name)]
     lines = []
     for shown in metrics:
         of = [row for row in rows if (row["task"], row["metric"]) == (shown.task, shown.name)]

@@ -38,6 +38,10 @@ def measured(metrics) -> list:
     return [metric for metric in metrics if (metric.task, metric.name) in known]
 
 
+def of_one_seed(names) -> list[str]:
+    return [name for name in names if name not in NAMES and "_seed" not in name]
+
+
 MAIN, ALL = measured(map(main_metric, TASKS)), measured(METRICS)
 
 
@@ -64,9 +68,10 @@ def window(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("text", "metrics"), [(SHOWN, MAIN), (RESULTS, ALL)])
 def test_the_numbers_are_those_of_the_stored_table(text, metrics):
     rows = stored()
+    text = text.partition("## Other training seeds")[0]
     lines = [line.split("|")[1:-1] for line in text.splitlines() if line[:1] == "|"]
     headings, _, *results = [[cell.strip() for cell in line] for line in lines]
-    experiments = list(dict.fromkeys(key[2] for key in rows if key[2] not in NAMES))
+    experiments = of_one_seed(dict.fromkeys(key[2] for key in rows))
     assert headings == ["", *experiments, "best without a model"]
     assert len(results) == len(metrics) >= len(MAIN) > 1
     for metric, (label, *cells, best) in zip(metrics, results, strict=True):
@@ -83,7 +88,7 @@ def test_what_was_found_follows_from_the_stored_numbers():
     for metric, (title, label, verdict) in zip(MAIN, lines, strict=True):
         assert (title, label) == (TASKS[metric.task].title, metric.label)
         of = {key[2]: row for key, row in rows.items() if key[:2] == (metric.task, metric.name)}
-        trained = [row for name, row in of.items() if name not in NAMES]
+        trained = [of[name] for name in of_one_seed(of)]
         best = max(trained, key=lambda row: float(row["value"]))
         reached = f"{100 * float(best['value']):.1f} %"
         assert verdict.endswith(f"; best: `{best['experiment']}`, {reached}.")
@@ -96,6 +101,29 @@ def test_what_was_found_follows_from_the_stored_numbers():
             assert all(float(of[name]["value"]) > float(of[first]["value"]) for name in better)
         else:
             assert "no experiment clearly better" in verdict
+
+
+def test_other_seeds_have_their_numbers_and_their_differences():
+    assert len(MADE["seeds"]) == 3  # the demo's goals are for three
+    part, rows = RESULTS.partition("## Other training seeds")[2], stored()
+    first, *others = MADE["seeds"]
+    cells = [line.split(" | ") for line in part.splitlines() if line[:1] == "|"][2:]
+    assert len(cells) == len(MADE["differences"]) == 3 * len(MAIN)
+    for facts, (_, name, by_seed, over, _) in zip(MADE["differences"], cells, strict=True):
+        key, of = (facts["task"], facts["metric"]), [name, *(f"{name}_seed{n}" for n in others)]
+        values = [float(rows[*key, each]["value"]) for each in of]
+        assert by_seed == ", ".join(f"{100 * value:.1f}" for value in values)
+        before = float(rows[*key, MADE["baseline"]]["value"])
+        assert facts["experiment"] == name
+        assert facts["difference"] == pytest.approx(sum(values) / len(values) - before, abs=1e-4)
+        ends = (
+            f"{100 * facts[end]:+.1f}".replace("-", "−") for end in ("difference", "low", "high")
+        )
+        assert over == "{} ({} to {})".format(*ends)
+    assert (
+        f"--config 'seeds={others}'" in part
+        and f"The same trainings with the seeds {first}, " in part
+    )
 
 
 def test_the_readme_and_the_page_are_written_from_what_is_kept(window):
