@@ -14,9 +14,12 @@ ready() { [ "$(cat .venv/ready 2>/dev/null)" = "$key" ]; }
 if ready; then exit 0; fi
 
 python=${PYTHON:-python3}
-command -v "$python" >/dev/null || fail "there is no $python" "install Python 3.11 or newer"
+remedy="install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.13 …"
+command -v "$python" >/dev/null || fail "there is no $python" "$remedy"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-  fail "$("$python" --version) is too old" "install Python 3.11 or newer, or name one: make PYTHON=python3.11 …"
+  fail "$("$python" --version) is too old" "$remedy"
+"$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' ||
+  fail "$("$python" --version) is too new: not all that is pinned has wheels for it" "$remedy"
 "$python" -c 'import ensurepip' 2>/dev/null ||
   fail "$python cannot make virtual environments" "install its venv package (Debian: apt install python3-venv)"
 [ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -gt 9000000 ] ||
