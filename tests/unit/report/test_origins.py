@@ -19,11 +19,12 @@ def made(run):
 
 
 def said(run) -> str:
-    return " ".join(one.striptags() for one in provenance_view.warnings(read(run.folder)))
+    doubts = provenance_view.doubts(read(run.folder))
+    return " ".join(macro("_provenance.html.j2", "doubt", *one).striptags() for one in doubts)
 
 
 def test_a_study_in_one_piece_has_no_warning(made):
-    assert provenance_view.warnings(read(made.folder)) == []
+    assert provenance_view.doubts(read(made.folder)) == []
     page = made.page()
     assert "○ One commit without changes made every result" in page.text
     assert "▲ Provenance." not in page.text
@@ -47,7 +48,7 @@ def test_what_does_not_belong_together_is_said_at_the_top_of_the_page(made, chan
     source = made.page().source
     top, whole = source.split('<section id="results">')
     assert "▲ Provenance." in top
-    assert whole.count('<p class="warning">▲ ') == len(provenance_view.warnings(read(made.folder)))
+    assert whole.count('<p class="warning">▲ ') == len(provenance_view.doubts(read(made.folder)))
 
 
 def test_versions_that_differ_between_stages_name_them(made):

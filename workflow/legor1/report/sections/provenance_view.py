@@ -1,8 +1,6 @@
 """Where the results come from: stages, commits, versions and devices, by the records."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-
-from markupsafe import Markup
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from legor1.core import provenance
 from legor1.report import provenance_graph
@@ -12,7 +10,6 @@ from legor1.report.sections.costs import device
 from legor1.report.study import Study
 
 UNKNOWN = "not recorded"
-SHOWN = 3  # files or stages that a warning names
 WAYS: dict[str, Callable[[Step], object]] = {  # in which the jobs of a stage should be alike
     "code": lambda step: step.record["code_sha256"],
     "versions of packages": lambda step: step.record["versions"],
@@ -33,47 +30,37 @@ def own_commit(study: Study) -> str:
     return "several commits" if len(commits) > 1 else commits[0] if commits else UNKNOWN
 
 
-def warnings(study: Study) -> list[Markup]:
-    """Return what makes it doubtful that the results belong together, or can be made again."""
-    steps, doubts = study.steps, list[Markup]()
-    if not steps:
-        return [Markup("No record says how the results were made.")]
+def doubts(study: Study) -> list[tuple[str, object]]:
+    """Return what makes it doubtful that the results belong together, or can be made again.
+
+    Each is of a kind that ``_provenance.html.j2`` has words for, and has what it concerns.
+    """
+    folder, steps = study.folder, study.steps
     commits = grouped(steps, commit_of)
-    if len(commits) > 1:
-        doubts.append(Markup("The results come from several commits: {}.").format(_told(commits)))
-    if dirty := [step for step in steps if step.record["dirty"]]:
-        text = Markup("The code differed from its commit when these ran: {}.")
-        doubts.append(text.format(_stages(dirty)))
-    if any(not step.record["commit"] for step in steps):
-        doubts.append(Markup("The commit of some results is not known: there was no repository."))
-    broken = provenance_graph.broken(study.folder, steps)
-    unrecorded = provenance_graph.unrecorded(study.folder, steps)
-    return [
-        *doubts,
-        *_unlike(steps),
-        *_files("These files have changed since they were made", broken),
-        *_files("No record says how these files were made", unrecorded),
+    found = [
+        ("no records", not steps),
+        ("commits", len(commits) > 1 and commits),
+        ("dirty", [step for step in steps if step.record["dirty"]]),
+        ("no commit", any(not step.record["commit"] for step in steps)),
+        *(("unlike", each) for each in _unlike(steps)),
+        ("changed", provenance_graph.broken(folder, steps)),
+        ("unrecorded", provenance_graph.unrecorded(folder, steps)),
     ]
+    return [(kind, what) for kind, what in found if what]
 
 
-def _unlike(steps: Sequence[Step]) -> Iterable[Markup]:
-    """Yield which stages ran more than once, and not always in the same way."""
+def _unlike(steps: Sequence[Step]) -> Iterator[tuple[str, list[str]]]:
+    """Yield which stages ran more than once, and in which ways they did not run alike."""
     for name, group in provenance_graph.by_stage(steps).items():
-        unlike = [what for what, way in WAYS.items() if any(way(s) != way(group[0]) for s in group)]
-        if unlike:
-            differing = "different " + " and ".join(unlike)
-            yield Markup("Not all jobs of {} ran alike: {}.").format(name, differing)
+        first = group[0]
+        ways = [what for what, way in WAYS.items() if any(way(s) != way(first) for s in group)]
+        if ways:
+            yield name, ways
 
 
-def _files(what: str, files: list[str]) -> Iterable[Markup]:
-    if files:
-        more = " and others" if len(files) > SHOWN else ""
-        yield Markup("{}: {}{}.").format(what, Markup(", ").join(map(_code, files[:SHOWN])), more)
-
-
-def own_code() -> Markup:
+def own_code() -> str:
     """Return the commit that renders this page."""
-    return _code(commit(provenance.collect()))
+    return commit(provenance.collect())
 
 
 def stages(study: Study) -> Iterable[tuple[str, list[Step], list[str], list[str], list[str]]]:
@@ -95,8 +82,8 @@ def commit_of(step: Step) -> str:
     return text if text == UNKNOWN else step.cited("commit", write=lambda _: text)
 
 
-def recorded(steps: Iterable[Step], *keys: str) -> str:
-    """Return what all steps record under ``keys``, as ``agreed``."""
+def recorded(steps: Iterable[Step], *keys: str) -> dict[str, list[Step]]:
+    """Return what the steps record under ``keys``, as ``said``."""
 
     def write(step: Step) -> str:
         try:
@@ -104,29 +91,11 @@ def recorded(steps: Iterable[Step], *keys: str) -> str:
         except (LookupError, TypeError):
             return UNKNOWN
 
-    return agreed(steps, write)
+    return said(steps, write)
 
 
-def agreed(steps: Iterable[Step], write: Callable[[Step], str]) -> str:
-    """Return what all steps say that say anything; with their stages if they differ."""
-    values = grouped(steps, write)
-    values.pop(UNKNOWN, None)
-    if len(values) < 2:
-        return next(iter(values), UNKNOWN)
-    return Markup('<span class="several">▲ {}</span>').format(_told(values))
-
-
-def _told(values: Mapping[str, list[Step]]) -> Markup:
-    """Return each value with the stages that have it."""
-    told = Markup("{} ({})")
-    return Markup("; ").join(told.format(text, _stages(steps)) for text, steps in values.items())
-
-
-def _stages(steps: Iterable[Step]) -> str:
-    """Return the stages of steps, the first few by name."""
-    names = [*dict.fromkeys(step.stage for step in steps)]
-    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
-
-
-def _code(text: str) -> Markup:
-    return Markup("<code>{}</code>").format(text)
+def said(steps: Iterable[Step], write: Callable[[Step], str]) -> dict[str, list[Step]]:
+    """Return each text that ``write`` makes of steps → those steps, without what says nothing."""
+    groups = grouped(steps, write)
+    groups.pop(UNKNOWN, None)
+    return groups
