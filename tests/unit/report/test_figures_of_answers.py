@@ -99,7 +99,7 @@ def test_f1_by_the_number_of_parts_has_both_kinds_on_the_same_axes(run):
 def test_without_boxes_there_is_no_figure_of_them(run, answers):
     if answers:
         run.predict("sft", *answers, iou=[float("nan")])
-    assert answer_figures.figures(read(run.folder)) == []
+    assert answer_figures.figures(read(run.folder)) == {}
 
 
 def test_confusions_count_unreadable_answers_apart(run):

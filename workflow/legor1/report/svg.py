@@ -24,9 +24,6 @@ class Figure:
     panels: Sequence[Panel]
     headings: list[str]
     rows: list[list[str]]
-    title: str = ""
-    about: str = ""
-    shared: bool = False  # whether a panel holds several experiments, and needs a legend
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,6 @@ HIT = 0.5  # the least IoU of a box in its place
 # What became of a true box, the best first; the last is no true box's.
 FATES = ("right", "misnamed", "misplaced", "missed", "unreadable")
 EXTRA = "extra"
-ABOUT_FATES = (
-    "Every true box is one of these: right (IoU 0.5 or more and the right label), misnamed (in "
-    "its place, another label), misplaced (overlaps by less), missed (met by no box), or "
-    "unreadable (so is the answer). Extra boxes, which meet no true "
-    "one, are in the table, as a share of the true."
-)
 MOST_PARTS = 6  # images with so many parts or more are one group
 BY_PARTS = {"_labelled": "Box and label", "": "Box alone"}  # by the end of a feature's name
 PERCENTS = [0, 25, 50, 75, 100]  # ticks
@@ -37,10 +31,10 @@ SAID = ["said Yes", "said No", "unreadable"]
 F1 = Mapping[int, float]  # by the number of true boxes, up to ``MOST_PARTS``
 
 
-def figures(study: Study) -> list[Figure]:
-    """Return the figures of answers that have anything to show."""
-    shown = (failures(study), by_parts(study), confusions(study))
-    return [figure for figure in shown if figure.panels]
+def figures(study: Study) -> dict[str, Figure]:
+    """Return the figures of answers that have anything to show, by the name of their texts."""
+    made = {maker.__name__: maker(study) for maker in (failures, by_parts, confusions)}
+    return {name: figure for name, figure in made.items() if figure.panels}
 
 
 def fates(rows: Iterable[Record]) -> Counter[str]:
@@ -81,11 +75,10 @@ def failures(study: Study) -> Figure:
         )
         rows.append([e.name, *cells, counted(boxes, source, "true boxes")])
         bars.append((e, shares))
-    title = "What became of the parts"
-    picture = svg.chart("stacked", "failures", title, bars, FATES)
+    picture = svg.chart("stacked", "failures", "What became of the parts", bars, FATES)
     panels = [("True boxes by what became of them", "percent", picture)] if bars else []
     headings = ["Experiment", *(f"{fate}, %" for fate in (*FATES, EXTRA)), "True boxes"]
-    return Figure(panels, headings, rows, title, ABOUT_FATES)
+    return Figure(panels, headings, rows)
 
 
 def by_parts(study: Study) -> Figure:
@@ -105,8 +98,7 @@ def by_parts(study: Study) -> Figure:
             cell = "–" if value is None else Cited(percent(value), value, source, how)
             rows[-1].append(cell)
     headings = [f"{e.name}, {kind.lower()}" for e in known for kind in BY_PARTS.values()]
-    title, about = "The more parts, the harder?", "F1 at IoU 0.5 by the number of true parts."
-    return Figure(panels, ["Parts", *headings], rows, title, about, shared=True)
+    return Figure(panels, ["Parts", *headings], rows)
 
 
 def f1_by_parts(examples: Mapping[str, Mapping[str, float]]) -> Mapping[str, F1]:
@@ -155,6 +147,4 @@ def confusions(study: Study) -> Figure:
                 for said, words in WORDS.items()
             )
             rows.append([e.name, WORDS[true], *cells])
-    about = "Shaded by the share of the row. Unreadable answers count as wrong."
-    headings = ["Experiment", "True", *SAID]
-    return Figure(panels, headings, rows, "Right steps and wrong ones", about)
+    return Figure(panels, ["Experiment", "True", *SAID], rows)

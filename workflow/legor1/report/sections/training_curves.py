@@ -116,7 +116,7 @@ def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
         steps, columns = own | steps, columns + logged_and_mean
     rows = [[steps[at], *(column.get(at, "–") for column in columns)] for at in sorted(steps)]
     panel = ("Reward", "each against its own", picture)
-    return Figure([panel], headings, thinned(rows), shared=True)
+    return Figure([panel], headings, thinned(rows))
 
 
 def _columns(training: Training) -> Iterable[dict[float, Cited]]:
