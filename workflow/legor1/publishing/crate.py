@@ -20,24 +20,11 @@ from legor1.core.provenance import RECORD
 from legor1.core.templates import rendered
 
 ROOT = Path(__file__).parents[3]
-PROFILES = {
-    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
-    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
-    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
-}
-TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
+# Which profiles a crate follows, the terms that RO-Crate lacks, and file types by the name's end.
+KNOWN = read_json(Path(__file__).with_suffix(".json"))
 APACHE = "https://spdx.org/licenses/Apache-2.0"
 Record = dict[str, Any]  # the content of a .provenance.json
 RESULTS = (IN_RUN.report, IN_RUN.gallery, IN_RUN.table, IN_RUN.comparison, IN_RUN.figure1)
-FORMATS = {
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".md": "text/markdown",
-    ".parquet": "application/vnd.apache.parquet",
-    ".safetensors": "application/octet-stream",
-}
 
 
 def write_crate(run: Path, out: Path, licence: str | None = None) -> dict[str, int]:
@@ -77,7 +64,7 @@ class _Crate:
         self.run, self.actions = run, 0
         self.files: dict[Path, ContextEntity] = {}
         self.metadata = ROCrate(version="1.1")
-        self.metadata.metadata.extra_terms.update(TERMS)
+        self.metadata.metadata.extra_terms.update(KNOWN["terms"])
         records = {path: read_json(path) for path in sorted(run.rglob(f"*{RECORD}"))}
         last = records.get(run / f"{IN_RUN.report}{RECORD}")
         if last is None:
@@ -106,7 +93,7 @@ class _Crate:
         root["datePublished"] = end
         root["conformsTo"] = [
             self.metadata.add_jsonld({"@id": url, "name": name, "version": version} | work)
-            for url, (name, version) in PROFILES.items()
+            for url, (name, version) in KNOWN["profiles"].items()
         ]
 
     def _add_workflow(self, version: str) -> None:
@@ -188,7 +175,8 @@ class _Crate:
         if real not in self.files:
             place = place or f"results/{self.run.name}/{real.relative_to(self.run.resolve())}"
             facts = {"contentSize": str(path.stat().st_size), "sha256": sha256(path)}
-            facts |= {"encodingFormat": FORMATS.get(path.suffix, "text/plain"), "name": place}
+            kind = KNOWN["formats"].get(path.suffix, "text/plain")
+            facts |= {"encodingFormat": kind, "name": place}
             self.files[real] = self.metadata.add_file(path, place, properties=facts)
         return self.files[real]
 
