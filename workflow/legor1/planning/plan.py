@@ -201,20 +201,8 @@ def summary(plan: Plan) -> str:
     """Return one line, hours by machine, and one more for each stage that does not fit."""
     each = plan["experiments"].values()
     hours = ablation_cost.hours(stage for experiment in each for stage in experiment["stages"])
-    unfit = misfits(plan)
-    verdict = "everything fits" if not unfit else "NO, it does not fit:"
-    lines = [f"Plan: {_total(hours)}; {verdict}", *unfit]
-    if tried := plan.get("ablation"):
-        counts = [f"{tried[kind]['distinct']} {kind}" for kind in ("trainings", "predictions")]
-        rows = f"of {tried['rows']:,} rows each"
-        lines.append(
-            f"ablation: at most {counts[0]}, {counts[1]} {rows}, {_total(tried['seconds'])}"
-        )
-    return "\n  - ".join(lines)
-
-
-def _total(hours: dict[str, float]) -> str:
-    return ", ".join(f"{_time(seconds)} of {name}" for name, seconds in hours.items())
+    shown = {"hours": hours, "unfit": misfits(plan), "ablation": plan.get("ablation")}
+    return rendered("plan_summary.txt.j2", shown | {"time": _time}).rstrip("\n")
 
 
 def _time(seconds: float) -> str:
