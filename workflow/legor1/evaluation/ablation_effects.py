@@ -5,8 +5,9 @@ one has the defect on alone, or the other has it off alone. Both answered the co
 every difference is paired.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +19,6 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_json, write_text
 from legor1.core.layout import IN_RUN
 from legor1.evaluation import paired
-from legor1.evaluation.leak_bundles import bundles
 from legor1.evaluation.scoring import REQUIRED, SOUND, Bootstrap, clustered, examples, finite
 from legor1.published.thesis_metrics import with_defects
 from legor1.tasks.discovery import METRICS
@@ -98,7 +98,7 @@ def write_effects(run: Path, out: Path, table: Path, settings: Bootstrap) -> Row
         "variants": {name: _shown(ablation, name) for name in ablation.variants},
         "effects": effects,
         "noise": _noise(ablation, settings.confidence),
-        "bundles": bundles(run, ablation.plan["variants"]),
+        "bundles": _bundles(run, ablation.plan["variants"]),
         "costs": _costs(ablation),
     }
     write_json(out, content)
@@ -222,6 +222,52 @@ def _noise(ablation: Ablation, confidence: float) -> Row:
         half = t.ppf((1 + confidence) / 2, freedom) * math.sqrt(2 * square / known[0][1])
         noise.setdefault(of, {})[metric] = {"half_width": float(half), "freedom": freedom}
     return noise
+
+
+def _bundles(run: Path, variants: Sequence[Row]) -> list[Row]:
+    """Return defects that need each other, as bundles of the next ablation, by what audits counted.
+
+    A defect that is found under all defects, but neither alone nor without some other, leaks only
+    through that one: alone it measures nothing. ``variants`` are those of the plan; only what was
+    switched alone, on and off, can tell.
+    """
+    protocols = {
+        (one["around"], *one["switched"]): one["protocol"]
+        for one in variants
+        if len(one["switched"]) <= 1
+    }
+    if not {("sound",), ("thesis",)} <= protocols.keys():
+        return []
+    audits = {
+        key: read_json(run / TRIED.data.audit(protocol))["findings"]
+        for key, protocol in protocols.items()
+    }
+    made: list[Row] = []
+    for defect in [key[1] for key in protocols if key[0] == "sound" and len(key) == 2]:
+        counted = {key: _counted(findings, defect) for key, findings in audits.items()}
+        for what, (together, n) in counted["thesis",].items():
+            quiet = [key for key, counts in counted.items() if counts.get(what, (1, 1))[0] == 0]
+            needed = [other for around, *other in quiet if around == "thesis" and other != [defect]]
+            if together and needed and ("sound", defect) in quiet:
+                counts = {"alone": 0, "together": together, "n": n}
+                defects = [*itertools.chain(*needed), defect]
+                made.append({"defects": defects, "measured": what} | counts)
+    return made
+
+
+def _counted(findings: Sequence[Row], defect: str) -> dict[str, tuple[int, int]]:
+    """Return what was measured of a defect → how many cases were found, and looked at.
+
+    Only what should not happen at all can be counted: there ``chance`` is none.
+    """
+    return {
+        f"{one['measured']} ({one['variant'] or 'both variants'})": (
+            round(one["value"] * one["n"]),
+            one["n"],
+        )
+        for one in findings
+        if one["defect"] == defect and one["value"] is not None and not one["chance"]
+    }
 
 
 def _costs(ablation: Ablation) -> Row:
