@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
 from pydantic import BaseModel, ValidationError, field_validator
 
 from legor1.core import files
@@ -19,28 +20,12 @@ from legor1.monitor.run_files import changed, content
 if TYPE_CHECKING:
     from snakemake.jobs import Job as Planned
 
-RULES = {  # rule → its stage, and what it makes, in words; in the order in which they are shown
-    "fetch_dataset": ("data", "dataset"),
-    "index_dataset": ("data", "instances"),
-    "fingerprint_images": ("data", "image fingerprints"),
-    "split_dataset": ("data", "split"),
-    "convert_dataset": ("data", "conversations"),
-    "audit_dataset": ("data", "audit"),
-    "build_tiny_base": ("data", "training of the base model"),
-    "fetch_base": ("data", "base model"),
-    "train_sft": ("trainings", "training"),
-    "train_grpo": ("trainings", "training"),
-    "predict_shard": ("predictions", "answers"),
-    "gather_predictions": ("predictions", "predictions"),
-    "import_answers": ("predictions", "answers from elsewhere"),
-    "answer_without_model": ("predictions", "predictions without a model"),
-    "probe_rewards": ("scores", "probe of rewards"),
-    "score_predictions": ("scores", "scores"),
-    "compile_table": ("results", "table of results"),
-    "compare_experiments": ("results", "comparison"),
-    "render_report": ("results", "report"),
-}
-STAGES = tuple(dict.fromkeys(stage for stage, _ in RULES.values()))
+# Stage → rule → what it makes, in words. The report shows them, so they lie with its templates.
+_WORDS: dict[str, dict[str, str]] = yaml.safe_load(
+    (Path(__file__).parents[2] / "report/jobs.yaml").read_text(encoding="utf-8")
+)
+STAGES = tuple(_WORDS)
+RULES = {rule: (stage, what) for stage, of in _WORDS.items() for rule, what in of.items()}
 TRAININGS = tuple(rule for rule in RULES if rule.startswith("train_"))
 LONG = (*TRAININGS, "predict_shard")  # the rules that a study spends its time on
 GOAL = "all"  # the rule that asks for the whole study
