@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -246,25 +246,23 @@ def _scores(path: Path) -> dict[Key, Score]:
 
 
 def _differences(comparison: Record) -> dict[Pair, Score]:
+    known: dict[Pair, Score] = {}
     try:
-        return dict(_pairs(comparison))
+        for i, pair in enumerate(comparison.get("comparisons", [])):
+            names = pair["experiment"], pair["baseline"]
+            for task, compared in pair["tasks"].items():
+                for metric, facts in compared["metrics"].items():
+                    where = ("comparisons", i, "tasks", task, "metrics", metric)
+                    source = pointer(IN_RUN.comparison, *where)
+                    value, low, high, p = (number(facts[key]) for key in (*DIFFERENCE, "p_holm"))
+                    score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
+                    known[(comparison["protocol"], task, metric, *names)] = score
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"comparison.json holds no comparison of this version ({error!r}). "
             "Remedy: make it again with `legor1 compare`."
         ) from error
-
-
-def _pairs(comparison: Record) -> Iterator[tuple[Pair, Score]]:
-    for i, pair in enumerate(comparison.get("comparisons", [])):
-        names = pair["experiment"], pair["baseline"]
-        for task, compared in pair["tasks"].items():
-            for metric, facts in compared["metrics"].items():
-                where = ("comparisons", i, "tasks", task, "metrics", metric)
-                source = pointer(IN_RUN.comparison, *where)
-                value, low, high, p = (number(facts[key]) for key in (*DIFFERENCE, "p_holm"))
-                score = Score(value, low, high, compared["n"], source, DIFFERENCE[0], p)
-                yield (comparison["protocol"], task, metric, *names), score
+    return known
 
 
 def number(value: float | None) -> float:
