@@ -1,22 +1,28 @@
 """The plan of a run: for each experiment tokens, memory and time, and whether it fits."""
 
-from collections.abc import Iterable
+import json
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from legor1.config.ablation import expanded
+from legor1.config import ablation
+from legor1.config.ablation import Variant
 from legor1.config.job_params import Job, prediction_job, training_job
 from legor1.config.models import Config, External, Trained
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.layout import RunLayout
 from legor1.core.templates import rendered
 from legor1.models.registry import architecture_of_base, family_of_base
-from legor1.planning import ablation_cost, duration, machines, memory, tokens
+from legor1.planning import duration, machines, memory, tokens
 from legor1.planning.machines import GIB, GPUS, Machine
 from legor1.planning.memory import Moments
 from legor1.planning.preflight import TINY_BASE
+from legor1.planning.shared_work import anonymous
 from legor1.planning.tokens import Load
+from legor1.published.defects import SWITCHES
+from legor1.published.published_settings import ASKED_TO_REASON
 
 VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
 NEEDED = ("task", "width", "height", "prompt", "response", "demonstrations")
@@ -49,17 +55,21 @@ def plan(config: Config, gpu: str | None = None, run: Path | None = None) -> Pla
 
 
 def _ablation(config: Config, gpu: str | None, run: Path | None) -> dict[str, object]:
-    """Return what an ablation asks for at most, as ``schemas/plan.schema.json`` says."""
+    """Return what an ablation asks for at most, as ``schemas/plan.schema.json`` says.
+
+    At most, for which conversations will turn out alike is not known before anything is converted.
+    """
     planner = _AblationPlanner(config, gpu, run)
-    trainings, predictions = ablation_cost.distinct(config)
+    trainings, predictions = planner.distinct()
     stages = [(name, planner._training(name)) for name in trainings]
     stages += [(name, planner._prediction(name)) for name in predictions]
-    trained, answered = ablation_cost.asked(config)
+    asked = [one.method for one in planner.variants for _ in one.experiments]
+    trained = len(asked) - asked.count("baseline")
     return {
         "trainings": {"asked": trained, "distinct": len(trainings)},
-        "predictions": {"asked": answered, "distinct": len(predictions)},
+        "predictions": {"asked": len(asked), "distinct": len(predictions)},
         "rows": sum(load.rows for load in planner.loads(predictions[0], "test")[1].values()),
-        "seconds": ablation_cost.hours(stage for _, stage in stages),
+        "seconds": _by_machine(stage for _, stage in stages),
         "problems": _problems(stages),
     }
 
@@ -171,13 +181,56 @@ class _AblationPlanner(_Planner):
 
     def __init__(self, config: Config, gpu: str | None, run: Path | None) -> None:
         super().__init__(config, gpu, run)
-        self.whole, self.config = config, expanded(config)
+        self.whole, self.config = config, ablation.expanded(config)
+        self.variants = ablation.variants(config)
         self.layout = self.layout and self.layout.ablation
 
+    def distinct(self) -> tuple[list[str], list[str]]:
+        """Return the experiments whose trainings, or answers, are their own.
+
+        What a defect cannot change, by its method or by the kind of prompt, is counted once.
+        """
+        trainings: dict[Hashable, str] = {}
+        predictions: dict[Hashable, str] = {}
+        for variant in self.variants:
+            data = _data(variant)
+            for name in variant.experiments.values():
+                key: Hashable = None
+                if isinstance(self.config.experiments[name], Trained):
+                    key = (data, _settings(training_job(self.config, name)))
+                    trainings.setdefault(key, name)
+                answered = (data, key, _settings(prediction_job(self.config, name)))
+                predictions.setdefault(answered, name)
+        return [*trainings.values()], [*predictions.values()]
+
     def loads(self, name: str, side: str) -> tuple[str, dict[str, Load]]:
-        """Return what ``_Planner`` does, of the common test set."""
+        """Return what ``_Planner`` does, of the common test set.
+
+        Two ways to split leave the test fraction of each other's test rows in common.
+        """
         source, loads = super().loads(name, side)
-        return source, loads if side == "train" else ablation_cost.common(self.whole, loads)
+        if side == "train":
+            return source, loads
+        block, splits = self.whole.ablation, {"row_split" in one.defects for one in self.variants}
+        share = self.whole.prepare.test_fraction ** (len(splits) - 1)
+        rows = {task: round(load.rows * share) for task, load in loads.items()}
+        left = block.test_rows if block and block.test_rows is not None else sum(rows.values())
+        for place, task in enumerate(sorted(rows, key=rows.__getitem__)):
+            rows[task] = min(rows[task], left // (len(rows) - place))
+            left -= rows[task]
+        kept = {t: replace(load, rows=rows[t]) for t, load in loads.items() if rows[t]}
+        return source, kept
+
+
+def _data(variant: Variant) -> tuple[str, ...]:
+    """Return the defects of data that a variant's prompts can have."""
+    plain = ASKED_TO_REASON if variant.variant == "plain" else ()
+    on = (name for name in SWITCHES if name in variant.defects and name not in plain)
+    return (variant.of, *on)
+
+
+def _settings(job: Job) -> str:
+    return json.dumps(anonymous(job), sort_keys=True)
 
 
 def misfits(plan: Plan) -> list[str]:
@@ -200,9 +253,17 @@ def render(plan: Plan) -> str:
 def summary(plan: Plan) -> str:
     """Return one line, hours by machine, and one more for each stage that does not fit."""
     each = plan["experiments"].values()
-    hours = ablation_cost.hours(stage for experiment in each for stage in experiment["stages"])
-    shown = {"hours": hours, "unfit": misfits(plan), "ablation": plan.get("ablation")}
+    spent = _by_machine(stage for experiment in each for stage in experiment["stages"])
+    shown = {"spent": spent, "unfit": misfits(plan), "ablation": plan.get("ablation")}
     return rendered("plan_summary.txt.j2", shown | {"time": _time}).rstrip("\n")
+
+
+def _by_machine(stages: Iterable[Stage]) -> dict[str, float]:
+    """Return machine → seconds of all stages."""
+    spent: dict[str, float] = defaultdict(float)
+    for stage in stages:
+        spent[stage["machine"]] += sum(stage["seconds"].values()) * stage["machines"]
+    return spent
 
 
 def _time(seconds: float) -> str:
