@@ -87,14 +87,10 @@ class _Crate:
         text = rendered("crate.md.j2", {"root": root, "run": self.run.name})
         facts = {"name": "README", "encodingFormat": "text/markdown", "about": root}
         self.metadata.add_file(StringIO(text), "README.md", properties=facts)
-        work = {"@type": "CreativeWork"}
-        name = licence.rsplit("/", 1)[-1]
-        root["license"] = self.metadata.add_jsonld({"@id": licence, "name": name} | work)
+        facts = {"@id": licence, "@type": "CreativeWork", "name": licence.rsplit("/", 1)[-1]}
+        root["license"] = self.metadata.add_jsonld(facts)
         root["datePublished"] = end
-        root["conformsTo"] = [
-            self.metadata.add_jsonld({"@id": url, "name": name, "version": version} | work)
-            for url, (name, version) in KNOWN["profiles"].items()
-        ]
+        root["conformsTo"] = [self.metadata.add_jsonld(dict(each)) for each in KNOWN["profiles"]]
 
     def _add_workflow(self, version: str) -> None:
         """Add the workflow: the Snakefile, with the rules, settings and locks that it needs."""
