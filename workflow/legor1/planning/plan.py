@@ -50,7 +50,7 @@ def plan(config: Config, gpu: str | None = None, run: Path | None = None) -> Pla
         "shards": config.inference.shards,
         "text": "estimated" if planner.count is tokens.estimate else "counted",
         "experiments": {name: planner.experiment(name) for name in config.experiments},
-        "assumptions": {name: asdict(each) for name, each in machines.ASSUMPTIONS.items()},
+        "assumptions": machines.ASSUMPTIONS,
     }
 
 
