@@ -9,6 +9,7 @@ the study makes anyway is taken from there.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from legor1.config import ablation
@@ -22,10 +23,6 @@ from legor1.tasks.task import Row
 
 TRIED = IN_RUN.ablation
 DIGITS = 12  # of a digest, hexadecimal
-FACTS = (  # of a variant, in the plan
-    "name", "of", "method", "variant", "around", "parent", "switched", "defects", "scoring",
-    "protocol",
-)  # fmt: skip
 PROSE = {"baseline": "experiments without training", "sft": "SFT", "grpo": "GRPO"}
 
 
@@ -59,7 +56,7 @@ class _Planner:
         self.trainings: dict[str, Row] = {}
         self.predictions: dict[str, Row] = {}
         self.planned: dict[str, Row] = {}
-        self.read: dict[tuple[str, tuple[str, ...] | None, bool], str] = {}
+        self._rows = cache(self._digest_of_rows)
         self.study = dict(self._study())
 
     def variant(self, variant: Variant) -> Row:
@@ -68,7 +65,8 @@ class _Planner:
             {"seed": seed, **self._work(name, variant)}
             for seed, name in variant.experiments.items()
         ]
-        facts = {name: getattr(variant, name) for name in FACTS} | {"runs": runs}
+        facts = vars(variant) | {"scoring": variant.scoring, "runs": runs}
+        del facts["experiments"]  # whose work the runs name
         parent = self.planned.get(variant.parent or "")
         self.planned[variant.name] = facts
         facts["inert"] = parent and self._why_inert(variant, facts, parent)
@@ -107,16 +105,14 @@ class _Planner:
         read = self._rows(path, tuple(job.tasks), shown=job.demonstrations)
         return f"{job.method}-{_digest(anonymous(job), read)}"
 
-    def _rows(self, path: str, tasks: tuple[str, ...] | None, *, shown: bool) -> str:
+    def _digest_of_rows(self, path: str, tasks: tuple[str, ...] | None, *, shown: bool) -> str:
         """Return a digest of the conversations in a file that a job reads, as it reads them."""
-        if (known := self.read.get((path, tasks, shown))) is not None:
-            return known
         hashed = hashlib.sha256()
         for row in read_jsonl(self.run / path, ["task"]):
             if tasks is None or row["task"] in tasks:
                 seen = row if shown else {n: v for n, v in row.items() if n != "demonstrations"}
                 hashed.update(json.dumps(seen, sort_keys=True).encode())
-        return self.read.setdefault((path, tasks, shown), hashed.hexdigest())
+        return hashed.hexdigest()
 
     def _why_inert(self, variant: Variant, own: Row, parent: Row) -> str | None:
         """Return why a variant has no numbers but its parent's; None where it may have some."""
