@@ -7,7 +7,8 @@ every difference is paired.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -59,15 +60,12 @@ class Ablation:
         self.plan, self.common = read_json(run / TRIED.plan), read_json(run / TRIED.common)
         self.variants: dict[str, Row] = {one["name"]: one for one in self.plan["variants"]}
         summed = cache(partial(_summed, run, self.common["instances"]))
-        self.sides = {name: _side(one, summed) for name, one in self.variants.items()}
-
-
-def _side(variant: Row, summed: Callable[[str, frozenset[str]], Sums]) -> Side:
-    """Return the answers of a variant, scored as it scores."""
-    scoring = frozenset(variant["scoring"]) - {"no_intervals"}
-    each = [summed(one["prediction"], scoring) for one in variant["runs"]]
-    stacked = {task: np.stack([sums[task] for sums in each]) for task in each[0]}
-    return Side(stacked, tuple(one["training"] for one in variant["runs"]))
+        self.sides: dict[str, Side] = {}
+        for name, variant in self.variants.items():
+            scoring = frozenset(variant["scoring"]) - {"no_intervals"}
+            each = [summed(one["prediction"], scoring) for one in variant["runs"]]
+            stacked = {task: np.stack([sums[task] for sums in each]) for task in each[0]}
+            self.sides[name] = Side(stacked, tuple(one["training"] for one in variant["runs"]))
 
 
 def write_effects(run: Path, out: Path, table: Path, settings: Bootstrap) -> Row:
@@ -202,7 +200,7 @@ def _noise(ablation: Ablation, confidence: float) -> Row:
     """Return experiment → metric → how far two means over seeds differ by luck alone."""
     from scipy.stats import t
 
-    spreads: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    spreads: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     seen = set()
     for name, variant in ablation.variants.items():
         keys = tuple(one["prediction"] for one in variant["runs"]), tuple(variant["scoring"])
@@ -213,8 +211,7 @@ def _noise(ablation: Ablation, confidence: float) -> Row:
             squares = np.var(METRICS_OF[task].values(sums.sum(axis=1)), axis=0, ddof=1)
             for metric, square in zip(METRICS_OF[task].metrics, squares, strict=True):
                 if math.isfinite(square):
-                    known = spreads.setdefault((variant["of"], metric), [])
-                    known.append((float(square), len(sums)))
+                    spreads[variant["of"], metric].append((float(square), len(sums)))
     noise: Row = {}
     for (of, metric), known in spreads.items():
         freedom = sum(seeds - 1 for _, seeds in known)

@@ -28,13 +28,8 @@ class Effect:
     content: Record
     facts: Record
     shown: Shown
+    numbers: Record  # by name: fractions, None where there is none
     keys: tuple[str | int, ...]
-
-    @property
-    def numbers(self) -> Record:
-        """The numbers, by name: fractions, None where there is none."""
-        of: Record = self.facts["tasks"][self.shown.task][self.shown.name]
-        return of
 
     @property
     def size(self) -> float:
@@ -70,10 +65,10 @@ def experiments(content: Record) -> dict[str, str]:
 def effects(content: Record, of: str, name: str | None = None) -> list[Effect]:
     """Return what was measured of an experiment, or of one of its metrics."""
     return [
-        Effect(content, facts, metric(task, each), ("effects", i, "tasks", task, each))
+        Effect(content, facts, metric(task, each), numbers, ("effects", i, "tasks", task, each))
         for i, facts in enumerate(content["effects"])
-        for task, numbers in facts["tasks"].items()
-        for each in numbers
+        for task, metrics in facts["tasks"].items()
+        for each, numbers in metrics.items()
         if facts["of"] == of and name in (None, each)
     ]
 
