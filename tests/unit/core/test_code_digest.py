@@ -136,6 +136,17 @@ def test_the_same_function_of_another_module_is_other_code(package):
     assert code_digest.digest("two") != before
 
 
+def test_a_module_counts_with_the_data_beside_it(package):
+    data = package / "sub" / "c.yaml"
+    before = code_digest.digest("two"), code_digest.digest("alone")
+    data.write_text("a: 1\n")
+    first = code_digest.digest("two")
+    data.write_text("a: 2\n")
+    after = code_digest.digest("two"), code_digest.digest("alone")
+    assert len({before[0], first, after[0]}) == 3
+    assert after[1] == before[1]
+
+
 def test_files_that_are_no_module_count_as_well(package, tmp_path):
     reward, table = tmp_path / "reward.py", tmp_path / "table.txt"
     reward.write_text("def f(): return 1  # one\n")

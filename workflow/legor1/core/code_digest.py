@@ -49,11 +49,14 @@ READ = {  # of a task, by the stages that read any of it
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:
     """Return a digest of the code of ``stages``, names of ``STAGES``, in 64 hexadecimal digits.
 
-    The report and its figure depend on their templates too. ``files`` are other files that count as
-    code: by bytes or, if they are Python, by meaning.
+    A module counts with the data beside it, if there is a YAML file of its name; the report and its
+    figure depend on their templates too. ``files`` are other files that count as code: by bytes or,
+    if they are Python, by meaning.
     """
-    parts = {_meaning(module) for module in modules(*stages)}
-    parts |= {_meaning(*read) for read in _read(*stages)}
+    reached = modules(*stages)
+    parts = {_meaning(module) for module in reached} | {_meaning(*read) for read in _read(*stages)}
+    data = (module.with_suffix(".yaml") for module in reached)
+    parts |= {sha256(path) for path in data if path.is_file()}
     if EVERYTHING in map(READ.get, stages):
         templates = (path for path in TEMPLATES.rglob("*") if path.is_file())
         parts |= {sha256(path) for path in templates if path.suffix != CAPTION}

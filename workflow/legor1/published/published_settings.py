@@ -1,46 +1,25 @@
 """The published protocol's other defects: of training, decoding and scoring, each a switch.
 
-A defect of training or decoding is what it sets in an experiment, by method; ``CHANGES`` has the
-published values, and a config may have others for a model of another size. Those of the rewards are
-a suite each (``suites``), and those of scoring are measures (``thesis_metrics``).
+A defect of training or decoding is what it sets in an experiment, by method: the YAML file beside
+this module has the published values, and a config may have others for a model of another size.
+Those of the rewards are a suite each (``suites``), and those of scoring are measures
+(``thesis_metrics``).
 """
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from legor1.published.defects import SWITCHES
 
 Change = Mapping[str, object]  # laid over an experiment, key by key; null takes a key away
 
-_TO_THE_END = {"repetition_penalty": 1.05}  # the checkpoint's own, which SFT's program left out
-CHANGES: dict[str, dict[str, Change]] = {
-    "two_generations": {"grpo": {"training": {"generations": 2}}},
-    # After the one above: of what both set, the published budget counts.
-    "unequal_budget": {
-        "sft": {"rows_per_task": 500, "lora": {"r": 8, "alpha": 16, "dropout": 0.0}},
-        "grpo": {
-            "tasks": ["object"],
-            "rows_per_task": 2000,
-            "lora": {"r": 8, "alpha": 64, "dropout": 0.05},
-            "training": {
-                **{"steps": 500, "epochs": None, "batch_size": 4, "accumulation": 2},
-                **{"learning_rate": 0.00001, "share_prompts": False, "check_sharing": False},
-            },
-        },
-    },
-    "truncated_thinking": {
-        "baseline": {"inference": {"max_new_tokens": 128}},
-        "grpo": {"training": {"max_new_tokens": 164}, "inference": {"max_new_tokens": 128}},
-    },
-    "batch_task": {"grpo": {}},
-    "matched_only_reward": {"grpo": {}},
-    "small_sft_images": {"sft": {"pixel_budget": {"max_pixels": 589824}}},
-    "sampled_vs_greedy": {
-        "baseline": {"inference": _TO_THE_END},
-        "sft": {"inference": {"sampling": {"temperature": 0.95, "top_p": 0.7, "top_k": 50}}},
-        "grpo": {"inference": _TO_THE_END},
-    },
-}
+# Defect → method → what it sets, in the order in which they are laid over an experiment.
+CHANGES: dict[str, dict[str, Change]] = yaml.safe_load(
+    Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+)
 REWARDS = ("matched_only_reward", "batch_task")  # a suite is named after those that are on
 SCORING = (
     "summed_iou", "set_over_list_f1", "quote_replacement", "skipped_answers", "no_intervals",
