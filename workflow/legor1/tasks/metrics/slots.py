@@ -6,30 +6,23 @@ of LEGO-ARTA alike. An example counts for the slots that its reference has.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
 
 from legor1.tasks.task import Metric, ratio
 
-_SHADE = r"(?:(?:light|dark|bright|medium|sand)[ -])?(?:bluish )?"
-_COLOUR = (
-    "azure|beige|black|blue|brown|cyan|gold|green|gr[ae]y|lavender|lilac|lime|magenta|maroon|navy"
-    "|olive|orange|pink|purple|red|silver|tan|teal|trans(?:parent)?-\\w+|turquoise|violet|white|yellow"
-)
-_FORM = r"(?:(?:corner|flat|inverted|jumper|round|technic|wheel) )?"
-_KIND = (
-    "arch|axle|bar|beam|bracket|brick|clip|cone|cylinder|dish|door|fence|hinge|hub|panel|pin|plate"
-    "|slope|tile|tyre|wedge|wheel|window"
-)
-_WHERE = (
-    "above|against|along|at|atop|behind|below|beneath|beside|between|in|inside|into|left|near|next"
-    "|on|onto|over|right|to|under|underneath"
-)
-_NUMBER = "one|two|three|four|five|six|seven|eight|nine|ten"
+# The words that fill a slot, each a pattern.
+_ANY = {
+    name: f"(?:{'|'.join(words)})"
+    for name, words in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
+}
 PATTERNS: Mapping[str, str] = {
-    "count": rf"(?<![x×] )\b(?:\d+|{_NUMBER})\b(?! ?[x×])",
-    "colour": rf"\b{_SHADE}(?:{_COLOUR})\b",
+    "count": rf"(?<![x×] )\b(?:\d+|{_ANY['number']})\b(?! ?[x×])",
+    "colour": rf"\b(?:{_ANY['shade']}[ -])?(?:bluish )?{_ANY['colour']}\b",
     "size": r"\b\d+(?: ?[x×] ?\d+)+\b",
-    "kind": rf"\b{_FORM}(?:{_KIND})(?=s?\b)",
-    "place": rf"\b(?:{_WHERE})\b[^.,;!]*",
+    "kind": rf"\b(?:{_ANY['form']} )?{_ANY['kind']}(?=s?\b)",
+    "place": rf"\b{_ANY['where']}\b[^.,;!]*",
 }
 FEATURES = tuple(f"{name}_{what}" for name in PATTERNS for what in ("asked", "hit"))
 
