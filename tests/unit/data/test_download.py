@@ -15,8 +15,7 @@ from trees import check_schema
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, sha256
-from legor1.data.download import fetch
-from legor1.data.hub import PAUSES
+from legor1.data.download import PAUSES, fetch
 from legor1.data.sources import RECORD, manifest, visible
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +57,7 @@ def slept(monkeypatch):
 def get(hub, tmp_path, monkeypatch):
     """Fetch the dataset into ``get.folder``; ``get.waits`` are the seconds waited for the hub."""
     waits, folder = [], tmp_path / "resources" / "data"
-    monkeypatch.setattr("legor1.data.hub.sleep", waits.append)
+    monkeypatch.setattr("legor1.data.download.sleep", waits.append)
 
     def get(revision="main", kind="dataset", repo="owner/data"):
         return fetch(kind, repo, revision, folder, endpoint=hub.address)

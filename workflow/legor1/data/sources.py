@@ -181,17 +181,22 @@ def for_each(names: Iterable[str], act: Callable[[str], T]) -> dict[str, T]:
         return dict(zip(names, results, strict=True))
 
 
+def entry(root: Path, name: str) -> Entry:
+    """Return the entry of a file below ``root``, a resolved path; raises as ``locate``."""
+    path = locate(root, name)
+    return Entry(size=path.stat().st_size, sha256=sha256(path))
+
+
 def _entries(root: Path, names: Iterable[str]) -> dict[str, Entry]:
-    def entry(name: str) -> Entry:
+    def known(name: str) -> Entry:
         try:
-            path = locate(root, name)
-            return Entry(size=path.stat().st_size, sha256=sha256(path))
+            return entry(root, name)
         except (Rejected, OSError) as error:
             raise UserError(
                 f"{root / name}: {error}. Remedy: fetch or draw the dataset again."
             ) from error
 
-    return for_each(names, entry)
+    return for_each(names, known)
 
 
 def _compare(root: Path, actual: Mapping[str, Entry], wanted: Mapping[str, Entry]) -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 from legor1.config.models import Base, Config, Dataset, Hub
 from legor1.core.errors import UserError
 from legor1.core.provenance import output_of
-from legor1.data.download import downloaded, offline
-from legor1.data.hub import COMMIT
+from legor1.data.download import COMMIT, downloaded, offline
 from legor1.data.sources import download_folder
 
 TINY_BASE = Path(__file__).parents[2] / "base" / "tiny"
