@@ -13,7 +13,7 @@ from legor1.planning.preflight import TINY_BASE
 from legor1.training.base import build as building
 from legor1.training.base import heldout
 from legor1.training.base.build import Training, build, rate
-from legor1.training.base.drawing import Drawing
+from legor1.training.base.packing import Drawing
 from legor1.training.base.untrained import NUMBERS, SINGLE_TOKENS
 
 

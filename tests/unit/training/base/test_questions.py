@@ -12,10 +12,16 @@ from legor1.data.synthetic.wording import MANUAL, VALUES, Instruction, Part, Top
 from legor1.models.registry import DEFAULT
 from legor1.tasks.parsing import parse_objects
 from legor1.training.base import questions
-from legor1.training.base.claim_labels import CLASSES, NONE, label_claim
-from legor1.training.base.label_head import UNKNOWN
+from legor1.training.base.labels import (
+    CLAIM_CLASSES,
+    NONE,
+    UNKNOWN,
+    WIDTH,
+    Area,
+    label_claim,
+    label_tokens,
+)
 from legor1.training.base.questions import Booklet, lie_about, random_booklet
-from legor1.training.base.token_labels import WIDTH, Area, label_tokens
 
 BUDGET = DEFAULT.budget(18816, 25088)
 SIZES = [(240, 180), (180, 240), (210, 210), (270, 150)]
@@ -70,7 +76,7 @@ def test_in_a_lax_booklet_a_part_elsewhere_is_a_yes_that_stands_for_the_truth():
             answers["elsewhere"] += len(elsewhere)
             assert truth.weight == max(0, len(lies) - 2 * len(elsewhere))
             for question in elsewhere:
-                labels = dict(zip(CLASSES, question.labels, strict=True))
+                labels = dict(zip(CLAIM_CLASSES, question.labels, strict=True))
                 assert labels["same_place"] == 0, "the head still learns that it stands elsewhere"
     assert answers["elsewhere"] > 20
 
@@ -79,14 +85,16 @@ def test_the_labels_of_a_claim_say_what_agrees():
     told = Instruction(Part(1, "blue", (2, 2), "plate"), "at the back")
     shown = [("colour", 1), ("size", 2), ("kind", 1), ("place", 3)]
     lie = told.but("place", Top("red", "brick"))
-    labels = dict(zip(CLASSES, label_claim(told, {a: lie.value(a) for a in VALUES}), strict=True))
+    labels = dict(
+        zip(CLAIM_CLASSES, label_claim(told, {a: lie.value(a) for a in VALUES}), strict=True)
+    )
     assert [labels[f"shown_{name}"] for name, _ in shown] == [number for _, number in shown]
     assert [labels[f"told_{name}"] for name, _ in shown] == [1, 2, 1, 5]
     assert [labels[f"same_{name}"] for name, _ in shown] == [1, 1, 1, 0]
-    one = dict(zip(CLASSES, label_claim(told, {"colour": "red"}), strict=True))
+    one = dict(zip(CLAIM_CLASSES, label_claim(told, {"colour": "red"}), strict=True))
     assert (one["told_colour"], one["same_colour"]) == (0, 0)
     assert one["told_size"] == one["same_size"] == UNKNOWN
-    nothing = dict(zip(CLASSES, label_claim(None, {"size": (2, 2)}), strict=True))
+    nothing = dict(zip(CLAIM_CLASSES, label_claim(None, {"size": (2, 2)}), strict=True))
     assert (nothing["shown_size"], nothing["told_size"], nothing["same_size"]) == (UNKNOWN, 2, 0)
 
 
@@ -96,8 +104,8 @@ def test_every_claim_has_labels_that_agree_with_its_answer():
         for scene in manual(SIZES[number % 4]).model(generator(3, "scene", str(number))):
             for question in scene.questions:
                 if question.answer in questions.BINARY:
-                    labels = dict(zip(CLASSES, question.labels, strict=True))
-                    same = [labels[name] for name in CLASSES if name.startswith("same_")]
+                    labels = dict(zip(CLAIM_CLASSES, question.labels, strict=True))
+                    same = [labels[name] for name in CLAIM_CLASSES if name.startswith("same_")]
                     agree = all(value for value in same if value != UNKNOWN)
                     assert questions.BINARY[not agree] == question.answer
                     answers[question.answer] += 1

@@ -21,10 +21,10 @@ from legor1.core.files import atomic, fingerprint, share, write_json, write_json
 from legor1.core.progress import Progress
 from legor1.models.family import Recipe
 from legor1.models.qwen2_5_vl_batched import fuse
-from legor1.training.base.drawing import SIGNALS, Drawing, leave_signals
 from legor1.training.base.heldout import LOOKS_TESTED, evaluate
 from legor1.training.base.muon import Muon
 from legor1.training.base.objective import Objective
+from legor1.training.base.packing import SIGNALS, Drawing, leave_signals
 from legor1.training.base.untrained import make_untrained
 
 STAGES = ("vision", "joint")  # blocks of the recipe

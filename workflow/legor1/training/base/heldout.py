@@ -2,21 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from legor1.core.seeding import generator
-from legor1.data.synthetic.dataset import PROMPTS, parse_sizes
+from legor1.data.synthetic.dataset import PROMPTS
 from legor1.data.synthetic.looks import MANUAL_LOOK
 from legor1.data.synthetic.wording import MANUAL, SLOTS, Convention
 from legor1.models.family import Model, Processor, Recipe
-from legor1.models.registry import DEFAULT
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.prompts import Turn, assistant
 from legor1.training.base.packing import Example, demonstrated
-from legor1.training.base.questions import Booklet, Question, random_booklet
+from legor1.training.base.questions import Question, booklets
 
 LOOKS_TESTED = ("random", "manual")  # the base's own, and the demo's, in the demo's wording
 BOOKLETS, TOGETHER, LONGEST = 16, 32, 96  # booklets a look; prompts a batch; tokens of an answer
@@ -45,13 +43,9 @@ def _user(question: Question) -> Turn:
 
 def cases(look: str, recipe: Recipe) -> Iterator[Case]:
     """Yield the tasks' own questions about held-out booklets of one of ``LOOKS_TESTED``."""
-    sizes = parse_sizes(",".join(recipe["image_sizes"]))
-    budget = DEFAULT.budget(**recipe["pixel_budget"])
-    for number in range(BOOKLETS):
-        rng, size = generator(recipe["seed"], "held out", str(number)), sizes[number % len(sizes)]
-        booklet = random_booklet(rng, size, budget)
-        if look == "manual":
-            booklet = Booklet(MANUAL_LOOK, MANUAL, size, budget)
+    for rng, random in booklets(recipe, "held out", BOOKLETS):
+        manual = replace(random, look=MANUAL_LOOK, convention=MANUAL)
+        booklet = manual if look == "manual" else random
         for example in demonstrated(rng, booklet):
             for question in example.questions:
                 if PROMPTS[question.task] in question.text:

@@ -8,8 +8,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from legor1.models.family import Model, Processor
 from legor1.models.qwen2_5_vl_batched import batch_images
-from legor1.training.base import claim_labels, token_labels
-from legor1.training.base.label_head import UNKNOWN, LabelHead
+from legor1.training.base import labels
+from legor1.training.base.labels import UNKNOWN, LabelHead
 from legor1.training.base.packing import Batch
 from legor1.training.base.untrained import NUMBERS
 from legor1.training.fast.attention import register_by_mask
@@ -52,8 +52,8 @@ class Objective(nn.Module):
     def __init__(self, model: Model, processor: Processor) -> None:
         super().__init__()
         self.model, hidden = model, model.config.text_config.hidden_size
-        self.shown_head = LabelHead(hidden, token_labels.CLASSES, token_labels.MEASURES)
-        self.claim_head = LabelHead(hidden, claim_labels.CLASSES, {})
+        self.shown_head = LabelHead(hidden, labels.TOKEN_CLASSES, labels.MEASURES)
+        self.claim_head = LabelHead(hidden, labels.CLAIM_CLASSES, {})
         batch_images(model.model.visual)
         tokens = processor.tokenizer.convert_tokens_to_ids([*map(str, NUMBERS)])
         self.tokens = torch.tensor(tokens)  # of each number

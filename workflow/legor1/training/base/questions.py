@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from legor1.core.boxes import PixelBudget, Size, rescale
+from legor1.core.seeding import generator
 from legor1.data.synthetic import bricks, scenes
 from legor1.data.synthetic.bricks import Brick
-from legor1.data.synthetic.dataset import PROMPTS
+from legor1.data.synthetic.dataset import PROMPTS, parse_sizes
 from legor1.data.synthetic.looks import Look, random_look
 from legor1.data.synthetic.wording import (
     BARE,
@@ -23,9 +24,10 @@ from legor1.data.synthetic.wording import (
     Value,
     random_convention,
 )  # fmt: skip
+from legor1.models.family import Recipe
+from legor1.models.registry import DEFAULT
 from legor1.tasks.prompts import query
-from legor1.training.base.claim_labels import NONE, label_claim
-from legor1.training.base.token_labels import Area, label_tokens
+from legor1.training.base.labels import NONE, Area, label_claim, label_tokens
 
 BINARY = ("Yes.", "No.")
 UNCHANGED = 0.1  # share of the steps whose picture shows nothing that was added
@@ -161,6 +163,21 @@ class Booklet:
 def random_booklet(rng: np.random.Generator, size: Size, budget: PixelBudget) -> Booklet:
     """Return a booklet with a random look and wording."""
     return Booklet(random_look(rng), random_convention(rng), size, budget)
+
+
+def paper(recipe: Recipe) -> tuple[tuple[Size, ...], PixelBudget]:
+    """Return the sizes of a recipe's images, and its pixel budget."""
+    return parse_sizes(",".join(recipe["image_sizes"])), DEFAULT.budget(**recipe["pixel_budget"])
+
+
+def booklets(
+    recipe: Recipe, purpose: str, count: int
+) -> Iterator[tuple[np.random.Generator, Booklet]]:
+    """Yield so many random booklets of a recipe, the sizes in turn, each with its generator."""
+    sizes, budget = paper(recipe)
+    for number in range(count):
+        rng = generator(recipe["seed"], purpose, str(number))
+        yield rng, random_booklet(rng, sizes[number % len(sizes)], budget)
 
 
 def lie_about(

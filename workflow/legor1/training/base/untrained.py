@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from legor1.core.errors import UserError
-from legor1.core.seeding import generator
-from legor1.data.synthetic.dataset import parse_sizes
 from legor1.models.family import Model, Processor, Recipe
 from legor1.models.qwen2_5_vl_tiny import make_model, make_processor, make_tokenizer
 from legor1.models.registry import DEFAULT
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.prompts import REASONING
-from legor1.training.base.questions import random_booklet
+from legor1.training.base.questions import booklets
 
 NUMBERS = range(10, 512)  # coordinates, each one token
 DIRECTIVES = [task.prompt.directive for task in TASKS.values()]
@@ -59,11 +57,8 @@ def make_untrained(recipe: Recipe) -> tuple[Model, Processor]:
 
 def _words(recipe: Recipe) -> set[str]:
     """Return questions and answers of some booklets."""
-    sizes, texts = parse_sizes(",".join(recipe["image_sizes"])), set()
-    budget = DEFAULT.budget(**recipe["pixel_budget"])
-    for number in range(BOOKLETS):
-        rng = generator(recipe["seed"], "words", str(number))
-        booklet = random_booklet(rng, sizes[number % len(sizes)], budget)
+    texts = set()
+    for rng, booklet in booklets(recipe, "words", BOOKLETS):
         for scene in (*booklet.model(rng), booklet.call_out(rng)):
             texts |= {text for asked in scene.questions for text in (asked.text, asked.answer)}
     return texts
