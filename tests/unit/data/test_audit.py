@@ -16,8 +16,7 @@ from legor1.core.files import write_json
 from legor1.core.seeding import pick
 from legor1.data.audit import leaks, shortcuts
 from legor1.data.audit.audit import write_audit
-from legor1.data.audit.finding import accuracy, share
-from legor1.data.audit.material import Material, read, step_of
+from legor1.data.audit.evidence import Material, accuracy, read, share, step_of
 from legor1.data.conversations import Conversations, write_conversations
 from legor1.data.instances import Row, write_instances
 from legor1.data.lego_arta.index import index

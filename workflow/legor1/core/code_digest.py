@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 from legor1.core.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
@@ -27,22 +29,8 @@ COMMANDS = PACKAGE / "cli" / "stages.py"
 METHODS = ("sft", "grpo")  # which the training's launcher starts by name
 EVERYTHING = ("TASK", "reward")
 READ = {  # of a task, by the stages that read any of it
-    "index": ("rows",),
-    "split": ("answer",),
-    "convert": ("prompt", "answer"),
-    "export": ("answer",),
-    "import-answers": ("answer",),
-    "audit": ("prompt", "answer"),
-    "build-base": ("prompt", "answer", "plan", "scoring"),
-    "train grpo": ("format", "reward"),
-    "baselines": ("baselines",),
-    "score": ("scoring", "summary"),
-    "compare": ("scoring",),
-    "probe-reward": ("answer", "baselines", "format", "reward"),
-    "ablation-measure": ("scoring",),
-    "report": EVERYTHING,
-    "figure1": EVERYTHING,
-    "ablation-page": EVERYTHING,
+    stage: tuple(fields)
+    for stage, fields in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes()).items()
 }
 
 

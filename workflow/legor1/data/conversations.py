@@ -17,10 +17,8 @@ from pathlib import Path
 from legor1.core import files
 from legor1.core.seeding import pick
 from legor1.data.demonstrations import Demonstrations, asked
-from legor1.data.instances import COPY, Record, check_known
+from legor1.data.instances import COPY, SIDES, Record, check_known
 from legor1.tasks import prompts
-
-SIDES = ("train", "test")
 
 
 class Conversations:

@@ -9,6 +9,7 @@ from legor1.core import files
 from legor1.core.errors import UserError
 
 SCHEMA_VERSION = 2
+SIDES = ("train", "test")  # of a split
 COPY = "@step_dataset"  # ends the id of a true state whose image lies beside the falsified one
 
 Record = dict[str, Any]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from legor1.core import files
 from legor1.data.audit import leaks, shortcuts
-from legor1.data.audit.finding import CONFIDENCE, REPLICATES, SEED
-from legor1.data.audit.material import read
+from legor1.data.audit.evidence import CONFIDENCE, REPLICATES, SEED, read
 
 
 def write_audit(

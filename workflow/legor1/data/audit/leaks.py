@@ -8,8 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from operator import itemgetter
 
-from legor1.data.audit.finding import Finding, share
-from legor1.data.audit.material import Material, step_of
+from legor1.data.audit.evidence import Finding, Material, share, step_of
 from legor1.data.demonstrations import boxes
 from legor1.data.fingerprints import Lookalikes
 from legor1.data.instances import Record

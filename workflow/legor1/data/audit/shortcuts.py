@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from legor1.data.audit.finding import Finding, accuracy
-from legor1.data.audit.material import SIDES, Material
-from legor1.data.instances import Record
+from legor1.data.audit.evidence import Finding, Material, accuracy
+from legor1.data.instances import SIDES, Record
 from legor1.tasks.discovery import of_kind
 from legor1.tasks.metrics.binary import confusion
 
