@@ -22,7 +22,7 @@ from legor1.data.split import split
 from legor1.inference.transformers_engine import TransformersEngine
 from legor1.inference.vllm_engine import VllmEngine
 from legor1.report.gallery import pictures as gallery
-from legor1.training.sft_examples import Pictures, Upright
+from legor1.training.fast.packed_trainer import Pictures, Upright
 
 NAME = "object_dataset/lego/m/images/1_eop.png"
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 4)).astype(np.uint8)

@@ -10,9 +10,9 @@ from trainer_cases import TINY
 from transformers import AutoProcessor
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from legor1.training import sft_examples as module
-from legor1.training.sft_examples import Examples, Pictures, collate
-from legor1.training.sft_examples import opened as decoded
+from legor1.training.fast import packed_trainer as module
+from legor1.training.fast.packed_trainer import Examples, Pictures, collate
+from legor1.training.fast.packed_trainer import opened as decoded
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from trl import SFTConfig, SFTTrainer
 
 from legor1.models.family import Model, Recipe
 from legor1.tasks.prompts import answer, assistant
-from legor1.training.fast.packed_trainer import PackedSFTTrainer, obstacle
+from legor1.training.fast.packed_trainer import PackedSFTTrainer, Upright, obstacle
 from legor1.training.job import Job, main
-from legor1.training.sft_examples import Upright
 
 
 def trainer_for(model: Model, settings: Recipe, *, quiet: bool = False) -> type[SFTTrainer]:
