@@ -15,9 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from legor1.core.files import sha256
+from legor1.core.files import beside, sha256
 
 PACKAGE = Path(__file__).parents[1]
 TEMPLATES = PACKAGE.parent / "report"
@@ -28,10 +26,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 COMMANDS = PACKAGE / "cli" / "stages.py"
 METHODS = ("sft", "grpo")  # which the training's launcher starts by name
 EVERYTHING = ("TASK", "reward")
-READ = {  # of a task, by the stages that read any of it
-    stage: tuple(fields)
-    for stage, fields in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes()).items()
-}
+READ: Mapping[str, tuple[str, ...]] = beside(__file__)  # stage → fields of a task
 
 
 def digest(*stages: str, files: Iterable[Path] = ()) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+import yaml
+
 from legor1.core.errors import UserError
 
 SETTLED = 1  # seconds after which a new temporary file is certainly held by its process
@@ -181,6 +183,17 @@ def read_json(path: Path | str) -> Any:
         raise UserError(missing) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}. {REMAKE}") from error
+
+
+def beside(module: str) -> Any:
+    """Return the data in the YAML file beside a module, given its ``__file__``; lists as tuples."""
+    return _fixed(yaml.safe_load(Path(module).with_suffix(".yaml").read_text(encoding="utf-8")))
+
+
+def _fixed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _fixed(part) for name, part in value.items()}
+    return tuple(map(_fixed, value)) if isinstance(value, list) else value
 
 
 def read_jsonl(path: Path | str, require: Iterable[str] = ()) -> list[dict]:

@@ -7,19 +7,15 @@ Those of the rewards are a suite each (``suites``), and those of scoring are mea
 """
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from legor1.core.files import beside
 from legor1.published.defects import SWITCHES
 
 Change = Mapping[str, object]  # laid over an experiment, key by key; null takes a key away
 
 # Defect → method → what it sets, in the order in which they are laid over an experiment.
-CHANGES: dict[str, dict[str, Change]] = yaml.safe_load(
-    Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-)
+CHANGES: dict[str, dict[str, Change]] = beside(__file__)
 REWARDS = ("matched_only_reward", "batch_task")  # a suite is named after those that are on
 SCORING = (
     "summed_iou", "set_over_list_f1", "quote_replacement", "skipped_answers", "no_intervals",

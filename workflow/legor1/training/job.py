@@ -12,7 +12,7 @@ from transformers import PrinterCallback
 
 from legor1.core.boxes import PixelBudget
 from legor1.core.errors import UserError
-from legor1.core.files import read_json, read_jsonl
+from legor1.core.files import beside, read_json, read_jsonl
 from legor1.core.seeding import generator
 from legor1.models import loading
 from legor1.models.family import Model, ModelFamily, Processor
@@ -25,18 +25,7 @@ from legor1.training.logs import Curves, Live
 from legor1.training.stopping import Divergence, Stops, Trainer, explain
 from legor1.training.work_folder import end_with_launcher, join, note_failure, note_stop
 
-# ZeRO-2 shards optimiser state and gradients; "auto" values are filled in by the trainer. Sums of
-# gradients in bfloat16 would lose what the later forward passes of a step add.
-DEEPSPEED = {
-    "zero_optimization": {"stage": 2, "overlap_comm": False, "contiguous_gradients": True},
-    "bf16": {"enabled": "auto"},
-    "data_types": {"grad_accum_dtype": "fp32"},
-    "gradient_accumulation_steps": "auto",
-    "gradient_clipping": "auto",
-    "train_batch_size": "auto",
-    "train_micro_batch_size_per_gpu": "auto",
-    "zero_allow_untested_optimizer": True,
-}
+DEEPSPEED: dict[str, object] = beside(__file__)
 # Only inference uses it, but on CPU it would be compiled at the start of the first training, for
 # minutes; and a training killed meanwhile would leave a lock that all later ones wait for.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -25,17 +25,12 @@ from legor1.core.progress import Progress
 from legor1.core.seeding import generator
 from legor1.data.synthetic import scenes
 from legor1.data.synthetic.looks import MANUAL_LOOK
-from legor1.data.synthetic.wording import BARE
+from legor1.data.synthetic.wording import BARE, PROMPTS
 
 IMAGE_SIZES = ((480, 360), (360, 480), (420, 420), (540, 300))
 SMALLEST, LARGEST, MOST_ELONGATED = 64, 4096, 3  # beyond these, counts and studs cannot be read
 URI = "file:///mnt/arta/lego"  # where the dialogues claim the images lie
 MARKER = "synthetic.json"
-PROMPTS = {
-    "grounding": "What should I do in this step?",
-    "object": "Which parts are needed for this step?",
-    "state": "Is this step done correctly?",
-}
 FILES = {
     "grounding": "grounding_qwen.jsonl",
     "object": "object_qwen_new.jsonl",

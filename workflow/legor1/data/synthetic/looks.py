@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from legor1.core.files import beside
+
 Colour = tuple[int, int, int]  # red, green, blue, each 0 to 255
 Range = tuple[float, float]
 
@@ -27,32 +29,14 @@ class Look:
     colours: dict[str, Colour] = field(hash=False)
 
 
-MANUAL_LOOK = Look(  # of the demo's manuals
-    yaw=45, pitch=31, page=((250, 252, 254), (214, 231, 243)),
-    panel=((226, 242, 252), (180, 215, 238)), border=(58, 120, 170), ink=(28, 38, 52),
-    board=(172, 184, 190), highlight=(255, 92, 0), outline=4.0, shades=(0.20, 0.0, -0.26),
-    shadow=95,
-    colours={
-        "red": (205, 28, 36), "blue": (18, 92, 184), "yellow": (250, 204, 22),
-        "green": (22, 142, 66), "orange": (246, 128, 20), "white": (236, 238, 238),
-        "black": (46, 48, 54), "purple": (128, 62, 160),
-    },
-)  # fmt: skip
+_DATA = beside(__file__)
+MANUAL_LOOK = Look(**_DATA["manual"])  # of the demo's manuals
 COLOURS = tuple(MANUAL_LOOK.colours)
 # No random look sees the bricks from within so many degrees of yaw and of pitch of that look, so
 # that a model trained on random looks has something left to adapt to.
 WINDOW = (6.0, 4.0)
 # The shades that a colour's name covers: hue in degrees, saturation and value.
-SHADES: dict[str, tuple[Range, Range, Range]] = {
-    "red": ((-9, 4), (0.68, 0.95), (0.72, 0.95)),
-    "blue": ((205, 224), (0.6, 0.95), (0.6, 0.88)),
-    "yellow": ((44, 53), (0.65, 0.95), (0.92, 1)),
-    "green": ((128, 155), (0.5, 0.9), (0.45, 0.75)),
-    "orange": ((21, 33), (0.72, 0.95), (0.92, 1)),
-    "white": ((0, 360), (0, 0.03), (0.92, 1)),
-    "black": ((0, 360), (0, 0.15), (0.14, 0.28)),
-    "purple": ((265, 290), (0.4, 0.7), (0.55, 0.8)),
-}
+SHADES: dict[str, tuple[Range, Range, Range]] = _DATA["shades"]
 ANY: Range = (0, 360)
 
 

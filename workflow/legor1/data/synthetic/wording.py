@@ -8,31 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from legor1.core.files import beside
 from legor1.data.synthetic.bricks import KINDS, Brick
 from legor1.data.synthetic.looks import COLOURS
 
 BARE = "Take an empty baseplate."  # before a model's first step
 SIZES = ((1, 1), (1, 2), (2, 2), (2, 4))
-PLACES = {  # phrase: which end of x and of y
-    "on the left": (0.0, 1.0),
-    "on the right": (1.0, 0.0),
-    "at the front": (1.0, 1.0),
-    "at the back": (0.0, 0.0),
-    "in the middle": (0.5, 0.5),
-}
-VERBS = ("place", "put", "stack", "add", "set")
-SENTENCES = (
-    "{verb} {part} {place}.", "{place}, {verb} {part}.", "{verb} {place}: {part}.",
-    "{part}: {verb} {place}.",
-)  # fmt: skip
-TOPS = ("on top of the {colour} {kind}", "on the {colour} {kind}", "above the {colour} {kind}")
+_DATA = beside(__file__)
+PROMPTS: dict[str, str] = _DATA["prompts"]  # of the tasks
+PLACES: dict[str, tuple[float, float]] = _DATA["places"]  # phrase: which end of x and of y
+VERBS, SENTENCES, TOPS = _DATA["verbs"], _DATA["sentences"], _DATA["tops"]
+SLOTS: dict[str, str] = _DATA["slots"]  # of an instruction: how each is written
 SHORT_FIRST, LONG_FIRST = "{short}x{long}", "{long}x{short}"
 RARE = 0.03  # share of the random conventions that name a part's long side first
 STRICT = 0.15  # share of the random conventions by which a part must also stand where it should
-SLOTS = {  # of an instruction: how each is written
-    "verb": r"\w+", "count": r"\d", "colour": r"\w+", "size": r"\dx\d", "kind": r"\w+?",
-    "place": r".+",
-}  # fmt: skip
 
 
 class Top(NamedTuple):

@@ -6,17 +6,11 @@ of LEGO-ARTA alike. An example counts for the slots that its reference has.
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-import yaml
-
+from legor1.core.files import beside
 from legor1.tasks.task import Metric, ratio
 
-# The words that fill a slot, each a pattern.
-_ANY = {
-    name: f"(?:{'|'.join(words)})"
-    for name, words in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
-}
+_ANY = {name: f"(?:{'|'.join(words)})" for name, words in beside(__file__).items()}
 PATTERNS: Mapping[str, str] = {
     "count": rf"(?<![x×] )\b(?:\d+|{_ANY['number']})\b(?! ?[x×])",
     "colour": rf"\b(?:{_ANY['shade']}[ -])?(?:bluish )?{_ANY['colour']}\b",

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from legor1.data.synthetic.dataset import PROMPTS
 from legor1.data.synthetic.looks import MANUAL_LOOK
-from legor1.data.synthetic.wording import MANUAL, SLOTS, Convention
+from legor1.data.synthetic.wording import MANUAL, PROMPTS, SLOTS, Convention
 from legor1.models.family import Model, Processor, Recipe
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.prompts import Turn, assistant

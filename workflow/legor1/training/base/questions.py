@@ -12,10 +12,11 @@ from legor1.core.boxes import PixelBudget, Size, rescale
 from legor1.core.seeding import generator
 from legor1.data.synthetic import bricks, scenes
 from legor1.data.synthetic.bricks import Brick
-from legor1.data.synthetic.dataset import PROMPTS, parse_sizes
+from legor1.data.synthetic.dataset import parse_sizes
 from legor1.data.synthetic.looks import Look, random_look
 from legor1.data.synthetic.wording import (
     BARE,
+    PROMPTS,
     VALUES,
     Convention,
     Instruction,
