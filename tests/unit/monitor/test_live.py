@@ -11,7 +11,7 @@ from watching import wait_for
 
 from legor1.core.files import read_json
 from legor1.monitor import run_files as reading
-from legor1.training import logs as status
+from legor1.training import callbacks as status
 from legor1.training.work_folder import HISTORY, PROGRESS
 
 CONTROL = TrainerControl()
@@ -71,7 +71,7 @@ def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(status, "write_json", refuse)
     monkeypatch.setattr(status, "write_jsonl", refuse)
-    monkeypatch.setattr(status.Live, "_append", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     train(tmp_path, [{"loss": 2.5}])
     train(tmp_path / "that/is/not/there", [{"loss": 2.5}])
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from legor1.training import stopping, work_folder
+from legor1.training import callbacks, work_folder
 
 STATE = SimpleNamespace(global_step=3, max_steps=9)
 
@@ -12,7 +12,7 @@ STATE = SimpleNamespace(global_step=3, max_steps=9)
 @pytest.fixture
 def stops(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    yield stopping.Stops(SimpleNamespace(deadline=None, work=tmp_path))
+    yield callbacks.Stops(SimpleNamespace(deadline=None, work=tmp_path))
     signal.signal(signal.SIGTERM, before)
 
 
@@ -40,8 +40,8 @@ def test_a_request_stops_it(stops, tmp_path):
 
 def test_the_longest_step_decides_whether_there_is_time_for_more(stops, monkeypatch):
     now = time.time()
-    monkeypatch.setattr(stopping.time, "time", lambda: now)
-    stops.job.deadline = now + stopping.SECONDS_TO_SAVE + 50
+    monkeypatch.setattr(callbacks.time, "time", lambda: now)
+    stops.job.deadline = now + callbacks.SECONDS_TO_SAVE + 50
     stops.last = now - 20
     assert step(stops) is None  # two more of 20 seconds are possible
     assert step(stops) is None

@@ -4,7 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import TrainerControl, TrainerState
 
-from legor1.training.logs import Curves
+from legor1.training.callbacks import Curves
 
 
 def read(folder):

@@ -13,8 +13,7 @@ from legor1.core import files, provenance
 from legor1.models.card import card
 from legor1.models.family import Model
 from legor1.models.lora import checked_weights
-from legor1.training.logs import numbers
-from legor1.training.stopping import Job, Trainer
+from legor1.training.callbacks import Job, Trainer, numbers
 
 
 def publish(job: Job, trainer: Trainer, seconds: float) -> None:

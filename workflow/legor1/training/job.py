@@ -20,9 +20,8 @@ from legor1.models.lora import attached, settings
 from legor1.models.registry import base_folder, family_of
 from legor1.tasks.prompts import chat_messages
 from legor1.training.adapter import publish, to_full_precision
+from legor1.training.callbacks import Curves, Divergence, Live, Stops, Trainer, explain
 from legor1.training.fast.exact_resume import Checkpoints
-from legor1.training.logs import Curves, Live
-from legor1.training.stopping import Divergence, Stops, Trainer, explain
 from legor1.training.work_folder import end_with_launcher, join, note_failure, note_stop
 
 DEEPSPEED: dict[str, object] = beside(__file__)

@@ -21,7 +21,7 @@ from trl.trainer.utils import RepeatSampler
 
 from legor1.core.errors import UserError
 from legor1.training import work_folder
-from legor1.training.stopping import Arguments, Control, State, Trainer
+from legor1.training.callbacks import Arguments, Control, State, Trainer
 
 OWN_FILE = "progress_{}.pt"  # a process's part of a checkpoint
 FULL = (errno.ENOSPC, errno.EDQUOT)
