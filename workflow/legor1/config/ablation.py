@@ -81,7 +81,8 @@ def expanded(config: Config) -> Config:
     """Return the config whose experiments are its ablation's; a UserError if a setting misfits."""
     values: Mapping[str, Mapping[Any, Change]]
     values = config.ablation.settings if config.ablation else {}
-    experiments, protocols = {}, {}
+    experiments: dict[str, Experiment] = {}
+    protocols: dict[str, Protocol] = {}
     for variant in variants(config):
         own = config.experiments[variant.of]
         given = published_settings.changed(own.as_mapping(), variant.defects, values)

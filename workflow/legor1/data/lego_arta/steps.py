@@ -10,6 +10,7 @@ from typing import NamedTuple
 from legor1.core.files import Rejected, locate
 from legor1.data.lego_arta.dialogues import storable
 
+NOT_UNDERSTOOD = "metadata not understood"
 GLUED_FAKE = re.compile(r"(?<!_)(?=fake\d+\.[^./]+$)")  # where a name lacks the _ before fake
 _FAKE = re.compile(r"_fake\d+(?=\.[^./]+$)")
 _STEP_NUMBER = re.compile(r"[_-](\d{1,9})_step")
@@ -83,17 +84,15 @@ def read_manuals(root: Path) -> Manuals:
             text = locate(root, file).read_text(encoding="utf-8-sig", errors="replace")
             content = json.loads(text)
             manual, instructions = str(content["manual_id"]), list(content["instructions"])
-        except Rejected as rejected:
-            manuals.rejected.append((file, 0, str(rejected)))
-            continue
-        except (ValueError, KeyError, TypeError, RecursionError):
-            manuals.rejected.append((file, 0, "metadata not understood"))
+        except (Rejected, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, Rejected) else NOT_UNDERSTOOD
+            manuals.rejected.append((file, 0, reason))
             continue
         for position, instruction in enumerate(instructions, 1):
             try:
                 _add(manuals, manual, instruction)
             except (ValueError, KeyError, TypeError, OverflowError):
-                manuals.rejected.append((file, position, "metadata not understood"))
+                manuals.rejected.append((file, position, NOT_UNDERSTOOD))
     return manuals
 
 
