@@ -8,7 +8,7 @@ is shown, and what it says, is converted here.
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,10 +148,14 @@ def to_percent(text: str, size: Size) -> str:
 
 
 def _from_tags(text: str, size: Size) -> str:
-    items = []
-    for label, *box in _TAG.findall(text):
-        x1, y1, x2, y2 = rescale([float(number) for number in box], PERCENT, size)
-        items.append({"bbox_2d": [round(x1), round(y1), round(x2), round(y2)], "label": label})
+    found = _TAG.findall(text)
+    boxes = [rescale([float(number) for number in box], PERCENT, size) for _, *box in found]
+    return as_json([[*map(round, box)] for box in boxes], [label for label, *_ in found])
+
+
+def as_json(boxes: Iterable[Sequence[float]], labels: Iterable[str]) -> str:
+    """Return boxes and their labels as the JSON list that an answer of the object task is."""
+    items = [{"bbox_2d": [*box], "label": label} for box, label in zip(boxes, labels, strict=True)]
     return json.dumps(items, ensure_ascii=False)
 
 

@@ -94,9 +94,7 @@ def image_size(file: BinaryIO) -> Size:
             file.seek(-len(end), os.SEEK_END)
             if file.read() == end:
                 return image.size
-    size = decode(file)[0].size
-    _check(size)
-    return size
+    return decode(file)[0].size
 
 
 def _rgb(image: "Image") -> "Image":

@@ -1,13 +1,12 @@
 """The object task: find the parts that the step needs, each with its box and label."""
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
-from legor1.core.boxes import iou_matrix
+from legor1.core.boxes import as_json, iou_matrix
 from legor1.core.errors import UserError
 from legor1.tasks import task as spec
 from legor1.tasks.metrics import box_frame, detection
@@ -122,7 +121,7 @@ def mean_box(train: list[spec.Row]) -> spec.Answer:
 
     def answer(row: spec.Row) -> str:
         box = (mean * _sides(row)).round().astype(int).tolist()
-        return json.dumps([{"bbox_2d": box, "label": label}], ensure_ascii=False)
+        return as_json([box], [label])
 
     return answer
 

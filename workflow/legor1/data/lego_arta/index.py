@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from legor1.core import files
-from legor1.core.boxes import Size
+from legor1.core.boxes import Size, as_json
 from legor1.core.errors import UserError
 from legor1.core.files import MISSING, Rejected, locate, open_below
 from legor1.core.images import image_size
@@ -170,7 +170,7 @@ class Index:
             try:
                 self.rows[identity] = row._replace(
                     response=object_answers.canonical(boxes, size, frame),
-                    file_response=object_answers.as_filed(boxes),
+                    file_response=as_json(boxes.boxes, boxes.labels),
                     file_frame="percent" if boxes.percent else frame or "",
                 )
             except Rejected as rejected:

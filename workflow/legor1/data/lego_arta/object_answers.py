@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from legor1.core.boxes import PERCENT, Box, Size, rescale
+from legor1.core.boxes import PERCENT, Box, Size, as_json, rescale
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected
 from legor1.data.lego_arta.dialogues import Dialogue, storable
@@ -147,14 +147,7 @@ def canonical(objects: Objects, size: Size, frame: Frame | None) -> str:
         if x1 >= x2 or y1 >= y2:
             raise Rejected("empty box")
         boxes.append((x1, y1, x2, y2))
-    return as_filed(objects._replace(boxes=tuple(boxes)))
-
-
-def as_filed(objects: Objects) -> str:
-    """Return the answer as JSON text, with the numbers that the dataset's file has."""
-    pairs = zip(objects.boxes, objects.labels, strict=True)
-    rows = [{"bbox_2d": box, "label": label} for box, label in pairs]
-    return json.dumps(rows, ensure_ascii=False)
+    return as_json(boxes, objects.labels)
 
 
 def _number(text: str) -> float:

@@ -1,6 +1,5 @@
 """What the base model is asked: many questions about each scene of a random booklet."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from legor1.core.boxes import PixelBudget, Size, rescale
+from legor1.core.boxes import PixelBudget, Size, as_json, rescale
 from legor1.core.seeding import generator
 from legor1.data.synthetic import bricks, scenes
 from legor1.data.synthetic.bricks import Brick
@@ -74,11 +73,11 @@ class Booklet:
         """Return a part call-out: which parts there are, what is at a place, where a part is."""
         image, boxes = scenes.draw_call_out(rng, self.size, self.look)
         parts = [(self._shown(box), part) for box, part in boxes]
-        answer = [{"bbox_2d": box, "label": self.convention.label(part)} for box, part in parts]
-        questions = [Question("object", query("object", PROMPTS["object"]), json.dumps(answer))]
+        labels = [self.convention.label(part) for _, part in parts]
+        answer = as_json([box for box, _ in parts], labels)
+        questions = [Question("object", query("object", PROMPTS["object"]), answer)]
         for at in rng.permutation(len(parts))[:3]:
-            box, part = parts[at]
-            label = self.convention.label(part)
+            box, label = parts[at][0], labels[at]
             questions.append(_what(box, label) if rng.random() < 0.6 else _where(label, box))
         areas = [Area.of_box(box, part) for box, part in parts]
         return Scene(image, questions, label_tokens(self._target, areas))
