@@ -9,11 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from legor1.config.models import Ablation, Config, Experiment, Protocol, Trained
-from legor1.config.validation_errors import describe
-from legor1.core.errors import UserError, nearest
+from legor1.config.validation_errors import validated
+from legor1.core.errors import UserError, no_such
 from legor1.published import defects, published_settings
 from legor1.published.published_settings import Change
 
@@ -91,7 +89,9 @@ def expanded(config: Config) -> Config:
         protocols[variant.protocol] = Protocol(defects=data or "none", object_format=shape)
         for seed, name in variant.experiments.items():
             drawn = {"seed": seed} if isinstance(own, Trained) else {}
-            experiments[name] = _checked(name, given | {"protocol": variant.protocol} | drawn)
+            wrong = f"ablation.settings makes the experiment {name} wrong"
+            settings = given | {"protocol": variant.protocol} | drawn
+            experiments[name] = validated(Experiment, settings, wrong)
     made = {"experiments": experiments, "protocols": protocols, "columns": None, "seeds": []}
     return config.model_copy(update=made | {"ablation": None})
 
@@ -103,10 +103,9 @@ def problems(config: Config) -> Iterator[str]:
         return
     for name in block.of:
         if name not in config.experiments:
-            near = nearest(name, config.experiments)
-            yield f"ablation.of: there is no experiment {name!r}. Did you mean {near}? Remedy: " + (
-                f"name some of {', '.join(config.experiments)}."
-            )
+            remedy = f"name some of {', '.join(config.experiments)}"
+            missing = no_such(f"experiment {name!r}", name, config.experiments, remedy)
+            yield f"ablation.of: {missing}"
             continue
         if name not in (config.columns or config.experiments):
             yield f"ablation.of: columns leaves {name} out. Remedy: add it there."
@@ -159,14 +158,3 @@ def _protocol(config: Config, own: Experiment, around: str, switched: Collection
     name = f"{around}_{SWITCHED[around]}_{named(data)}" if data else around
     shape = config.protocols[own.protocol].object_format
     return name if shape == "json" else f"{name}_as_{shape}"
-
-
-def _checked(name: str, settings: dict[str, Any]) -> Experiment:
-    try:
-        experiment: Experiment = TypeAdapter(Experiment).validate_python(settings)
-    except ValidationError as error:
-        wrong = "\n  ".join(describe(error, Experiment))
-        raise UserError(
-            f"ablation.settings makes the experiment {name} wrong:\n  {wrong}"
-        ) from error
-    return experiment

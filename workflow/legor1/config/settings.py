@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from legor1.config import ablation
 from legor1.config.models import Base, Config, Dataset, Experiment, GrpoTraining, Trained, Training
-from legor1.config.validation_errors import alternatives, describe
-from legor1.core.errors import UserError, nearest
+from legor1.config.validation_errors import alternatives, validated
+from legor1.core.errors import UserError, no_such
 from legor1.evaluation import suites
 from legor1.evaluation.suites import SUITES
 from legor1.published import defects
@@ -103,14 +102,10 @@ def typed(config: Mapping[str, object]) -> Config:
 
     A UserError names all keys that are unknown or missing, and all values that are wrong.
     """
-    try:
-        settings = Config.model_validate(config)
-    except ValidationError as error:
-        wrong = describe(error, Config)
-    else:
-        wrong = list(_contradictions(settings))
-    if wrong:
-        raise UserError("the config has errors:\n  " + "\n  ".join(dict.fromkeys(wrong)))
+    wrong = "the config has errors"
+    settings: Config = validated(Config, config, wrong)
+    if problems := dict.fromkeys(_contradictions(settings)):
+        raise UserError(f"{wrong}:\n  " + "\n  ".join(problems))
     names = settings.columns or settings.experiments
     experiments = {name: settings.experiments[name] for name in names}
     experiments |= {
@@ -246,8 +241,7 @@ def _start_contradictions(config: Config, name: str, experiment: Trained) -> Ite
 
 
 def _missing(path: str, what: str, name: str, known: Collection[str], remedy: str) -> str:
-    near = f" Did you mean {nearest(name, known)}?" if known else ""
-    return f"{path}: there is no {what.format(name)}.{near} Remedy: {remedy}."
+    return f"{path}: {no_such(what.format(name), name, known, remedy)}"
 
 
 def _training_contradictions(path: str, training: Training, processes: int) -> Iterator[str]:

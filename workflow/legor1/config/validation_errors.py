@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from legor1.core.errors import nearest
+from legor1.core.errors import UserError, nearest
 
 TAG = "method"  # which says what kind of experiment it is
 FOLLOWS = "default_factory_not_called"  # since a key that the default depends on is wrong
@@ -29,10 +29,13 @@ class Place(NamedTuple):
         return models[0] if len(models) == 1 else None
 
 
-def describe(error: ValidationError, of: object) -> list[str]:
-    """Return one line a problem of a value that was to be ``of`` some type."""
-    lines = (_line(detail, of) for detail in error.errors() if detail["type"] != FOLLOWS)
-    return list(dict.fromkeys(lines))
+def validated(of: Any, value: object, wrong: str) -> Any:
+    """Return ``value`` as one ``of`` some type; a UserError lists what is ``wrong`` with it."""
+    try:
+        return TypeAdapter(of).validate_python(value)
+    except ValidationError as error:
+        lines = (_line(detail, of) for detail in error.errors() if detail["type"] != FOLLOWS)
+        raise UserError(f"{wrong}:\n  " + "\n  ".join(dict.fromkeys(lines))) from error
 
 
 def _line(detail: Mapping[str, Any], of: object) -> str:

@@ -1,7 +1,7 @@
 """The exceptions that a user is meant to see, and the name that a misspelt one resembles."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class UserError(Exception):
@@ -19,3 +19,9 @@ class Stopped(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that ``name`` resembles most."""
     return difflib.get_close_matches(name, list(known), 1, cutoff=0)[0]
+
+
+def no_such(what: str, name: str, known: Collection[str], remedy: str) -> str:
+    """Return what is to be said of a ``name`` that is none of those that are ``known``."""
+    near = f" Did you mean {nearest(name, known)}?" if known else ""
+    return f"there is no {what}.{near} Remedy: {remedy}."

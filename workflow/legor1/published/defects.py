@@ -7,7 +7,7 @@ and evaluation, which are settings of an experiment or of the scoring.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from legor1.core.errors import UserError, nearest
+from legor1.core.errors import UserError, no_such
 
 SWITCHES = (
     "self_demo", "test_demos_in_training", "row_split", "oracle_demo_count",
@@ -67,7 +67,5 @@ def known(kind: str, names: Iterable[str], all_names: Collection[str]) -> None:
     """Raise a UserError that says of the first name that is none of its kind which is nearest."""
     for name in names:
         if name not in all_names:
-            raise UserError(
-                f"there is no {kind} {name!r}. Did you mean {nearest(name, all_names)}? "
-                f"Remedy: use some of {', '.join(sorted(all_names))}."
-            )
+            remedy = f"use some of {', '.join(sorted(all_names))}"
+            raise UserError(no_such(f"{kind} {name!r}", name, all_names, remedy))
