@@ -10,7 +10,6 @@ class DataLayout:
     """Paths of a dataset and of what is made of it, each starting with ``root``."""
 
     def __init__(self, root: str) -> None:
-        self.root = root
         self.tree = f"{root}/tree"
         self.manifest = f"{root}/manifest.json"
         self.instances = f"{root}/instances.parquet"

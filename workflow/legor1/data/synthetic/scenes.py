@@ -167,10 +167,8 @@ def _fits(standing: Sequence[Brick], added: Sequence[Brick], look: Look) -> bool
 
 def falsify(rng: np.random.Generator, step: Step, look: Look) -> tuple[Brick, ...]:
     """Return what is added when the step is done wrongly: nothing, elsewhere, another colour."""
-    how, first = (
-        str(rng.choice(list(FALSIFICATIONS), p=list(FALSIFICATIONS.values()))),
-        step.added[0],
-    )
+    how = str(rng.choice(list(FALSIFICATIONS), p=list(FALSIFICATIONS.values())))
+    first = step.added[0]
     if not step.before and how == "missing":
         how = "moved"  # or the board would be bare, in every manual
     if how == "recoloured":

@@ -21,14 +21,7 @@ from legor1.core.seeding import generator
 from legor1.models.family import Processor, Recipe
 from legor1.tasks.discovery import TASKS
 from legor1.training.base.labels import NONE
-from legor1.training.base.questions import (
-    BINARY,
-    Booklet,
-    Question,
-    Scene,
-    paper,
-    random_booklet,
-)
+from legor1.training.base.questions import BINARY, Booklet, Question, Scene, paper, random_booklet
 
 ROW = 256  # tokens, unless one example is longer
 VERDICT, REST, WORD = 5.0, 0.3, 1.5  # weights in the loss: of yes or no, what follows it, and words

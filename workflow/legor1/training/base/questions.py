@@ -9,21 +9,11 @@ from PIL import Image
 
 from legor1.core.boxes import PixelBudget, Size, as_json, rescale
 from legor1.core.seeding import generator
-from legor1.data.synthetic import bricks, scenes
+from legor1.data.synthetic import bricks, scenes, wording
 from legor1.data.synthetic.bricks import Brick
 from legor1.data.synthetic.dataset import parse_sizes
 from legor1.data.synthetic.looks import Look, random_look
-from legor1.data.synthetic.wording import (
-    BARE,
-    PROMPTS,
-    VALUES,
-    Convention,
-    Instruction,
-    Part,
-    Top,
-    Value,
-    random_convention,
-)  # fmt: skip
+from legor1.data.synthetic.wording import Convention, Instruction, Part, Top, Value
 from legor1.models.family import Recipe
 from legor1.models.registry import DEFAULT
 from legor1.tasks.prompts import query
@@ -75,7 +65,7 @@ class Booklet:
         parts = [(self._shown(box), part) for box, part in boxes]
         labels = [self.convention.label(part) for _, part in parts]
         answer = as_json([box for box, _ in parts], labels)
-        questions = [Question("object", query("object", PROMPTS["object"]), answer)]
+        questions = [Question("object", query("object", wording.PROMPTS["object"]), answer)]
         for at in rng.permutation(len(parts))[:3]:
             box, label = parts[at][0], labels[at]
             questions.append(_what(box, label) if rng.random() < 0.6 else _where(label, box))
@@ -84,7 +74,7 @@ class Booklet:
 
     def model(self, rng: np.random.Generator) -> Iterator[Scene]:
         """Yield the steps of one model: what was done, whether it was told, details of it."""
-        previous = BARE
+        previous = wording.BARE
         for number, step in enumerate(scenes.grow_model(rng, self.look), 1):
             told, added = step.instruction, step.added
             if rng.random() < UNCHANGED:
@@ -100,7 +90,7 @@ class Booklet:
         self, rng: np.random.Generator, step: scenes.Step, previous: str
     ) -> Iterator[Question]:
         told = step.instruction
-        asked = query("grounding", PROMPTS["grounding"], previous)
+        asked = query("grounding", wording.PROMPTS["grounding"], previous)
         yield Question("grounding", asked, self.convention.words(told), TOLD)
         lies = {lie_about(rng, told, step.before)[1]: None for _ in range(LIES)}
         accepted = sum(self.convention.accepts(lie, told) for lie in lies)
@@ -112,7 +102,7 @@ class Booklet:
             value = (told if truth else lie).value(attribute)
             asked, labels = self._named(value), label_claim(told, {attribute: value})
             yield Question("state", f"Is the new part {asked}?", BINARY[not truth], labels=labels)
-        attribute = str(rng.choice(list(VALUES)))
+        attribute = str(rng.choice(list(wording.VALUES)))
         which = f"Which {attribute} does the new part have?"
         yield Question("grounding", which, f"{self._named(told.value(attribute))}.")
         yield _where("the new part", self._around(step.added))
@@ -120,8 +110,8 @@ class Booklet:
             yield _what(self._around([other]), self.convention.label(part_of(other)))
 
     def _state(self, claim: Instruction, previous: str, done: Instruction | None) -> Question:
-        text = f"{self.convention.words(claim)} {PROMPTS['state']}"
-        labels = label_claim(done, {name: claim.value(name) for name in VALUES})
+        text = f"{self.convention.words(claim)} {wording.PROMPTS['state']}"
+        labels = label_claim(done, {name: claim.value(name) for name in wording.VALUES})
         answer = BINARY[not self.convention.accepts(claim, done)]
         return Question("state", query("state", text, previous), answer, labels=labels)
 
@@ -162,7 +152,7 @@ class Booklet:
 
 def random_booklet(rng: np.random.Generator, size: Size, budget: PixelBudget) -> Booklet:
     """Return a booklet with a random look and wording."""
-    return Booklet(random_look(rng), random_convention(rng), size, budget)
+    return Booklet(random_look(rng), wording.random_convention(rng), size, budget)
 
 
 def paper(recipe: Recipe) -> tuple[tuple[Size, ...], PixelBudget]:
