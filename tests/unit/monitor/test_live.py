@@ -66,7 +66,7 @@ def test_only_the_first_process_writes(tmp_path):
 
 
 def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(status, "write_json", refuse)
