@@ -48,7 +48,7 @@ demo: setup
 	@echo "The report: $(CURDIR)/results/demo/report.html"
 
 ablation: setup
-	@[ -e results/demo/ablation.html ] || echo "Running the demo's ablation: 20 trainings, an hour or two on 2 cores."
+	@[ -e results/demo/ablation.html ] || echo "Running the demo's ablation: 29 trainings, about an hour on 2 cores."
 	@$(BIN)/snakemake ablation --configfile workflow/configs/demo.yaml workflow/configs/ablation_demo.yaml
 	@echo "What each defect moves: $(CURDIR)/results/demo/ablation.html"
 
