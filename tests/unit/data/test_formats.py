@@ -11,7 +11,7 @@ from trees import check_schema
 from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl
 from legor1.data.conversations import Conversations
-from legor1.data.formats.index import write_index
+from legor1.data.formats.own_data import write_index
 from legor1.data.instances import read_records
 from legor1.data.split import split
 

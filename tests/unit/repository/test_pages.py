@@ -21,6 +21,7 @@ ANSWERS = {
     "object": '[{"bbox_2d": [1, 2, 30, 40], "label": "1 red 2x2 brick"}]',
     "grounding": "Put the red brick on top.",
     "state": "Yes.",
+    "question": "a red car",
 }
 
 
@@ -140,7 +141,9 @@ def test_the_badges_say_what_the_package_needs():
     badges = re.findall(r"!\[([^\]]+)\]\((https://img\.shields\.io/badge/[^)]+)\)", readme)
     licence, python, snakemake = (text for text, _ in badges)
     assert f'license = "{licence.removeprefix("Licence: ")}"' in project
-    assert f'requires-python = ">={python.removeprefix("Python ").rstrip("+")}"' in project
+    oldest, newest = python.removeprefix("Python ").split(" to ")
+    major, minor = newest.split(".")
+    assert f'requires-python = ">={oldest},<{major}.{int(minor) + 1}"' in project
     assert f'"snakemake~={snakemake.removeprefix("Snakemake ")}.' in project
 
 

@@ -79,11 +79,11 @@ def manifest(tree: Path, out: Path) -> Facts:
 )
 def index(tree: Path, out: Path, quarantine: Path, recipe: Recipe | None) -> Facts:
     """Read a dataset tree into one row an instance."""
-    from legor1.data.formats import index as formats
+    from legor1.data.formats import own_data
     from legor1.data.lego_arta.index import write_index
 
     if recipe:
-        summary = formats.write_index(tree, recipe, out, quarantine)
+        summary = own_data.write_index(tree, recipe, out, quarantine)
     else:
         summary = write_index(tree, out, quarantine)
     return {"instances": sum(summary["rows"].values())} | summary

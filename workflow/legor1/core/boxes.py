@@ -19,7 +19,9 @@ MAX_ASPECT = 200  # the processor refuses images more elongated than this
 # {<x1><y1><x2><y2>} in [0, 100]. percent_json: a JSON list in [0, 100], as a file may have it
 # (frame_mismatch again).
 FRAMES = ("processed", "original", "percent", "percent_json")
-PERCENT = (100, 100)  # what stands for the image's size in [0, 100]
+# What stands for the image's width and height where boxes are in parts of its sides.
+SCALES = {"thousandths": (1000, 1000), "percent": (100, 100), "fractions": (1, 1)}
+PERCENT = SCALES["percent"]
 
 Box = tuple[float, float, float, float]
 Boxes = Sequence[Sequence[float]] | np.ndarray  # (n, 4)

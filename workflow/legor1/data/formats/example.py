@@ -24,7 +24,7 @@ class Example(NamedTuple):
     image: str  # posix path below the dataset's folder
     prompt: str
     answer: str
-    boxes: str = "pixels"  # units of the boxes in the answer, a name in ``box_frame.UNITS``
+    boxes: str = "pixels"  # units of the boxes in the answer, ``pixels`` or a name in ``SCALES``
     task: str = ""  # as the file says; else it follows from the answer
     group: str = ""  # as the file says
     size: Size | None = None  # of the image, as the file says

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from legor1.core.boxes import Box, Size, iou_matrix
+from legor1.core.boxes import SCALES, Box, Size, iou_matrix
 from legor1.core.seeding import generator
 from legor1.tasks.metrics.detection import agreement, match
 from legor1.tasks.parsing import Detection
@@ -26,9 +26,7 @@ Unit = Callable[[Size, Size], tuple[float, float]]
 UNITS: dict[str, Unit] = {
     "original": lambda size, _: size,
     "processed": lambda _, processed: processed,
-    "thousandths": lambda *_: (1000, 1000),
-    "percent": lambda *_: (100, 100),
-    "fractions": lambda *_: (1, 1),
+    **{unit: lambda *_, whole=whole: whole for unit, whole in SCALES.items()},
     "converted_twice": lambda size, processed: (
         size[0] * size[0] / processed[0],
         size[1] * size[1] / processed[1],

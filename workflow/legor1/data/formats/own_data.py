@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from legor1.core import files
-from legor1.core.boxes import Size, rescale_text
+from legor1.core.boxes import SCALES, Size, rescale_text
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, open_below
 from legor1.core.images import image_size
+from legor1.data.formats.annotations import coco, yolo
 from legor1.data.formats.chats import chats
-from legor1.data.formats.detection import coco, yolo
 from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Images, Unread
 from legor1.data.instances import Record, Row, write_instances
 from legor1.data.lego_arta import object_answers
 from legor1.tasks.discovery import TASKS
-from legor1.tasks.metrics.box_frame import UNITS
 from legor1.tasks.parsing import parse_objects, parse_state
 
 READERS = {"coco": coco, "yolo": yolo}
@@ -116,7 +115,7 @@ def _task(answer: str) -> str:
 def _in_pixels(answer: str, units: str, size: Size) -> str:
     """Return boxes in whole pixels of the original image."""
     if units != "pixels":
-        answer = rescale_text(answer, UNITS[units](size, size), size)
+        answer = rescale_text(answer, SCALES[units], size)
     return object_answers.canonical(object_answers.parse(answer), size, "pixels")
 
 
