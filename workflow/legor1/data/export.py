@@ -8,7 +8,7 @@ which one reader would turn upright and another not, is written anew as the mode
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from legor1.core.boxes import PERCENT, PixelBudget, Size, rescale, rescale_text, taken_out
@@ -47,22 +47,26 @@ class Images:
     """Puts images of a dataset tree into an export's folder, each once, resized to a ``budget``."""
 
     def __init__(self, tree: Path, folder: Path, budget: PixelBudget | None = None) -> None:
-        self._tree, self._folder, self._budget = Path(tree).resolve(), Path(folder), budget
+        self._tree, self.folder, self._budget = Path(tree).resolve(), Path(folder), budget
         self._known: dict[str, tuple[Size, bool]] = {}  # image → its size, and whether plain
 
-    def place(self, turn: Record, below: str = "images") -> str:
-        """Put the image of a query or demonstration into the export; return its posix path there.
+    def below(self, side: str) -> "Images":
+        """Return what puts images into the folder of a part."""
+        return Images(self._tree, self.folder / side, self._budget)
 
-        The folder ``below`` stands for the tree. Resized images have a folder beside it; those
-        written anew have one in it. A UserError names an image that is missing or of another size.
+    def place(self, turn: Record) -> str:
+        """Put the image of a query or demonstration into the folder; return its posix path there.
+
+        Its folder ``images`` stands for the tree. Resized images have one beside it; those written
+        anew have one in it. A UserError names an image that is missing or of another size.
         """
         source, plain = self._checked(turn)
-        target, name = self.size(turn), f"{below}/{turn['image']}"
+        target, name = self.size(turn), f"images/{turn['image']}"
         if resized := target != (turn["width"], turn["height"]):
-            name = (PurePosixPath(below).with_name("resized") / f"{turn['image']}.png").as_posix()
+            name = f"resized/{turn['image']}.png"
         elif not plain:
-            name = f"{below}/decoded/{turn['image']}.png"
-        path = self._folder / name
+            name = f"images/decoded/{turn['image']}.png"
+        path = self.folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             if plain and not resized:
@@ -144,7 +148,10 @@ def write_export(
     counts = {side: len(rows) for side, rows in sides.items()}
     try:
         with atomic_folder(out.absolute(), MARKER) as folder:
-            FORMATS[format](sides, Images(tree, folder, budget), folder)
+            if format == "coco":
+                _write_coco(sides, Images(tree, folder))
+            else:
+                _write_lines(sides, Images(tree, folder, budget), format)
             write_json(folder / MARKER, {"schema_version": 1, "format": format, "rows": counts})
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error}. Remedy: free space there.") from error
@@ -163,8 +170,27 @@ def _read(conversations: Sequence[Path]) -> Sides:
     return sides
 
 
-def write_llamafactory(sides: Sides, images: Images, folder: Path) -> None:
-    """Write sharegpt JSONL with ``<image>`` placeholders, and dataset_info.json.
+def _write_lines(sides: Sides, images: Images, format: str) -> None:
+    """Write each part as a file of lines, or as a split: a folder of one and of its images.
+
+    A README.md names the splits to ``datasets``, and dataset_info.json the files to LLaMA-Factory.
+    """
+    folder, line = images.folder, LINES[format]
+    for side, rows in sides.items():
+        place, name = (images.below(side), "metadata") if format in SPLITS else (images, side)
+        lines = (line(row, place) for row in rows)
+        write_jsonl(place.folder / f"{name}.jsonl", lines)
+    if format in SPLITS:
+        splits = "".join(f'  - split: {side}\n    path: "{side}/**"\n' for side in sides)
+        head = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
+        write_text(folder / "README.md", f"{head}\nExported by `legor1 export`.\n")
+    elif format == "llamafactory":
+        entries = {f"legor1_{side}": {"file_name": f"{side}.jsonl"} | ENTRY for side in sides}
+        write_json(folder / "dataset_info.json", entries)
+
+
+def llamafactory(row: Record, images: Images) -> Record:
+    """Return a row as sharegpt, with ``<image>`` placeholders.
 
     LLaMA-Factory resizes an image by a rule of its own (``image_max_pixels``), then Qwen2.5-VL's
     processor by another, and no box in the text follows. With a pixel budget, images are therefore
@@ -174,13 +200,6 @@ def write_llamafactory(sides: Sides, images: Images, folder: Path) -> None:
 
     Demonstrations are earlier turns; ``mask_history: true`` keeps their answers out of the loss.
     """
-    for side, rows in sides.items():
-        write_jsonl(folder / f"{side}.jsonl", (_example(row, images) for row in rows))
-    entries = {f"legor1_{side}": {"file_name": f"{side}.jsonl"} | ENTRY for side in sides}
-    write_json(folder / "dataset_info.json", entries)
-
-
-def _example(row: Record, images: Images) -> Record:
     turns = [*row["demonstrations"], row]
     messages, paths = [], [images.place(turn) for turn in turns]
     for turn in turns:
@@ -197,45 +216,32 @@ def _answer(turn: Record, row: Record, images: Images) -> str:
     return rescale_text(answer, (turn["width"], turn["height"]), images.size(turn))
 
 
-def write_trl(sides: Sides, images: Images, folder: Path) -> None:
-    """Write a folder that ``trl sft --dataset_name`` trains on: prompt, completion and images.
+def trl(row: Record, images: Images) -> Record:
+    """Return a row of what ``trl sft --dataset_name`` trains on: prompt, completion and images.
 
     The turns say by parts where each image stands: of plain text, TRL puts all of them before the
     first. Demonstrations are in the prompt, so that their answers carry no loss.
     """
-    for side, rows in sides.items():
-        write_jsonl(folder / side / "metadata.jsonl", (_prompted(r, images, side) for r in rows))
-    write_text(folder / "README.md", _card(sides))
-
-
-def _prompted(row: Record, images: Images, side: str) -> Record:
-    turns, messages = [*row["demonstrations"], row], []
-    for turn in turns:
-        text = {"type": "text", "text": turn["prompt"]}
-        messages.append({"role": "user", "content": [{"type": "image", "text": None}, text]})
-        said = {"type": "text", "text": _answer(turn, row, images)}
-        messages.append({"role": "assistant", "content": [said]})
-    names = [images.place(turn, f"{side}/images").removeprefix(f"{side}/") for turn in turns]
+    example, shown = llamafactory(row, images), {"type": "image", "text": None}
+    for message in example["messages"]:
+        text, asks = message["content"], message["role"] == "user"
+        said = {"type": "text", "text": text.removeprefix("<image>") if asks else text}
+        message["content"] = [shown, said] if asks else [said]
     return {
-        "images_file_names": names,
-        "prompt": messages[:-1],
-        "completion": messages[-1:],
+        "images_file_names": example["images"],
+        "prompt": example["messages"][:-1],
+        "completion": example["messages"][-1:],
         "instance_id": row["instance_id"],
     }
 
 
-def write_swift(sides: Sides, images: Images, folder: Path) -> None:
-    """Write ms-swift's JSONL: messages, images, and each box as an object.
+def swift(row: Record, images: Images) -> Record:
+    """Return a row as ms-swift has it: messages, images, and each box as an object.
 
     Boxes are ``<bbox>`` in the text and pixels of the image beside it, which ms-swift puts into the
     frame of whatever model it trains. ``solution`` is for rewards.
     """
-    for side, rows in sides.items():
-        write_jsonl(folder / f"{side}.jsonl", (_with_objects(row, images) for row in rows))
-
-
-def _with_objects(row: Record, images: Images) -> Record:
-    example, boxes, shown = _example(row, images), [], []
+    example, boxes, shown = llamafactory(row, images), [], []
     for number, message in enumerate(example["messages"]):
         message["content"], found = taken_out(message["content"], "<bbox>")
         boxes += found
@@ -245,42 +251,22 @@ def _with_objects(row: Record, images: Images) -> Record:
     return example | {"instance_id": row["instance_id"], "solution": _answer(row, row, images)}
 
 
-def write_vlm_r1(sides: Sides, images: Images, folder: Path) -> None:
-    """Write VLM-R1's JSONL: one image, question and answer; it has no place for demonstrations."""
-    for side, rows in sides.items():
-        write_jsonl(folder / f"{side}.jsonl", (_asked(row, images) for row in rows))
-
-
-def _asked(row: Record, images: Images) -> Record:
+def vlm_r1(row: Record, images: Images) -> Record:
+    """Return a row as VLM-R1 has it: one image, question and answer, and no demonstrations."""
     said = [("human", "<image>" + row["prompt"]), ("gpt", _answer(row, row, images))]
     turns = [{"from": who, "value": text} for who, text in said]
     return {"id": row["instance_id"], "image": images.place(row), "conversations": turns}
 
 
-def write_huggingface(sides: Sides, images: Images, folder: Path) -> None:
-    """Write a folder that ``datasets.load_dataset(folder)`` opens, one split a file.
+def huggingface(row: Record, images: Images) -> Record:
+    """Return a row of an "imagefolder", a split of what ``datasets.load_dataset(folder)`` opens.
 
-    Each split is a folder with metadata.jsonl and its images (an "imagefolder"). A row has the
-    columns ``image``, those in ``COPIED`` and, in the order shown, ``demonstration_images``,
-    ``demonstration_prompts`` and ``demonstration_responses``. Boxes are as in the conversations.
-    README.md names the splits.
+    It has the columns ``image``, those in ``COPIED`` and, in the order shown,
+    ``demonstration_images``, ``demonstration_prompts`` and ``demonstration_responses``. The library
+    makes an image of what ends in ``file_name``. Boxes are as in the conversations.
     """
-    for side, rows in sides.items():
-        write_jsonl(folder / side / "metadata.jsonl", (_metadata(r, images, side) for r in rows))
-    write_text(folder / "README.md", _card(sides))
-
-
-def _card(sides: Sides) -> str:
-    splits = "".join(f'  - split: {side}\n    path: "{side}/**"\n' for side in sides)
-    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
-    return card + "\nExported by `legor1 export`.\n"
-
-
-def _metadata(row: Record, images: Images, side: str) -> Record:
-    """Return a line of metadata; the library makes an image of what ends in ``file_name``."""
     shown = row["demonstrations"]
-    paths = [images.place(turn, f"{side}/images") for turn in [row, *shown]]
-    names = [path.removeprefix(f"{side}/") for path in paths]
+    names = [images.place(turn) for turn in [row, *shown]]
     return {
         "file_name": names[0],
         **{key: row[key] for key in COPIED},
@@ -290,7 +276,7 @@ def _metadata(row: Record, images: Images, side: str) -> Record:
     }
 
 
-def write_coco(sides: Sides, images: Images, folder: Path) -> None:
+def _write_coco(sides: Sides, images: Images) -> None:
     """Write the object queries as COCO detection JSON, which pycocotools loads.
 
     Each annotations/SIDE.json has the same categories: the labels as they stand ("2 red 1x2
@@ -309,13 +295,29 @@ def write_coco(sides: Sides, images: Images, folder: Path) -> None:
         )
     categories = {label: number for number, label in enumerate(sorted(labels), 1)}
     for side, rows in truths.items():
+        shown: list[Record] = []
+        annotations: list[Record] = []
+        for number, (row, boxes) in enumerate(rows, 1):
+            image = {"id": number, "file_name": images.place(row).removeprefix("images/")}
+            shown.append(image | {key: row[key] for key in ("width", "height", "instance_id")})
+            for x1, y1, x2, y2, label in ((*true.box, true.label) for true in boxes):
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": categories[label],
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": (x2 - x1) * (y2 - y1),
+                        "iscrowd": 0,
+                    }
+                )
         content = {
             "info": {"description": f"LEGO-ARTA, object task, {side}", "version": "1"},
-            "images": [_image(number, row, images) for number, (row, _) in enumerate(rows, 1)],
-            "annotations": list(_annotations([boxes for _, boxes in rows], categories)),
+            "images": shown,
+            "annotations": annotations,
             "categories": [{"id": n, "name": label} for label, n in categories.items()],
         }
-        write_json(folder / "annotations" / f"{side}.json", content)
+        write_json(images.folder / "annotations" / f"{side}.json", content)
 
 
 def _truth(row: Record) -> list[Detection]:
@@ -331,31 +333,13 @@ def _truth(row: Record) -> list[Detection]:
     return [Detection(rescale(true.box, PERCENT, size), true.label) for true in truth]
 
 
-def _image(number: int, row: Record, images: Images) -> Record:
-    same = {key: row[key] for key in ("width", "height", "instance_id")}
-    return {"id": number, "file_name": images.place(row).removeprefix("images/")} | same
-
-
-def _annotations(truths: list[list[Detection]], categories: dict[str, int]) -> Iterator[Record]:
-    flat = ((image, box) for image, boxes in enumerate(truths, 1) for box in boxes)
-    for number, (image, box) in enumerate(flat, 1):
-        x1, y1, x2, y2 = box.box
-        yield {
-            "id": number,
-            "image_id": image,
-            "category_id": categories[box.label],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": 0,
-        }
-
-
-FORMATS = {
-    "llamafactory": write_llamafactory,
-    "trl": write_trl,
-    "ms-swift": write_swift,
-    "vlm-r1": write_vlm_r1,
-    "huggingface": write_huggingface,
-    "coco": write_coco,
+LINES: dict[str, Callable[[Record, Images], Record]] = {
+    "llamafactory": llamafactory,
+    "trl": trl,
+    "ms-swift": swift,
+    "vlm-r1": vlm_r1,
+    "huggingface": huggingface,
 }
+FORMATS = (*LINES, "coco")
+SPLITS = ("trl", "huggingface")  # whose readers open a folder, each part in a folder of its own
 RESIZED = ("llamafactory", "trl", "vlm-r1")  # whose readers take a box's numbers as they stand
