@@ -14,8 +14,9 @@ from legor1.cli import main
 from legor1.core.errors import UserError
 from legor1.core.files import write_json, write_jsonl
 from legor1.monitor import run_files
+from legor1.report import study as report_study
 from legor1.report.page import render
-from legor1.report.sections import overview, unfinished
+from legor1.report.sections import overview
 
 KNOWN = study_jobs.listed(Run.__dataclass_fields__["config"].default_factory())
 PARTS = [job for job in KNOWN if job.rule not in ("render_report", "predict_shard")]
@@ -51,7 +52,7 @@ def judge(study: Run) -> None:
 
 def judge_claims(study: Run) -> None:
     """Nothing is said of an experiment that has no number."""
-    read = unfinished.read(study.folder)
+    read = report_study.read(study.folder)
     tabled = (study.folder / "table.csv").exists()
     for name in EXPERIMENTS:
         scored = (study.folder / f"scores/{name}/sound/scores.json").exists()
@@ -63,7 +64,7 @@ def judge_claims(study: Run) -> None:
 
 def test_a_whole_study_is_finished(study):
     judge(study)
-    assert unfinished.read(study.folder).missing == ()
+    assert report_study.read(study.folder).missing == ()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -111,7 +112,7 @@ def test_what_is_missing_is_one_entry_a_kind(study):
 def test_scores_that_are_not_compiled_are_shown_with_their_intervals(study):
     take_away(study, "table.csv")
     take_away(study, "scores/grpo")
-    read = unfinished.read(study.folder)
+    read = report_study.read(study.folder)
     score = read.score("sound", "object", "iou", read.experiments[1])
     assert (score.value, score.low, score.high, score.n) == (*SCORES["sft"]["iou"], 40)
     place = "scores/sft/sound/scores.json#/tasks/object"
@@ -129,7 +130,7 @@ def test_a_protocol_that_was_scored_first_does_not_lead(study):
     scores = {"schema_version": 1, "protocol": "thesis", "tasks": tasks}
     for name in EXPERIMENTS:
         write_json(study.folder / f"scores/{name}/thesis/scores.json", scores)
-    read = unfinished.read(study.folder)
+    read = report_study.read(study.folder)
     assert read.protocols == ["sound", "thesis"]
     page = study.page()
     assert "150.0" in page.text and "clearly" not in page.text.partition("Results")[0]
@@ -141,7 +142,7 @@ def test_a_protocol_that_was_scored_first_does_not_lead(study):
 
 
 def test_files_that_come_and_go_are_not_hashed(study):
-    (output, *_) = overview.hashes(unfinished.read(study.folder)).values()
+    (output, *_) = overview.hashes(report_study.read(study.folder)).values()
     assert "DVC hashes" in study.page().text and output.md5 in study.page().text
     take_away(study, "table.csv")
     assert "DVC hashes" not in study.page().text
@@ -190,10 +191,10 @@ def test_before_the_first_report_the_config_is_that_of_the_start(study):
 
 def test_a_study_that_was_started_with_other_settings_is_not_finished(study):
     write_json(study.folder / run_files.STARTED, study.config | {"seed": 7})
-    assert unfinished.read(study.folder).config["seed"] == 7
+    assert report_study.read(study.folder).config["seed"] == 7
     assert UNFINISHED in study.page().text
     study.configure()  # and rendered since
-    assert unfinished.read(study.folder).config["seed"] == 42
+    assert report_study.read(study.folder).config["seed"] == 42
     assert UNFINISHED not in study.page().text
 
 

@@ -27,14 +27,13 @@ from legor1.report.sections import (
     provenance_view,
     result_tables,
     training_curves,
-    unfinished,
 )
-from legor1.report.study import Experiment, Study, Training
+from legor1.report.study import Experiment, Study, Training, read
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
     ablation_view, answer_figures, costs, overview, provenance_view, result_tables,
-    training_curves, unfinished,
+    training_curves,
 )  # fmt: skip
 
 INTERVAL = re.compile("^▼ <data |</data>(?: to <data| <small>)")
@@ -51,7 +50,7 @@ def render(
     the page of all chosen examples, with the images in their own size beside it. A UserError says
     what is damaged, or that it is not known what the run is to be.
     """
-    study = unfinished.read(Path(run_dir))
+    study = read(Path(run_dir))
     chosen = gallery_page.gather(study, gallery)
     named = {
         "study": study,

@@ -1,8 +1,12 @@
-"""What a run left behind, read once: all that the report knows comes from here."""
+"""What a run left behind, read once: all that the report knows comes from here.
+
+Of a run that is not finished it is what there is so far: scores that the table lacks come from
+``scores.json``, curves of a training from its work folder.
+"""
 
 import csv
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +16,15 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl
 from legor1.core.format import count, percent, points
 from legor1.core.layout import IN_RUN
-from legor1.monitor import run_files
+from legor1.evaluation import table
+from legor1.monitor import jobs, run_files
 from legor1.monitor.jobs import Job
 from legor1.report import provenance_graph
 from legor1.report.citation import Cited, Record, pointer
 from legor1.report.provenance_graph import Step
 from legor1.tasks import baselines
 from legor1.tasks.task import Shown
+from legor1.training import work_folder
 
 PUBLISHED = "workflow/report/published_results.csv"
 UNTRAINED = ("baseline", "external")  # methods
@@ -168,8 +174,15 @@ class Study:
 
 
 def read(folder: Path) -> Study:
-    """Read the run in ``folder``; a UserError if there is no config, or a file is damaged."""
+    """Read the run in ``folder``, finished or not.
+
+    A UserError if there is no config, or a file is damaged.
+    """
+    lacking = jobs.missing(folder)
     config, config_file = run_files.config(folder)
+    if config_file != run_files.CONFIG:  # started since the last report, which is another's
+        lacking += [job for job in jobs.read(folder) if job.rule == "render_report"]
+    at_work = run_files.trainings(folder) if lacking else {}
     blocks = config["experiments"]
     scores = _scores(folder / IN_RUN.table)
     comparison = _object(folder / IN_RUN.comparison)
@@ -179,6 +192,8 @@ def read(folder: Path) -> Study:
     columns = [name for name in names if "repeats" not in blocks.get(name, {})]
     methods = {name: blocks.get(name, {}).get("method", "unknown") for name in columns}
     answers = {name: _rows(folder / IN_RUN.predictions(name), *PREDICTION) for name in columns}
+    if lacking:
+        scores |= dict(_uncompiled(folder, config, scores))
     prepared = {block.get("protocol", "sound"): None for block in blocks.values()}
     audited = [IN_RUN.data.audit(protocol) for protocol in prepared]
     return Study(
@@ -194,7 +209,7 @@ def read(folder: Path) -> Study:
         examples={
             name: _examples(folder / IN_RUN.per_example(name, evaluation)) for name in columns
         },
-        trainings={name: _training(folder, name) for name in names},
+        trainings={name: _training(folder, name, at_work.get(name)) for name in names},
         steps=provenance_graph.read(folder, [*provenance_graph.ENDS, *audited]),
         splits={name: _object(folder / IN_RUN.data.split(name)) for name in prepared},
         audits={name: _object(folder / IN_RUN.data.audit(name)) for name in prepared},
@@ -204,6 +219,7 @@ def read(folder: Path) -> Study:
         quarantine=_rows(folder / IN_RUN.data.quarantine, "reason"),
         base=_object(folder / IN_RUN.base_model),
         config_file=config_file,
+        missing=tuple(lacking),
     )
 
 
@@ -245,6 +261,23 @@ def _scores(path: Path) -> dict[Key, Score]:
     return scores
 
 
+def _uncompiled(
+    folder: Path, config: Record, scores: Collection[Key]
+) -> Iterator[tuple[Key, Score]]:
+    """Yield the scores of experiments and protocols that the table has none of."""
+    compiled = {(experiment, protocol) for protocol, _, _, experiment in scores}
+    for name in (*config["experiments"], *baselines.NAMES):
+        for protocol in run_files.evaluations(config):
+            file = IN_RUN.scores(name, protocol)
+            if (name, protocol) in compiled or not (folder / file).exists():
+                continue
+            for _, _, task, metric, *numbers, n in table.rows(name, folder / file):
+                source = pointer(file, "tasks", task)
+                ends = f"{source}/intervals/{metric}"
+                score = Score(*map(number, numbers), n, source, metric, ends=ends)
+                yield (protocol, task, metric, name), score
+
+
 def _differences(comparison: Record) -> dict[Pair, Score]:
     known: dict[Pair, Score] = {}
     try:
@@ -278,8 +311,11 @@ def _rows(path: Path, *require: str) -> list[Record]:
     return read_jsonl(path, require) if path.exists() else []
 
 
-def _training(run: Path, name: str) -> Training:
+def _training(run: Path, name: str, work: Path | None) -> Training:
     facts = _object(run / IN_RUN.training(name))
+    if work and not facts:
+        history, below = run_files.rows(work / work_folder.HISTORY), work.relative_to(run)
+        return Training(facts, history, below.as_posix(), run_files.step(work))
     return Training(facts, _rows(run / IN_RUN.history(name)), IN_RUN.adapter(name))
 
 
