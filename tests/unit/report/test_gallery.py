@@ -9,8 +9,8 @@ from report_run import conversation, row, turn
 
 from legor1.core.files import write_jsonl
 from legor1.report.gallery import pictures
-from legor1.report.gallery.gallery_page import gather
-from legor1.report.gallery.selection import choose, mark, reasons
+from legor1.report.gallery.examples import mark
+from legor1.report.gallery.gallery_page import choose, gather, reasons
 from legor1.report.study import read
 
 YES_NO = {"prediction": "Yes.", "completion": "Yes.", "reference": "No."}

@@ -11,13 +11,13 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from legor1.core import provenance
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, read_jsonl, write_text
 from legor1.core.layout import IN_RUN
-from legor1.report import publishable, table_export
+from legor1.report import provenance_graph, publishable, table_export
 from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
-from legor1.report.gallery.selection import REASONS
 from legor1.report.publishable import TEMPLATES
 from legor1.report.sections import (
     ablation_view,
@@ -32,8 +32,8 @@ from legor1.report.study import Experiment, Study, Training, read
 from legor1.tasks.discovery import TASKS
 
 SECTIONS = (  # whose functions the templates call
-    ablation_view, answer_figures, costs, overview, provenance_view, result_tables,
-    training_curves,
+    ablation_view, answer_figures, costs, overview, provenance, provenance_graph,
+    provenance_view, result_tables, training_curves,
 )  # fmt: skip
 
 INTERVAL = re.compile("^▼ <data |</data>(?: to <data| <small>)")
@@ -115,7 +115,7 @@ def environment() -> Environment:
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     titles = {name: task.title for name, task in TASKS.items()}
-    made.globals |= {"partial": partial, "reasons": REASONS, "tasks": titles}
+    made.globals |= {"partial": partial, "reasons": gallery_page.REASONS, "tasks": titles}
     return made
 
 

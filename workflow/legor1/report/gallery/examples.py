@@ -17,7 +17,6 @@ from legor1.monitor import run_files
 from legor1.report.citation import Record, cite
 from legor1.report.gallery import pictures
 from legor1.report.gallery.pictures import MOST_BOXES, Scene, digit, letter
-from legor1.report.gallery.selection import Choice, mark, measured, reasons
 from legor1.report.study import Experiment, Study
 from legor1.tasks.discovery import TASKS, metric
 from legor1.tasks.parsing import Detection, Part, parse_objects, split_thinking
@@ -76,10 +75,12 @@ class Example:
 
 
 def examples(
-    study: Study, chosen: dict[str, Choice], folder: Path | None
+    study: Study, why: dict[str, dict[str, list[str]]], folder: Path | None
 ) -> dict[str, list[Example]]:
-    """Return task → its ``chosen`` examples, and write their images in full into ``folder``."""
-    why = {task: reasons(choice) for task, choice in chosen.items()}
+    """Return task → its examples, and write their images in full into ``folder``.
+
+    ``why`` has of each task the ids of the chosen instances, with the reasons for each.
+    """
     prompts = Conversations(study, {ident for of_task in why.values() for ident in of_task})
     return {
         task: [_example(study, ident, given, prompts, folder) for ident, given in of_task.items()]
@@ -136,6 +137,24 @@ def _answer(
         completion=[part for part in split_thinking(row["completion"]) if part[1].strip()],
         finished=bool(row.get("finished", True)),
     )
+
+
+def measured(study: Study, experiment: str, row: Record, name: str) -> float:
+    """Return a metric of a prediction, a fraction; NaN if it was not scored."""
+    return study.examples[experiment].get(row["instance_id"], {}).get(name, math.nan)
+
+
+def mark(row: Record, main: float) -> str:
+    """Return ``right``, ``wrong`` or ``unreadable``; empty if it was not scored.
+
+    Where the task has no verdict of its own, an answer is right if its ``main`` metric is 1.
+    """
+    gallery = TASKS[row["task"]].gallery
+    if gallery.verdict:
+        return gallery.verdict(row["prediction"], row["reference"])
+    if not gallery.readable(row["prediction"]):
+        return "unreadable"
+    return "" if math.isnan(main) else "right" if main >= 1 else "wrong"
 
 
 def _scores(study: Study, experiment: Experiment, row: Record) -> list[tuple[str, str]]:

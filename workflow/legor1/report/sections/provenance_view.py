@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from legor1.core import provenance
 from legor1.report import provenance_graph
 from legor1.report.citation import Record
 from legor1.report.provenance_graph import Step, grouped
@@ -56,24 +55,6 @@ def _unlike(steps: Sequence[Step]) -> Iterator[tuple[str, list[str]]]:
         ways = [what for what, way in WAYS.items() if any(way(s) != way(first) for s in group)]
         if ways:
             yield name, ways
-
-
-def own_code() -> str:
-    """Return the commit that renders this page."""
-    return commit(provenance.collect())
-
-
-def stages(study: Study) -> Iterable[tuple[str, list[Step], list[str], list[str], list[str]]]:
-    """Yield each stage: its steps, the stages it takes files from, its commits and its devices."""
-    edges = provenance_graph.edges(study.steps)
-    for name, steps in provenance_graph.by_stage(study.steps).items():
-        takes = sorted(source for source, target in edges if target == name)
-        yield name, steps, takes, [*grouped(steps, commit_of)], [*grouped(steps, device)]
-
-
-def moment(text: str) -> str:
-    """Return a time of a record to the second."""
-    return text[:19].replace("T", " ")
 
 
 def commit_of(step: Step) -> str:

@@ -6,7 +6,7 @@ from legor1.evaluation.significance import significant
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
-from legor1.tasks.discovery import METRICS, TASKS, main_metric
+from legor1.tasks.discovery import METRICS, TASKS
 from legor1.tasks.task import Shown
 
 ADAPTATIONS = {"few_shot": "few-shot", "sft": "SFT", "grpo": "GRPO", "lora": "LoRA", "none": "none"}
@@ -85,14 +85,6 @@ def free_best(study: Study, protocol: str, metric: Shown) -> tuple[str, Score] |
     """Return the best of the baselines that need no model, with its number."""
     free = study.of_names(protocol, metric, NAMES).items()
     return max(free, key=lambda pair: metric.worth(pair[1].value), default=None)
-
-
-def purposes(study: Study, protocol: str) -> dict[str, list[str]]:
-    """Return the purposes of the tasks by what ``learnt`` says of them."""
-    lists: dict[str, list[str]] = {"learnt": [], "in_part": [], "not": [], "": []}
-    for name, task in TASKS.items():
-        lists[learnt(study, protocol, main_metric(name))].append(task.purpose)
-    return lists
 
 
 def learnt(study: Study, protocol: str, metric: Shown) -> str:
