@@ -139,26 +139,25 @@ def panels(content: Record, of: str) -> list[Panel]:
     """Return a panel for each metric that a defect could have moved."""
     found = effects(content, of)
     shown = {each.shown.name: each.shown for each in found}
-    return [_panel(content, of, each, index) for index, each in enumerate(shown.values())]
+    return [
+        _panel(content, of, metric, f"effect-{list(experiments(content)).index(of)}-{index}")
+        for index, metric in enumerate(shown.values())
+    ]
 
 
-def _panel(content: Record, of: str, shown: Shown, index: int) -> Panel:
-    rows: dict[str, list[Effect]] = {}
-    line = gap(content, of, shown)
-    reached = [0.0, line.value if line else 0.0]
-    for each in effects(content, of, shown.name):
-        if each.numbers["effect"] is None:
-            continue
-        rows.setdefault(each.facts["defect"], []).append(each)
-        ends = (each.numbers[name] for name in ("effect", "low", "high"))
-        reached += [value for value in ends if value is not None]
-    ordered = sorted(rows.items(), key=lambda row: min(map(_by_size, row[1])))
-    known = shown.name in content["noise"].get(of, {})
+def _panel(content: Record, of: str, shown: Shown, ident: str) -> Panel:
+    found = [e for e in effects(content, of, shown.name) if e.numbers["effect"] is not None]
+    rows: dict[str, list[Effect]] = {e.facts["defect"]: [] for e in sorted(found, key=_by_size)}
+    for each in found:
+        rows[each.facts["defect"]].append(each)
     keys = ("noise", of, shown.name, "half_width")
+    known = shown.name in content["noise"].get(of, {})
     noise = cite(FILE, content, *keys, write=percent) if known else None
+    line = gap(content, of, shown)
+    ends = [each.numbers[name] for each in found for name in ("effect", "low", "high")]
+    reached = [0.0, line.value if line else 0.0, *(end for end in ends if end is not None)]
     ticks = nice_ticks(min(reached), max(reached), TICKS)
-    ident = f"effect-{list(experiments(content)).index(of)}-{index}"
-    return Panel(ident, shown, dict(ordered), ticks, noise, line)
+    return Panel(ident, shown, rows, ticks, noise, line)
 
 
 @dataclass(frozen=True)
@@ -180,33 +179,26 @@ def waterfall(content: Record, of: str, shown: Shown) -> list[Step]:
     ends = _ends(content, of, shown)
     if ends is None:
         return []
-    sound, thesis = ends
     alone = [each for each in effects(content, of, shown.name) if not each.off]
     alone.sort(key=_by_size)
-    steps = [Step("no defect", None, sound, 0.0)]
-    for each in filter(lambda each: each.size, alone[:STEPS]):
-        _go(steps, each.facts["defect"], each.cited("effect"))
+    changes = [(each.facts["defect"], each.cited("effect")) for each in alone[:STEPS] if each.size]
     if rest := [each.cited("effect") for each in alone[STEPS:] if each.size]:
-        _go(steps, "all others, each alone", total(rest, points))
-    _to(steps, "what they do only together", thesis)
-    steps.append(Step("all defects", None, thesis, 0.0))
+        changes.append(("all others, each alone", total(rest, points)))
+    reached = ends[0]
+    steps = [Step("no defect", None, reached, 0.0)]
+    for label, change in changes:
+        before, reached = reached, total([reached, change], percent)
+        steps.append(Step(label, change, reached, before.value))
     printed = _printed(ADAPTATION.get(experiments(content)[of], "few_shot"), shown)
-    if printed is not None:
-        _to(steps, "not theirs: model, data, scale", printed)
-        steps.append(Step("as published", None, printed, 0.0))
+    for label, state, end in (
+        ("what they do only together", "all defects", ends[1]),
+        ("not theirs: model, data, scale", "as published", printed),
+    ):
+        if end is not None:
+            steps.append(Step(label, less(end, reached), end, reached.value))
+            steps.append(Step(state, None, end, 0.0))
+            reached = end
     return steps
-
-
-def _go(steps: list[Step], label: str, change: Cited) -> None:
-    """Add a step by so much."""
-    before = steps[-1].reached
-    steps.append(Step(label, change, total([before, change], percent), before.value))
-
-
-def _to(steps: list[Step], label: str, end: Cited) -> None:
-    """Add a step that leads to a state."""
-    before = steps[-1].reached
-    steps.append(Step(label, less(end, before), end, before.value))
 
 
 def _printed(adaptation: str | None, shown: Shown) -> Cited | None:
@@ -217,20 +209,6 @@ def _printed(adaptation: str | None, shown: Shown) -> Cited | None:
             value = float(text) / 100
             return Cited(percent(value), value, text.source, "a hundredth")
     return None
-
-
-def falls(content: Record) -> list[tuple[str, Shown, list[Step], list[float]]]:
-    """Return (experiment, metric, steps, ticks) of the waterfalls: trained, boxes and yes or no."""
-    made = []
-    for of, method in experiments(content).items():
-        for shown in (metric(task, name) for task, name in content["main"].items()):
-            if method not in ADAPTATION or shown.name not in ("iou", "f1_state"):
-                continue
-            if steps := waterfall(content, of, shown):
-                reached = [step.reached.value for step in steps]
-                ticks = nice_ticks(min(0.0, *reached), max(reached), TICKS)
-                made.append((of, shown, steps, ticks))
-    return made
 
 
 def across(ticks: list[float], value: float) -> float:
