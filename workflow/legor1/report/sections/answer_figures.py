@@ -87,7 +87,7 @@ def by_parts(study: Study) -> Figure:
     sizes = sorted({parts for own in known.values() for parts in own[""]})
     panels: list[Panel] = []
     if len(sizes) > 1:
-        panels = [_parts_panel(known, Axes(sizes, PERCENTS), *kind) for kind in BY_PARTS.items()]
+        panels = [_parts_panel(known, Axes(sizes, PERCENTS), kind) for kind in BY_PARTS]
     rows: list[list[str]] = []
     for parts in sizes:
         label = f"{parts} or more" if parts == MOST_PARTS else str(parts)
@@ -112,15 +112,14 @@ def f1_by_parts(examples: Mapping[str, Mapping[str, float]]) -> Mapping[str, F1]
     return {kind: (2 * sums[f"matched_50{kind}"] / boxes).to_dict() for kind in BY_PARTS}
 
 
-def _parts_panel(
-    known: Mapping[Experiment, Mapping[str, F1]], axes: Axes, kind: str, title: str
-) -> Panel:
+def _parts_panel(known: Mapping[Experiment, Mapping[str, F1]], axes: Axes, kind: str) -> Panel:
     curves: list[Curve] = []
     described = []
     for e, own in known.items():
         points = [(float(parts), 100 * value) for parts, value in own[kind].items()]
         curves.append((e, [], points, points))
         described.append(f"{e.name}: from {points[0][1]:.0f} to {points[-1][1]:.0f} percent")
+    title = BY_PARTS[kind]
     texts = f"{title}, by parts", "; ".join(described), axes, "parts in an image"
     picture = svg.chart("plot", f"parts{kind}", *texts, curves)
     return title, "F1 at IoU 0.5, percent", picture

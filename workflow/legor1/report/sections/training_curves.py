@@ -109,27 +109,17 @@ def rewards(ident: str, trainings: list[tuple[Experiment, Training]]) -> Figure:
     curves = [(experiment, logged(made.history, "reward")) for experiment, made in trainings]
     picture = lines_panel(ident, "Reward, " + " and ".join(names), curves)
     headings = ["Step", *(f"{name}{what}" for name in names for what in ("", ", mean"))]
-    steps: dict[float, Cited] = {}
-    columns: list[dict[float, Cited]] = []
-    for _, training in trainings:
-        own, *logged_and_mean = _columns(training)
-        steps, columns = own | steps, columns + logged_and_mean
-    rows = [[steps[at], *(column.get(at, "–") for column in columns)] for at in sorted(steps)]
+    rows: dict[float, list[str]] = {}
+    for number, (_, training) in enumerate(trainings):
+        file, history = training.history_file, training.history
+        kept = [i for i, row in enumerate(history) if _has(row, "reward")]
+        for i, (step, mean) in zip(kept, running_mean(curves[number][1]), strict=True):
+            cited = partial(cite, file, history, i, write=short)
+            row = rows.setdefault(step, [cited("step"), *["–"] * (2 * len(names))])
+            averaged = Cited(short(mean), mean, pointer(file, i, "reward"), "running mean")
+            row[2 * number + 1 : 2 * number + 3] = cited("reward"), averaged
     panel = ("Reward", "each against its own", picture)
-    return Figure([panel], headings, thinned(rows))
-
-
-def _columns(training: Training) -> Iterable[dict[float, Cited]]:
-    """Yield step → itself, step → the logged reward, and step → the running mean there."""
-    file, history = training.history_file, training.history
-    kept = [i for i, row in enumerate(history) if _has(row, "reward")]
-    for key in ("step", "reward"):
-        yield {history[i]["step"]: cite(file, history, i, key, write=short) for i in kept}
-    means = running_mean(logged(history, "reward"))
-    yield {
-        step: Cited(short(mean), mean, pointer(file, i, "reward"), "running mean")
-        for i, (step, mean) in zip(kept, means, strict=True)
-    }
+    return Figure([panel], headings, thinned([rows[step] for step in sorted(rows)]))
 
 
 def logged(history: Iterable[Record], key: str) -> Points:
