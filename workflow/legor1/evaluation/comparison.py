@@ -13,8 +13,8 @@ import pandas as pd
 
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
-from legor1.evaluation import bootstrap, paired
-from legor1.evaluation.scoring import BOOTSTRAP, IDENTITY, PROTOCOLS, Bootstrap
+from legor1.evaluation import paired
+from legor1.evaluation.scoring import BOOTSTRAP, IDENTITY, PROTOCOLS, Bootstrap, clustered
 from legor1.tasks.task import Row, Scoring
 
 TEST = (
@@ -121,8 +121,9 @@ def _tasks(first: Seeds, second: Seeds, known: Mapping[str, Scoring], settings: 
         if not common:
             continue
         asked = set.union(*answered[0], *answered[1])
-        manuals = sides[0][0].loc[common, "manual"].tolist()
-        sums = [_sums(side, common, manuals, task) for side in sides]
+        manuals = sides[0][0].loc[common, "manual"]
+        own = [[frame.loc[common].assign(manual=manuals) for frame in side] for side in sides]
+        sums = [np.stack([clustered(frame, task) for frame in side]) for side in own]
         tasks[name] = {
             "n": len(common),
             "clusters": sums[0].shape[1],
@@ -131,9 +132,3 @@ def _tasks(first: Seeds, second: Seeds, known: Mapping[str, Scoring], settings: 
             "metrics": paired.differences(name, task, sums, settings, (*SIDES, "difference")),
         }
     return tasks
-
-
-def _sums(side: Seeds, common: list[str], manuals: list[str], task: Scoring) -> np.ndarray:
-    """Return (seeds, clusters, k): the features of the common instances summed over each manual."""
-    features = [frame.loc[common, list(task.features)].to_numpy() for frame in side]
-    return np.stack([bootstrap.cluster_sums(seed, manuals) for seed in features])

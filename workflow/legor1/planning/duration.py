@@ -18,10 +18,6 @@ from legor1.planning.tokens import Load
 
 Seconds = dict[str, float]
 
-# Times a forward pass that a training step costs: the backward of a frozen base has no weight
-# gradients but LoRA's, so it is one more; activation checkpointing is another.
-FORWARD, BACKWARD, RECOMPUTED = 1, 1, 1
-
 
 def language_operations(arch: Architecture, tokens: float, length: float) -> float:
     """Return the operations of a forward pass over ``tokens`` in sequences of mean ``length``."""
@@ -92,7 +88,9 @@ def training(arch: Architecture, job: TrainingJob, load: Load, machine: Machine)
     """Return the seconds of a training, by part."""
     number = steps(job.training, job.processes, load.rows)
     drawn = number * job.training.batch_size * job.training.accumulation
-    passes = FORWARD + BACKWARD + (RECOMPUTED if job.training.gradient_checkpointing else 0)
+    # Each as long as a forward pass: that itself, the backward, since a frozen base has no weight
+    # gradients but LoRA's, and another forward where activations are not kept.
+    passes = 2 + job.training.gradient_checkpointing
     start = {"start": starting(arch, job.precision)}
     if isinstance(job, GrpoJob):
         return start | _grpo(arch, job, load, machine, number, passes)
