@@ -21,6 +21,7 @@ CONFIDENCE = 0.99
 REPLICATES = 2000
 SEED = 0
 
+Statistic = Callable[[np.ndarray], np.ndarray]  # (..., k) sums → (...)
 Finding = Record  # an entry of audit.json; of what could not be measured, the numbers are None
 
 
@@ -97,9 +98,8 @@ def share(
     """
     manuals = [row["manual"] for row in rows]
     features = np.array([[flag(row), 1] for row in rows], dtype=float).reshape(-1, 2)
-    finding = _finding(
-        defect, variant, measured, features, manuals, lambda s: s[..., 0] / s[..., 1], chance or 0.0
-    )
+    facts = {"defect": defect, "variant": variant, "measured": measured}
+    finding = _finding(facts, features, manuals, lambda s: s[..., 0] / s[..., 1], chance or 0.0)
     if chance is None and finding["value"] is not None:
         finding["verdict"] = "found" if finding["value"] > 0 else "none"
     return finding
@@ -117,28 +117,26 @@ def accuracy(
     def statistic(sums: np.ndarray) -> np.ndarray:
         return balanced_accuracy(dict(zip(CELLS, np.moveaxis(sums, -1, 0), strict=True)))
 
-    finding = _finding(defect, None, measured, features, manuals, statistic, 0.5)
+    facts = {"defect": defect, "variant": None, "measured": measured}
+    finding = _finding(facts, features, manuals, statistic, 0.5)
     if finding["low"] is not None and finding["low"] <= 0.5:
         finding["verdict"] = "none"
     return finding
 
 
 def _finding(
-    defect: str,
-    variant: str | None,
-    measured: str,
+    facts: Finding,
     features: np.ndarray,
     manuals: Sequence[str],
-    statistic: Callable[[np.ndarray], np.ndarray],
+    statistic: Statistic,
     chance: float,
 ) -> Finding:
     """Return a finding whose verdict is whether the interval leaves ``chance``."""
-    finding: Finding = {"defect": defect, "variant": variant, "measured": measured, "value": None}
-    finding |= {"low": None, "high": None, "chance": None}
+    finding = facts | dict.fromkeys(("value", "low", "high", "chance"))
     finding |= {"n": len(features), "manuals": len(set(manuals)), "verdict": "not measured"}
     if not len(features):
         return finding
-    rng = generator(SEED, "audit", f"{defect} {variant} {measured}")
+    rng = generator(SEED, "audit", " ".join(map(str, facts.values())))
     sums = bootstrap.cluster_sums(features, manuals)
     ends = bootstrap.percentile(statistic(bootstrap.resampled(sums, REPLICATES, rng)), CONFIDENCE)
     low, high = (None if np.isnan(end) else end for end in ends)

@@ -54,14 +54,10 @@ def _asked(row: dict[str, Any], units: str) -> tuple[str, str, str]:
 def _turns(row: dict[str, Any]) -> list[tuple[str, str]]:
     turns = row.get("messages") or row.get("conversations")
     if turns is None:
-        asked, answered = (
-            next((row[key] for key in keys if key in row), None) for keys in (QUESTIONS, ANSWERS)
-        )
-        turns = [
-            turn
-            for who, said in (("user", asked), ("assistant", answered))
-            for turn in (said if isinstance(said, list) else [{"role": who, "content": said}])
-        ]
+        turns = []
+        for who, keys in (("user", QUESTIONS), ("assistant", ANSWERS)):
+            said = next((row[key] for key in keys if key in row), None)
+            turns += said if isinstance(said, list) else [{"role": who, "content": said}]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise Rejected("no turns under messages, conversations or prompt")
     return [

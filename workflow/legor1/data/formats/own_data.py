@@ -32,7 +32,7 @@ def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine:
     """
     root = Path(folder).resolve()
     rows: dict[str, Row] = {}
-    unread: list[Unread] = []
+    unread: list[Record] = []
     for example in _examples(root, options):
         try:
             if isinstance(example, Unread):
@@ -40,21 +40,17 @@ def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine:
             row = _row(root, example, options.get("group"))
             rows[row.instance_id] = row
         except Rejected as rejected:
-            unread.append(Unread(example.file, example.position, rejected, example.image))
-    reasons = Counter(str(one.reason) for one in unread)
+            where = {"schema_version": 1, "file": example.file, "position": example.position}
+            unread.append(where | {"reason": str(rejected), "image": example.image})
+    reasons = Counter(one["reason"] for one in unread)
     _check(folder, rows, reasons)
-    entries: list[Record] = [
-        {"schema_version": 1, "file": one.file, "position": one.position, "reason": str(one.reason)}
-        | {"image": one.image}
-        for one in unread
-    ]
     summary = {
         "dialogues": len(rows) + len(unread),
         "rows": dict(sorted(Counter(row.task for row in rows.values()).items())),
         "quarantined": dict(sorted(reasons.items())),
     }
     write_instances(out, [rows[name] for name in sorted(rows)], summary)
-    files.write_jsonl(quarantine, sorted(entries, key=itemgetter("file", "position")))
+    files.write_jsonl(quarantine, sorted(unread, key=itemgetter("file", "position")))
     return summary
 
 
