@@ -3,14 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
 
 from legor1.core.files import write_text
-from legor1.core.format import percent, points
 from legor1.report.publishable import environment, publishable
 from legor1.report.sections import result_tables
 from legor1.report.study import Score, Study, published
@@ -93,32 +91,10 @@ def rendered(template: str, study: Study) -> str:
     shown = {
         "protocols": {name: result_tables.results(study, name) for name in study.protocols},
         "headings": ["Metric", *names, "No model", *thesis],
-        "cells": _cells,
         "legend": LEGEND.format(study.baseline.name),
         "paper": result_tables.paper(),
     }
     return made.get_template(template).render(shown).rstrip() + "\n"
-
-
-def _cells(row: result_tables.Row) -> list[list[str]]:
-    """Return the lines of each cell."""
-    arrow = "↑" if row.metric.higher else "↓"
-    free = [percent(row.free[1].value), row.free[0]] if row.free else ["–"]
-    cells = [[*_cell(cell)] for cell in row.cells]
-    return [[f"{row.metric.label} {arrow}"], *cells, free, *([text or "–"] for text in row.thesis)]
-
-
-def _cell(cell: result_tables.Cell) -> Iterable[str]:
-    if cell.score is None:
-        yield "–"
-        return
-    yield ("★ " if cell.best else "") + percent(cell.score.value)
-    if cell.score.bounded:
-        yield f"{percent(cell.score.low)}–{percent(cell.score.high)}"
-    if cell.repeated:
-        yield "other seeds: " + ", ".join(percent(score.value) for score in cell.repeated)
-    if (by := cell.difference) is not None:
-        yield f"{cell.verdict} {points(by.value)} ({points(by.low)} to {points(by.high)})"
 
 
 def _markdown(text: str) -> str:
