@@ -82,7 +82,10 @@ def score(
         tasks[name] = _counts(own, rows) | dict(metrics)
         if protocol == "sound":
             rows.sort(key=lambda row: row["instance_id"])
-            tasks[name]["intervals"] = _intervals(name, own, settings)
+            rng = generator(settings.seed, "bootstrap", name)
+            sums = bootstrap.resampled(clustered(own, scoring), settings.replicates, rng)
+            drawn = zip(scoring.metrics, scoring.statistics(sums).T, strict=True)
+            tasks[name]["intervals"] = {metric: settings.interval(one) for metric, one in drawn}
             tasks[name] |= TASKS[name].summary(rows, totals)
     scores: Row = {"schema_version": 1, "protocol": protocol}
     if protocol == "sound":
@@ -123,13 +126,6 @@ def clustered(examples: pd.DataFrame, scoring: Scoring) -> np.ndarray:
     """Return (clusters, k): the features summed over each manual, manuals in their sorted order."""
     features = examples[list(scoring.features)].to_numpy()
     return bootstrap.cluster_sums(features, examples["manual"].tolist())
-
-
-def _intervals(name: str, own: pd.DataFrame, settings: Bootstrap) -> Row:
-    task, rng = SOUND[name], generator(settings.seed, "bootstrap", name)
-    sums = clustered(own, task)
-    drawn = task.statistics(bootstrap.resampled(sums, settings.replicates, rng))
-    return {metric: settings.interval(drawn[:, i]) for i, metric in enumerate(task.metrics)}
 
 
 def examples(

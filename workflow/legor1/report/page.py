@@ -18,6 +18,7 @@ from legor1.core.layout import IN_RUN
 from legor1.report import provenance_graph, publishable, table_export
 from legor1.report.citation import Cited, cite
 from legor1.report.gallery import gallery_page
+from legor1.report.gallery.gallery_page import link
 from legor1.report.publishable import TEMPLATES
 from legor1.report.sections import (
     ablation_view,
@@ -57,12 +58,17 @@ def render(
         "protocol": study.protocols[0],
         "config": json.dumps(study.config, indent=2, ensure_ascii=False),
         "gallery": chosen,
-        "gallery_page": gallery and gallery_page.link(gallery, out),
-        "images": gallery and gallery_page.link(gallery_page.images_of(gallery), out),
+        "gallery_page": gallery and link(gallery, out),
+        "images": gallery and link(gallery_page.images_of(gallery), out),
     }
     _write("report.html.j2", _page(study) | named, out)
     if gallery:
-        shown = gallery_page.context(study, chosen, gallery, out)
+        shown = {
+            "gallery": chosen,
+            "experiments": [e for e in study.experiments if chosen.counts["by", str(e.index)]],
+            "images": link(gallery_page.images_of(gallery), gallery),
+            "report": link(out, gallery),
+        }
         style = environment().get_template("gallery.css.j2").render(shown)
         script = (TEMPLATES / "gallery.js").read_text(encoding="utf-8")
         _write("gallery.html.j2", _page(study, style, script) | shown, gallery)
@@ -115,7 +121,8 @@ def environment() -> Environment:
     made.tests["numeric"] = _numeric
     made.globals |= {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     titles = {name: task.title for name, task in TASKS.items()}
-    made.globals |= {"partial": partial, "reasons": gallery_page.REASONS, "tasks": titles}
+    made.globals |= {"partial": partial, "tasks": titles}
+    made.globals |= {"reasons": gallery_page.REASONS, "marks": gallery_page.MARKS}
     return made
 
 

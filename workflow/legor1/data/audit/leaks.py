@@ -41,17 +41,15 @@ def duplicates(material: Material) -> list[Finding]:
     trained = {material.rows[name]["image"] for name in material.split["train"]}
     contents = {material.content(image) for image in trained}
     near = Lookalikes(material.prints[image][1] for image in (trained if tested else ()))
-
-    def same(row: Record) -> bool:
-        return material.content(row["image"]) in contents
-
-    def alike(row: Record) -> bool:
-        return bool(near.of(material.prints[row["image"]][1]))
-
     copied = "test rows whose image's bytes are trained on"
     similar = "test rows whose picture looks like one trained on"
-    cases = ((copied, same), (similar, alike))
-    return [share("row_split", None, measured, tested, flag) for measured, flag in cases]
+    return [
+        share("row_split", None, measured, tested, flag)
+        for measured, flag in (
+            (copied, lambda row: material.content(row["image"]) in contents),
+            (similar, lambda row: bool(near.of(material.prints[row["image"]][1]))),
+        )
+    ]
 
 
 def _of_the_split(material: Material, variant: str) -> Iterator[Finding]:

@@ -116,17 +116,6 @@ def _first(shown: list[Example], choice: Choice) -> list[Example]:
     return [by_ident[ident] for ident in first]
 
 
-def context(study: Study, gallery: Gallery, page: Path, report: Path) -> dict[str, object]:
-    """Return the page's names but for head and foot, without experiments that answered nothing."""
-    return {
-        "gallery": gallery,
-        "experiments": [e for e in study.experiments if gallery.counts["by", str(e.index)]],
-        "marks": MARKS,
-        "images": link(images_of(page), page),
-        "report": link(report, page),
-    }
-
-
 def _traits(example: Example) -> set[Trait]:
     by = {("by", str(answer.experiment.index)) for answer in example.answers}
     marks = {("mark", answer.mark) for answer in example.answers}
