@@ -9,7 +9,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -44,14 +44,6 @@ ABOUT = {
 Sums = Mapping[str, np.ndarray]  # task → (clusters, k)
 
 
-@dataclass(frozen=True)
-class Side:
-    """The answers of a variant: task → (seeds, clusters, k), and which trainings they are of."""
-
-    sums: Sums
-    trainings: tuple[str | None, ...]
-
-
 class Ablation:
     """What an ablation in the run's folder ``run`` has planned and predicted."""
 
@@ -60,12 +52,15 @@ class Ablation:
         self.plan, self.common = read_json(run / TRIED.plan), read_json(run / TRIED.common)
         self.variants: dict[str, Row] = {one["name"]: one for one in self.plan["variants"]}
         summed = cache(partial(_summed, run, self.common["instances"]))
-        self.sides: dict[str, Side] = {}
+        self.sums: dict[str, Sums] = {}  # variant → task → (seeds, clusters, k)
         for name, variant in self.variants.items():
             scoring = frozenset(variant["scoring"]) - {"no_intervals"}
             each = [summed(one["prediction"], scoring) for one in variant["runs"]]
-            stacked = {task: np.stack([sums[task] for sums in each]) for task in each[0]}
-            self.sides[name] = Side(stacked, tuple(one["training"] for one in variant["runs"]))
+            self.sums[name] = {task: np.stack([sums[task] for sums in each]) for task in each[0]}
+
+    def keys(self, name: str, kind: str) -> list[str | None]:
+        """Return which ``training`` or ``prediction`` each of a variant's runs is of."""
+        return [one[kind] for one in self.variants[name]["runs"]]
 
 
 def write_effects(run: Path, out: Path, table: Path, settings: Bootstrap) -> Row:
@@ -144,7 +139,7 @@ def _counts(ablation: Ablation) -> dict[str, dict[str, int]]:
 def _shown(ablation: Ablation, name: str) -> Row:
     """Return what the results say of a variant: its metrics, of the mean of its seeds, and each."""
     facts, values = ablation.variants[name], dict[str, Row]()
-    for task, sums in ablation.sides[name].sums.items():
+    for task, sums in ablation.sums[name].items():
         scoring = METRICS_OF[task]
         mean, each = scoring.values(sums.mean(axis=0).sum(axis=0)), scoring.values(sums.sum(axis=1))
         for i, metric in enumerate(scoring.metrics):
@@ -158,14 +153,14 @@ def _effect(ablation: Ablation, variant: Row) -> Row:
     inert = variant["inert"]
     facts = {name: variant[name] for name in ("of", "method", "around", "switched", "parent")}
     names = variant["name"], variant["parent"]
-    own, parent = (ablation.sides[name] for name in names)
-    moved = [t for t in own.sums if not np.array_equal(own.sums[t], parent.sums[t])]
-    keys = [[one["prediction"] for one in ablation.variants[n]["runs"]] for n in names]
-    reused = keys[0] == keys[1]
+    own, parent = (ablation.sums[name] for name in names)
+    moved = [task for task in own if not np.array_equal(own[task], parent[task])]
+    answers, inherited = (ablation.keys(name, "prediction") for name in names)
+    reused = answers == inherited
     if inert is None and reused and not moved:
         inert = "it scores none of these answers otherwise"
     # Of a variant with answers of its own, a task that did not move is measured: as zero.
-    tasks = moved if reused else list(own.sums)
+    tasks = moved if reused else list(own)
     return {
         "variant": variant["name"],
         **facts,
@@ -180,15 +175,15 @@ def _effect(ablation: Ablation, variant: Row) -> Row:
 def _measure(ablation: Ablation, effect: Row, task: str, settings: Bootstrap, rounds: int) -> None:
     """Enter the metrics of a task, with the defect and without, into an effect."""
     around = ("parent", "variant") if effect["around"] == "sound" else ("variant", "parent")
-    without, having = (ablation.sides[effect[name]] for name in around)
+    without, having = (effect[name] for name in around)
     measured = paired.differences(
         f"{effect['variant']} {task}",
         METRICS_OF[task],
-        (without.sums[task], having.sums[task]),
+        (ablation.sums[without][task], ablation.sums[having][task]),
         settings,
         ("without", "with", "effect"),
         rounds=rounds,
-        same_trainings=without.trainings == having.trainings,
+        same_trainings=ablation.keys(without, "training") == ablation.keys(having, "training"),
     )
     for metric, numbers in measured.items():
         # Of the same answers, no test: it cannot move.
@@ -207,7 +202,7 @@ def _noise(ablation: Ablation, confidence: float) -> Row:
         if len(variant["runs"]) < 2 or keys in seen:
             continue
         seen.add(keys)
-        for task, sums in ablation.sides[name].sums.items():
+        for task, sums in ablation.sums[name].items():
             squares = np.var(METRICS_OF[task].values(sums.sum(axis=1)), axis=0, ddof=1)
             for metric, square in zip(METRICS_OF[task].metrics, squares, strict=True):
                 if math.isfinite(square):

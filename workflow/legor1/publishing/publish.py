@@ -7,7 +7,7 @@ content, as it was where it was made: the time of a checkout reruns nothing.
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -44,7 +44,13 @@ def publish(run: Path) -> dict[str, str | int]:
         names = [*outputs.listed(run), RECORDS]
         paths = [run / name / file for name in names for file in outputs.files_of(run / name)]
         times = {path: path.stat().st_mtime_ns for path in paths}
-        _check_names(run, paths)
+        below = (path.relative_to(run).as_posix() for path in paths)
+        if (wrong := outputs.misplaced(below)) is not None:
+            raise UserError(
+                f"{run / wrong} cannot be restored everywhere: its name means something to git, or "
+                "is another file's where case and accents do not count. Remedy: remove or rename "
+                "it; if it is of the dataset, in the dataset, and run again."
+            )
         _point(run, names)
         dvc("commit", "--force", str(pointer(run)))
         for path, time in times.items():  # DVC puts another file in a file's place
@@ -80,15 +86,6 @@ def _point(run: Path, names: list[str]) -> None:
             return
     content = {"wdir": outputs.within(run), "outs": [{"path": name} for name in names]}
     files.write_text(pointer(run), yaml.safe_dump(content, sort_keys=False))
-
-
-def _check_names(run: Path, paths: Iterable[Path]) -> None:
-    if (wrong := outputs.misplaced(path.relative_to(run).as_posix() for path in paths)) is not None:
-        raise UserError(
-            f"{run / wrong} cannot be restored everywhere: its name means something to git, or is "
-            "another file's where case and accents do not count. Remedy: remove or rename it; if "
-            "it is of the dataset, in the dataset, and run again."
-        )
 
 
 def _elsewhere(run: Path) -> Iterator[str]:

@@ -20,10 +20,6 @@ COLUMNS = (
     "difference", "difference_low", "difference_high", "verdict",
 )  # fmt: skip
 FORMULA = tuple("=+-@\t\r")
-LEGEND = (
-    "Percent. Below a value its interval, then the paired difference from {}, in points. "
-    "★ clearly the best. Published figures come from another evaluation."
-)
 # What has a meaning in LaTeX, and what its fonts lack.
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -91,7 +87,7 @@ def rendered(template: str, study: Study) -> str:
     shown = {
         "protocols": {name: result_tables.results(study, name) for name in study.protocols},
         "headings": ["Metric", *names, "No model", *thesis],
-        "legend": LEGEND.format(study.baseline.name),
+        "baseline": study.baseline.name,
         "paper": result_tables.paper(),
     }
     return made.get_template(template).render(shown).rstrip() + "\n"
