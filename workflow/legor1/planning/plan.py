@@ -24,7 +24,6 @@ from legor1.planning.tokens import Load
 from legor1.published.defects import SWITCHES
 from legor1.published.published_settings import ASKED_TO_REASON
 
-VISIBLE = 0.005 * GIB  # smaller parts would read 0.00
 NEEDED = ("task", "width", "height", "prompt", "response", "demonstrations")
 
 # As ``schemas/plan.schema.json`` says precisely.
@@ -246,8 +245,7 @@ def _problems(stages: Iterable[tuple[str, Stage]]) -> list[str]:
 
 def render(plan: Plan) -> str:
     """Return the plan as text: the verdict, each stage, the assumptions."""
-    shown = {"plan": plan, "summary": summary(plan), "gib": GIB, "visible": VISIBLE}
-    return rendered("plan.txt.j2", shown | {"time": _time}).rstrip("\n")
+    return rendered("plan.txt.j2", {"plan": plan, "summary": summary(plan)}).rstrip("\n")
 
 
 def summary(plan: Plan) -> str:
@@ -255,7 +253,7 @@ def summary(plan: Plan) -> str:
     each = plan["experiments"].values()
     spent = _by_machine(stage for experiment in each for stage in experiment["stages"])
     shown = {"spent": spent, "unfit": misfits(plan), "ablation": plan.get("ablation")}
-    return rendered("plan_summary.txt.j2", shown | {"time": _time}).rstrip("\n")
+    return rendered("plan_summary.txt.j2", shown).rstrip("\n")
 
 
 def _by_machine(stages: Iterable[Stage]) -> dict[str, float]:
@@ -264,9 +262,3 @@ def _by_machine(stages: Iterable[Stage]) -> dict[str, float]:
     for stage in stages:
         spent[stage["machine"]] += sum(stage["seconds"].values()) * stage["machines"]
     return spent
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

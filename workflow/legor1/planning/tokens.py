@@ -52,9 +52,6 @@ class Spread:
     mean: float
     most: int
 
-    def __add__(self, other: "Spread") -> "Spread":
-        return Spread(self.mean + other.mean, self.most + other.most)
-
 
 @dataclass(frozen=True)
 class Load:
@@ -72,7 +69,7 @@ class Load:
     @property
     def prompt(self) -> Spread:
         """Tokens of a prompt, visual ones included."""
-        return self.visual + self.text
+        return Spread(self.visual.mean + self.text.mean, self.visual.most + self.text.most)
 
 
 def measured(
