@@ -77,11 +77,10 @@ class Job(BaseModel, frozen=True):
     @property
     def of(self) -> str:
         """Which one it makes, if there is more than one."""
-        known = {name: f"{name} {value}" for name, value in self.wildcards.items()}
-        known |= {"experiment": self.wildcards.get("experiment", "")}
-        known |= {"evaluation": f"protocol {self.wildcards.get('evaluation')}"}
         order = ("protocol", "experiment", "tried", "key", "shard", "evaluation")
-        return ", ".join(known[name] for name in order if name in self.wildcards)
+        words = {"experiment": "", "evaluation": "protocol "}  # else what the wildcard is called
+        known = ((name, self.wildcards[name]) for name in order if name in self.wildcards)
+        return ", ".join(words.get(name, f"{name} ") + value for name, value in known)
 
     def __str__(self) -> str:
         return f"{self.what} of {self.of}" if self.of else self.what

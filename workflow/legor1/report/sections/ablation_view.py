@@ -147,9 +147,10 @@ def panels(content: Record, of: str) -> list[Panel]:
 
 def _panel(content: Record, of: str, shown: Shown, ident: str) -> Panel:
     found = [e for e in effects(content, of, shown.name) if e.numbers["effect"] is not None]
-    rows: dict[str, list[Effect]] = {e.facts["defect"]: [] for e in sorted(found, key=_by_size)}
+    rows: dict[str, list[Effect]] = {}
     for each in found:
-        rows[each.facts["defect"]].append(each)
+        rows.setdefault(each.facts["defect"], []).append(each)
+    ordered = sorted(rows.items(), key=lambda row: min(map(_by_size, row[1])))
     keys = ("noise", of, shown.name, "half_width")
     known = shown.name in content["noise"].get(of, {})
     noise = cite(FILE, content, *keys, write=percent) if known else None
@@ -157,7 +158,7 @@ def _panel(content: Record, of: str, shown: Shown, ident: str) -> Panel:
     ends = [each.numbers[name] for each in found for name in ("effect", "low", "high")]
     reached = [0.0, line.value if line else 0.0, *(end for end in ends if end is not None)]
     ticks = nice_ticks(min(reached), max(reached), TICKS)
-    return Panel(ident, shown, rows, ticks, noise, line)
+    return Panel(ident, shown, dict(ordered), ticks, noise, line)
 
 
 @dataclass(frozen=True)
