@@ -78,8 +78,8 @@ def _no_dataset(dataset: Dataset, rules: Collection[str]) -> Iterator[str]:
                 "name the folder that holds qwen_data/"
             )
     elif dataset.own and not [*Path(dataset.own[0]).glob(dataset.own[1])]:
-        folder, files = dataset.own
-        yield f"dataset.{dataset.source}: {folder} has no {files}: name your folder and files"
+        root, files = dataset.own
+        yield f"dataset.{dataset.source}: {root} has no {files}: name your folder and files"
     if dataset.source == "huggingface":
         yield from _no_hub("dataset", dataset.huggingface)
 

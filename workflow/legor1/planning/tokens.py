@@ -22,7 +22,6 @@ Rows = list[dict[str, Any]]
 # What the chat template adds: the system turn and the opening of the answer; around each turn.
 SYSTEM, OPENING, TURN, AROUND_IMAGE = 11, 3, 5, 2
 SAMPLE = 2000  # conversations of a file whose text is counted; their images are counted all
-
 LONGEST = 2  # the longest assumed text is so many times the mean
 
 _TOKEN = re.compile(

@@ -272,9 +272,10 @@ def _uncompiled(
             if (name, protocol) in compiled or not (folder / file).exists():
                 continue
             for _, _, task, metric, *numbers, n in table.rows(name, folder / file):
+                value, low, high = map(number, numbers)
                 source = pointer(file, "tasks", task)
                 ends = f"{source}/intervals/{metric}"
-                score = Score(*map(number, numbers), n, source, metric, ends=ends)
+                score = Score(value, low, high, n, source, metric, ends=ends)
                 yield (protocol, task, metric, name), score
 
 

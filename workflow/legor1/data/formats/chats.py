@@ -35,8 +35,8 @@ def chats(
             if not isinstance(row, dict):
                 raise Rejected("not an object")
             image = images.find(_image(row), file)
-            named = (str(row.get(key) or "") if key else "" for key in ("task", group))
-            yield Example(file, position, image, *_asked(row, units), *named)
+            task, own = (str(row.get(key) or "") if key else "" for key in ("task", group))
+            yield Example(file, position, image, *_asked(row, units), task, own)
         except Rejected as rejected:
             yield Unread(file, position, rejected)
 
