@@ -20,7 +20,7 @@ from PIL import Image
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_json
 from legor1.core.format import p_value, percent, points
-from legor1.evaluation.significance import significant
+from legor1.evaluation.resampling import significant
 from legor1.tasks.baselines import NAMES
 from legor1.tasks.discovery import METRICS, TASKS, main_metric
 from legor1.tasks.task import Shown

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from legor1.evaluation import bootstrap
-from legor1.evaluation.bootstrap import cluster_sums, percentile, resampled
+from legor1.evaluation import resampling
+from legor1.evaluation.resampling import cluster_sums, percentile, resampled
 
 NAMES = ["a", "a", "b", "c", "c", "c"]
 FEATURES = np.array([[1.0, 1], [3, 1], [10, 1], [100, 1], [200, 1], [300, 1]])
@@ -31,7 +31,7 @@ def test_the_replicates_do_not_depend_on_the_order_of_examples():
 
 
 def test_batches_are_complete(monkeypatch):
-    monkeypatch.setattr(bootstrap, "_BATCH", 21)  # seven replicates of three clusters
+    monkeypatch.setattr(resampling, "_BATCH", 21)  # seven replicates of three clusters
     assert draw(replicates=500).shape == (500, 2)
 
 

@@ -11,8 +11,8 @@ from legor1.cli.main import main as run_command
 from legor1.core.errors import UserError
 from legor1.core.files import read_json, write_jsonl
 from legor1.evaluation.comparison import compare, write_comparison
+from legor1.evaluation.resampling import holm
 from legor1.evaluation.scoring import PROTOCOLS, Bootstrap, write_scores
-from legor1.evaluation.significance import holm
 from legor1.tasks.discovery import METRICS
 
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from legor1.evaluation.significance import holm, swapped_p
+from legor1.evaluation.resampling import holm, swapped_p
 
 
 def mean(sums):

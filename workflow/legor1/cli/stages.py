@@ -313,8 +313,8 @@ def score(predictions: Path, protocol: str, out: Path, **given: Any) -> Facts:
 def compare(scores: Sequence[p.Named], out: Path, **given: Any) -> Facts:
     """Test whether experiments differ, pair by pair, on the instances that both answered."""
     from legor1.evaluation.comparison import write_comparison
+    from legor1.evaluation.resampling import significant
     from legor1.evaluation.scoring import Bootstrap
-    from legor1.evaluation.significance import significant
 
     adjusted = []
     for pair in write_comparison(scores, out, Bootstrap(**given))["comparisons"]:

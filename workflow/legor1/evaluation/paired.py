@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from legor1.core.seeding import generator
-from legor1.evaluation import bootstrap
+from legor1.evaluation import resampling
+from legor1.evaluation.resampling import holm, swapped_p
 from legor1.evaluation.scoring import Bootstrap, finite
-from legor1.evaluation.significance import holm, swapped_p
 from legor1.tasks.task import Row, Scoring
 
 Names = tuple[str, str, str]  # what the first side, the second and their difference are called
@@ -77,7 +77,7 @@ def _drawn(
     """Return (replicates, m): the differences where manuals and seeds are drawn again."""
     rng = generator(settings.seed, "bootstrap", name)
     side_by_side = np.concatenate([*sides[0], *sides[1]], axis=1)
-    drawn = bootstrap.resampled(side_by_side, settings.replicates, rng)
+    drawn = resampling.resampled(side_by_side, settings.replicates, rng)
     drawn = drawn.reshape(len(drawn), len(sides[0]) + len(sides[1]), sides[0].shape[-1])
     values = []
     for i, sums in enumerate(np.split(drawn, [len(sides[0])], axis=1)):

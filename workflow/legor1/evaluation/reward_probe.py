@@ -18,7 +18,7 @@ from legor1.core.errors import UserError
 from legor1.core.files import read_jsonl
 from legor1.core.images import open_image
 from legor1.core.seeding import generator, rank
-from legor1.evaluation import bootstrap, suites
+from legor1.evaluation import resampling, suites
 from legor1.evaluation.suites import SUITES
 from legor1.tasks.baselines import REQUIRED
 from legor1.tasks.discovery import TASKS
@@ -231,14 +231,14 @@ def _judged(
                 most = 1.0 if reward == FORM else deserved
                 manuals.append(row["manual"])
                 sums.append([gained, full, most * full])
-        clusters = bootstrap.cluster_sums(np.array(sums).reshape(-1, 3), manuals)
+        clusters = resampling.cluster_sums(np.array(sums).reshape(-1, 3), manuals)
         gained, full, deserved = clusters.sum(axis=0)
         if full <= 0:
             continue
         rng = generator(seed, "probe", f"{facts['task']} {facts['probe']}")
-        drawn = bootstrap.resampled(clusters, REPLICATES, rng)
+        drawn = resampling.resampled(clusters, REPLICATES, rng)
         excess = (drawn[:, 0] - drawn[:, 2]) / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan)
-        low, high = bootstrap.percentile(excess, CONFIDENCE)
+        low, high = resampling.percentile(excess, CONFIDENCE)
         yield {
             "reward": reward,
             **facts,

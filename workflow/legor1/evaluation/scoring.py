@@ -20,7 +20,7 @@ import pandas as pd
 from legor1.core.errors import UserError
 from legor1.core.files import atomic, read_jsonl, write_json
 from legor1.core.seeding import generator
-from legor1.evaluation import bootstrap
+from legor1.evaluation import resampling
 from legor1.published import thesis_metrics
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.parsing import too_long
@@ -50,7 +50,7 @@ class Bootstrap:
 
     def interval(self, drawn: np.ndarray) -> dict[str, float | None]:
         """Return the ends of the interval of one statistic, by name, from its replicates."""
-        low, high = bootstrap.percentile(drawn, self.confidence)
+        low, high = resampling.percentile(drawn, self.confidence)
         return {"low": finite(low), "high": finite(high)}
 
 
@@ -83,7 +83,7 @@ def score(
         if protocol == "sound":
             rows.sort(key=lambda row: row["instance_id"])
             rng = generator(settings.seed, "bootstrap", name)
-            sums = bootstrap.resampled(clustered(own, scoring), settings.replicates, rng)
+            sums = resampling.resampled(clustered(own, scoring), settings.replicates, rng)
             drawn = zip(scoring.metrics, scoring.statistics(sums).T, strict=True)
             tasks[name]["intervals"] = {metric: settings.interval(one) for metric, one in drawn}
             tasks[name] |= TASKS[name].summary(rows, totals)
@@ -125,7 +125,7 @@ def _counts(examples: pd.DataFrame, rows: list[Row]) -> Row:
 def clustered(examples: pd.DataFrame, scoring: Scoring) -> np.ndarray:
     """Return (clusters, k): the features summed over each manual, manuals in their sorted order."""
     features = examples[list(scoring.features)].to_numpy()
-    return bootstrap.cluster_sums(features, examples["manual"].tolist())
+    return resampling.cluster_sums(features, examples["manual"].tolist())
 
 
 def examples(

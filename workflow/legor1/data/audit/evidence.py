@@ -11,7 +11,7 @@ from legor1.core.seeding import generator
 from legor1.data.fingerprints import read_images
 from legor1.data.instances import SIDES, Record, check_known, read_records
 from legor1.data.lego_arta.steps import true_name
-from legor1.evaluation import bootstrap
+from legor1.evaluation import resampling
 from legor1.tasks.metrics.binary import CELLS, balanced_accuracy
 from legor1.tasks.prompts import VARIANTS
 
@@ -137,8 +137,8 @@ def _finding(
     if not len(features):
         return finding
     rng = generator(SEED, "audit", " ".join(map(str, facts.values())))
-    sums = bootstrap.cluster_sums(features, manuals)
-    ends = bootstrap.percentile(statistic(bootstrap.resampled(sums, REPLICATES, rng)), CONFIDENCE)
+    sums = resampling.cluster_sums(features, manuals)
+    ends = resampling.percentile(statistic(resampling.resampled(sums, REPLICATES, rng)), CONFIDENCE)
     low, high = (None if np.isnan(end) else end for end in ends)
     inside = low is None or high is None or low <= chance <= high
     value = float(statistic(features.sum(axis=0)))

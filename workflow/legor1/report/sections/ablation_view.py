@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from legor1.core.format import percent, points
 from legor1.core.layout import IN_RUN
-from legor1.evaluation.significance import significant
+from legor1.evaluation.resampling import significant
 from legor1.report.citation import Cited, Record, cite, total
 from legor1.report.study import published
 from legor1.report.svg import nice_ticks

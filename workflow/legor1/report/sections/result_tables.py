@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from legor1.evaluation.significance import significant
+from legor1.evaluation.resampling import significant
 from legor1.report.citation import Cited, Table
 from legor1.report.study import Experiment, Score, Study, published
 from legor1.tasks.baselines import NAMES
@@ -133,17 +133,15 @@ def _row(study: Study, protocol: str, metric: Shown) -> Row:
     if protocol == "thesis" and metric.published:
         metric = replace(metric, meaning=metric.published)
     first = best(study, protocol, metric)
-    cells = [_cell(study, protocol, metric, e, e == first) for e in study.experiments]
+    cells = []
+    for own in study.experiments:
+        score = study.score(protocol, metric.task, metric.name, own)
+        difference = study.difference(protocol, metric, own, study.baseline)
+        verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
+        repeated = [*study.of_names(protocol, metric, study.repeats(own)).values()]
+        cells.append(Cell(own, score, own == first, difference, verdict, repeated))
     published = [row.get(metric.column, "") for row in _thesis()]
     return Row(metric, cells, free_best(study, protocol, metric), published)
-
-
-def _cell(study: Study, protocol: str, metric: Shown, own: Experiment, best: bool) -> Cell:
-    score = study.score(protocol, metric.task, metric.name, own)
-    difference = study.difference(protocol, metric, own, study.baseline)
-    verdict = standing(study, protocol, metric, own, study.baseline) if difference else ""
-    repeated = study.of_names(protocol, metric, study.repeats(own))
-    return Cell(own, score, best, difference, verdict, [*repeated.values()])
 
 
 def thesis_headings() -> list[str]:
