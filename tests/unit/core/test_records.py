@@ -129,8 +129,7 @@ def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
         for parameter in command.params
         if isinstance(parameter.type, Artefact) and not parameter.type.role
     }
-    whole = {(name, "run") for name in ("crate", "merge", "plan", "publish", "restore", "watch")}
-    whole |= {("push", "folder")}
+    whole = {(name, "run") for name in ("crate", "plan", "publish", "restore", "watch")}
     beside = {
         ("crate", "out"),
         ("merge", "out"),

@@ -275,6 +275,10 @@ def test_the_task_follows_from_the_answer_or_is_named(folder):
         ({"messages": chat("x"), "images": ["a.png"], "task": "song"}, "there is no task 'song'"),
         ({"messages": chat("maybe"), "images": ["a.png"], "task": "state"}, "neither yes nor no"),
         ({"messages": chat("<bbox>"), "images": ["a.png"]}, "without a pixel box for each"),
+        (
+            {"messages": chat("<bbox>"), "images": ["a.png"], "objects": {"bbox": [None]}},
+            "without a pixel box for each",
+        ),
         ({"messages": chat("[]"), "images": ["a.png"], "task": "object"}, "no box in the answer"),
         (
             {"messages": chat("A <bbox>!"), "images": ["a.png"], "objects": {"bbox": [DOG]}},

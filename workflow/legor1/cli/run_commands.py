@@ -93,29 +93,3 @@ def restore(run: Path) -> Facts:
     from legor1.publishing.publish import restore
 
     return restore(run)
-
-
-@results_command(
-    "merge results/demo sft --out merged",
-    *(p.RUN, p.argument("experiment", "whose adapter", None, type=str)),
-    p.choice("--precision", "bfloat16", "float32", default="bfloat16"),
-    p.out("the folder to write; an earlier one is replaced", role=None),
-)
-def merge(run: Path, experiment: str, precision: str, out: Path) -> Facts:
-    """Write a run's base model with an adapter merged into it, for transformers and vLLM."""
-    from legor1.publishing.share import merge
-
-    return merge(run, experiment, precision, out)
-
-
-@results_command(
-    "push merged --repo owner/name",
-    p.argument("folder", "of an adapter, of `legor1 merge`, or of `legor1 export`", None),
-    p.option("--repo", "on the hub; HF_TOKEN may write to it", metavar="OWNER/NAME"),
-    p.option("--public", "for all to see", is_flag=True, default=False),
-)
-def push(folder: Path, repo: str, public: bool) -> Facts:
-    """Upload a model or dataset with its card to the hub: private, unless told otherwise."""
-    from legor1.publishing.share import push
-
-    return push(folder, repo, public)

@@ -26,12 +26,12 @@ class Row(NamedTuple):
     image_height: int
     prompt: str
     response: str
-    step_class: str
-    step_num: int | None
-    previous_instruction: str
-    step_instruction: str
-    step_previous_instruction: str
-    falsified: bool
+    step_class: str = ""
+    step_num: int | None = None
+    previous_instruction: str = ""
+    step_instruction: str = ""
+    step_previous_instruction: str = ""
+    falsified: bool = False
     # Of the object task, else empty: the response with the file's own numbers, and their frame.
     file_response: str = ""
     file_frame: str = ""

@@ -1,7 +1,8 @@
 """The trained adapter: saved, compared with its file, and published with its card and facts."""
 
+import json
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from legor1.core import files, provenance
-from legor1.models.card import card
+from legor1.core.templates import rendered
 from legor1.models.family import Model
 from legor1.models.lora import checked_weights
 from legor1.training.callbacks import Job, Trainer, numbers
@@ -106,3 +107,9 @@ def peak_memory_mib() -> float:
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def card(facts: Mapping, history: Sequence[Mapping[str, float]]) -> str:
+    """Return the model card, given the contents of ``run.json`` and ``history.jsonl``."""
+    recipe = json.dumps(facts["recipe"], indent=2)
+    return rendered("adapter_card.md.j2", {"facts": facts, "history": history, "recipe": recipe})

@@ -8,14 +8,15 @@ from typing import Any
 
 import yaml
 
+from legor1.core.boxes import as_json
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected
-from legor1.data.formats.example import OBJECT, Example, Images, Labelled, Unread, listed
+from legor1.data.formats.example import OBJECT, Example, Images, Labelled, Options, Unread
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".JPG", ".JPEG", ".PNG")
 
 
-def coco(root: Path, path: Path, images: Images, question: str) -> Iterator[Example | Unread]:
+def coco(root: Path, path: Path, images: Images, options: Options) -> Iterator[Example | Unread]:
     """Yield the images of a COCO file that have boxes, in its order, crowds left out.
 
     A UserError says that the file is not COCO's.
@@ -32,7 +33,7 @@ def coco(root: Path, path: Path, images: Images, question: str) -> Iterator[Exam
             try:
                 x, y, width, height = map(float, annotation["bbox"])
                 box = (x, y, x + width, y + height)
-                objects[annotation["image_id"]].append((labels[annotation["category_id"]], box))
+                objects[annotation["image_id"]].append((box, labels[annotation["category_id"]]))
             except (KeyError, TypeError, ValueError):
                 broken.add(annotation.get("image_id"))
         listing = [
@@ -50,11 +51,13 @@ def coco(root: Path, path: Path, images: Images, question: str) -> Iterator[Exam
             reason = Rejected("annotation without bbox or category")
             yield Unread(file, position, reason, image)
         elif objects[number]:
-            answer = listed(objects[number])
-            yield Example(file, position, image, question, answer, task=OBJECT, size=size)
+            answer = as_json(*zip(*objects[number], strict=True))
+            yield Example(
+                file, position, image, options["question"], answer, task=OBJECT, size=size
+            )
 
 
-def yolo(root: Path, path: Path, images: Images, question: str) -> Iterator[Example | Unread]:
+def yolo(root: Path, path: Path, images: Images, options: Options) -> Iterator[Example | Unread]:
     """Yield the images whose boxes stand in ``labels``, as the data.yaml at ``path`` names classes.
 
     The image has the label file's path with ``images`` in place of ``labels``. A UserError says
@@ -78,7 +81,8 @@ def yolo(root: Path, path: Path, images: Images, question: str) -> Iterator[Exam
             yield Unread(file, 1, Rejected("line that is no class and box"), image)
             continue
         if objects:
-            yield Example(file, 1, image, question, listed(objects), "fractions", OBJECT)
+            answer = as_json(*zip(*objects, strict=True))
+            yield Example(file, 1, image, options["question"], answer, "fractions", OBJECT)
 
 
 def _labelled(line: str, labels: dict[int, str]) -> Labelled:
@@ -90,4 +94,4 @@ def _labelled(line: str, labels: dict[int, str]) -> Labelled:
     else:
         x, y, width, height, *_ = values  # a detector adds its confidence
         corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-    return str(labels[int(number)]), tuple(round(corner, 9) for corner in corners)
+    return tuple(round(corner, 9) for corner in corners), str(labels[int(number)])

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from legor1.core.boxes import as_json
 from legor1.core.files import Rejected
-from legor1.data.formats.example import Example, Images, Unread, listed
+from legor1.data.formats.example import Example, Images, Options, Unread
 from legor1.data.lego_arta.dialogues import read_values, storable
 
 PEOPLE = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
@@ -21,10 +22,8 @@ _IMAGE = re.compile(r"\s*<image>\s*")
 _MARKS = re.compile(rf"(?:(?:{LABEL})?{BOX}[\s,;.]*)+")  # marks alone, no sentence around them
 
 
-def chats(
-    root: Path, path: Path, images: Images, units: str, group: str | None
-) -> Iterator[Example | Unread]:
-    """Yield a file's examples; ``units`` are those of boxes in text, ``group`` a key of a row."""
+def chats(root: Path, path: Path, images: Images, options: Options) -> Iterator[Example | Unread]:
+    """Yield a file's examples; ``boxes`` are the units in text, ``group`` may be a key of a row."""
     file = path.relative_to(root).as_posix()
     values = read_values(path, "\n{")
     rows = (row for value in values for row in (value if isinstance(value, list) else [value]))
@@ -35,8 +34,8 @@ def chats(
             if not isinstance(row, dict):
                 raise Rejected("not an object")
             image = images.find(_image(row), file)
-            task, own = (str(row.get(key) or "") if key else "" for key in ("task", group))
-            yield Example(file, position, image, *_asked(row, units), task, own)
+            task, own = (str(row.get(key) or "") for key in ("task", options.get("group")))
+            yield Example(file, position, image, *_asked(row, options["boxes"]), task, own)
         except Rejected as rejected:
             yield Unread(file, position, rejected)
 
@@ -83,7 +82,8 @@ def _filled(texts: Sequence[str], objects: Any) -> list[str]:
     listings = (objects.get(key) for key in ("ref", "bbox"))
     labels, boxes = (listing if isinstance(listing, list) else [] for listing in listings)
     marks = "".join(texts)
-    if len(boxes) != marks.count(BOX) or objects.get("bbox_type", "real") != "real":
+    sound = all(isinstance(box, list) for box in boxes)
+    if not sound or len(boxes) != marks.count(BOX) or objects.get("bbox_type", "real") != "real":
         raise Rejected("objects without a pixel box for each <bbox>")
     if len(labels) < marks.count(LABEL):
         raise Rejected("objects without a label for each <ref-object>")
@@ -92,7 +92,7 @@ def _filled(texts: Sequence[str], objects: Any) -> list[str]:
         named = labels * len(own) if len(labels) == 1 else labels[-len(own) :]
         if len(named) < len(own):
             raise Rejected("objects without a label for each <bbox>")
-        texts = [*texts[:-1], listed(zip(named, own, strict=True))]
+        texts = [*texts[:-1], as_json(own, map(str, named))]
     elif not texts[-1].lstrip().startswith("["):
         raise Rejected("boxes in a sentence, which no task asks for")
     left = {LABEL: iter(map(str, labels)), BOX: map(json.dumps, boxes)}

@@ -1,11 +1,10 @@
 """What a reader of a format yields for a question about an image, and how images are found."""
 
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from legor1.core.boxes import Size
 from legor1.core.files import Rejected
@@ -13,7 +12,8 @@ from legor1.data.lego_arta.dialogues import storable
 from legor1.data.sources import visible
 
 OBJECT, STATE, FREE = "object", "state", "question"  # the tasks that an example can be of
-Labelled = tuple[str, tuple[float, ...]]  # a label, and x1, y1, x2, y2
+Options = Mapping[str, Any]  # of the config's block
+Labelled = tuple[tuple[float, ...], str]  # x1, y1, x2, y2, and the label
 
 
 class Example(NamedTuple):
@@ -65,8 +65,3 @@ class Images:
             if near := [path for path in paths if f"/{path}".endswith(ending + suffix)]:
                 return min(near, key=distance)
         return storable(name)
-
-
-def listed(objects: Iterable[Labelled]) -> str:
-    """Return boxes as the object task writes them."""
-    return json.dumps([{"bbox_2d": box, "label": label} for label, box in objects])

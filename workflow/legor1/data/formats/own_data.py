@@ -5,26 +5,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from legor1.core import files
-from legor1.core.boxes import SCALES, Size, rescale_text
+from legor1.core.boxes import SCALES, rescale_text
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, open_below
 from legor1.core.images import image_size
 from legor1.data.formats.annotations import coco, yolo
 from legor1.data.formats.chats import chats
-from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Images, Unread
+from legor1.data.formats.example import FREE, OBJECT, STATE, Example, Images, Options, Unread
 from legor1.data.instances import Record, Row, write_instances
 from legor1.data.lego_arta import object_answers
 from legor1.tasks.discovery import TASKS
 from legor1.tasks.parsing import parse_objects, parse_state
 
-READERS = {"coco": coco, "yolo": yolo}
+READERS = {"coco": coco, "yolo": yolo, "jsonl": chats}
 MOST_OUTSIDE = 0.1  # share of answers with a box outside the image: more is another frame
 
 
-def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine: Path) -> Record:
+def write_index(folder: Path, options: Options, out: Path, quarantine: Path) -> Record:
     """Index ``folder`` into two files and return the summary.
 
     ``options`` are ``format`` and those of the config's block of that name. A UserError says that
@@ -54,16 +53,13 @@ def write_index(folder: Path, options: Mapping[str, Any], out: Path, quarantine:
     return summary
 
 
-def _examples(root: Path, options: Mapping[str, Any]) -> Iterator[Example | Unread]:
+def _examples(root: Path, options: Options) -> Iterator[Example | Unread]:
     kind, wanted, images = options["format"], options["files"], Images(root)
     paths = sorted(root.glob(wanted))
     if not paths:
         raise UserError(f"{root} has no {wanted}. Remedy: name the files in dataset.{kind}.files.")
     for path in paths:
-        if kind == "jsonl":
-            yield from chats(root, path, images, options["boxes"], options.get("group"))
-        else:
-            yield from READERS[kind](root, path, images, options["question"])
+        yield from READERS[kind](root, path, images, options)
 
 
 def _row(root: Path, example: Example, group: str | None) -> Row:
@@ -78,11 +74,14 @@ def _row(root: Path, example: Example, group: str | None) -> Row:
         raise Rejected(f"there is no task {task!r}")
     answer, says_yes = example.answer, parse_state(example.answer)
     if task == OBJECT:
-        answer = _in_pixels(answer, example.boxes, size)
+        if example.boxes != "pixels":
+            answer = rescale_text(answer, SCALES[example.boxes], size)
+        answer = object_answers.canonical(object_answers.parse(answer), size, "pixels")
     elif task == STATE and says_yes is None:
         raise Rejected("answer is neither yes nor no")
     elif task == STATE:
         answer = "Yes." if says_yes else "No."
+    filed = (answer, "pixels") if task == OBJECT else ("", "")
     return Row(
         f"{task}/{example.image}#{example.file}:{example.position}",
         task,
@@ -91,13 +90,9 @@ def _row(root: Path, example: Example, group: str | None) -> Row:
         *size,
         example.prompt,
         answer,
-        "",
-        None,
-        "",
-        "",
-        "",
-        task == STATE and not says_yes,
-        *((answer, "pixels") if task == OBJECT else ()),
+        falsified=task == STATE and not says_yes,
+        file_response=filed[0],
+        file_frame=filed[1],
     )
 
 
@@ -106,13 +101,6 @@ def _task(answer: str) -> str:
     if parse_objects(answer, strict=True):
         return OBJECT
     return FREE if parse_state(answer.capitalize(), strict=True) is None else STATE
-
-
-def _in_pixels(answer: str, units: str, size: Size) -> str:
-    """Return boxes in whole pixels of the original image."""
-    if units != "pixels":
-        answer = rescale_text(answer, SCALES[units], size)
-    return object_answers.canonical(object_answers.parse(answer), size, "pixels")
 
 
 def _group(image: str, pattern: str | None) -> str:
