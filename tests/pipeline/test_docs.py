@@ -291,7 +291,8 @@ def copy(project: Path, folder: Path) -> Path:
     return folder / "project"
 
 
-OWN = ["inference.pixel_budget"]  # of an experiment; none in config.yaml has it
+# Keys that config.yaml has none of: of an experiment, and of data in other formats.
+OWN = ["inference.pixel_budget", "dataset.coco", "dataset.yolo", "dataset.jsonl"]
 
 
 def paths(block: dict, above: str = "") -> list[str]:

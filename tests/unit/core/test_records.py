@@ -130,13 +130,7 @@ def test_every_path_of_the_command_line_has_a_role_or_is_told_apart():
         if isinstance(parameter.type, Artefact) and not parameter.type.role
     }
     whole = {(name, "run") for name in ("crate", "plan", "publish", "restore", "watch")}
-    beside = {
-        ("crate", "out"),
-        ("merge", "out"),
-        ("fetch", "folder"),
-        ("train", "work"),
-        ("train", "log"),
-    }
+    beside = {("crate", "out"), ("fetch", "folder"), ("train", "work"), ("train", "log")}
     beside.add(("build-base", "work"))
     assert without == whole | beside
 

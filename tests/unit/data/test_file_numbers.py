@@ -14,7 +14,7 @@ from legor1.core.boxes import shown_size, to_original
 from legor1.core.files import read_jsonl
 from legor1.data.audit.leaks import _is_unseen
 from legor1.data.conversations import Conversations, write_conversations
-from legor1.data.export import _example
+from legor1.data.export import llamafactory
 from legor1.evaluation.scoring import Bootstrap, score
 from legor1.models.registry import DEFAULT
 from legor1.published.defects import SWITCHES
@@ -135,7 +135,7 @@ def test_llamafactory_is_given_the_same_numbers(prepared, tmp_path):
             return turn["image"]
 
     for row in rows["thesis"]:
-        messages = _example(row, Placed())["messages"]
+        messages = llamafactory(row, Placed())["messages"]
         assert numbers(messages[-1]["content"]) == written[row["image"]]
 
 

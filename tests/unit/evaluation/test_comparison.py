@@ -140,7 +140,9 @@ def test_the_main_metrics_are_one_family_and_the_secondary_ones_another(folder):
 def test_every_metric_that_the_report_judges_is_in_a_family(protocol):
     known = PROTOCOLS[protocol]
     for one in METRICS:
-        task = known[one.task]
+        if (task := known.get(one.task)) is None:
+            assert (protocol, one.task) == ("thesis", "question")  # which was not published
+            continue
         assert one.name not in task.metrics or one.name in (task.main, *task.secondary)
     assert all(set(task.secondary) <= set(task.metrics) for task in known.values())
 

@@ -164,8 +164,8 @@ def test_the_schema_knows_what_a_protocol_must_have(tmp_path):
     thesis, _ = score(PREDICTIONS, protocol="thesis")
     assert validator.is_valid(sound) and validator.is_valid(thesis)
     for protocol, scores in (("sound", sound), ("thesis", thesis)):
-        for name, scoring in PROTOCOLS[protocol].items():
-            assert set(scoring.metrics) < set(scores["tasks"][name])
+        for name, facts in scores["tasks"].items():
+            assert set(PROTOCOLS[protocol][name].metrics) < set(facts)
     assert "bleu_signature" in sound["tasks"]["grounding"]
     assert "confusion" in sound["tasks"]["state"]
     assert "intervals" not in thesis["tasks"]["object"] and "interval" not in thesis

@@ -97,6 +97,7 @@ def test_what_cannot_be_counted_is_assumed_to_fill_the_budget():
         "object": 4784,
         "grounding": 1403,
         "state": 2716,
+        "question": 0,
     }
     assert loads["state"].visual.most == 3 * 2600
     sizes = ["480x360", "28x28"]
@@ -107,6 +108,7 @@ def test_what_cannot_be_counted_is_assumed_to_fill_the_budget():
         "object": 32,
         "grounding": 24,
         "state": 48,
+        "question": 0,
     }
     sizes = [BUDGET.visual_tokens(size) for size in ((480, 360), (28, 28))]
     assert drawn["object"].visual == tokens.Spread(sum(sizes) / 2, max(sizes))

@@ -50,7 +50,7 @@ class Step:
     def cores(self) -> int:
         """How many cores it was given: threads of a model, or workers."""
         settings = self.record["settings"]
-        return int(settings.get("recipe", {}).get("threads") or settings.get("workers") or 1)
+        return int((settings.get("recipe") or {}).get("threads") or settings.get("workers") or 1)
 
     def cited(self, *keys: object, write: Callable[..., str] = str) -> Cited:
         """Return what the record says under ``keys``."""
