@@ -47,4 +47,4 @@ def _stage(record: dict) -> str:
 
 
 def _cores(settings: dict) -> int:
-    return settings.get("recipe", {}).get("threads") or settings.get("workers") or 1
+    return (settings.get("recipe") or {}).get("threads") or settings.get("workers") or 1
