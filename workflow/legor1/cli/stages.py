@@ -17,7 +17,7 @@ from legor1.cli.command import Facts, data_command, model_command, results_comma
 from legor1.core.code_digest import digest
 from legor1.core.files import read_json, write_json
 from legor1.core.format import p_value
-from legor1.core.layout import ABLATION_MEASURED, ABLATION_PLANNED, REPORTED
+from legor1.core.layout import ABLATION_MEASURED, ABLATION_PLANNED, DIALOGUES, REPORTED
 from legor1.core.records import Role
 from legor1.evaluation import suites
 from legor1.published import defects
@@ -50,7 +50,7 @@ def synthesize(tree: Path, image_size: str | None, **given: Any) -> None:
 @data_command(
     "fetch model --repo Qwen/Qwen2.5-VL-7B-Instruct --folder qwen --out base/model.json",
     *(p.KIND, p.FOLDER, p.REPO, p.REVISION),
-    p.option("--files", "dataset: what must be there", default="qwen_data/**/*.jsonl"),
+    p.option("--files", "dataset: what must be there", default=DIALOGUES),
     p.out("dataset: a link to the folder; model: model.json", role=p.WRITTEN_TREE),
 )
 def fetch(kind: str, folder: Path, repo: str | None, revision: str, files: str, out: Path) -> None:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from legor1.config import fields as of
 from legor1.config.fields import UNIQUE, Count, Names, Seed, Switch, key
+from legor1.core.layout import DIALOGUES
 
 Block = TypeVar("Block", bound="Settings")
 PENALTY = (
@@ -14,7 +15,7 @@ PENALTY = (
 )
 FIND = "Find every object in the image."
 PATTERNS = {  # of the files that say what is in a folder, by the source of the dataset
-    "directory": "qwen_data/**/*.jsonl",
+    "directory": DIALOGUES,
     "coco": "annotations/*.json",
     "yolo": "data.yaml",
     "jsonl": "*.jsonl",

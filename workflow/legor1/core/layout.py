@@ -83,6 +83,7 @@ class AblationLayout(RunLayout):
         self.plan = self.start + "plan.json"  # which variant needs which training and prediction
 
 
+DIALOGUES = "qwen_data/**/*.jsonl"  # a glob pattern: of LEGO-ARTA, below the dataset's folder
 IN_RUN = RunLayout()
 # What the report reads, as glob patterns; no record says how the list of jobs came about.
 REPORTED = (

@@ -12,6 +12,7 @@ from typing import NotRequired, TypedDict, TypeVar
 
 from legor1.core.errors import UserError
 from legor1.core.files import Rejected, locate, read_json, sha256, write_json
+from legor1.core.layout import DIALOGUES
 from legor1.core.progress import Progress
 
 # What the pipeline reads; the hub's repositories hold more.
@@ -52,7 +53,7 @@ def download_folder(kind: str, repo: str, revision: str) -> Path:
     return Path("resources", f"{kind}s", repo, revision)
 
 
-def link_dataset(folder: Path, out: Path, files: str = "qwen_data/**/*.jsonl") -> None:
+def link_dataset(folder: Path, out: Path, files: str = DIALOGUES) -> None:
     """Make ``out`` a link to the dataset tree in ``folder``, so that nothing is copied.
 
     A UserError says that ``folder`` has none of the ``files``, or that ``out`` is a real folder.

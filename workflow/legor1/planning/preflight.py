@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from legor1.config.models import Base, Config, Dataset, Hub
+from legor1.config.models import PATTERNS, Base, Config, Dataset, Hub
 from legor1.core.errors import UserError
 from legor1.core.provenance import output_of
 from legor1.data.download import COMMIT, downloaded, offline
@@ -72,9 +72,9 @@ def _no_dataset(dataset: Dataset, rules: Collection[str]) -> Iterator[str]:
         folder = Path(dataset.directory or "")
         if not folder.is_dir():
             yield f"dataset.directory {folder} is no folder: name the one that holds qwen_data/"
-        elif not list(folder.glob("qwen_data/**/*.jsonl")):
+        elif not list(folder.glob(PATTERNS[dataset.source])):
             yield (
-                f"dataset.directory {folder} is no LEGO-ARTA tree (no qwen_data/**/*.jsonl): "
+                f"dataset.directory {folder} is no LEGO-ARTA tree (no {PATTERNS[dataset.source]}): "
                 "name the folder that holds qwen_data/"
             )
     elif dataset.own and not [*Path(dataset.own[0]).glob(dataset.own[1])]:

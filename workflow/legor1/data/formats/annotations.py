@@ -48,9 +48,8 @@ def coco(root: Path, path: Path, images: Images, options: Options) -> Iterator[E
     for position, (number, name, width, height) in enumerate(listing, 1):
         image, size = images.find(name, file), (width, height) if width and height else None
         if number in broken:
-            reason = Rejected("annotation without bbox or category")
-            yield Unread(file, position, reason, image)
-        elif objects[number]:
+            yield Unread(file, position, Rejected("annotation without bbox or category"), image)
+        elif number in objects:
             answer = as_json(*zip(*objects[number], strict=True))
             yield Example(
                 file, position, image, options["question"], answer, task=OBJECT, size=size
